@@ -1,0 +1,1 @@
+"""Signed statements about digests, in one append-only, verifiable log."""

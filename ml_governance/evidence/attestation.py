@@ -1,0 +1,89 @@
+"""Verified evidence, as a gate reads it: plain values, no I/O, nothing unverified.
+
+Only :mod:`ml_governance.evidence.verify` makes these, after signature, chain and tree have been checked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ml_governance.evidence.predicates import Content
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from ml_governance.evidence.statement import Subject
+    from ml_governance.evidence.trust import Principal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attestation:
+    """One verified ledger entry.
+
+    Parameters
+    ----------
+    index : int
+        Position in the ledger, from 0.
+    kind : str
+        Short name of the predicate type, for example ``fairness``.
+    payload_digest : str
+        SHA-256 of the signed payload: how approvals and decisions refer to it.
+    subjects : tuple of Subject
+        What it is about.
+    content : Content
+        The predicate without its chain fields, as the model of its kind.
+    recorded_at : datetime
+        UTC time that the signer claims; never before an earlier entry of a verified log.
+    keyid : str
+        The key that signed.
+    principal : Principal
+        Who that key belonged to at this index, with the roles held *then*.
+    """
+
+    index: int
+    kind: str
+    payload_digest: str
+    subjects: tuple[Subject, ...]
+    content: Content
+    recorded_at: datetime
+    keyid: str
+    principal: Principal
+
+    def about(self, sha256: str) -> bool:
+        """Tell whether one of the subjects has this digest."""
+        return any(subject.sha256 == sha256 for subject in self.subjects)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceView:
+    """Every verified entry up to one checkpoint, none missing.
+
+    Parameters
+    ----------
+    origin : str
+        The log's name.
+    size : int
+        Number of leaves of the checkpoint.
+    root_hash : str
+        Hexadecimal RFC 6962 root of those leaves.
+    attestations : tuple of Attestation
+        All entries, by index.
+    principals : mapping of str to Principal
+        The people now in force, by id.
+    """
+
+    origin: str
+    size: int
+    root_hash: str
+    attestations: tuple[Attestation, ...] = field(repr=False)
+    principals: Mapping[str, Principal] = field(repr=False)
+
+    def about(self, sha256: str, kind: str | None = None) -> tuple[Attestation, ...]:
+        """Return the entries about one digest, oldest first, optionally of one kind."""
+        return tuple(a for a in self.attestations if a.about(sha256) and kind in (None, a.kind))
+
+    def of_kind(self, kind: str) -> tuple[Attestation, ...]:
+        """Return the entries of one kind, oldest first."""
+        return tuple(a for a in self.attestations if a.kind == kind)

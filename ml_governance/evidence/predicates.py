@@ -1,0 +1,320 @@
+"""What each kind of statement says: the wire format of every predicate, version 1.
+
+A predicate is the chain fields of :class:`Chain` plus the content of one of the models below. Unknown
+fields, missing fields and wrong types are refused when writing *and* when verifying. A released version
+never changes: a new field makes a new version beside the old one.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=400)]
+
+
+class Wire(BaseModel):
+    """Base of everything that is written: frozen, no unknown fields, camelCase on the wire."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=False,
+        alias_generator=to_camel,
+        populate_by_name=True,
+        allow_inf_nan=False,
+    )
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return plain JSON values under their wire names; absent optional fields are left out."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+class Chain(Wire):
+    """The fields that bind a statement to its log, its writer and its place in the writer's chain."""
+
+    log: Name
+    writer: Name
+    seq: int = Field(ge=0)
+    prev: Sha256 | None = None
+    nonce: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+    recorded_at: AwareDatetime
+
+
+class Content(Wire):
+    """Base of the contents; each has a kind, which names its predicate type."""
+
+    kind: ClassVar[str]
+
+
+class Resource(Wire):
+    """Bytes that a fact used or made, by digest."""
+
+    name: Name
+    sha256: Sha256
+    rows: int | None = Field(default=None, ge=0)
+
+
+class WriterOpen(Content):
+    """A writer session begins; its first record (seq 0)."""
+
+    kind: ClassVar[str] = "writer-open"
+    software: dict[str, str]
+
+
+class WriterClose(Content):
+    """A writer session ends; nothing of this writer may follow."""
+
+    kind: ClassVar[str] = "writer-close"
+    records: int = Field(ge=1, description="records of this writer, the closing one included")
+
+
+class TrustUpdate(Content):
+    """A root-signed trust file comes into force for every later leaf."""
+
+    kind: ClassVar[str] = "trust"
+    version: int = Field(ge=1)
+    envelope: dict[str, Any] = Field(description="DSSE envelope of the trust file, signed by the root keys")
+
+
+class PolicyInForce(Content):
+    """A policy comes into force for a stage; versions only go up."""
+
+    kind: ClassVar[str] = "policy"
+    name: Name
+    version: int = Field(ge=1)
+    stage: Name
+    sha256: Sha256 = Field(description="digest of the policy text")
+    text: str
+
+
+class TrainingRun(Content):
+    """An OpenLineage RunEvent (START, COMPLETE, FAIL or ABORT) of a training run."""
+
+    kind: ClassVar[str] = "training-run"
+    event: dict[str, Any]
+    capture: Literal["observed", "claimed"]
+    inputs: tuple[Resource, ...] = ()
+    outputs: tuple[Resource, ...] = ()
+
+
+class Registration(Content):
+    """Bytes were put into a registry under a name and version."""
+
+    kind: ClassVar[str] = "registration"
+    registry: Name
+    name: Name
+    version: Name
+    format: Literal["mlflow-model", "joblib", "file"]
+    files: int = Field(ge=1)
+    size: int = Field(ge=0, description="bytes")
+    model_id: str | None = None
+    run: Sha256 | None = Field(default=None, description="subject digest of the training run that made it")
+    capture: Literal["observed", "claimed"] = "observed"
+
+
+class Interval(Wire):
+    """A confidence interval; an open side is absent."""
+
+    confidence: float = Field(gt=0, lt=1)
+    sides: Literal["two-sided", "one-sided"]
+    lower: float | None = None
+    upper: float | None = None
+    method: Name
+
+
+class Measurement(Wire):
+    """One number with everything needed to doubt it.
+
+    ``by`` and ``group`` are parallel: ``by=("sex", "race"), group=("Female", "Black")``. Both empty means
+    all rows; ``by`` without ``group`` means an aggregate over all groups of ``by``, such as a worst ratio.
+    """
+
+    metric: Name
+    by: tuple[str, ...] = ()
+    group: tuple[str, ...] = ()
+    value: float | None = None
+    numerator: float | None = None
+    denominator: float | None = None
+    n: int = Field(ge=0)
+    intervals: tuple[Interval, ...] = ()
+    status: Literal["ok", "undefined", "insufficient"]
+    reason: str | None = Field(default=None, description="why the status is not ok")
+
+
+class Assessment(Content):
+    """Numbers about a model on digested rows; the subject is the model's artifact."""
+
+    predictions: Literal["recomputed", "caller-supplied", "claimed"]
+    dataset: Resource
+    columns: dict[str, str | list[str]] = Field(
+        description="y_true, y_pred, y_score, sensitive_features, pos_label"
+    )
+    confidence: float = Field(gt=0, lt=1)
+    min_group_size: int = Field(ge=1)
+    measurements: tuple[Measurement, ...]
+    details: dict[str, Any] = Field(
+        default_factory=dict, description="curves, cubes, importances for reports"
+    )
+    software: dict[str, str]
+    seed: int | None = None
+
+
+class Fairness(Assessment):
+    """Group fairness."""
+
+    kind: ClassVar[str] = "fairness"
+
+
+class Performance(Assessment):
+    """Predictive performance."""
+
+    kind: ClassVar[str] = "performance"
+
+
+class Explanation(Assessment):
+    """What drives the model's output."""
+
+    kind: ClassVar[str] = "explanation"
+
+
+class Approval(Content):
+    """A person says yes or no to a binding: (subject, stage, policy, evidence set, findings)."""
+
+    kind: ClassVar[str] = "approval"
+    stage: Name
+    binding: Sha256
+    verdict: Literal["approve", "reject"]
+    role: Name
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=4000)]
+    resolves: tuple[Name, ...] = Field(
+        default=(), description="ids of the inconclusive findings accepted by name"
+    )
+
+
+class Waiver(Content):
+    """A person accepts the failure of one rule until a date."""
+
+    kind: ClassVar[str] = "waiver"
+    stage: Name
+    rule: Name
+    binding: Sha256
+    role: Name
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=4000)]
+    expires: AwareDatetime
+
+
+class VerifierId(Wire):
+    """Who verified, in the shape of SLSA VSA v1."""
+
+    id: Name
+    version: dict[str, str]
+
+
+class PolicyRef(Wire):
+    """Which policy, in the shape of SLSA VSA v1."""
+
+    uri: Name
+    digest: dict[str, str]
+    version: int
+
+
+class InputAttestation(Wire):
+    """Which evidence, in the shape of SLSA VSA v1, with its ledger index."""
+
+    digest: dict[str, str]
+    index: int = Field(ge=0)
+
+
+class FindingRecord(Wire):
+    """One finding of a decision."""
+
+    id: Name
+    rule: Name
+    title: str
+    status: Literal["pass", "fail", "inconclusive", "insufficient", "missing", "stale", "error", "waived"]
+    sentence: str
+    metric: str | None = None
+    value: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    bound: float | None = None
+    n: int | None = None
+    evidence: tuple[int, ...] = ()
+    controls: tuple[str, ...] = ()
+
+
+class DecisionRecord(Content):
+    """A decision in the shape of SLSA VSA v1, extended; ``review`` is FAILED there."""
+
+    kind: ClassVar[str] = "decision"
+    verifier: VerifierId
+    time_verified: AwareDatetime
+    resource_uri: Name
+    policy: PolicyRef
+    input_attestations: tuple[InputAttestation, ...]
+    verification_result: Literal["PASSED", "FAILED"]
+    result: Literal["allow", "deny", "review"]
+    exit_code: int
+    stage: Name
+    binding: Sha256
+    findings: tuple[FindingRecord, ...]
+    approvals: tuple[InputAttestation, ...] = ()
+    waivers: tuple[InputAttestation, ...] = ()
+    notes: tuple[str, ...] = ()
+    assurance: Name
+    log_size: int = Field(ge=0)
+    log_root: Sha256
+
+
+class Promotion(Content):
+    """One phase of a promotion: the intent consumes a single-use pass, the outcome says what happened."""
+
+    kind: ClassVar[str] = "promotion"
+    phase: Literal["intent", "outcome"]
+    stage: Name
+    registry: Name
+    name: Name
+    version: Name
+    alias: Name
+    previous: str | None = Field(default=None, description="version that the alias pointed to before")
+    decision: Sha256
+    token: Sha256 = Field(description="the single-use pass: digest of subject, stage, policy and decision")
+    result: Literal["done", "failed"] | None = Field(default=None, description="of the outcome")
+    detail: str | None = None
+
+
+class Revocation(Content):
+    """Evidence, an approval or a decision is withdrawn; later gates and deployments see it."""
+
+    kind: ClassVar[str] = "revocation"
+    target: Sha256 = Field(description="payload digest that is withdrawn")
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=4000)]
+
+
+class Erasure(Content):
+    """A stored envelope was deleted on purpose; its leaf stays."""
+
+    kind: ClassVar[str] = "erasure"
+    leaf: int = Field(ge=0)
+    payload: Sha256
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=4000)]
+
+
+CONTENTS: dict[str, type[Content]] = {
+    model.kind: model
+    for model in (
+        WriterOpen, WriterClose, TrustUpdate, PolicyInForce, TrainingRun, Registration, Fairness, Performance,
+        Explanation, Approval, Waiver, DecisionRecord, Promotion, Revocation, Erasure,
+    )
+}  # fmt: skip
+
+_PREFIX, _SUFFIX = "urn:ml-governance:predicate:", ":v1"
+
+
+def predicate_type(kind: str) -> str:
+    """Return the predicateType URI of a kind."""
+    return f"{_PREFIX}{kind}{_SUFFIX}"
