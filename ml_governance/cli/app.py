@@ -1,0 +1,261 @@
+"""The commands."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003  typer reads annotations at run time
+from typing import Annotated
+
+import typer
+
+from ml_governance.cli import render
+from ml_governance.cli.keys import app as keys_app
+from ml_governance.cli.log import app as log_app
+from ml_governance.cli.options import As, Json, Stage, Version, Where, opened
+from ml_governance.cli.policy import app as policy_app
+
+app = typer.Typer(
+    name="mlgov",
+    help="Signed evidence, honest fairness statistics and policy gates for machine-learning models.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    epilog="Exit codes: 0 allowed, 1 denied, 2 usage, 3 needs review, 4 evidence, 5 internal, 130 interrupted.",
+)
+app.add_typer(log_app, name="log")
+app.add_typer(policy_app, name="policy")
+app.add_typer(keys_app, name="keys")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from ml_governance import __version__
+
+        typer.echo(f"mlgov {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")] = False,
+) -> None:
+    del version, debug  # both act before any command runs
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="Folder of the new workspace.")] = Path(),
+    project: Annotated[str, typer.Option(help="Name of the project.")] = "default",
+    policy: Annotated[str, typer.Option(help="A shipped policy pack, or a folder with policy.yaml.")] = "credit-scoring",
+    person: Annotated[
+        list[str] | None, typer.Option(metavar="ID=ROLE[,ROLE]", help="Somebody who gets a key; may be repeated.")
+    ] = None,
+    registry: Annotated[
+        str | None, typer.Option(help="mlflow+URI or local:DIR; default is MLflow on SQLite inside the workspace.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Make a workspace: keys, trust file, ledger, policy, governance.toml.
+
+    Example: mlgov init credit --project credit --person ada=author --person vera=validator
+    --person rita=risk_officer,policy_owner --person max=release_manager
+    """
+    from ml_governance.cli.people import parse_people
+    from ml_governance.workspace import PEOPLE
+    from ml_governance.workspace import init as make
+
+    people = parse_people(person) if person else PEOPLE
+    with make(path, project=project, policy=policy, people=people, registry=registry) as ws:
+        if json:
+            render.out_json(
+                {"workspace": str(ws.root), "origin": ws.config.origin, "root": ws.config.trust_root, "people": [p.id for p in people]}
+            )
+            return
+        render.out(f"made a workspace in {ws.root}", "bold green")
+        render.out(f"  log     {ws.config.origin}")
+        render.out(f"  root    {ws.config.trust_root}")
+        for one in people:
+            render.out(f"  person  {one.id}: {', '.join(one.roles)}")
+        render.out("next: train under gov.open(signer=...).training(...), then mlgov assess, decide, approve, promote")
+
+
+@app.command()
+def demo(
+    path: Annotated[Path, typer.Argument(help="An empty folder; default is the current one.")] = Path(),
+    json: Json = False,
+) -> None:
+    """Run the whole story on real data, and leave a workspace to go on with.
+
+    Example: mkdir try && cd try && mlgov demo
+    """
+    from ml_governance.demo.story import tell
+
+    told = tell(path, say=(lambda _line: None) if json else render.out, working=render.working)
+    if json:
+        render.out_json(told.to_dict())
+
+
+@app.command()
+def assess(
+    model: Version,
+    data: Annotated[str, typer.Option(help="Parquet or CSV file with labels and sensitive columns.")],
+    y_true: Annotated[str, typer.Option("--y-true", help="Column of the label.")],
+    by: Annotated[list[str], typer.Option("--by", help="Sensitive column; may be repeated.")],
+    background: Annotated[str | None, typer.Option(help="File of rows that explanations compare with.")] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option(help="performance, fairness or explanation; default is all three.")
+    ] = None,
+    pos_label: Annotated[str | None, typer.Option(help="The positive label, unless labels are 0 and 1.")] = None,
+    confidence: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.95,
+    min_group_size: Annotated[int, typer.Option(help="Smaller groups are reported as insufficient.")] = 30,
+    signer: As = None,
+    workspace: Where = None,
+    json: Json = False,
+) -> None:
+    """Recompute a model's predictions on held-out rows, measure, and sign the measurements.
+
+    Example: mlgov assess credit-risk/2 --data test.parquet --y-true label --by sex --by race --as validator
+    """
+    with opened(workspace, signer) as ws:
+        assessed = ws.assess(
+            model,
+            data,
+            y_true=y_true,
+            sensitive_features=by,
+            background=background,
+            kinds=tuple(kind) if kind else ("performance", "fairness", "explanation"),
+            pos_label=pos_label,
+            confidence=confidence,
+            min_group_size=min_group_size,
+        )
+        if json:
+            render.out_json(
+                {
+                    "subject": assessed.subject.to_dict(),
+                    "dataset": assessed.dataset.to_wire(),
+                    "entries": {name: receipt.index for name, receipt in assessed.receipts.items()},
+                    "reports": {name: report.to_dict() for name, report in assessed.reports.items()},
+                }
+            )
+            return
+        render.out(f"{assessed.subject.name} on {assessed.dataset.name}, {assessed.dataset.rows:,} rows", "bold")
+        for name, receipt in assessed.receipts.items():
+            render.out(f"  {name}: signed as ledger #{receipt.index}")
+
+
+@app.command()
+def attest(
+    model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="What the results are about.")] = None,
+    file: Annotated[Path | None, typer.Option(help="JSON file with results made elsewhere.")] = None,
+    policy: Annotated[Path | None, typer.Option(help="Policy file to sign and put in force.")] = None,
+    signer: As = None,
+    workspace: Where = None,
+    json: Json = False,
+) -> None:
+    """Sign results made elsewhere (marked as claimed), or put a policy in force.
+
+    Example: mlgov attest credit-risk/2 --file results.json --as validator;
+    mlgov attest --policy policies/credit-scoring/policy.yaml --as risk-officer
+    """
+    if (policy is None) == (file is None) or (file is not None and model is None):
+        raise typer.BadParameter("give either MODEL with --file, or --policy")
+    with opened(workspace, signer) as ws:
+        receipts = (ws.enact(policy),) if policy else ws.attest_file(str(model), file)  # type: ignore[arg-type]  # checked above
+        entries = [receipt.index for receipt in receipts]
+        if json:
+            render.out_json({"entries": entries})
+        else:
+            render.out(f"signed as ledger {', '.join(f'#{index}' for index in entries)}")
+
+
+@app.command()
+def decide(model: Version, stage: Stage = "production", signer: As = None, workspace: Where = None, json: Json = False) -> None:
+    """Judge a model by the policy in force, sign the decision, and say why.
+
+    Example: mlgov decide credit-risk/2 --stage production --as release-manager
+    """
+    with opened(workspace, signer) as ws:
+        made = ws.decide(model, stage=stage)
+        if json:
+            render.out_json(made.to_content().to_wire())
+        else:
+            render.decision(made)
+    raise typer.Exit(made.exit_code)
+
+
+@app.command()
+def approve(
+    model: Version,
+    reason: Annotated[str, typer.Option(help="Why; it is kept for ever.")],
+    stage: Stage = "production",
+    role: Annotated[str | None, typer.Option(help="In which role, if you have several.")] = None,
+    resolve: Annotated[
+        list[str] | None, typer.Option(metavar="FINDING", help="An inconclusive finding you accept; may be repeated.")
+    ] = None,
+    reject: Annotated[bool, typer.Option("--reject", help="Say no instead of yes.")] = False,
+    signer: As = None,
+    workspace: Where = None,
+    json: Json = False,
+) -> None:
+    """Sign an approval of exactly what is on the table now.
+
+    Example: mlgov approve credit-risk/2 --as risk-officer --reason "small group, reviewed by hand" --resolve CRD-01/race
+    """
+    with opened(workspace, signer) as ws:
+        receipt = ws.approve(
+            model, stage=stage, reason=reason, role=role, resolves=tuple(resolve or ()), verdict="reject" if reject else "approve"
+        )
+        if json:
+            render.out_json({"entries": [receipt.index]})
+        else:
+            render.out(f"{'rejection' if reject else 'approval'} signed as ledger #{receipt.index}")
+
+
+@app.command()
+def promote(model: Version, stage: Stage = "production", signer: As = None, workspace: Where = None, json: Json = False) -> None:
+    """Decide again at the ledger's head, and move the alias only if the answer is allow.
+
+    Example: mlgov promote credit-risk/2 --stage production --as release-manager
+    """
+    with opened(workspace, signer) as ws:
+        done = ws.promote(model, stage=stage)
+        if json:
+            render.out_json(
+                {
+                    "subject": done.subject.to_dict(),
+                    "stage": done.stage,
+                    "alias": done.alias,
+                    "previous": done.previous,
+                    "entries": [done.intent, done.outcome],
+                    "notes": list(done.notes),
+                }
+            )
+            return
+        render.out(f"promoted: {done.subject.name} is now {done.alias!r}", "bold green")
+        render.out(f"  before: {done.previous or 'nothing'}; intent #{done.intent}, outcome #{done.outcome}")
+        for note in done.notes:
+            render.out(f"  note: {note}")
+
+
+@app.command()
+def report(
+    model: Version,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to write into; default reports/MODEL.")] = None,
+    stage: Stage = "production",
+    workspace: Where = None,
+    json: Json = False,
+) -> None:
+    """Write the audit report: one self-contained HTML page, and JSON.
+
+    Example: mlgov report credit-risk/2 --output reports/credit-risk-2
+    """
+    with opened(workspace) as ws:
+        folder = output or ws.root / "reports" / model.replace("/", "-").replace(":", "-")
+        written = ws.report(model, folder, stage=stage)
+        if json:
+            render.out_json({"html": str(written.html), "json": str(written.json)})
+        else:
+            render.out(str(written.html))

@@ -1,0 +1,30 @@
+"""Options that every command shares, and how a command opens its workspace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ml_governance.workspace import Workspace
+
+As = Annotated[
+    str | None,
+    typer.Option("--as", metavar="ID", envvar="MLGOV_SIGNER", help="With whose key you act: a person's id or a key file."),
+]
+Where = Annotated[
+    Path | None, typer.Option("--workspace", "-w", metavar="DIR", help="Where to look for governance.toml, upwards.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Stage = Annotated[str, typer.Option("--stage", help="The stage the model is to enter.")]
+Version = Annotated[str, typer.Argument(metavar="MODEL", help="name/version, or the first digits of its sha256.")]
+
+
+def opened(where: Path | None, signer: str | None = None) -> Workspace:
+    """Open the workspace at or above a folder, in somebody's hands, telling slow steps on stderr."""
+    from ml_governance.cli.render import narrate
+    from ml_governance.workspace import open_workspace
+
+    return open_workspace(where, signer=signer, narrate=narrate)

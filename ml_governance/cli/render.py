@@ -1,0 +1,109 @@
+"""What commands print: results on stdout, narration and progress on stderr, silent when not a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+
+    from ml_governance.decide.decision import Decision
+    from ml_governance.errors import GovernanceError
+    from ml_governance.evidence.verify import VerifiedLog
+
+_COLOURS = {
+    "allow": "green", "pass": "green", "deny": "red", "fail": "red", "error": "red", "missing": "red", "stale": "red",
+    "review": "yellow", "inconclusive": "yellow", "insufficient": "yellow", "waived": "magenta",
+}  # fmt: skip
+
+
+def out(text: str = "", style: str | None = None) -> None:
+    """Print one result to stdout; colour only on a terminal."""
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(soft_wrap=True, highlight=False).print(Text(text, style=style or ""))
+
+
+def out_json(value: Any) -> None:
+    """Print a result as JSON to stdout."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def narrate(line: str) -> None:
+    """Tell what is being done, on stderr, when somebody watches."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+
+        Console(stderr=True, highlight=False).print(line, style="dim")
+
+
+def working(what: str) -> AbstractContextManager[Any]:
+    """Show a spinner on stderr while something slow runs; silent when not a terminal."""
+    from contextlib import nullcontext
+
+    if not sys.stderr.isatty():
+        return nullcontext()
+    from rich.console import Console
+
+    return Console(stderr=True).status(what)
+
+
+def complain(error: GovernanceError) -> None:
+    """Print an error to stderr: what was found, what was expected, the next step."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console.print(Text("mlgov: ", style="bold red") + Text(error.found))
+    if error.expected:
+        console.print(Text("  expected: ", style="bold") + Text(error.expected))
+    if error.next_step:
+        console.print(Text("  next: ", style="bold") + Text(error.next_step))
+
+
+def decision(made: Decision) -> None:
+    """Print a decision with every reason, its statuses in colour."""
+    from rich.console import Console
+    from rich.text import Text
+
+    text = Text(made.explain())
+    for word, colour in _COLOURS.items():
+        text.highlight_regex(rf"(?im)(^\s*|: ){word}\b", style=f"bold {colour}")
+    Console(soft_wrap=True, highlight=False).print(text)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a plain table to stdout; tab-separated when not a terminal, so that other programs can read it."""
+    if not sys.stdout.isatty():
+        for row in (columns, *rows):
+            sys.stdout.write("\t".join(row) + "\n")
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=box.SIMPLE, header_style="bold")
+    for column in columns:
+        drawn.add_column(column, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(cell) for cell in row))
+    Console().print(drawn)
+
+
+def verification(verified: VerifiedLog) -> None:
+    """Print what a verification found and what it does not prove."""
+    checkpoint = verified.checkpoint
+    if verified.problems:
+        out(f"{len(verified.problems)} problem{'s' if len(verified.problems) != 1 else ''} in {checkpoint.origin}", "bold red")
+        for problem in verified.problems:
+            out(f"  {'#' + str(problem.index) if problem.index is not None else 'log'}: {problem.what}")
+    else:
+        out(f"verified: all {checkpoint.size} entries of {checkpoint.origin}", "bold green")
+        out(f"  tree root {checkpoint.root.hex()}")
+    for note in verified.notes:
+        out(f"  note: {note}")

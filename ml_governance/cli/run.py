@@ -1,0 +1,88 @@
+"""One invocation: arguments in, exit code out; every error becomes a message, never a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from ml_governance.errors import GovernanceError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+INTERNAL, INTERRUPTED = 5, 130
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Without the program's name. ``--debug`` may stand anywhere and shows tracebacks.
+
+    Returns
+    -------
+    int
+        The exit code of the table in :mod:`ml_governance.cli`.
+    """
+    import click
+    import typer
+
+    from ml_governance.cli.app import app
+
+    arguments = list(arguments)
+    debug = "--debug" in arguments
+    as_json = "--json" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        code = typer.main.get_command(app).main(args=arguments, prog_name="mlgov", standalone_mode=False)
+    except GovernanceError as error:
+        if debug:
+            raise
+        return _report(error.exit_code, type(error).__name__, error, as_json=as_json)
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        print("interrupted", file=sys.stderr)  # noqa: T201  the last word of a process that is ending
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader went away, as `| head` does; there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001  the outermost place: the user gets a message, not a traceback
+        if debug:
+            raise
+        wrapped = GovernanceError(
+            f"something went wrong inside mlgov: {type(error).__name__}: {error}",
+            next_step="run the command again with --debug, and report what it prints",
+        )
+        return _report(INTERNAL, "InternalError", wrapped, as_json=as_json)
+    return code if isinstance(code, int) else 0
+
+
+def _report(code: int, kind: str, error: GovernanceError, *, as_json: bool) -> int:
+    if as_json:
+        sys.stdout.write(
+            json.dumps(
+                {
+                    "error": {
+                        "type": kind,
+                        "exitCode": code,
+                        "found": error.found,
+                        "expected": error.expected,
+                        "next": error.next_step,
+                    }
+                },
+                indent=2,
+            )
+            + "\n"
+        )
+    else:
+        from ml_governance.cli.render import complain
+
+        complain(error)
+    return code

@@ -1,0 +1,11 @@
+"""The composition root: what ``gov.open()`` returns wires ledger, keys, policy, registry and clock together.
+
+Nothing here is global: two workspaces, or two people in one, never meet.
+"""
+
+from __future__ import annotations
+
+from ml_governance.workspace.session import Workspace, init, open_workspace
+from ml_governance.workspace.setup import PEOPLE, Person, packs
+
+__all__ = ["PEOPLE", "Person", "Workspace", "init", "open_workspace", "packs"]

@@ -1,0 +1,212 @@
+"""Assessing a registered model: its bytes checked, its predictions recomputed, what was measured signed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ml_governance.errors import DataError, UsageError, VerificationError
+from ml_governance.evidence import fingerprint
+from ml_governance.evidence.predicates import Resource
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from ml_governance.assess.explanation import ExplanationReport
+    from ml_governance.assess.fairness import FairnessReport
+    from ml_governance.assess.performance import PerformanceReport
+    from ml_governance.evidence.ledger import Receipt
+    from ml_governance.evidence.statement import Subject
+    from ml_governance.workspace.session import Workspace
+
+    Report = FairnessReport | PerformanceReport | ExplanationReport
+
+KINDS = ("performance", "fairness", "explanation")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assessed:
+    """What an assessment measured, and where it stands in the ledger.
+
+    Parameters
+    ----------
+    subject : Subject
+        The model version.
+    dataset : Resource
+        The rows, by digest.
+    reports : dict of str to report
+        By kind: ``performance``, ``fairness``, ``explanation``.
+    receipts : dict of str to Receipt
+        By the same kinds.
+    """
+
+    subject: Subject
+    dataset: Resource
+    reports: dict[str, Report] = field(repr=False)
+    receipts: dict[str, Receipt] = field(repr=False)
+
+    def __getattr__(self, kind: str) -> Report:
+        """Return the report of a kind, so that ``assessed.fairness`` reads well."""
+        reports: dict[str, Report] = object.__getattribute__(self, "reports")
+        if kind in reports:
+            return reports[kind]
+        raise AttributeError(kind)
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        parts = [f"<h4>{escape(self.subject.name)} on {escape(self.dataset.name)} ({self.dataset.rows} rows)</h4>"]
+        for kind, report in self.reports.items():
+            parts.append(f"<p>{escape(kind)}: ledger #{self.receipts[kind].index}</p>{report._repr_html_()}")
+        return "".join(parts)
+
+
+def assess(
+    ws: Workspace,
+    version: str | Subject,
+    data: Any,
+    *,
+    y_true: str,
+    sensitive_features: tuple[str, ...],
+    pos_label: Any,
+    background: Any,
+    kinds: tuple[str, ...],
+    confidence: float,
+    min_group_size: int,
+    seed: int,
+) -> Assessed:
+    """Recompute predictions on digested rows, measure, and sign what was measured."""
+    from ml_governance.assess.explanation import ExplanationReport
+    from ml_governance.assess.fairness import assess_fairness
+    from ml_governance.assess.performance import assess_performance
+    from ml_governance.assess.recompute import recompute
+
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown or not kinds:
+        raise UsageError(f"the kinds are {list(kinds)}", expected=f"some of {', '.join(KINDS)}")
+    writer = ws.writer
+    view = ws.view()
+    ws.me(view)
+    subject = ws.resolve(version, view)
+    registration = ws.registration(subject, view)
+    artifact = ws.registry.artifact(registration.name, registration.version)
+
+    frame, dataset = read(data)
+    _require_columns(frame, (y_true, *sensitive_features), dataset.name)
+    options = None
+    if "explanation" in kinds:
+        options = {"background": _background(background, frame, seed), "seed": seed, "confidence": confidence}
+    ws.narrate(f"predicting {len(frame):,} rows with {subject.name} in a process without keys")
+    outcome = recompute(
+        artifact,
+        sha256=subject.sha256,
+        loader=ws.registry.LOADER,
+        rows=frame,
+        exclude=(y_true,),
+        sensitive_features=sensitive_features,
+        pos_label=pos_label,
+        explain=options,
+    )
+    labels, sensitive = frame[y_true], frame[list(sensitive_features)]
+    reports: dict[str, Report] = {}
+    if "performance" in kinds:
+        ws.narrate("measuring performance")
+        reports["performance"] = assess_performance(
+            y_true=labels, y_pred=outcome.y_pred, y_score=outcome.y_score, sensitive_features=sensitive,
+            pos_label=pos_label, confidence=confidence, min_group_size=min_group_size, seed=seed,
+        )  # fmt: skip
+    if "fairness" in kinds:
+        ws.narrate("measuring fairness")
+        reports["fairness"] = assess_fairness(
+            y_true=labels, y_pred=outcome.y_pred, y_score=outcome.y_score, sensitive_features=sensitive,
+            pos_label=pos_label, confidence=confidence, min_group_size=min_group_size,
+        )  # fmt: skip
+    if outcome.explanation is not None:
+        reports["explanation"] = ExplanationReport.from_dict(outcome.explanation)
+    found = fingerprint.artifact(artifact)
+    if found.sha256 != subject.sha256:
+        raise VerificationError(f"the artifact of {subject.name} changed while it was assessed", expected=f"sha256:{subject.sha256}")
+    receipts = {
+        kind: writer.record(report.to_content(predictions="recomputed", dataset=dataset), [subject])
+        for kind, report in reports.items()
+    }
+    return Assessed(subject=subject, dataset=dataset, reports=reports, receipts=receipts)
+
+
+def attest(ws: Workspace, version: str | Subject, reports: Sequence[Report], *, data: Any) -> tuple[Receipt, ...]:
+    """Sign reports that the caller computed."""
+    if not reports:
+        raise UsageError("there is nothing to attest", expected="at least one report")
+    view = ws.view()
+    ws.me(view)
+    subject = ws.resolve(version, view)
+    dataset = data if isinstance(data, Resource) else read(data)[1]
+    return tuple(
+        ws.writer.record(report.to_content(predictions="caller-supplied", dataset=dataset), [subject]) for report in reports
+    )
+
+
+def read(data: Any) -> tuple[pd.DataFrame, Resource]:
+    """Read a table from a path or take the one given, with its logical digest.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, empty, or neither Parquet nor CSV, or the object is not a table.
+    """
+    import pandas as pd
+
+    if isinstance(data, str | Path):
+        path = Path(data)
+        frame = _read_file(path)
+        name = path.name
+    elif isinstance(data, pd.DataFrame):
+        frame, name = data, str(data.attrs.get("name", "table"))
+    else:
+        import narwhals as nw
+
+        try:
+            frame, name = nw.from_native(data, eager_only=True).to_pandas(), "table"
+        except TypeError as error:
+            raise DataError(f"the data is a {type(data).__name__}", expected="a data frame, or a path to Parquet or CSV") from error
+    if frame.empty:
+        raise DataError(f"{name} has no rows", expected="held-out rows with labels")
+    digest = fingerprint.table(frame)
+    return frame, Resource(name=name, sha256=digest.sha256, rows=len(frame))
+
+
+def _read_file(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    readers = {".parquet": pd.read_parquet, ".csv": pd.read_csv}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise DataError(f"{path} is neither Parquet nor CSV by its name", expected="a file ending in .parquet or .csv")
+    try:
+        return reader(path)
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist", expected="a Parquet or CSV file") from None
+    except (OSError, ValueError) as error:  # pyarrow's and pandas' parse errors are ValueErrors
+        raise DataError(f"{path} cannot be read: {error}", expected="a Parquet or CSV file") from error
+
+
+def _require_columns(frame: pd.DataFrame, wanted: Sequence[str], name: str) -> None:
+    from difflib import get_close_matches
+
+    for column in wanted:
+        if column not in frame.columns:
+            columns = [str(known) for known in frame.columns]
+            near = get_close_matches(column, columns, n=1)
+            raise DataError(
+                f"{name} has no column {column!r}",
+                expected=f"one of {', '.join(columns[:40])}",
+                next_step=f"did you mean {near[0]!r}?" if near else None,
+            )
+
+
+def _background(background: Any, frame: pd.DataFrame, seed: int, rows: int = 100) -> pd.DataFrame:
+    table = frame if background is None else read(background)[0]
+    return table.sample(n=min(rows, len(table)), random_state=seed)

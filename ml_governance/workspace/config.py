@@ -1,0 +1,187 @@
+"""governance.toml: where a workspace keeps things, and which trust root it believes."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ml_governance.errors import ConfigurationError
+
+FILE = "governance.toml"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LedgerSection(_Section):
+    """Where the log is."""
+
+    url: str
+    origin: str = Field(min_length=1)
+
+
+class TrustSection(_Section):
+    """Which root of trust the workspace believes."""
+
+    root: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
+    file: str
+
+
+class KeysSection(_Section):
+    """Where the people's keys are."""
+
+    directory: str
+
+
+class RegistrySection(_Section):
+    """Which model registry: ``mlflow+<tracking uri>`` or ``local:<folder>``."""
+
+    uri: str
+
+
+class StageSection(_Section):
+    """A stage: the policy file people edit for it, and the registry alias that it moves."""
+
+    policy: str
+    alias: str
+
+
+class _File(_Section):
+    version: int = Field(ge=1, le=1)
+    project: str = Field(min_length=1)
+    ledger: LedgerSection
+    trust: TrustSection
+    keys: KeysSection
+    registry: RegistrySection
+    stages: dict[str, StageSection] = Field(min_length=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A parsed governance.toml, with paths resolved against its folder.
+
+    Parameters
+    ----------
+    root : Path
+        The workspace folder.
+    project : str
+        Project name, matched against principals and policies.
+    origin : str
+        The ledger's name.
+    ledger_url : str
+        SQLAlchemy URL.
+    trust_root : str
+        ``sha256:...`` of the trust root.
+    trust_file, keys : Path
+        The published trust file and the folder of key files.
+    registry : str
+        Registry URI.
+    stages : dict of str to StageSection
+        Stages by name.
+    """
+
+    root: Path
+    project: str
+    origin: str
+    ledger_url: str
+    trust_root: str
+    trust_file: Path
+    keys: Path
+    registry: str
+    stages: dict[str, StageSection]
+
+    def stage(self, name: str) -> StageSection:
+        """Look a stage up.
+
+        Raises
+        ------
+        ConfigurationError
+            If governance.toml has no such stage.
+        """
+        try:
+            return self.stages[name]
+        except KeyError:
+            raise ConfigurationError(
+                f"there is no stage {name!r} in {self.root / FILE}", expected=f"one of {', '.join(sorted(self.stages))}"
+            ) from None
+
+
+def find(start: Path) -> Path:
+    """Return the nearest folder at or above ``start`` that holds governance.toml.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is none.
+    """
+    start = start.resolve()
+    for folder in (start, *start.parents):
+        if (folder / FILE).is_file():
+            return folder
+    raise ConfigurationError(
+        f"no {FILE} in {start} or above it",
+        expected="a folder inside a workspace",
+        next_step="mlgov init (makes one here), or mlgov demo",
+    )
+
+
+def load(root: Path) -> Config:
+    """Read and check governance.toml.
+
+    Raises
+    ------
+    ConfigurationError
+        If it cannot be read, is not TOML, or has missing, unknown or wrong entries.
+    """
+    path = root / FILE
+    try:
+        raw: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        file = _File.model_validate(raw)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path} is not valid TOML: {error}") from error
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ConfigurationError(f"{path}: {problems}", next_step="compare with a file made by mlgov init") from error
+    return Config(
+        root=root,
+        project=file.project,
+        origin=file.ledger.origin,
+        ledger_url=_anchor(file.ledger.url, "sqlite:///", root),
+        trust_root=file.trust.root,
+        trust_file=root / file.trust.file,
+        keys=root / file.keys.directory,
+        registry=_anchor(_anchor(file.registry.uri, "mlflow+sqlite:///", root), "local:", root),
+        stages=file.stages,
+    )
+
+
+def _anchor(uri: str, prefix: str, root: Path) -> str:
+    """Make the file path of a URI absolute, so that nothing depends on the current folder."""
+    if not uri.startswith(prefix):
+        return uri
+    return prefix + str((root / uri.removeprefix(prefix)).resolve())
+
+
+def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
+    """Write a file that is there whole or not at all, and flushed to disk."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.chmod(mode)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,64 @@
+"""The newest checkpoint that this account has verified of each log, kept outside the log's own folder.
+
+A database that is rolled back passes every check inside itself. What it cannot undo is this memory, unless
+whoever rolls it back holds this account as well. It is a convenience for one machine, not an anchor.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ml_governance.errors import VerificationError
+from ml_governance.evidence.canonical import canonicalise, parse, sha256_hex
+from ml_governance.evidence.checkpoint import Checkpoint
+from ml_governance.workspace.config import write_atomically
+
+
+def _place(origin: str) -> Path:
+    state = os.environ.get("XDG_STATE_HOME") or str(Path("~/.local/state").expanduser())
+    return Path(state) / "mlgov" / f"{sha256_hex(origin.encode())[:32]}.json"
+
+
+def recall(origin: str) -> Checkpoint | None:
+    """Return the remembered checkpoint of a log, or None if it was never verified here.
+
+    Raises
+    ------
+    VerificationError
+        If the memory exists but cannot be read: that is no reason to believe the log more.
+    """
+    path = _place(origin)
+    try:
+        value = parse(path.read_bytes())
+        return Checkpoint(
+            origin=value["origin"],
+            size=value["size"],
+            root=bytes.fromhex(value["root"]),
+            index_root=bytes.fromhex(value["indexRoot"]),
+        )
+    except FileNotFoundError:
+        return None
+    except (OSError, KeyError, TypeError, ValueError, VerificationError) as error:
+        raise VerificationError(
+            f"the remembered checkpoint {path} cannot be read: {error}",
+            next_step="compare the log with a checkpoint you trust, then delete that file",
+        ) from error
+
+
+def remember(checkpoint: Checkpoint) -> None:
+    """Keep a checkpoint that has just been verified; an account without a home simply has no memory."""
+    path = _place(checkpoint.origin)
+    text = canonicalise(
+        {
+            "origin": checkpoint.origin,
+            "size": checkpoint.size,
+            "root": checkpoint.root.hex(),
+            "indexRoot": checkpoint.index_root.hex(),
+        }
+    ).decode()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_atomically(path, text, mode=0o600)
+    except OSError:
+        return

@@ -1,0 +1,597 @@
+"""One person's session with one workspace."""
+
+from __future__ import annotations
+
+import os
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import ml_governance
+from ml_governance.errors import ConfigurationError, MissingEvidenceError, NotAuthorizedError, UsageError
+from ml_governance.evidence import keys
+from ml_governance.evidence.checkpoint import LogSigner
+from ml_governance.evidence.ledger import Ledger
+from ml_governance.evidence.predicates import Approval, PolicyInForce, Registration, Resource, Waiver
+from ml_governance.evidence.statement import Subject
+from ml_governance.evidence.verify import verify
+from ml_governance.evidence.writer import Writer
+from ml_governance.workspace import config, memory, setup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    from ml_governance.capture.training import TrainingRun
+    from ml_governance.decide.decision import Decision
+    from ml_governance.evidence.attestation import Attestation, EvidenceView
+    from ml_governance.evidence.keys import Signer
+    from ml_governance.evidence.ledger import Receipt
+    from ml_governance.evidence.trust import Principal
+    from ml_governance.evidence.verify import VerifiedLog
+    from ml_governance.promote.gate import Promoted
+    from ml_governance.promote.registry import Registry
+    from ml_governance.report.lineage import Graph
+    from ml_governance.workspace.assessment import Assessed, Report
+    from ml_governance.workspace.reporting import Written
+
+SIGNER_VARIABLE = "MLGOV_SIGNER"
+PASSPHRASE_VARIABLE = "MLGOV_PASSPHRASE"  # noqa: S105  the variable's name, not a secret
+
+
+def utc_now() -> datetime:
+    """Return the present in UTC; the only clock that a workspace has, unless it is given another."""
+    return datetime.now(UTC)
+
+
+def software() -> dict[str, str]:
+    """Return what wrote a record: this library's version and the Python version."""
+    return {"ml-governance": ml_governance.__version__, "python": platform.python_version()}
+
+
+def init(
+    path: str | Path = ".",
+    *,
+    project: str = "default",
+    people: Sequence[setup.Person] = setup.PEOPLE,
+    policy: str = "credit-scoring",
+    registry: str | None = None,
+    signer: str | Path | None = None,
+    clock: Callable[[], datetime] = utc_now,
+) -> Workspace:
+    """Make a workspace: governance.toml, keys (mode 0600), a root-signed trust file, a ledger, a policy pack.
+
+    Parameters
+    ----------
+    path : str or Path, default "."
+        Folder of the new workspace; made if absent.
+    project : str
+        Name of the project; principals are trusted for it, policies may be limited to it.
+    people : sequence of Person
+        Who gets a key. The default is four people, one for each role that the shipped policies use.
+    policy : str, default "credit-scoring"
+        Name of a shipped pack, or a folder that holds policy.yaml. It is copied, signed and put in force.
+    registry : str, optional
+        ``mlflow+<tracking uri>`` or ``local:<folder>``; default is MLflow on SQLite inside the workspace.
+    signer : str or Path, optional
+        With whose key the returned workspace acts.
+    clock : callable
+        Returns the present in UTC.
+
+    Returns
+    -------
+    Workspace
+
+    Raises
+    ------
+    ConfigurationError
+        If the folder already holds a workspace or cannot be written.
+    """
+    root = setup.make(
+        Path(path), project=project, people=people, policy=policy, registry=registry, clock=clock, software=software()
+    )
+    return open_workspace(root, signer=signer, clock=clock)
+
+
+def open_workspace(
+    path: str | Path | None = None,
+    *,
+    signer: str | Path | None = None,
+    clock: Callable[[], datetime] = utc_now,
+    narrate: Callable[[str], None] | None = None,
+) -> Workspace:
+    """Open the workspace at or above a folder.
+
+    Parameters
+    ----------
+    path : str or Path, optional
+        Where to start looking upwards for governance.toml; default is the current folder.
+    signer : str or Path, optional
+        With whose key one acts: a person's id or a key file. Default is the variable ``MLGOV_SIGNER``.
+        Without one the workspace can be read and verified, and every call that signs refuses.
+    clock : callable
+        Returns the present in UTC.
+    narrate : callable, optional
+        Receives one line before each slow step.
+
+    Returns
+    -------
+    Workspace
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no workspace or its configuration is wrong.
+    KeyFileError
+        If the signer's key file is missing, unsafe or unreadable.
+    """
+    root = config.find(Path(path) if path is not None else Path.cwd())
+    return Workspace(config.load(root), signer=signer or os.environ.get(SIGNER_VARIABLE), clock=clock, narrate=narrate)
+
+
+class Workspace:
+    """A ledger, a registry, a policy and one person's key.
+
+    Made by :func:`ml_governance.init` and :func:`ml_governance.open`. Use it as a context manager, or call
+    :meth:`close`, so that the writer's session ends with a signed record.
+    """
+
+    def __init__(
+        self,
+        configuration: config.Config,
+        *,
+        signer: str | Path | None,
+        clock: Callable[[], datetime] = utc_now,
+        narrate: Callable[[str], None] | None = None,
+    ) -> None:
+        self.config = configuration
+        self.clock = clock
+        self.narrate = narrate or (lambda _line: None)
+        self._signer: Signer | None = self._load_signer(signer) if signer else None
+        self._ledger: Ledger | None = None
+        self._writer: Writer | None = None
+        self._registry: Registry | None = None
+
+    @property
+    def root(self) -> Path:
+        """The workspace folder."""
+        return self.config.root
+
+    def __repr__(self) -> str:
+        acting = f", acting with key {self._signer.keyid[:12]}" if self._signer else ", reading only"
+        return f"<Workspace {self.config.project!r} at {self.root}{acting}>"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"<p><b>Workspace</b> {escape(self.config.project)} <code>{escape(self.config.origin)}</code></p>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the writer's session with a signed record and close the database."""
+        writer, self._writer = self._writer, None
+        ledger, self._ledger = self._ledger, None
+        try:
+            if writer is not None:
+                writer.close()
+        finally:
+            if ledger is not None:
+                ledger.close()
+
+    def acting_as(self, signer: str | Path) -> Workspace:
+        """Return the same workspace in the hands of another person.
+
+        Raises
+        ------
+        KeyFileError
+            If the key file is missing, unsafe or unreadable.
+        """
+        return Workspace(self.config, signer=signer, clock=self.clock, narrate=self.narrate)
+
+    # --- what the parts need -------------------------------------------------------------------------
+
+    def _load_signer(self, signer: str | Path) -> Signer:
+        path = self.config.keys / f"{signer}.pem"
+        if isinstance(signer, Path) or not path.exists():
+            path = Path(signer).expanduser()
+        phrase = os.environ.get(PASSPHRASE_VARIABLE)
+        if not path.exists() and len(path.parts) == 1:
+            known = sorted(p.stem for p in self.config.keys.glob("*.pem") if p.name not in (setup.ROOT_KEY, setup.LOG_KEY))
+            raise ConfigurationError(
+                f"there is no key for {str(signer)!r} in {self.config.keys}", expected=f"one of {', '.join(known)}, or a key file"
+            )
+        return keys.load(path, passphrase=phrase.encode() if phrase else None)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The log; opened when first used, for writing only when a signer is set."""
+        if self._ledger is None:
+            log_key = self.config.keys / setup.LOG_KEY
+            log_signer = LogSigner.load(log_key, name=self.config.origin) if self._signer is not None else None
+            ledger = Ledger.open(self.config.ledger_url, log_signer=log_signer)
+            if ledger.origin != self.config.origin:
+                ledger.close()
+                raise ConfigurationError(
+                    f"the ledger at {self.config.ledger_url} belongs to {ledger.origin}",
+                    expected=f"the ledger of this workspace, {self.config.origin}",
+                    next_step="restore this workspace's own ledger, or open the other workspace",
+                )
+            self._ledger = ledger
+        return self._ledger
+
+    @property
+    def registry(self) -> Registry:
+        """The model registry that governance.toml names; opened when first used."""
+        if self._registry is None:
+            uri = self.config.registry
+            if uri.startswith("local:"):
+                from ml_governance.promote.registry import LocalRegistry
+
+                self._registry = LocalRegistry(Path(uri.removeprefix("local:")))
+            elif uri.startswith("mlflow+"):
+                from ml_governance.integrations.mlflow import MlflowRegistry
+
+                self._registry = MlflowRegistry(uri.removeprefix("mlflow+"))
+            else:
+                raise ConfigurationError(
+                    f"the registry {uri!r} is of no known kind", expected="mlflow+<tracking uri> or local:<folder>"
+                )
+        return self._registry
+
+    @property
+    def writer(self) -> Writer:
+        """The signed session of the person who acts."""
+        if self._signer is None:
+            raise ConfigurationError(
+                "nobody is acting: this call signs a record, and no key was named",
+                expected="a person's id or a key file",
+                next_step=f"gov.open(signer=...), mlgov --as ID, or the variable {SIGNER_VARIABLE}",
+            )
+        if self._writer is None:
+            self._writer = Writer(self.ledger, self._signer, clock=self.clock, software=software())
+        return self._writer
+
+    def me(self, view: EvidenceView) -> Principal:
+        """Return who acts, as the trust file in force knows them.
+
+        Raises
+        ------
+        NotAuthorizedError
+            If the key belongs to nobody the trust file names for this project.
+        """
+        keyid = self.writer.keyid
+        for principal in view.principals.values():
+            if any(key.public.keyid == keyid and key.valid_at(view.size) for key in principal.keys):
+                if self.config.project in principal.projects or "*" in principal.projects:
+                    return principal
+                raise NotAuthorizedError(
+                    f"{principal.id} is not trusted for the project {self.config.project!r}",
+                    expected=f"a principal of that project; {principal.id} has {', '.join(sorted(principal.projects))}",
+                )
+        raise NotAuthorizedError(
+            f"the key {keyid[:12]} belongs to nobody whom the trust file in force names",
+            expected="a key that the root has signed into the trust file and not revoked",
+        )
+
+    # --- evidence -------------------------------------------------------------------------------------
+
+    def verify(self, progress: Callable[[int, int], None] | None = None) -> VerifiedLog:
+        """Verify every entry of the log, and that it continues what this account has verified before.
+
+        Returns
+        -------
+        VerifiedLog
+            With every problem found; an empty ``problems`` means that all entries verify.
+        """
+        remembered = memory.recall(self.config.origin)
+        verified = verify(self.ledger, root=self.config.trust_root, remembered=remembered, progress=progress)
+        if not verified.problems:
+            memory.remember(verified.checkpoint)
+        return verified
+
+    def view(self) -> EvidenceView:
+        """Return the verified-complete evidence at the ledger's head.
+
+        Raises
+        ------
+        VerificationError
+            If any entry is missing or does not verify; names the first ones.
+        """
+        return self.verify().view()
+
+    def resolve(self, reference: str | Subject, view: EvidenceView | None = None) -> Subject:
+        """Find the subject that a reference means.
+
+        Parameters
+        ----------
+        reference : str or Subject
+            ``name/version``, ``name@version``, ``sha256:...`` or the first 8 or more digits of a digest.
+        view : EvidenceView, optional
+            Verified evidence to look in.
+
+        Raises
+        ------
+        MissingEvidenceError
+            If nothing or more than one thing in the ledger fits.
+        """
+        if isinstance(reference, Subject):
+            return reference
+        view = view or self.view()
+        wanted = reference.removeprefix("sha256:").replace("@", "/")
+        found: dict[str, Subject] = {}
+        for attestation in view.of_kind(Registration.kind):
+            for subject in attestation.subjects:
+                named = subject.name == wanted
+                digested = len(wanted) >= 8 and subject.sha256.startswith(wanted)
+                if named or digested:
+                    found[subject.sha256] = subject
+        if len(found) == 1:
+            return next(iter(found.values()))
+        known = sorted({s.name for a in view.of_kind(Registration.kind) for s in a.subjects})
+        raise MissingEvidenceError(
+            f"{len(found) or 'no'} registered model{'s' if len(found) != 1 else ''} fit {reference!r}",
+            expected=f"one of {', '.join(known)}" if known else "a model that a training run produced",
+            next_step="mlgov log ls --kind registration",
+        )
+
+    def registration(self, subject: Subject, view: EvidenceView) -> Registration:
+        """Return the newest registration of a subject: where its bytes are.
+
+        Raises
+        ------
+        MissingEvidenceError
+            If the subject was never registered.
+        """
+        entries = view.about(subject.sha256, Registration.kind)
+        if not entries:
+            raise MissingEvidenceError(
+                f"{subject} was never registered in this ledger",
+                expected="a model made under ws.training(...) or brought in by ws.import_mlflow(...)",
+            )
+        content = entries[-1].content
+        assert isinstance(content, Registration)  # noqa: S101  of_kind guarantees it; this tells the type checker
+        return content
+
+    # --- capture --------------------------------------------------------------------------------------
+
+    def training(self, job: str) -> TrainingRun:
+        """Wrap a training run: a context manager, and a decorator that keeps the signature.
+
+        Parameters
+        ----------
+        job : str
+            Name of the job, for example ``credit-risk``.
+
+        Returns
+        -------
+        TrainingRun
+            Records START on entry, and COMPLETE, or FAIL when the body raises.
+        """
+        from ml_governance.capture.training import TrainingRun
+
+        return TrainingRun(
+            job,
+            record=lambda content, subjects: self.writer.record(content, subjects),
+            store=lambda model, **options: self.registry.store(model, **options),
+            clock=self.clock,
+            namespace=self.config.origin,
+            project=self.config.project,
+        )
+
+    def import_mlflow(self, run: str, *, name: str) -> Subject:
+        """Bring in a model that an MLflow run made outside any hook; marked as claimed.
+
+        Parameters
+        ----------
+        run : str
+            MLflow run id in the workspace's tracking server.
+        name : str
+            Registered model name to give it.
+
+        Returns
+        -------
+        Subject
+            The registered version with its digest.
+        """
+        from ml_governance.workspace import claims
+
+        return claims.import_mlflow(self, run, name=name)
+
+    # --- assess ---------------------------------------------------------------------------------------
+
+    def assess(
+        self,
+        version: str | Subject,
+        data: Any,
+        *,
+        y_true: str,
+        sensitive_features: Sequence[str],
+        pos_label: Any = None,
+        background: Any = None,
+        kinds: Sequence[str] = ("performance", "fairness", "explanation"),
+        confidence: float = 0.95,
+        min_group_size: int = 30,
+        seed: int = 0,
+    ) -> Assessed:
+        """Load the artifact by digest in a process without keys, predict, measure, and sign what was measured.
+
+        Parameters
+        ----------
+        version : str or Subject
+            The model version.
+        data : DataFrame or path
+            Held-out rows with the label and the sensitive columns.
+        y_true : str
+            Column of the label.
+        sensitive_features : sequence of str
+            Columns whose groups are compared, alone and crossed.
+        pos_label : object, optional
+            The label that counts as positive, needed unless the labels are 0 and 1.
+        background : DataFrame or path, optional
+            Rows that explanations compare with; default is a sample of ``data``.
+        kinds : sequence of {'performance', 'fairness', 'explanation'}
+            What to measure.
+        confidence : float in (0, 1), default 0.95
+            Level of every interval.
+        min_group_size : int, default 30
+            Below this a group's numbers are ``insufficient``.
+        seed : int, default 0
+            Seed of everything random.
+
+        Returns
+        -------
+        Assessed
+            The reports and the ledger index of each.
+
+        Raises
+        ------
+        VerificationError
+            If the artifact's bytes are not the registered ones.
+        DataError
+            If the table, labels or predictions cannot be used.
+        """
+        from ml_governance.workspace import assessment
+
+        return assessment.assess(
+            self,
+            version,
+            data,
+            y_true=y_true,
+            sensitive_features=tuple(sensitive_features),
+            pos_label=pos_label,
+            background=background,
+            kinds=tuple(kinds),
+            confidence=confidence,
+            min_group_size=min_group_size,
+            seed=seed,
+        )
+
+    def attest(self, version: str | Subject, *reports: Report, data: Any) -> tuple[Receipt, ...]:
+        """Sign reports that the caller computed; they count as ``caller-supplied``.
+
+        Parameters
+        ----------
+        version : str or Subject
+            The model version that the reports are about.
+        *reports : FairnessReport, PerformanceReport or ExplanationReport
+            What to sign.
+        data : DataFrame, path or Resource
+            The rows that they were computed from; its digest goes into each statement.
+        """
+        from ml_governance.workspace import assessment
+
+        return assessment.attest(self, version, reports, data=data)
+
+    def attest_file(self, version: str | Subject, path: str | Path) -> tuple[Receipt, ...]:
+        """Sign measurements from a JSON file made elsewhere; they count as ``claimed``."""
+        from ml_governance.workspace import claims
+
+        return claims.attest_file(self, version, Path(path))
+
+    def enact(self, path: str | Path) -> Receipt:
+        """Sign a policy file and put it in force for its stage.
+
+        Raises
+        ------
+        PolicyError
+            If the file is malformed, or its version is not above the one in force.
+        NotAuthorizedError
+            If the person who acts is not a policy owner.
+        """
+        from ml_governance.workspace import deciding
+
+        return deciding.enact(self, Path(path))
+
+    # --- decide ---------------------------------------------------------------------------------------
+
+    def decide(self, version: str | Subject, *, stage: str) -> Decision:
+        """Judge a model version by the policy in force and sign the decision.
+
+        Returns
+        -------
+        Decision
+            ``result`` is ``allow``, ``deny`` or ``review``; ``explain()`` says why, sentence by sentence.
+
+        Raises
+        ------
+        VerificationError
+            If any entry of the ledger is missing or does not verify.
+        """
+        from ml_governance.workspace import deciding
+
+        return deciding.decide(self, version, stage=stage)
+
+    def approve(
+        self,
+        version: str | Subject,
+        *,
+        stage: str,
+        reason: str,
+        role: str | None = None,
+        resolves: Sequence[str] = (),
+        verdict: str = "approve",
+    ) -> Receipt:
+        """Sign an approval, or a rejection, of exactly what is on the table now.
+
+        Parameters
+        ----------
+        version : str or Subject
+            The model version.
+        stage : str
+            The stage it is to enter.
+        reason : str
+            Why; kept for ever.
+        role : str, optional
+            In which role; default is the role of the person who acts that the policy still needs.
+        resolves : sequence of str
+            Ids of inconclusive findings that are accepted by name.
+        verdict : {'approve', 'reject'}
+            Yes or no.
+
+        Raises
+        ------
+        NotAuthorizedError
+            If the person has not that role, or made the model.
+        """
+        from ml_governance.workspace import deciding
+
+        return deciding.approve(
+            self, version, stage=stage, reason=reason, role=role, resolves=tuple(resolves), verdict=verdict
+        )
+
+    # --- promote and report ---------------------------------------------------------------------------
+
+    def promote(self, version: str | Subject, *, stage: str) -> Promoted:
+        """Decide again at the ledger's head, and move the stage's alias only if the answer is allow.
+
+        Raises
+        ------
+        PromotionDeniedError
+            With every reason, when the gate does not allow.
+        NotAuthorizedError
+            If the person who acts may not promote.
+        VerificationError
+            If the artifact's bytes or any entry of the ledger do not verify.
+        """
+        from ml_governance.workspace import deciding
+
+        return deciding.promote(self, version, stage=stage)
+
+    def report(self, version: str | Subject, folder: str | Path, *, stage: str = "production") -> Written:
+        """Write the audit report of a model version: one HTML page and one JSON file."""
+        from ml_governance.workspace import reporting
+
+        return reporting.write(self, version, Path(folder), stage=stage)
+
+    def lineage(self, version: str | Subject) -> Graph:
+        """Return what a model version came from and what came of it."""
+        from ml_governance.report.lineage import trace
+
+        view = self.view()
+        return trace(view, self.resolve(version, view))
