@@ -1,0 +1,179 @@
+"""Canonical JSON: one byte string per value (RFC 8785), and a strict parser for bytes from strangers.
+
+Refused when writing *and* when reading: NaN and infinities, numbers of 2**53 or more, lone surrogates,
+duplicate keys, deep nesting, and anything over a stated size. The parser also refuses bytes that are not
+canonical, so that a value has exactly one spelling.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from typing import Any, NoReturn
+
+import rfc8785
+
+from ml_governance.errors import CanonicalisationError, VerificationError
+
+MAX_BYTES = 16 * 1024 * 1024
+"""Largest document, in bytes."""
+
+MAX_DEPTH = 64
+"""Deepest nesting of arrays and objects."""
+
+MAX_NUMBER = 2**53
+"""Numbers of this magnitude or more are refused: readers disagree about them."""
+
+
+def sha256_hex(data: bytes) -> str:
+    """Return the SHA-256 of bytes as 64 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def canonicalise(value: Any) -> bytes:
+    """Serialise a JSON value to its canonical bytes.
+
+    Parameters
+    ----------
+    value : dict, list, tuple, str, int, float, bool or None
+        With ``str`` keys throughout. NumPy scalars are refused: convert them first.
+
+    Returns
+    -------
+    bytes
+        RFC 8785 JSON, UTF-8.
+
+    Raises
+    ------
+    CanonicalisationError
+        If the value has no canonical form or is too large or too deep.
+    """
+    _check(value, CanonicalisationError, "$", 0)
+    try:
+        data = rfc8785.dumps(value)
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
+        raise CanonicalisationError(f"the value has no canonical JSON form: {error}") from error
+    if len(data) > MAX_BYTES:
+        raise CanonicalisationError(f"the value takes {len(data):,} bytes", expected=f"at most {MAX_BYTES:,}")
+    return data
+
+
+def parse(data: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
+    """Parse canonical JSON from an untrusted source.
+
+    Parameters
+    ----------
+    data : bytes
+        UTF-8 JSON in canonical form.
+    max_bytes : int
+        Refuse more than this before looking at it.
+
+    Returns
+    -------
+    object
+        dict, list, str, int, float, bool or None.
+
+    Raises
+    ------
+    VerificationError
+        If the bytes are too many, not UTF-8, not JSON, not canonical, too deep, or hold a duplicate key or a
+        number that readers would not agree on.
+    """
+    if len(data) > max_bytes:
+        raise VerificationError(f"the document has {len(data):,} bytes", expected=f"at most {max_bytes:,}")
+    # Brackets inside strings only make this bound stricter; it keeps the parser's recursion away.
+    if max(data.count(b"["), data.count(b"{")) > MAX_DEPTH and _nesting(data) > MAX_DEPTH:
+        raise VerificationError("the document is nested too deeply", expected=f"at most {MAX_DEPTH} levels")
+    try:
+        value = json.loads(
+            data.decode("utf-8"), object_pairs_hook=_pairs, parse_constant=_constant, parse_int=_integer, parse_float=_float
+        )
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise VerificationError(f"the document is not UTF-8 JSON: {error}") from error
+    _check(value, VerificationError, "$", 0)
+    if rfc8785.dumps(value) != data:
+        raise VerificationError("the document is not in canonical form", expected="RFC 8785 JSON")
+    return value
+
+
+def _nesting(data: bytes) -> int:
+    """Return the deepest nesting of brackets outside strings."""
+    depth = deepest = 0
+    inside = escaped = False
+    for byte in data:
+        if inside:
+            if escaped:
+                escaped = False
+            elif byte == 0x5C:
+                escaped = True
+            elif byte == 0x22:
+                inside = False
+        elif byte == 0x22:
+            inside = True
+        elif byte in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+            if deepest > MAX_DEPTH:
+                break
+        elif byte in b"]}":
+            depth -= 1
+    return deepest
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise VerificationError(f"the key {twice!r} stands twice in one object", expected="each key once")
+    return value
+
+
+def _constant(name: str) -> NoReturn:
+    raise VerificationError(f"the document holds {name}", expected="finite numbers")
+
+
+def _integer(text: str) -> int:
+    if len(text) > 17:
+        raise VerificationError(f"the number {text[:20]}... is too large", expected="a magnitude below 2**53")
+    return int(text)
+
+
+def _float(text: str) -> float:
+    if len(text) > 40:
+        raise VerificationError("a number has too many digits", expected="its shortest form")
+    return float(text)
+
+
+def _check(value: Any, error: type[CanonicalisationError | VerificationError], where: str, depth: int) -> None:
+    """Refuse whatever two readers might read differently; exact types, so that NumPy scalars do not pass."""
+    if depth > MAX_DEPTH:
+        raise error(f"{where[:80]} is nested too deeply", expected=f"at most {MAX_DEPTH} levels")
+    kind = type(value)
+    if kind is dict:
+        for key, entry in value.items():
+            if type(key) is not str:
+                raise error(f"{where} has the key {key!r}", expected="text keys")
+            _check_text(key, error, where)
+            _check(entry, error, f"{where}.{key}", depth + 1)
+    elif kind is list or kind is tuple:
+        for position, entry in enumerate(value):
+            _check(entry, error, f"{where}[{position}]", depth + 1)
+    elif kind is str:
+        _check_text(value, error, where)
+    elif kind is int or kind is float:
+        if not (math.isfinite(value) and -MAX_NUMBER < value < MAX_NUMBER):
+            raise error(f"{where} is {value!r}", expected="a finite number with a magnitude below 2**53")
+    elif value is not None and kind is not bool:
+        raise error(
+            f"{where} is a {kind.__module__}.{kind.__qualname__}", expected="plain dict, list, str, int, float, bool or None"
+        )
+
+
+def _check_text(text: str, error: type[CanonicalisationError | VerificationError], where: str) -> None:
+    if not text.isascii():
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            raise error(f"{where} holds a lone surrogate", expected="text that UTF-8 can carry") from None

@@ -1,0 +1,252 @@
+"""Keys of people: ECDSA P-256, in PEM files that nobody else can read."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ml_governance.errors import KeyFileError, VerificationError
+from ml_governance.evidence.canonical import sha256_hex
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import CryptoSigner, SSlibKey
+
+SCHEME = "ecdsa-sha2-nistp256"
+_MAX_FILE = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublicKey:
+    """A public key for envelopes.
+
+    Parameters
+    ----------
+    keyid : str
+        securesystemslib's key id; only a hint, never trusted to be unique.
+    pem : str
+        SubjectPublicKeyInfo, PEM.
+    """
+
+    keyid: str
+    pem: str
+
+    @property
+    def spki_sha256(self) -> str:
+        """SHA-256 of the key's DER bytes: what makes two keys the same key."""
+        return _loaded(self.keyid, self.pem)[1]
+
+    def verify(self, signature: bytes, message: bytes) -> None:
+        """Check a signature.
+
+        Raises
+        ------
+        VerificationError
+            If it was not made by this key over this message.
+        """
+        from securesystemslib.exceptions import UnverifiedSignatureError, VerificationError as BadKey
+        from securesystemslib.signer import Signature
+
+        key, _ = _loaded(self.keyid, self.pem)
+        try:
+            key.verify_signature(Signature(self.keyid, signature.hex()), message)
+        except (UnverifiedSignatureError, BadKey) as error:
+            raise VerificationError(f"the signature of key {self.keyid[:16]} does not verify") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the form of the trust file."""
+        return {"keyid": self.keyid, "scheme": SCHEME, "pem": self.pem}
+
+    @classmethod
+    def from_dict(cls, value: Any) -> PublicKey:
+        """Read the form of the trust file; only P-256 keys whose id is their own are accepted."""
+        if not isinstance(value, dict) or set(value) != {"keyid", "scheme", "pem"} or value["scheme"] != SCHEME:
+            raise VerificationError("a key has the wrong form", expected=f"keyid, scheme {SCHEME} and pem")
+        if not isinstance(value["keyid"], str) or not isinstance(value["pem"], str):
+            raise VerificationError("a key has the wrong types", expected="text")
+        key = cls(keyid=value["keyid"], pem=value["pem"])
+        if _loaded(key.keyid, key.pem)[0].keyid != _derived_keyid(key.pem):
+            raise VerificationError(f"the key id {key.keyid[:16]} is not the id of its key", expected=_derived_keyid(key.pem))
+        return key
+
+
+class Signer(Protocol):
+    """Somebody's private key, wherever it is kept."""
+
+    @property
+    def keyid(self) -> str:
+        """Id of the public key."""
+        ...
+
+    @property
+    def public(self) -> PublicKey:
+        """The public key."""
+        ...
+
+    def sign(self, message: bytes) -> bytes:
+        """Return an ECDSA P-256 / SHA-256 signature, DER."""
+        ...
+
+
+class KeySigner:
+    """A signer over a securesystemslib signer."""
+
+    def __init__(self, signer: CryptoSigner) -> None:
+        self._signer = signer
+        key = signer.public_key
+        self._public = PublicKey(keyid=key.keyid, pem=key.keyval["public"])
+
+    @property
+    def keyid(self) -> str:
+        """Id of the public key."""
+        return self._public.keyid
+
+    @property
+    def public(self) -> PublicKey:
+        """The public key."""
+        return self._public
+
+    def sign(self, message: bytes) -> bytes:
+        """Return an ECDSA P-256 / SHA-256 signature, DER."""
+        return bytes.fromhex(self._signer.sign(message).signature)
+
+    def __repr__(self) -> str:
+        return f"<KeySigner {self.keyid[:16]}>"
+
+
+@cache
+def _loaded(keyid: str, pem: str) -> tuple[SSlibKey, str]:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from securesystemslib.signer import SSlibKey
+
+    try:
+        public = serialization.load_pem_public_key(pem.encode("ascii"))
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise VerificationError(f"the key {keyid[:16]} cannot be read: {error}", expected="a PEM public key") from error
+    if not isinstance(public, ec.EllipticCurvePublicKey) or public.curve.name != "secp256r1":
+        raise VerificationError(f"the key {keyid[:16]} is of another type", expected="ECDSA on P-256")
+    der = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return SSlibKey(keyid, "ecdsa", SCHEME, {"public": pem}), sha256_hex(der)
+
+
+@cache
+def _derived_keyid(pem: str) -> str:
+    from cryptography.hazmat.primitives import serialization
+    from securesystemslib.signer import SSlibKey
+
+    key = SSlibKey.from_crypto(serialization.load_pem_public_key(pem.encode("ascii")), scheme=SCHEME)
+    return str(key.keyid)
+
+
+def generate(path: Path) -> KeySigner:
+    """Make a P-256 key and write it as PKCS#8 PEM with mode 0600.
+
+    Raises
+    ------
+    KeyFileError
+        If the file exists or cannot be written.
+    """
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from securesystemslib.signer import CryptoSigner
+
+    private = ec.generate_private_key(ec.SECP256R1())
+    write_private(path, private)
+    return KeySigner(CryptoSigner(private))
+
+
+def write_private(path: Path, private: Any) -> None:
+    """Write a private key that is there whole, with mode 0600, or not at all."""
+    from cryptography.hazmat.primitives import serialization
+
+    data = private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise KeyFileError(f"{path} already exists", expected="a new file: keys are never overwritten") from None
+    except OSError as error:
+        raise KeyFileError(f"{path} cannot be written: {error.strerror}") from error
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        with suppress(OSError):
+            path.unlink()
+        raise KeyFileError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def load(path: Path, *, passphrase: bytes | None = None) -> KeySigner:
+    """Load a person's key.
+
+    Parameters
+    ----------
+    path : Path
+        A PKCS#8 PEM file: regular, owned by this account, mode 0600 or 0400, no symbolic link.
+    passphrase : bytes, optional
+        Needed if the file is encrypted.
+
+    Raises
+    ------
+    KeyFileError
+        If the file is missing, unsafe, unreadable, encrypted without a passphrase, or no P-256 key.
+    """
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from securesystemslib.signer import CryptoSigner
+
+    private = read_private(path, passphrase=passphrase)
+    if not isinstance(private, ec.EllipticCurvePrivateKey) or private.curve.name != "secp256r1":
+        raise KeyFileError(f"{path} holds a key of another type", expected="ECDSA on P-256, as made by mlgov init")
+    return KeySigner(CryptoSigner(private))
+
+
+def read_private(path: Path, *, passphrase: bytes | None = None) -> Any:
+    """Read a private key of any type from a safe file; the checks are on the open file, not on its name."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization
+
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise KeyFileError(f"{path} does not exist", expected="a private key in PEM form") from None
+    except OSError as error:
+        if path.is_symlink():
+            raise KeyFileError(f"{path} is a symbolic link", expected="the key file itself") from error
+        raise KeyFileError(f"{path} cannot be opened: {error.strerror}") from error
+    with os.fdopen(handle, "rb") as stream:
+        _refuse_unsafe(path, os.fstat(stream.fileno()))
+        data = stream.read(_MAX_FILE)
+    try:
+        return serialization.load_pem_private_key(data, passphrase)
+    except TypeError as error:
+        raise KeyFileError(
+            f"{path}: {'the passphrase is missing' if passphrase is None else 'the file is not encrypted'}",
+            next_step="set the variable MLGOV_PASSPHRASE" if passphrase is None else "unset the variable MLGOV_PASSPHRASE",
+        ) from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise KeyFileError(
+            f"{path} cannot be read as a private key", expected="PKCS#8 PEM, and the right passphrase if it is encrypted"
+        ) from error
+
+
+def _refuse_unsafe(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise KeyFileError(f"{path} is not a regular file", expected="a private key in PEM form")
+    if status.st_uid != os.geteuid():
+        raise KeyFileError(
+            f"{path} belongs to user id {status.st_uid}", expected=f"to belong to you, user id {os.geteuid()}"
+        )
+    if status.st_mode & 0o077:
+        raise KeyFileError(
+            f"{path} has mode {stat.S_IMODE(status.st_mode):04o}: others can read or change it",
+            expected="mode 0600",
+            next_step=f"chmod 600 {path}, and consider the key stolen if others use this machine",
+        )

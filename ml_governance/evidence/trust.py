@@ -1,0 +1,357 @@
+"""The trust file: who people are, which keys are theirs, and from which ledger index to which.
+
+Root keys sign it, with a threshold. A verifier needs only ``sha256:...`` of the root, got by another way: that
+digest fixes the first version, and each later version is signed by the old and the new root. Validity is a
+range of ledger indices, not of time, because an index cannot be backdated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ml_governance.errors import VerificationError
+from ml_governance.evidence import envelope as dsse
+from ml_governance.evidence.canonical import canonicalise, parse, sha256_hex
+from ml_governance.evidence.keys import PublicKey
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ml_governance.evidence.keys import Signer
+
+TRUST_TYPE = "application/vnd.ml-governance.trust+json"
+"""The payloadType of a trust file, so that no statement passes for one."""
+
+ROLES = ("author", "validator", "risk_officer", "release_manager", "policy_owner", "auditor")
+"""The roles that shipped policies use; a trust file may name others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedKey:
+    """A key and the ledger indices at which it counts.
+
+    Parameters
+    ----------
+    public : PublicKey
+        The key.
+    valid_from : int
+        First index that it may sign.
+    valid_until : int or None
+        First index that it may no longer sign; None while in use.
+    """
+
+    public: PublicKey
+    valid_from: int = 0
+    valid_until: int | None = None
+
+    def valid_at(self, index: int) -> bool:
+        """Tell whether the key counts at a ledger index."""
+        return self.valid_from <= index and (self.valid_until is None or index < self.valid_until)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """A person, or a service that acts under its own name.
+
+    Parameters
+    ----------
+    id : str
+        Stable id; what separation of duties counts.
+    name : str
+        Name for readers.
+    custodian : str
+        Who could use the keys: principals with the same custodian are not proven to be different people.
+    roles, projects : frozenset of str
+        What they may act as, and where; ``*`` is every project.
+    keys : tuple of TrustedKey
+        Their keys.
+    """
+
+    id: str
+    name: str
+    custodian: str
+    roles: frozenset[str] = frozenset()
+    projects: frozenset[str] = frozenset()
+    keys: tuple[TrustedKey, ...] = field(default=(), repr=False)
+
+
+ROOT = Principal(id="root", name="Holders of the root key", custodian="root")
+"""Who has signed when a root key has; it holds no role."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogKey:
+    """The Ed25519 key that signs checkpoints: raw 32 bytes in hexadecimal."""
+
+    name: str
+    public: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustFile:
+    """One version of the trust file.
+
+    Parameters
+    ----------
+    version : int
+        From 1; each successor adds one.
+    origin : str
+        The log that it is for.
+    issued_at, expires_at : datetime
+        UTC. An expired file is still history, but nothing new may be decided under it.
+    root_keys : tuple of PublicKey
+        Who may sign the next version.
+    root_threshold : int
+        How many of them must.
+    log_keys : tuple of LogKey
+        Keys whose checkpoints count.
+    principals : tuple of Principal
+        The people.
+    previous : str or None
+        SHA-256 of the previous version's payload; None for version 1.
+    """
+
+    version: int
+    origin: str
+    issued_at: datetime
+    expires_at: datetime
+    root_keys: tuple[PublicKey, ...]
+    root_threshold: int
+    log_keys: tuple[LogKey, ...]
+    principals: tuple[Principal, ...]
+    previous: str | None
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @property
+    def root_digest(self) -> str:
+        """``sha256:...`` over log name, root keys and threshold: what a verifier must know beforehand."""
+        root = {"origin": self.origin, "keys": sorted(key.spki_sha256 for key in self.root_keys), "threshold": self.root_threshold}
+        return "sha256:" + sha256_hex(canonicalise(root))
+
+    def expired(self, at: datetime) -> bool:
+        """Tell whether nothing new may be decided under this version any more."""
+        return at >= self.expires_at
+
+    def signer(self, keyid: str, index: int) -> Principal:
+        """Return whose key signed at an index.
+
+        Raises
+        ------
+        VerificationError
+            If nobody has that key, or it does not count at that index.
+        """
+        for principal in self.principals:
+            for key in principal.keys:
+                if key.public.keyid == keyid:
+                    if key.valid_at(index):
+                        return principal
+                    until = f" to {key.valid_until - 1}" if key.valid_until is not None else " on"
+                    raise VerificationError(
+                        f"the key {keyid[:16]} of {principal.id} signed at #{index}", expected=f"an index from {key.valid_from}{until}"
+                    )
+        raise VerificationError(f"the key {keyid[:16]} belongs to nobody in version {self.version} of the trust file")
+
+    def public_keys(self) -> dict[str, PublicKey]:
+        """Return every person's key by key id."""
+        return {key.public.keyid: key.public for principal in self.principals for key in principal.keys}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "version": self.version,
+            "origin": self.origin,
+            "issuedAt": _stamp(self.issued_at),
+            "expiresAt": _stamp(self.expires_at),
+            "root": {"keys": [key.to_dict() for key in self.root_keys], "threshold": self.root_threshold},
+            "logKeys": [{"name": key.name, "public": key.public} for key in self.log_keys],
+            "principals": [
+                {
+                    "id": p.id,
+                    "name": p.name,
+                    "custodian": p.custodian,
+                    "roles": sorted(p.roles),
+                    "projects": sorted(p.projects),
+                    "keys": [
+                        {"key": k.public.to_dict(), "validFrom": k.valid_from, "validUntil": k.valid_until} for k in p.keys
+                    ],
+                }
+                for p in self.principals
+            ],
+            "previous": self.previous,
+        }
+
+    @classmethod
+    def from_dict(cls, value: Any) -> TrustFile:
+        """Read plain JSON values; unknown, missing and wrong fields are refused."""
+        names = {"version", "origin", "issuedAt", "expiresAt", "root", "logKeys", "principals", "previous"}
+        _fields(value, names, "the trust file")
+        _fields(value["root"], {"keys", "threshold"}, "the root")
+        try:
+            return cls(
+                version=_whole(value["version"]),
+                origin=_text(value["origin"]),
+                issued_at=_time(value["issuedAt"]),
+                expires_at=_time(value["expiresAt"]),
+                root_keys=tuple(PublicKey.from_dict(key) for key in value["root"]["keys"]),
+                root_threshold=_whole(value["root"]["threshold"]),
+                log_keys=tuple(_log_key(key) for key in value["logKeys"]),
+                principals=tuple(_principal(entry) for entry in value["principals"]),
+                previous=None if value["previous"] is None else _text(value["previous"]),
+            )
+        except TypeError as error:
+            raise VerificationError(f"the trust file has a field of the wrong type: {error}") from error
+
+
+def sign_trust(trust: TrustFile, signers: Sequence[Signer]) -> dsse.Envelope:
+    """Sign a trust file with root keys."""
+    return dsse.sign(canonicalise(trust.to_dict()), signers, payload_type=TRUST_TYPE)
+
+
+def verify_trust(envelope: dsse.Envelope, *, root: str) -> TrustFile:
+    """Check the first version against a root digest that the verifier knows.
+
+    Parameters
+    ----------
+    envelope : Envelope
+        Version 1 of a trust file.
+    root : str
+        ``sha256:...``, obtained by another way than the file.
+
+    Raises
+    ------
+    VerificationError
+        If the file is malformed, is not version 1, has another root, or too few root keys signed it.
+    """
+    trust = _read(envelope)
+    if trust.version != 1 or trust.previous is not None:
+        raise VerificationError(f"the first trust file has version {trust.version}", expected="version 1 without a previous one")
+    if trust.root_digest != root:
+        raise VerificationError(f"the trust root is {trust.root_digest}", expected=f"{root}, which this verifier was told")
+    _signed_by_root(envelope, trust, "its own")
+    return trust
+
+
+def verify_successor(envelope: dsse.Envelope, current: TrustFile) -> TrustFile:
+    """Check a later version: one more, same log, same predecessor, signed by the old root and the new.
+
+    Raises
+    ------
+    VerificationError
+        If any of these does not hold.
+    """
+    trust = _read(envelope)
+    if trust.version != current.version + 1:
+        raise VerificationError(f"trust version {trust.version} follows {current.version}", expected=f"version {current.version + 1}")
+    if trust.origin != current.origin:
+        raise VerificationError(f"the trust file is for {trust.origin}", expected=current.origin)
+    if trust.previous != sha256_hex(canonicalise(current.to_dict())):
+        raise VerificationError("the trust file names another predecessor", expected="the digest of the version in force")
+    _signed_by_root(envelope, current, "the previous")
+    _signed_by_root(envelope, trust, "its own")
+    return trust
+
+
+def _read(envelope: dsse.Envelope) -> TrustFile:
+    if envelope.payload_type != TRUST_TYPE:
+        raise VerificationError(f"the payloadType is {envelope.payload_type!r}", expected=repr(TRUST_TYPE))
+    return TrustFile.from_dict(parse(envelope.payload))
+
+
+def _signed_by_root(envelope: dsse.Envelope, trust: TrustFile, whose: str) -> None:
+    try:
+        dsse.verify(
+            envelope, {key.keyid: key for key in trust.root_keys}, threshold=trust.root_threshold, payload_type=TRUST_TYPE
+        )
+    except VerificationError as error:
+        raise VerificationError(f"version {trust.version} of the trust file is not signed by {whose} root: {error.found}") from error
+
+
+def _check(trust: TrustFile) -> None:
+    distinct = {key.spki_sha256 for key in trust.root_keys}
+    if len(distinct) != len(trust.root_keys) or not 1 <= trust.root_threshold <= len(distinct):
+        raise VerificationError(
+            f"the root has {len(distinct)} distinct keys and the threshold {trust.root_threshold}",
+            expected="distinct keys, at least as many as the threshold",
+        )
+    ids = [principal.id for principal in trust.principals]
+    if len(set(ids)) != len(ids) or ROOT.id in ids:
+        raise VerificationError("two principals have one id, or one is called 'root'", expected="distinct ids")
+    seen = dict.fromkeys(distinct, ROOT.id)
+    for principal in trust.principals:
+        for key in principal.keys:
+            other = seen.setdefault(key.public.spki_sha256, principal.id)
+            if other != principal.id:
+                raise VerificationError(f"{principal.id} and {other} have the same key", expected="a key for each")
+    if not trust.log_keys:
+        raise VerificationError("no log key is trusted", expected="at least one, or no checkpoint could be checked")
+    if trust.expires_at <= trust.issued_at:
+        raise VerificationError("the trust file expires before it is issued")
+
+
+def _fields(value: Any, names: set[str], what: str) -> None:
+    if not isinstance(value, dict) or set(value) != names:
+        found = ", ".join(sorted(value)) if isinstance(value, dict) else type(value).__name__
+        raise VerificationError(f"{what} has the fields {found}", expected=", ".join(sorted(names)))
+
+
+def _log_key(value: Any) -> LogKey:
+    _fields(value, {"name", "public"}, "a log key")
+    return LogKey(name=_text(value["name"]), public=_text(value["public"]))
+
+
+def _principal(value: Any) -> Principal:
+    _fields(value, {"id", "name", "custodian", "roles", "projects", "keys"}, "a principal")
+    keys = []
+    for entry in value["keys"]:
+        _fields(entry, {"key", "validFrom", "validUntil"}, "a principal's key")
+        until = entry["validUntil"]
+        keys.append(
+            TrustedKey(
+                public=PublicKey.from_dict(entry["key"]),
+                valid_from=_whole(entry["validFrom"]),
+                valid_until=None if until is None else _whole(until),
+            )
+        )
+    return Principal(
+        id=_text(value["id"]),
+        name=_text(value["name"]),
+        custodian=_text(value["custodian"]),
+        roles=frozenset(_text(role) for role in value["roles"]),
+        projects=frozenset(_text(project) for project in value["projects"]),
+        keys=tuple(keys),
+    )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise VerificationError(f"the trust file has {value!r} where text belongs")
+    return value
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise VerificationError(f"the trust file has {value!r} where a whole number belongs")
+    return value
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _time(value: Any) -> datetime:
+    try:
+        moment = datetime.fromisoformat(_text(value))
+    except ValueError as error:
+        raise VerificationError(f"the trust file has the time {value!r}", expected="ISO 8601 in UTC") from error
+    if moment.tzinfo is None:
+        raise VerificationError(f"the time {value!r} has no zone", expected="ISO 8601 in UTC")
+    return moment
+
+
+def by_id(principals: Sequence[Principal]) -> Mapping[str, Principal]:
+    """Index people by their id."""
+    return {principal.id: principal for principal in principals}
