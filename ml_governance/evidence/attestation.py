@@ -72,6 +72,8 @@ class EvidenceView:
         All entries, by index.
     principals : mapping of str to Principal
         The people now in force, by id.
+    trust_expires_at : datetime
+        From then on nothing new may be decided under the trust file in force.
     """
 
     origin: str
@@ -79,6 +81,7 @@ class EvidenceView:
     root_hash: str
     attestations: tuple[Attestation, ...] = field(repr=False)
     principals: Mapping[str, Principal] = field(repr=False)
+    trust_expires_at: datetime
 
     def about(self, sha256: str, kind: str | None = None) -> tuple[Attestation, ...]:
         """Return the entries about one digest, oldest first, optionally of one kind."""

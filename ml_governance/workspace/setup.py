@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml_governance.errors import ConfigurationError
-from ml_governance.evidence import keys, trust
+from ml_governance.evidence import genesis, keys, trust
 from ml_governance.evidence.canonical import sha256_hex
 from ml_governance.evidence.checkpoint import LogSigner
-from ml_governance.evidence.ledger import Ledger
 from ml_governance.evidence.predicates import PolicyInForce
 from ml_governance.evidence.statement import Subject
 from ml_governance.evidence.writer import Writer
@@ -189,23 +188,19 @@ def _build(
         principals=tuple(_principal(person, signers[person.id], project) for person in people),
         previous=None,
     )
-    envelope = trust.sign_trust(document, [root_signer])
-    (home / "trust.json").write_bytes(envelope.to_bytes())
-
     text = (pack / "policy.yaml").read_text(encoding="utf-8")
     policy = parse_policy(text)
     shutil.copytree(pack, building / "policies" / pack.name)
-    with (
-        Ledger.create(
-            f"sqlite:///{home / 'ledger.sqlite'}",
-            origin=origin,
-            log_signer=log_signer,
-            trust=envelope,
-            root_signer=root_signer,
-            at=now,
-        ) as ledger,
-        Writer(ledger, signers[owner.id], clock=clock, software=software) as writer,
-    ):
+    ledger, envelope = genesis.begin(
+        f"sqlite:///{home / 'ledger.sqlite'}",
+        trust=document,
+        root_signers=[root_signer],
+        log_signer=log_signer,
+        clock=clock,
+        software=software,
+    )
+    (home / "trust.json").write_bytes(envelope.to_bytes())
+    with ledger, Writer(ledger, signers[owner.id], clock=clock, software=software) as writer:
         digest = sha256_hex(text.encode())
         writer.record(
             PolicyInForce(name=policy.policy, version=policy.version, stage=policy.stage, sha256=digest, text=text),

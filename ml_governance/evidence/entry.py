@@ -1,0 +1,146 @@
+"""One entry of the log: the leaf that the tree commits to, and the checks that an entry must pass to become one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from ml_governance.errors import VerificationError
+from ml_governance.evidence.canonical import canonicalise, parse
+from ml_governance.evidence.envelope import PAYLOAD_TYPE, Envelope
+from ml_governance.evidence.predicates import CONTENTS, Chain, Content, predicate_type
+from ml_governance.evidence.statement import Statement, Subject
+from ml_governance.evidence.subject_index import kind_key
+
+LEAF_VERSION = 1
+_CHAIN_WIRE = frozenset(field.alias or name for name, field in Chain.model_fields.items())
+_KINDS = {predicate_type(kind): kind for kind in CONTENTS}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaf:
+    """What the tree commits to about one entry: digests and its place, no content.
+
+    Parameters
+    ----------
+    kind : str
+        Short name of the predicate type.
+    payload, envelope : str
+        SHA-256 of the signed bytes, and of the envelope as stored.
+    writer : str
+        Writer session.
+    seq : int
+        Place in that session.
+    keyid : str
+        The key that signed.
+    """
+
+    kind: str
+    payload: str
+    envelope: str
+    writer: str
+    seq: int
+    keyid: str
+
+    def to_bytes(self) -> bytes:
+        """Return the canonical JSON that is hashed into the tree."""
+        return canonicalise(
+            {
+                "v": LEAF_VERSION,
+                "kind": self.kind,
+                "payload": self.payload,
+                "envelope": self.envelope,
+                "writer": self.writer,
+                "seq": self.seq,
+                "keyid": self.keyid,
+            }
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Leaf:
+        """Read :meth:`to_bytes` strictly."""
+        value = parse(data, max_bytes=4096)
+        names = {"v", "kind", "payload", "envelope", "writer", "seq", "keyid"}
+        if not isinstance(value, dict) or set(value) != names or value["v"] != LEAF_VERSION:
+            raise VerificationError("the leaf has an unknown form", expected=f"version {LEAF_VERSION}")
+        fields = {name: value[name] for name in names - {"v"}}
+        if type(fields["seq"]) is not int or any(type(fields[n]) is not str for n in names - {"v", "seq"}):
+            raise VerificationError("the leaf's fields have wrong types")
+        return cls(**fields)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parsed:
+    """An envelope with everything inside it read and checked for form; signatures are not checked here."""
+
+    envelope: Envelope
+    statement: Statement
+    kind: str
+    chain: Chain
+    content: Content
+    keyid: str
+
+    def leaf(self) -> Leaf:
+        """Return the leaf that stands for this entry."""
+        return Leaf(
+            kind=self.kind,
+            payload=self.statement.payload_digest,
+            envelope=self.envelope.digest,
+            writer=self.chain.writer,
+            seq=self.chain.seq,
+            keyid=self.keyid,
+        )
+
+    def index_keys(self) -> tuple[bytes, ...]:
+        """Return the keys under which the entry is found: its subjects and its kind."""
+        keys = {bytes.fromhex(subject.sha256) for subject in self.statement.subjects}
+        return (*sorted(keys), kind_key(self.kind))
+
+
+def predicate(chain: Chain, content: Content) -> dict[str, Any]:
+    """Return the wire form of a predicate: the chain fields and the content's."""
+    return {**chain.to_wire(), **content.to_wire()}
+
+
+def statement(chain: Chain, content: Content, subjects: tuple[Subject, ...]) -> Statement:
+    """Serialise a new entry's statement."""
+    return Statement.build(
+        predicate_type=predicate_type(content.kind), subjects=subjects, predicate=predicate(chain, content)
+    )
+
+
+def read(envelope: Envelope) -> Parsed:
+    """Read an envelope's statement, chain and content.
+
+    Raises
+    ------
+    VerificationError
+        If anything in it is unknown, missing or of the wrong form.
+    """
+    if envelope.payload_type != PAYLOAD_TYPE:
+        raise VerificationError(f"the payloadType is {envelope.payload_type!r}", expected=PAYLOAD_TYPE)
+    if len(envelope.signatures) != 1:
+        raise VerificationError(f"the entry has {len(envelope.signatures)} signatures", expected="one, by its writer")
+    parsed = Statement.from_bytes(envelope.payload)
+    kind = _KINDS.get(parsed.predicate_type)
+    if kind is None:
+        raise VerificationError(f"the predicateType {parsed.predicate_type!r} is unknown")
+    fields = dict(parsed.predicate)
+    chain_fields = {name: fields.pop(name) for name in _CHAIN_WIRE if name in fields}
+    try:
+        chain, content = Chain.model_validate(chain_fields), CONTENTS[kind].model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise VerificationError(
+            f"the {kind} predicate does not have its form: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        ) from error
+    return Parsed(
+        envelope=envelope,
+        statement=parsed,
+        kind=kind,
+        chain=chain,
+        content=content,
+        keyid=envelope.signatures[0].keyid,
+    )

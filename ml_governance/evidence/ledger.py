@@ -1,0 +1,603 @@
+"""The append-only log in a database: SQLite by default, PostgreSQL by URL, one implementation.
+
+An append writes the leaf, the envelope, the tree nodes that it completes, the index nodes that it changes
+and a new signed checkpoint in one transaction, under one lock. Its cost grows with the logarithm of the
+log, never with the log. Before a new checkpoint is signed, the stored right edge must reproduce the last signed one.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Self
+
+from ml_governance.errors import ConfigurationError, GovernanceError, LedgerError, VerificationError
+from ml_governance.evidence import entry, merkle, subject_index
+from ml_governance.evidence.checkpoint import Checkpoint, LogSigner, read_note
+from ml_governance.evidence.envelope import Envelope
+from ml_governance.evidence.predicates import WriterClose, WriterOpen
+from ml_governance.evidence.schema import APPEND_ONLY, SCHEMA_VERSION, metadata, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import TracebackType
+
+    from sqlalchemy import Connection, Engine
+
+BUSY_SECONDS = 30
+PAGE = 500
+MAX_SKEW = timedelta(minutes=10)
+"""How far an entry's time may lie before an earlier entry's: clocks differ, history does not."""
+
+
+class GuardError(VerificationError):
+    """A guarded append was refused: relevant evidence came in between, or the pass was used before."""
+
+
+class ChainConflictError(VerificationError):
+    """A record does not continue its writer's chain as the ledger has it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """A condition that must hold inside the appending transaction.
+
+    Parameters
+    ----------
+    since : int
+        No leaf from this index on may be found under ``keys``.
+    keys : frozenset of bytes
+        Index keys: subject digests and kind keys.
+    token : str, optional
+        A single-use pass; a second use is refused.
+    """
+
+    since: int
+    keys: frozenset[bytes]
+    token: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What a writer keeps: its entry is in the log whose checkpoint this is.
+
+    Parameters
+    ----------
+    index : int
+        Ledger index.
+    payload_digest : str
+        How other evidence refers to the entry.
+    leaf_hash : bytes
+        RFC 6962 leaf hash.
+    checkpoint : str
+        Signed note over the tree that holds it.
+    proof : tuple of bytes
+        Inclusion proof for that tree.
+    """
+
+    index: int
+    payload_digest: str
+    leaf_hash: bytes = field(repr=False)
+    checkpoint: str = field(repr=False)
+    proof: tuple[bytes, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEntry:
+    """A row as it is stored, nothing verified; ``envelope`` is None where the blob is gone."""
+
+    index: int
+    leaf: bytes
+    leaf_hash: bytes
+    envelope: bytes | None
+
+
+@dataclass(slots=True)
+class _Head:
+    frontier: merkle.Frontier
+    index_root: bytes
+    latest: datetime | None = None
+
+
+class Ledger:
+    """One log. Made by :meth:`create` or :meth:`open`."""
+
+    def __init__(self, engine: Engine, origin: str, log_signer: LogSigner | None) -> None:
+        self._engine = engine
+        self.origin = origin
+        self._log_signer = log_signer
+
+    # --- making and opening ---------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, url: str, *, origin: str, log_signer: LogSigner) -> Self:
+        """Make the tables of a new, empty log.
+
+        Raises
+        ------
+        LedgerError
+            If the database cannot be written or already holds a ledger.
+        """
+        from sqlalchemy import inspect
+
+        engine = _engine(url)
+        with _database_errors(url):
+            if inspect(engine).has_table("meta"):
+                raise LedgerError(f"{url} already holds a ledger", expected="an empty database")
+            metadata().create_all(engine)
+            ledger = cls(engine, origin, log_signer)
+            empty = _Head(merkle.Frontier(), subject_index.EMPTY_ROOT)
+            with engine.begin() as connection:
+                connection.execute(
+                    table("meta").insert(), [{"key": "schema", "value": str(SCHEMA_VERSION)}, {"key": "origin", "value": origin}]
+                )
+                note = ledger._sign(empty)
+                connection.execute(
+                    table("head").insert(), {"id": 1, "size": 0, "frontier": b"", "index_root": empty.index_root, "checkpoint": note}
+                )
+                if engine.dialect.name == "sqlite":
+                    for statement in APPEND_ONLY:
+                        connection.exec_driver_sql(statement)
+        return ledger
+
+    @classmethod
+    def open(cls, url: str, *, log_signer: LogSigner | None = None) -> Self:
+        """Open a log; without a log signer it can only be read.
+
+        Raises
+        ------
+        LedgerError
+            If the database is missing, is no ledger, or has tables of another version.
+        """
+        from sqlalchemy import inspect, select
+
+        _refuse_missing_file(url)
+        engine = _engine(url)
+        with _database_errors(url):
+            if not inspect(engine).has_table("meta"):
+                raise LedgerError(f"{url} holds no ledger", expected="a database made by mlgov init")
+            with engine.connect() as connection:
+                rows = connection.execute(select(table("meta").c.key, table("meta").c.value)).all()
+        found = {str(key): str(value) for key, value in rows}
+        if found.get("schema") != str(SCHEMA_VERSION) or "origin" not in found:
+            raise LedgerError(
+                f"the ledger at {url} has schema {found.get('schema')!r}",
+                expected=f"schema {SCHEMA_VERSION}",
+                next_step="use the version of ml-governance that wrote it",
+            )
+        return cls(engine, found["origin"], log_signer)
+
+    def close(self) -> None:
+        """Release the database."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Ledger {self.origin} at {self._engine.url.render_as_string(hide_password=True)}>"
+
+    # --- appending --------------------------------------------------------------------------------------
+
+    def append(self, envelopes: Sequence[Envelope], *, guard: Guard | None = None) -> tuple[Receipt, ...]:
+        """Append signed entries in one transaction; all of them, or none.
+
+        Parameters
+        ----------
+        envelopes : sequence of Envelope
+            Signed statements. Form, writer chain and log name are checked here; signatures and trust when verifying.
+        guard : Guard, optional
+            Condition that must hold at that moment.
+
+        Returns
+        -------
+        tuple of Receipt
+            One for each entry, all with the same checkpoint.
+
+        Raises
+        ------
+        VerificationError
+            If an entry has a wrong form, is from another log, or was appended before.
+        ChainConflictError
+            If it does not continue its writer's chain.
+        GuardError
+            If the guard does not hold.
+        LedgerError
+            If the database cannot be written; nothing was appended.
+        """
+        if self._log_signer is None:
+            raise ConfigurationError("the ledger is open for reading only", expected="a log key to sign checkpoints with")
+        # Everything that needs no lock comes before it.
+        parsed = [entry.read(envelope) for envelope in envelopes]
+        for one in parsed:
+            if one.chain.log != self.origin:
+                raise VerificationError(f"the entry was signed for the log {one.chain.log}", expected=self.origin)
+        with self._writing() as connection:
+            head = self._load_head(connection)
+            first = head.frontier.size
+            self._hold_guard(connection, guard, first)
+            self._continue_chains(connection, parsed)
+            self._keep_time(head, parsed)
+            receipts = self._insert(connection, head, parsed)
+            if guard is not None and guard.token is not None:
+                connection.execute(table("tokens").insert(), {"token": guard.token, "idx": first})
+            note = self._save_head(connection, head)
+            return tuple(self._receipt(connection, index, one, note, head.frontier.size) for index, one in receipts)
+
+    def _hold_guard(self, connection: Connection, guard: Guard | None, size: int) -> None:
+        from sqlalchemy import select
+
+        if guard is None:
+            return
+        keyed = table("entries_by_key").c
+        late = connection.execute(
+            select(keyed.idx).where(keyed.key.in_(sorted(guard.keys)), keyed.idx >= guard.since).order_by(keyed.idx).limit(1)
+        ).scalar()
+        if late is not None:
+            raise GuardError(
+                f"entry #{late} came in while this was being prepared (the ledger now has {size} entries)",
+                expected=f"nothing relevant from #{guard.since} on",
+                next_step="decide again",
+            )
+        if guard.token is not None:
+            tokens = table("tokens").c
+            used = connection.execute(select(tokens.idx).where(tokens.token == guard.token)).scalar()
+            if used is not None:
+                raise GuardError(f"this pass was used by entry #{used}", expected="a new decision for each promotion")
+
+    def _continue_chains(self, connection: Connection, parsed: Sequence[entry.Parsed]) -> None:
+        tails: dict[str, tuple[int, str, bool] | None] = {}
+        for one in parsed:
+            writer = one.chain.writer
+            if writer not in tails:
+                tails[writer] = self._tail(connection, writer)
+            tail = tails[writer]
+            expected = (0, None) if tail is None else (tail[0] + 1, tail[1])
+            if (one.chain.seq, one.chain.prev) != expected:
+                raise ChainConflictError(
+                    f"record {one.chain.seq} of writer {writer} does not continue its chain", expected=f"record {expected[0]}"
+                )
+            if (tail is None) != (one.kind == WriterOpen.kind) or (tail is not None and tail[2]):
+                raise ChainConflictError(
+                    f"writer {writer} {'has closed' if tail is not None and tail[2] else 'opens at the wrong place'}",
+                    expected="an opening record first, and nothing after the closing one",
+                )
+            tails[writer] = (one.chain.seq, one.statement.payload_digest, one.kind == WriterClose.kind)
+
+    def _keep_time(self, head: _Head, parsed: Sequence[entry.Parsed]) -> None:
+        """Refuse what a later verification would have to call backdated."""
+        for one in parsed:
+            at = one.chain.recorded_at
+            if head.latest is not None and at < head.latest - MAX_SKEW:
+                raise VerificationError(
+                    f"the record says it is {at.isoformat()}, and the log already has an entry from {head.latest.isoformat()}",
+                    expected=f"a clock that is right to {int(MAX_SKEW.total_seconds() // 60)} minutes",
+                    next_step="set this machine's clock",
+                )
+            head.latest = at if head.latest is None else max(head.latest, at)
+
+    def _insert(self, connection: Connection, head: _Head, parsed: Sequence[entry.Parsed]) -> list[tuple[int, entry.Parsed]]:
+        nodes: dict[tuple[int, int], bytes] = {}
+        changed: dict[str, subject_index.Node] = {}
+        leaves, blobs, keyed, receipts = [], [], [], []
+
+        def read(prefix: str) -> subject_index.Node | None:
+            return changed[prefix] if prefix in changed else self._index_node(connection, prefix)
+
+        for one in parsed:
+            index, leaf = head.frontier.size, one.leaf()
+            data = leaf.to_bytes()
+            hashed = merkle.leaf_hash(data)
+            head.frontier, completed = head.frontier.append(hashed)
+            nodes.update({(level, position): value for level, position, value in completed})
+            for key in one.index_keys():
+                changed.update(subject_index.update(read, key, index, hashed))
+                keyed.append({"key": key, "idx": index})
+            leaves.append(
+                {
+                    "idx": index, "leaf": data, "leaf_hash": hashed, "kind": leaf.kind, "payload": leaf.payload,
+                    "envelope": leaf.envelope, "writer": leaf.writer, "seq": leaf.seq,
+                }
+            )  # fmt: skip
+            blobs.append({"envelope": leaf.envelope, "data": one.envelope.to_bytes()})
+            receipts.append((index, one))
+        head.index_root = changed[""].hash()
+        connection.execute(table("leaves").insert(), leaves)
+        connection.execute(table("blobs").insert(), blobs)
+        connection.execute(
+            table("nodes").insert(), [{"level": lv, "position": p, "hash": value} for (lv, p), value in nodes.items()]
+        )
+        connection.execute(table("entries_by_key").insert(), keyed)
+        self._save_index(connection, changed)
+        return receipts
+
+    def _save_index(self, connection: Connection, changed: dict[str, subject_index.Node]) -> None:
+        if self._engine.dialect.name == "postgresql":
+            from sqlalchemy.dialects.postgresql import insert
+        else:
+            from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]  # the same call for the other engine
+        statement = insert(table("index_nodes"))
+        statement = statement.on_conflict_do_update(index_elements=["prefix"], set_={"node": statement.excluded.node})
+        connection.execute(statement, [{"prefix": prefix, "node": node.to_bytes()} for prefix, node in changed.items()])
+
+    def _load_head(self, connection: Connection) -> _Head:
+        """Read the right edge under the lock, and refuse to go on if it is not what was last signed."""
+        from sqlalchemy import select
+
+        head = table("head")
+        row = connection.execute(select(head).where(head.c.id == 1).with_for_update()).one_or_none()
+        if row is None:
+            raise VerificationError("the ledger has lost its head", next_step="mlgov log verify")
+        frontier = merkle.Frontier.from_bytes(row.size, row.frontier)
+        signer = self._log_signer
+        assert signer is not None  # noqa: S101  append has checked; this tells the type checker
+        signed = read_note(row.checkpoint, [signer.public], origin=self.origin)
+        if (signed.size, signed.root, signed.index_root) != (frontier.size, frontier.root, row.index_root):
+            raise VerificationError(
+                f"the stored edge of the tree (size {frontier.size}) is not the one that was last signed (size {signed.size})",
+                expected="an edge that reproduces the signed root",
+                next_step="mlgov log verify",
+            )
+        return _Head(frontier, row.index_root, datetime.fromisoformat(row.latest) if row.latest else None)
+
+    def _sign(self, head: _Head) -> str:
+        if self._log_signer is None:
+            raise ConfigurationError("the ledger is open for reading only", expected="a log key to sign checkpoints with")
+        return self._log_signer.sign(
+            Checkpoint(origin=self.origin, size=head.frontier.size, root=head.frontier.root, index_root=head.index_root)
+        )
+
+    def _save_head(self, connection: Connection, head: _Head) -> str:
+        note = self._sign(head)
+        connection.execute(
+            table("head").update().where(table("head").c.id == 1),
+            {
+                "size": head.frontier.size, "frontier": head.frontier.to_bytes(), "index_root": head.index_root,
+                "checkpoint": note, "latest": head.latest.isoformat() if head.latest else None,
+            },
+        )  # fmt: skip
+        connection.execute(table("checkpoints").insert(), {"size": head.frontier.size, "note": note})
+        return note
+
+    def _receipt(self, connection: Connection, index: int, one: entry.Parsed, note: str, size: int) -> Receipt:
+        leaf = one.leaf()
+        return Receipt(
+            index=index,
+            payload_digest=leaf.payload,
+            leaf_hash=merkle.leaf_hash(leaf.to_bytes()),
+            checkpoint=note,
+            proof=merkle.inclusion_proof(lambda level, position: self._node(connection, level, position), index, size),
+        )
+
+    # --- reading ------------------------------------------------------------------------------------------
+
+    @property
+    def size(self) -> int:
+        """Number of entries."""
+        from sqlalchemy import select
+
+        with self._reading() as connection:
+            return int(connection.execute(select(table("head").c.size)).scalar_one())
+
+    def checkpoint(self) -> str:
+        """Return the newest signed note."""
+        from sqlalchemy import select
+
+        with self._reading() as connection:
+            return str(connection.execute(select(table("head").c.checkpoint)).scalar_one())
+
+    def entries(self, start: int = 0, stop: int | None = None) -> Iterator[StoredEntry]:
+        """Yield stored rows in order, a page at a time; nothing is verified."""
+        from sqlalchemy import select
+
+        leaves, blobs = table("leaves"), table("blobs")
+        query = (
+            select(leaves.c.idx, leaves.c.leaf, leaves.c.leaf_hash, blobs.c.data)
+            .select_from(leaves.outerjoin(blobs, leaves.c.envelope == blobs.c.envelope))
+            .order_by(leaves.c.idx)
+            .limit(PAGE)
+        )
+        after = start - 1
+        while True:
+            with self._reading() as connection:
+                condition = leaves.c.idx > after if stop is None else (leaves.c.idx > after) & (leaves.c.idx < stop)
+                rows = connection.execute(query.where(condition)).all()
+            for row in rows:
+                yield StoredEntry(index=row.idx, leaf=row.leaf, leaf_hash=row.leaf_hash, envelope=row.data)
+            if len(rows) < PAGE:
+                return
+            after = rows[-1].idx
+
+    def find(self, key: bytes) -> tuple[int, ...]:
+        """Return the indices stored under a key: a subject's digest, or a kind's key."""
+        from sqlalchemy import select
+
+        keyed = table("entries_by_key").c
+        with self._reading() as connection:
+            return tuple(connection.execute(select(keyed.idx).where(keyed.key == key).order_by(keyed.idx)).scalars())
+
+    def keyed(self) -> Iterator[tuple[bytes, int]]:
+        """Yield the whole look-up table, for verification."""
+        from sqlalchemy import select
+
+        with self._reading() as connection:
+            keyed = table("entries_by_key").c
+            for row in connection.execute(select(keyed.key, keyed.idx).order_by(keyed.idx, keyed.key)):
+                yield bytes(row.key), int(row.idx)
+
+    def checkpoints(self) -> dict[int, str]:
+        """Return every signed note by size."""
+        from sqlalchemy import select
+
+        notes = table("checkpoints")
+        with self._reading() as connection:
+            return {row.size: row.note for row in connection.execute(select(notes).order_by(notes.c.size))}
+
+    def edge(self) -> tuple[int, bytes, bytes]:
+        """Return the stored size, frontier and index root, for verification."""
+        from sqlalchemy import select
+
+        head = table("head").c
+        with self._reading() as connection:
+            row = connection.execute(select(head.size, head.frontier, head.index_root)).one_or_none()
+        return (0, b"", b"") if row is None else (row.size, bytes(row.frontier), bytes(row.index_root))
+
+    def stored_nodes(self) -> Iterator[tuple[int, int, bytes]]:
+        """Yield every stored tree node, for verification."""
+        from sqlalchemy import select
+
+        with self._reading() as connection:
+            for row in connection.execute(select(table("nodes"))):
+                yield row.level, row.position, row.hash
+
+    def stored_index(self) -> dict[str, bytes]:
+        """Return every stored index node by prefix, for verification."""
+        from sqlalchemy import select
+
+        with self._reading() as connection:
+            return {row.prefix: row.node for row in connection.execute(select(table("index_nodes")))}
+
+    def inclusion_proof(self, index: int, size: int | None = None) -> tuple[bytes, ...]:
+        """Return the proof that an entry is in the tree of a size (RFC 6962 section 2.1.1)."""
+        with self._reading() as connection:
+            return merkle.inclusion_proof(
+                lambda level, position: self._node(connection, level, position), index, self.size if size is None else size
+            )
+
+    def consistency_proof(self, old: int, new: int) -> tuple[bytes, ...]:
+        """Return the proof that one tree continues another (RFC 6962 section 2.1.2)."""
+        with self._reading() as connection:
+            return merkle.consistency_proof(lambda level, position: self._node(connection, level, position), old, new)
+
+    def index_proof(self, key: bytes) -> tuple[bytes, ...]:
+        """Return the proof of how many entries a key has, and which."""
+        with self._reading() as connection:
+            return subject_index.prove(lambda prefix: self._index_node(connection, prefix), key)
+
+    def writer_tail(self, writer: str) -> tuple[int, str] | None:
+        """Return the sequence number and payload digest of a writer's last record."""
+        with self._reading() as connection:
+            tail = self._tail(connection, writer)
+        return None if tail is None else tail[:2]
+
+    def _tail(self, connection: Connection, writer: str) -> tuple[int, str, bool] | None:
+        from sqlalchemy import select
+
+        leaves = table("leaves").c
+        row = connection.execute(
+            select(leaves.seq, leaves.payload, leaves.kind).where(leaves.writer == writer).order_by(leaves.seq.desc()).limit(1)
+        ).one_or_none()
+        return None if row is None else (row.seq, row.payload, row.kind == WriterClose.kind)
+
+    def _node(self, connection: Connection, level: int, position: int) -> bytes:
+        from sqlalchemy import select
+
+        nodes = table("nodes").c
+        found = connection.execute(
+            select(nodes.hash).where(nodes.level == level, nodes.position == position)
+        ).scalar_one_or_none()
+        if found is None:
+            raise VerificationError(f"the tree node at level {level}, position {position} is missing", next_step="mlgov log verify")
+        return bytes(found)
+
+    def _index_node(self, connection: Connection, prefix: str) -> subject_index.Node | None:
+        from sqlalchemy import select
+
+        found = connection.execute(
+            select(table("index_nodes").c.node).where(table("index_nodes").c.prefix == prefix)
+        ).scalar_one_or_none()
+        return None if found is None else subject_index.Node.from_bytes(found)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with _database_errors(str(self._engine.url)), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with _database_errors(str(self._engine.url)), self._engine.connect() as connection:
+            if self._engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                try:
+                    yield connection
+                except BaseException:
+                    connection.exec_driver_sql("ROLLBACK")
+                    raise
+                connection.exec_driver_sql("COMMIT")
+            else:
+                with connection.begin():
+                    yield connection
+
+
+def _refuse_missing_file(url: str) -> None:
+    """Opening must never create: SQLite would silently make an empty database."""
+    from pathlib import Path
+
+    from sqlalchemy import make_url
+
+    target = make_url(url)
+    if target.get_backend_name() == "sqlite" and target.database and not Path(target.database).is_file():
+        raise LedgerError(f"there is no ledger at {target.database}", expected="a database made by mlgov init")
+
+
+def _engine(url: str) -> Engine:
+    from sqlalchemy import create_engine, event
+    from sqlalchemy.exc import ArgumentError
+    from sqlalchemy.pool import NullPool
+
+    try:
+        engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT") if url.startswith("sqlite") else create_engine(url)
+    except (ArgumentError, ImportError) as error:
+        raise ConfigurationError(
+            f"the ledger's URL cannot be used: {error}", expected="sqlite:///FILE or postgresql+psycopg://..."
+        ) from error
+    if engine.dialect.name == "sqlite":
+
+        @event.listens_for(engine, "connect")
+        def _prepare(raw: Any, _record: Any) -> None:
+            cursor = raw.cursor()
+            for setting in (
+                f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}",
+                "PRAGMA journal_mode = WAL",
+                "PRAGMA synchronous = FULL",
+                "PRAGMA foreign_keys = ON",
+                "PRAGMA secure_delete = ON",
+            ):
+                cursor.execute(setting)
+            cursor.close()
+
+    return engine
+
+
+@contextmanager
+def _database_errors(url: str) -> Iterator[None]:
+    """Turn the database's errors into ours; what fails has not been appended."""
+    from sqlalchemy.exc import DBAPIError, IntegrityError
+
+    try:
+        yield
+    except GovernanceError:
+        raise
+    except IntegrityError as error:
+        raise VerificationError(
+            f"the ledger refused an entry: {error.orig}", expected="an entry that is not in the ledger yet"
+        ) from error
+    except DBAPIError as error:
+        reason = str(error.orig)
+        advice = next((text for mark, text in _ADVICE.items() if mark in reason), "check the database")
+        raise LedgerError(f"the ledger at {url} cannot be used: {reason}", next_step=advice) from error
+
+
+_ADVICE = {
+    "disk is full": "free disk space and run the command again; nothing was written",
+    "readonly": "make the ledger's file and folder writable, or use a copy",
+    "read-only": "make the ledger's file and folder writable, or use a copy",
+    "locked": "another process is writing: try again",
+    "not a database": "this file is no SQLite database: restore the ledger from a backup",
+    "malformed": "the file is damaged: restore the ledger from a backup and compare with a kept checkpoint",
+    "unable to open": "check the path and its permissions",
+}

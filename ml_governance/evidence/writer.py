@@ -1,0 +1,128 @@
+"""A writer: one key, one session, one chain of signed records."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from typing import TYPE_CHECKING, Self
+
+from ml_governance.errors import UsageError
+from ml_governance.evidence import entry
+from ml_governance.evidence.canonical import sha256_hex
+from ml_governance.evidence.envelope import Envelope, sign
+from ml_governance.evidence.predicates import Chain, Content, WriterClose, WriterOpen
+from ml_governance.evidence.statement import Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+    from types import TracebackType
+
+    from ml_governance.evidence.keys import Signer
+    from ml_governance.evidence.ledger import Guard, Ledger, Receipt
+
+
+def log_subject(origin: str) -> Subject:
+    """Return the log itself as a subject; what a writer's opening and closing records are about."""
+    return Subject(name=origin, sha256=sha256_hex(origin.encode()))
+
+
+class Writer:
+    """Signs records and appends them, each linked to the one before.
+
+    The session opens with the first record and ends with :meth:`close`. It belongs to one thread: a chain
+    has one order.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Where to append.
+    signer : Signer
+        With whose key.
+    clock : callable
+        Returns the present in UTC.
+    software : mapping of str to str
+        What writes: names and versions, kept in the opening record.
+    """
+
+    def __init__(
+        self, ledger: Ledger, signer: Signer, *, clock: Callable[[], datetime], software: Mapping[str, str]
+    ) -> None:
+        self._ledger = ledger
+        self._signer = signer
+        self._clock = clock
+        self._software = dict(software)
+        self.id = f"{signer.keyid[:16]}:{secrets.token_hex(8)}"
+        self._seq = 0
+        self._prev: str | None = None
+        self._closed = False
+        self._thread = threading.get_ident()
+
+    @property
+    def keyid(self) -> str:
+        """Id of the key that signs."""
+        return self._signer.keyid
+
+    def record(self, content: Content, subjects: Sequence[Subject], *, guard: Guard | None = None) -> Receipt:
+        """Sign one record and append it.
+
+        Parameters
+        ----------
+        content : Content
+            What to say.
+        subjects : sequence of Subject
+            What it is about; at least one.
+        guard : Guard, optional
+            Condition for appending.
+
+        Returns
+        -------
+        Receipt
+            The entry's index, and the proof that it is in the log.
+
+        Raises
+        ------
+        UsageError
+            If the session was closed, or another thread opened it.
+        GuardError, VerificationError, LedgerError
+            As :meth:`Ledger.append`; the chain is as before and the call may be repeated.
+        """
+        self._check()
+        seq, prev = self._seq, self._prev
+        batch = []
+        if seq == 0:
+            opening = self._signed(WriterOpen(software=self._software), (log_subject(self._ledger.origin),), seq, prev)
+            batch.append(opening)
+            seq, prev = 1, sha256_hex(opening.payload)
+        signed = self._signed(content, tuple(subjects), seq, prev)
+        batch.append(signed)
+        receipt = self._ledger.append(batch, guard=guard)[-1]
+        self._seq, self._prev = seq + 1, sha256_hex(signed.payload)
+        return receipt
+
+    def close(self) -> None:
+        """End the session with a signed record; a session without records leaves none."""
+        if self._closed:
+            return
+        self._check()
+        if self._seq:
+            self.record(WriterClose(records=self._seq + 1), (log_subject(self._ledger.origin),))
+        self._closed = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _check(self) -> None:
+        if self._closed:
+            raise UsageError("this writer's session is closed", expected="a new session")
+        if threading.get_ident() != self._thread:
+            raise UsageError("this writer belongs to another thread", expected="one workspace per thread")
+
+    def _signed(self, content: Content, subjects: tuple[Subject, ...], seq: int, prev: str | None) -> Envelope:
+        chain = Chain(
+            log=self._ledger.origin, writer=self.id, seq=seq, prev=prev, nonce=secrets.token_hex(16), recorded_at=self._clock()
+        )
+        return sign(entry.statement(chain, content, subjects).payload, [self._signer])
