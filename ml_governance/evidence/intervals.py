@@ -1,0 +1,248 @@
+"""Confidence intervals from counts, in plain arithmetic.
+
+These stand in the evidence layer because two readers must get the same number from one formula: the assessor that
+reports an interval, and the gate that computes it again from the signed counts before it believes it.
+
+``sides`` says what a confidence means. ``two-sided``: both bounds hold together with that confidence.
+``one-sided``: *each* bound alone holds with it.
+
+Sources: Wilson, JASA 22 (1927) 209; Newcombe, Statistics in Medicine 17 (1998) 873, method 10; Koopman,
+Biometrics 40 (1984) 513, for the ratio; Berger, Technometrics 24 (1982) 295, for intersection-union tests.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from ml_governance.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Sides = Literal["two-sided", "one-sided"]
+_STEPS = 200
+
+
+class Bounds(NamedTuple):
+    """Lower and upper bound."""
+
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worst:
+    """A comparison of all groups with each other.
+
+    Parameters
+    ----------
+    value : float
+        Smallest over largest, or largest minus smallest.
+    lower, upper : float
+        Bounds of it.
+    low, high : int
+        Positions of the groups with the smallest and the largest rate.
+    """
+
+    value: float
+    lower: float
+    upper: float
+    low: int
+    high: int
+
+
+@lru_cache(maxsize=256)
+def quantile(confidence: float, sides: Sides) -> float:
+    """Return the normal quantile that belongs to a confidence."""
+    if not 0 < confidence < 1:
+        raise DataError(f"the confidence is {confidence}", expected="a number between 0 and 1")
+    tail = (1 - confidence) / (2 if sides == "two-sided" else 1)
+    return NormalDist().inv_cdf(1 - tail)
+
+
+def rate(k: float, n: float, *, confidence: float, sides: Sides) -> Bounds:
+    """Return Wilson's score interval of k out of n.
+
+    Raises
+    ------
+    DataError
+        If not ``0 <= k <= n`` or n is 0.
+    """
+    _counts(k, n)
+    return _wilson(k, n, quantile(confidence, sides))
+
+
+def _wilson(k: float, n: float, z: float) -> Bounds:
+    p, z2 = k / n, z * z
+    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = z / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
+    # At the edges the formula gives 0 and 1 exactly, but floating point does not.
+    return Bounds(0.0 if k == 0 else max(0.0, centre - half), 1.0 if k == n else min(1.0, centre + half))
+
+
+def difference(k1: float, n1: float, k2: float, n2: float, *, confidence: float, sides: Sides) -> Bounds:
+    """Return Newcombe's hybrid score interval of k1/n1 - k2/n2."""
+    _counts(k1, n1)
+    _counts(k2, n2)
+    return _newcombe(k1, n1, k2, n2, quantile(confidence, sides))
+
+
+def _newcombe(k1: float, n1: float, k2: float, n2: float, z: float) -> Bounds:
+    p1, p2 = k1 / n1, k2 / n2
+    (l1, u1), (l2, u2) = _wilson(k1, n1, z), _wilson(k2, n2, z)
+    gap = p1 - p2
+    return Bounds(
+        max(-1.0, gap - math.hypot(p1 - l1, u2 - p2)),
+        min(1.0, gap + math.hypot(u1 - p1, p2 - l2)),
+    )
+
+
+def ratio(k1: float, n1: float, k2: float, n2: float, *, confidence: float, sides: Sides) -> Bounds:
+    """Return Koopman's score interval of (k1/n1) / (k2/n2); the upper bound is infinite where k2 is 0.
+
+    The bounds are the ratios at which the score statistic, with the rates fitted under that ratio, equals
+    the squared normal quantile.
+    """
+    _counts(k1, n1)
+    _counts(k2, n2)
+    z = quantile(confidence, sides)
+    return Bounds(_ratio_lower(k1, n1, k2, n2, z), _ratio_upper(k1, n1, k2, n2, z))
+
+
+@lru_cache(maxsize=65536)
+def _ratio_lower(k1: float, n1: float, k2: float, n2: float, z: float) -> float:
+    if k1 == 0:
+        return 0.0
+    # ratio >= x exactly when the inverse ratio <= 1/x: one search serves both bounds.
+    return 1 / _ratio_upper(k2, n2, k1, n1, z)
+
+
+@lru_cache(maxsize=65536)
+def _ratio_upper(k1: float, n1: float, k2: float, n2: float, z: float) -> float:
+    if k2 == 0:
+        return math.inf
+    z2 = z * z
+
+    def beyond(log_ratio: float) -> bool:
+        return _score(k1, n1, k2, n2, math.exp(log_ratio)) > z2
+
+    low = math.log(max(k1, 0.5) / n1 * n2 / k2)
+    step = 1.0
+    while not beyond(low + step):
+        step *= 2
+        if step > _STEPS:
+            return math.inf
+    high = low + step
+    if beyond(low):  # only when k1 is 0 and the start was a guess
+        low -= _STEPS
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        if high - low < 1e-13 * max(1.0, abs(high)):
+            break
+        if beyond(middle):
+            high = middle
+        else:
+            low = middle
+    return math.exp(high)
+
+
+def _score(k1: float, n1: float, k2: float, n2: float, theta: float) -> float:
+    """Return the score chi-square of the hypothesis p1 = theta * p2 (Koopman 1984, equation 2.2)."""
+    # The restricted estimate of p2 solves a x^2 + b x + c = 0; the smaller root is the feasible one.
+    a = theta * (n1 + n2)
+    b = -(theta * (n1 + k2) + k1 + n2)
+    c = k1 + k2
+    root = math.sqrt(max(b * b - 4 * a * c, 0.0))
+    p2 = 2 * c / (-b + root)  # the same root without cancellation
+    p1 = min(theta * p2, 1.0)
+    if p1 >= 1.0 and k1 < n1:
+        return math.inf
+    # (k1/n1 - theta k2/n2)^2 over its variance under the hypothesis.
+    gap = k1 / n1 - theta * k2 / n2
+    variance = p1 * (1 - p1) / n1 + theta * theta * p2 * (1 - p2) / n2
+    if variance <= 0:
+        return 0.0 if abs(gap) < 1e-15 else math.inf
+    return gap * gap / variance
+
+
+def worst_ratio(counts: Sequence[tuple[float, float]], *, confidence: float, sides: Sides) -> Worst:
+    """Return the smallest rate over the largest, with bounds that hold for it.
+
+    Parameters
+    ----------
+    counts : sequence of (k, n)
+        Two groups or more.
+    confidence : float in (0, 1)
+        Level.
+    sides : {'two-sided', 'one-sided'}
+        What the level means.
+
+    Returns
+    -------
+    Worst
+        ``lower``: the smallest pairwise lower bound. "Every pair's ratio is above r" is an intersection-union
+        claim, so each pair is tested at the full level. ``upper``: the smallest pairwise upper bound at the
+        level divided by the number of pairs, because the claim "some pair is below r" looks at all of them.
+
+    Raises
+    ------
+    DataError
+        With fewer than two groups, a group without rows, or no selected row in any group (0/0).
+    """
+    low, high = _extremes(counts)
+    if counts[high][0] == 0:
+        raise DataError("no group has a single case, so the ratio is 0/0", expected="at least one case in one group")
+    value = (counts[low][0] / counts[low][1]) / (counts[high][0] / counts[high][1])
+    z_each, z_all = _levels(len(counts), confidence, sides)
+    pairs = _pairs(len(counts))
+    lower = min(_ratio_lower(*counts[i], *counts[j], z_each) for i, j in pairs if counts[j][0] > 0)
+    upper = min(_ratio_upper(*counts[i], *counts[j], z_all) for i, j in pairs)
+    return Worst(value=value, lower=min(lower, value), upper=max(min(upper, 1.0), value), low=low, high=high)
+
+
+def worst_difference(counts: Sequence[tuple[float, float]], *, confidence: float, sides: Sides) -> Worst:
+    """Return the largest rate minus the smallest, with bounds that hold for it.
+
+    ``upper`` is the largest pairwise upper bound at the full level (intersection-union); ``lower`` the largest
+    pairwise lower bound at the level divided by the number of pairs, and at least 0.
+
+    Raises
+    ------
+    DataError
+        With fewer than two groups or a group without rows.
+    """
+    low, high = _extremes(counts)
+    value = counts[high][0] / counts[high][1] - counts[low][0] / counts[low][1]
+    z_each, z_all = _levels(len(counts), confidence, sides)
+    pairs = _pairs(len(counts))
+    upper = max(_newcombe(*counts[i], *counts[j], z_each).upper for i, j in pairs)
+    lower = max(_newcombe(*counts[i], *counts[j], z_all).lower for i, j in pairs)
+    return Worst(value=value, lower=min(max(lower, 0.0), value), upper=max(upper, value), low=low, high=high)
+
+
+def _levels(groups: int, confidence: float, sides: Sides) -> tuple[float, float]:
+    m = groups * (groups - 1) // 2
+    alpha = 1 - confidence
+    return quantile(confidence, sides), quantile(1 - alpha / m, sides)
+
+
+def _pairs(groups: int) -> list[tuple[int, int]]:
+    return [(i, j) for i in range(groups) for j in range(groups) if i != j]
+
+
+def _extremes(counts: Sequence[tuple[float, float]]) -> tuple[int, int]:
+    if len(counts) < 2:
+        raise DataError(f"there are {len(counts)} groups to compare", expected="two or more")
+    for k, n in counts:
+        _counts(k, n)
+    rates = [k / n for k, n in counts]
+    return rates.index(min(rates)), rates.index(max(rates))
+
+
+def _counts(k: float, n: float) -> None:
+    if not (math.isfinite(k) and math.isfinite(n) and 0 <= k <= n and n > 0):
+        raise DataError(f"{k} out of {n} is no rate", expected="0 <= k <= n and n > 0")
