@@ -1,1 +1,1 @@
-"""TODO docstring by its owner."""
+"""Hooks that record what happens while a model is made."""

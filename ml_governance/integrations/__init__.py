@@ -1,1 +1,1 @@
-"""TODO docstring by its owner."""
+"""Outside systems, one module each."""

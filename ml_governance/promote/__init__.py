@@ -1,1 +1,1 @@
-"""TODO docstring by its owner."""
+"""Acting on a decision: registries, and the gate in front of them."""

@@ -1,0 +1,230 @@
+"""Model registries: what the gate needs of one, and a local one made of folders."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import re
+import shutil
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from ml_governance.errors import DataError, RegistryError
+from ml_governance.evidence import fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Format = Literal["mlflow-model", "joblib", "file"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredVersion:
+    """Bytes in a registry.
+
+    Parameters
+    ----------
+    registry : str
+        The registry's URI, without secrets.
+    name, version : str
+        Under which it is kept.
+    path : Path
+        Local file or folder with exactly these bytes.
+    format : {'mlflow-model', 'joblib', 'file'}
+        How it was written.
+    files, size : int
+        Number of files, and bytes.
+    sha256 : str
+        Digest of the file or folder.
+    model_id : str or None
+        The registry's own id of the model.
+    """
+
+    registry: str
+    name: str
+    version: str
+    path: Path
+    format: Format
+    files: int
+    size: int
+    sha256: str
+    model_id: str | None = None
+
+
+class Registry(Protocol):
+    """What the gate and the hooks need of a model registry."""
+
+    LOADER: ClassVar[str]
+    """``module:function`` that loads a model from :meth:`artifact`'s path in another process."""
+
+    @property
+    def uri(self) -> str:
+        """Where it is, without secrets."""
+        ...
+
+    def store(self, model: Any, *, name: str, run: str | None = None) -> StoredVersion:
+        """Keep a model, or the file or folder at a path, as a new version."""
+        ...
+
+    def artifact(self, name: str, version: str) -> Path:
+        """Return a local path with exactly the bytes of a version."""
+        ...
+
+    def alias(self, name: str, alias: str) -> str | None:
+        """Return the version that an alias points to."""
+        ...
+
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        """Point an alias to a version."""
+        ...
+
+    def versions(self, name: str) -> tuple[str, ...]:
+        """Return the versions of a model, oldest first."""
+        ...
+
+
+def load(path: Path) -> Any:
+    """Load a model that :class:`LocalRegistry` keeps. Unpickling runs code: only in a process without keys."""
+    import joblib
+
+    file = path / "model.joblib" if path.is_dir() else path
+    if not file.is_file():
+        raise DataError(f"{path} holds no model that can be loaded", expected="model.joblib")
+    return joblib.load(file)
+
+
+class LocalRegistry:
+    """A registry of plain folders: ``<root>/<name>/<version>/`` and ``<root>/<name>/aliases.json``.
+
+    A version appears whole or not at all and is never overwritten; two processes never get the same number.
+
+    Parameters
+    ----------
+    root : Path
+        Its folder; made when first written.
+    """
+
+    LOADER: ClassVar[str] = "ml_governance.promote.registry:load"
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @property
+    def uri(self) -> str:
+        """``local:`` and the folder's name; where the folder is may differ between machines."""
+        return f"local:{self.root.name}"
+
+    def store(self, model: Any, *, name: str, run: str | None = None) -> StoredVersion:
+        """Keep a model as a new version: pickled with joblib, or copied if it is a path."""
+        del run  # a local registry has no runs of its own
+        home = self._home(name)
+        with _trouble(home):
+            home.mkdir(parents=True, exist_ok=True)
+            building = Path(tempfile.mkdtemp(dir=home, prefix=".new-"))
+            try:
+                content = building / "content"
+                kind = _write(model, content)
+                version = self._claim(home, content)
+            finally:
+                shutil.rmtree(building, ignore_errors=True)
+        path = home / version
+        found = fingerprint.folder(path)
+        return StoredVersion(
+            registry=self.uri, name=name, version=version, path=path, format=kind, files=found.files,
+            size=found.size or 0, sha256=found.sha256,
+        )  # fmt: skip
+
+    def _claim(self, home: Path, content: Path) -> str:
+        """Move finished content to the next free number; renaming onto a non-empty folder fails, so no number is shared."""
+        number = len(self.versions(home.name)) + 1
+        while True:
+            try:
+                content.rename(home / str(number))
+            except OSError:
+                if not (home / str(number)).exists():
+                    raise
+                number += 1
+            else:
+                return str(number)
+
+    def artifact(self, name: str, version: str) -> Path:
+        """Return the folder of a version."""
+        path = self._home(name) / version
+        if not version.isdigit() or not path.is_dir():
+            raise RegistryError(
+                f"{self.uri} has no version {version!r} of {name!r}", expected=f"one of {', '.join(self.versions(name)) or 'none'}"
+            )
+        return path
+
+    def versions(self, name: str) -> tuple[str, ...]:
+        """Return the versions of a model, oldest first."""
+        home = self._home(name)
+        if not home.is_dir():
+            return ()
+        return tuple(sorted((p.name for p in home.iterdir() if p.name.isdigit()), key=int))
+
+    def alias(self, name: str, alias: str) -> str | None:
+        """Return the version that an alias points to."""
+        return self._aliases(name).get(alias)
+
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        """Point an alias to a version, atomically."""
+        self.artifact(name, version)
+        home = self._home(name)
+        aliases = {**self._aliases(name), alias: version}
+        with _trouble(home):
+            handle, temporary = tempfile.mkstemp(dir=home, prefix=".aliases-")
+            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                json.dump(aliases, stream, indent=2, sort_keys=True)
+                stream.flush()
+                os.fsync(stream.fileno())
+            Path(temporary).replace(home / "aliases.json")
+
+    def _aliases(self, name: str) -> dict[str, str]:
+        file = self._home(name) / "aliases.json"
+        try:
+            aliases: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise RegistryError(f"{file} cannot be read: {error}", next_step="restore it from a backup") from error
+        return aliases
+
+    def _home(self, name: str) -> Path:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+            raise DataError(f"{name!r} cannot name a model", expected="letters, digits, '.', '-' and '_'")
+        return self.root / name
+
+
+def _write(model: Any, target: Path) -> Format:
+    if isinstance(model, str | Path):
+        source = Path(model)
+        fingerprint.artifact(source)  # refuses links and special files before anything is copied
+        target.mkdir()
+        if source.is_dir():
+            shutil.copytree(source, target, dirs_exist_ok=True)
+        else:
+            shutil.copyfile(source, target / source.name)
+        return "file"
+    import joblib
+
+    target.mkdir()
+    try:
+        joblib.dump(model, target / "model.joblib")
+    except (TypeError, AttributeError, pickle.PicklingError) as error:
+        raise DataError(
+            f"a {type(model).__name__} cannot be pickled: {error}", expected="a fitted model, or a path to its files"
+        ) from error
+    return "joblib"
+
+
+@contextmanager
+def _trouble(where: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RegistryError(f"the registry at {where} cannot be written: {error.strerror}", next_step="free space, or check permissions") from error
