@@ -1,1 +1,1 @@
-"""TODO docstring by its owner."""
+"""Numbers about a model, each with its uncertainty; no thresholds, no verdicts."""

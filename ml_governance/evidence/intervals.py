@@ -169,7 +169,9 @@ def _score(k1: float, n1: float, k2: float, n2: float, theta: float) -> float:
     return gap * gap / variance
 
 
-def worst_ratio(counts: Sequence[tuple[float, float]], *, confidence: float, sides: Sides) -> Worst:
+def worst_ratio(
+    counts: Sequence[tuple[float, float]], *, confidence: float, sides: Sides, multiplicity: int = 1
+) -> Worst:
     """Return the smallest rate over the largest, with bounds that hold for it.
 
     Parameters
@@ -180,6 +182,8 @@ def worst_ratio(counts: Sequence[tuple[float, float]], *, confidence: float, sid
         Level.
     sides : {'two-sided', 'one-sided'}
         What the level means.
+    multiplicity : int, default 1
+        How many such comparisons are looked at together, as the two of equalized odds.
 
     Returns
     -------
@@ -197,14 +201,16 @@ def worst_ratio(counts: Sequence[tuple[float, float]], *, confidence: float, sid
     if counts[high][0] == 0:
         raise DataError("no group has a single case, so the ratio is 0/0", expected="at least one case in one group")
     value = (counts[low][0] / counts[low][1]) / (counts[high][0] / counts[high][1])
-    z_each, z_all = _levels(len(counts), confidence, sides)
+    z_each, z_all = _levels(len(counts) * (len(counts) - 1) // 2 * multiplicity, confidence, sides)
     pairs = _pairs(len(counts))
     lower = min(_ratio_lower(*counts[i], *counts[j], z_each) for i, j in pairs if counts[j][0] > 0)
     upper = min(_ratio_upper(*counts[i], *counts[j], z_all) for i, j in pairs)
     return Worst(value=value, lower=min(lower, value), upper=max(min(upper, 1.0), value), low=low, high=high)
 
 
-def worst_difference(counts: Sequence[tuple[float, float]], *, confidence: float, sides: Sides) -> Worst:
+def worst_difference(
+    counts: Sequence[tuple[float, float]], *, confidence: float, sides: Sides, multiplicity: int = 1
+) -> Worst:
     """Return the largest rate minus the smallest, with bounds that hold for it.
 
     ``upper`` is the largest pairwise upper bound at the full level (intersection-union); ``lower`` the largest
@@ -217,17 +223,15 @@ def worst_difference(counts: Sequence[tuple[float, float]], *, confidence: float
     """
     low, high = _extremes(counts)
     value = counts[high][0] / counts[high][1] - counts[low][0] / counts[low][1]
-    z_each, z_all = _levels(len(counts), confidence, sides)
+    z_each, z_all = _levels(len(counts) * (len(counts) - 1) // 2 * multiplicity, confidence, sides)
     pairs = _pairs(len(counts))
     upper = max(_newcombe(*counts[i], *counts[j], z_each).upper for i, j in pairs)
     lower = max(_newcombe(*counts[i], *counts[j], z_all).lower for i, j in pairs)
     return Worst(value=value, lower=min(max(lower, 0.0), value), upper=max(upper, value), low=low, high=high)
 
 
-def _levels(groups: int, confidence: float, sides: Sides) -> tuple[float, float]:
-    m = groups * (groups - 1) // 2
-    alpha = 1 - confidence
-    return quantile(confidence, sides), quantile(1 - alpha / m, sides)
+def _levels(family: int, confidence: float, sides: Sides) -> tuple[float, float]:
+    return quantile(confidence, sides), quantile(1 - (1 - confidence) / family, sides)
 
 
 def _pairs(groups: int) -> list[tuple[int, int]]:

@@ -1,0 +1,306 @@
+"""Predictive performance: discrimination, calibration and errors, overall and by group, with intervals.
+
+Intervals: Wilson for rates; for F1, Wilson on tp / (tp + fp + fn), of which F1 is a rising function; for balanced
+accuracy, Wilson bounds of its two rates combined by the method of variance estimates recovery (Zou and Donner,
+Statistics in Medicine 27 (2008) 1693); for ROC AUC, DeLong's variance on the logit scale (DeLong et al., Biometrics
+44 (1988) 837), and where all pairs are ordered alike, Wilson on the smaller class, which is wider; for Brier score and log
+loss, the normal interval of a mean.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from ml_governance.assess import cube as cubes
+from ml_governance.assess import labels
+from ml_governance.assess.fairness import SIDES, rate_counts, rate_measurement
+from ml_governance.assess.report import Report
+from ml_governance.errors import DataError
+from ml_governance.evidence import intervals
+from ml_governance.evidence.metrics import METRICS
+from ml_governance.evidence.predicates import Assessment, Interval, Measurement, Performance
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ml_governance.assess.labels import Flags, Floats
+
+RATE_METRICS = tuple(m.name for (kind, _), m in METRICS.items() if kind == "performance" and m.form == "rate")
+ROC_POINTS = 101
+BINS = 10
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class PerformanceReport(Report):
+    """Predictive performance, overall and by group."""
+
+    kind: ClassVar[str] = "performance"
+    content: ClassVar[type[Assessment]] = Performance
+
+
+@dataclass(frozen=True, slots=True)
+class _Slice:
+    """Rows of one group, or all of them."""
+
+    by: tuple[str, ...]
+    group: tuple[str, ...]
+    true: Flags
+    predicted: Flags
+    score: Floats | None
+
+
+def assess_performance(
+    *,
+    y_true: Any,
+    y_pred: Any = None,
+    y_score: Any = None,
+    sensitive_features: Any = None,
+    pos_label: Any = None,
+    threshold: float = 0.5,
+    confidence: float = 0.95,
+    min_group_size: int = 30,
+    seed: int | None = None,
+) -> PerformanceReport:
+    """Measure a binary classifier.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n,)
+        Labels.
+    y_pred : array-like of shape (n,), optional
+        Predicted labels; default is ``y_score >= threshold``.
+    y_score : array-like of shape (n,), optional
+        Probabilities of the positive class; without them the score metrics are not measured.
+    sensitive_features : data frame, column or dict of columns, optional
+        Groups to measure as well, one attribute at a time.
+    pos_label : object, optional
+        Which label is positive; needed unless labels are 0 and 1.
+    threshold : float, default 0.5
+        Used only without ``y_pred``.
+    confidence : float in (0, 1), default 0.95
+        Level of the intervals.
+    min_group_size : int, default 30
+        A smaller group's numbers are ``insufficient``.
+    seed : int, optional
+        Recorded; nothing here is random.
+
+    Returns
+    -------
+    PerformanceReport
+
+    Raises
+    ------
+    DataError
+        If neither predictions nor scores are given, or a column cannot be used.
+    """
+    intervals.quantile(confidence, "two-sided")
+    if y_pred is None and y_score is None:
+        raise DataError("there are neither predictions nor scores", expected="y_pred, y_score, or both")
+    score = None if y_score is None else labels.scores(y_score)
+    if y_pred is None:
+        assert score is not None  # noqa: S101  one of the two is there
+        true, positive = labels.binary(y_true, "y_true", pos_label)
+        labels.same_length(y_true=true, y_score=score)
+        predicted = (score >= threshold).astype(np.uint8)
+    else:
+        true, predicted, positive = labels.pair(y_true, y_pred, pos_label)
+        labels.same_length(y_true=true, y_score=score)
+    slices = [_Slice((), (), true, predicted, score)]
+    found = {} if sensitive_features is None else cubes.features(sensitive_features, len(true))
+    for name, values in found.items():
+        own, levels = cubes.codes(values, name)
+        for index, level in enumerate(levels):
+            rows = own == index
+            slices.append(_Slice((name,), (level,), true[rows], predicted[rows], None if score is None else score[rows]))
+    measurements: list[Measurement] = []
+    for one in slices:
+        measurements += _measure(one, confidence, 1 if not one.by else min_group_size)
+    return PerformanceReport(
+        measurements=tuple(measurements),
+        details=_details(slices[0]),
+        columns={
+            "y_true": str(getattr(y_true, "name", None) or "y_true"),
+            "sensitive_features": list(found),
+            "pos_label": str(positive),
+        },
+        confidence=confidence,
+        min_group_size=min_group_size,
+        seed=seed,
+    )
+
+
+def _measure(rows: _Slice, confidence: float, minimum: int) -> list[Measurement]:
+    table = np.bincount(2 * rows.true.astype(np.int64) + rows.predicted, minlength=4).reshape(2, 2)
+    counts, n = rate_counts(table), len(rows.true)
+    made = [rate_measurement(name, *counts[name], n, rows.by, rows.group, confidence, minimum) for name in RATE_METRICS]
+    made.append(_balanced(counts, n, rows, confidence, minimum))
+    made.append(_f1(table, n, rows, confidence, minimum))
+    if rows.score is not None:
+        made.append(_auc(rows, confidence, minimum))
+        made.append(_mean("brier_score", (rows.score - rows.true) ** 2, rows, confidence, minimum))
+        made.append(_log_loss(rows, confidence, minimum))
+    return made
+
+
+def _typed(
+    name: str,
+    rows: _Slice,
+    minimum: int,
+    value: float | None,
+    made: tuple[Interval, ...] = (),
+    reason: str | None = None,
+) -> Measurement:
+    n = len(rows.true)
+    common = {"metric": name, "by": rows.by, "group": rows.group, "n": n}
+    if value is None:
+        return Measurement(**common, status="undefined", reason=reason)
+    if n < minimum:
+        reason = f"{n} rows where {minimum} are required"
+    return Measurement(**common, value=value, intervals=made, status="ok" if reason is None else "insufficient", reason=reason)
+
+
+def _both_sides(bounds: Any, confidence: float, method: str) -> tuple[Interval, ...]:
+    made = []
+    for sides in SIDES:
+        lower, upper = bounds(sides)
+        made.append(Interval(confidence=confidence, sides=sides, lower=lower, upper=upper, method=method))
+    return tuple(made)
+
+
+def _balanced(
+    counts: dict[str, tuple[float, float]], n: int, rows: _Slice, confidence: float, minimum: int
+) -> Measurement:
+    (tp, positive), (tn, negative) = counts["true_positive_rate"], counts["true_negative_rate"]
+    if not (n and positive and negative):
+        return _typed("balanced_accuracy", rows, minimum, None, reason="only one class is present")
+    tpr, tnr = tp / positive, tn / negative
+
+    def bounds(sides: intervals.Sides) -> tuple[float, float]:
+        one = intervals.rate(tp, positive, confidence=confidence, sides=sides)
+        two = intervals.rate(tn, negative, confidence=confidence, sides=sides)
+        middle = (tpr + tnr) / 2
+        return (
+            middle - math.hypot(tpr - one.lower, tnr - two.lower) / 2,
+            middle + math.hypot(one.upper - tpr, two.upper - tnr) / 2,
+        )
+
+    return _typed("balanced_accuracy", rows, minimum, (tpr + tnr) / 2, _both_sides(bounds, confidence, "mover-wilson"))
+
+
+def _f1(table: NDArray[Any], n: int, rows: _Slice, confidence: float, minimum: int) -> Measurement:
+    (_, fp), (fn, tp) = (tuple(int(value) for value in row) for row in table)
+    if not n or tp + fp + fn == 0:
+        return _typed("f1", rows, minimum, None, reason="0/0: no positive row and none predicted positive")
+
+    def bounds(sides: intervals.Sides) -> tuple[float, float]:
+        low, high = intervals.rate(tp, tp + fp + fn, confidence=confidence, sides=sides)
+        return 2 * low / (1 + low), 2 * high / (1 + high)
+
+    return _typed("f1", rows, minimum, 2 * tp / (2 * tp + fp + fn), _both_sides(bounds, confidence, "wilson-jaccard"))
+
+
+def _auc(rows: _Slice, confidence: float, minimum: int) -> Measurement:
+    assert rows.score is not None  # noqa: S101  the caller has checked
+    positive, negative = rows.score[rows.true == 1], rows.score[rows.true == 0]
+    m, n = len(positive), len(negative)
+    if not m or not n:
+        return _typed("roc_auc", rows, minimum, None, reason="only one class is present")
+    auc, variance = _delong(positive, negative)
+    if variance <= 0 or not 0 < auc < 1:
+        small = min(m, n)
+
+        def exact(sides: intervals.Sides) -> tuple[float, float]:
+            return tuple(intervals.rate(auc * small, small, confidence=confidence, sides=sides))  # type: ignore[return-value]
+
+        return _typed("roc_auc", rows, minimum, auc, _both_sides(exact, confidence, "wilson-smaller-class"))
+
+    def bounds(sides: intervals.Sides) -> tuple[float, float]:
+        half = intervals.quantile(confidence, sides) * math.sqrt(variance) / (auc * (1 - auc))
+        centre = math.log(auc / (1 - auc))
+        return 1 / (1 + math.exp(half - centre)), 1 / (1 + math.exp(-half - centre))
+
+    return _typed("roc_auc", rows, minimum, auc, _both_sides(bounds, confidence, "delong-logit"))
+
+
+def _delong(positive: Floats, negative: Floats) -> tuple[float, float]:
+    """Return AUC and its variance from midranks (Sun and Xu, IEEE Signal Processing Letters 21 (2014) 1389)."""
+    from scipy.stats import rankdata
+
+    m, n = len(positive), len(negative)
+    together = rankdata(np.concatenate([positive, negative]))
+    above = (together[:m] - rankdata(positive)) / n
+    below = 1 - (together[m:] - rankdata(negative)) / m
+    auc = float(above.mean())
+    if m < 2 or n < 2:
+        return auc, 0.0
+    return auc, float(above.var(ddof=1) / m + below.var(ddof=1) / n)
+
+
+def _mean(name: str, losses: Floats, rows: _Slice, confidence: float, minimum: int) -> Measurement:
+    if not len(losses):
+        return _typed(name, rows, minimum, None, reason="no rows")
+    mean = float(losses.mean())
+    error = float(losses.std(ddof=1)) / math.sqrt(len(losses)) if len(losses) > 1 else math.nan
+    high = METRICS["performance", name].high
+
+    def bounds(sides: intervals.Sides) -> tuple[float, float]:
+        half = intervals.quantile(confidence, sides) * error
+        return max(0.0, mean - half), mean + half if high is None else min(high, mean + half)
+
+    made = _both_sides(bounds, confidence, "normal-mean") if math.isfinite(error) else ()
+    return _typed(name, rows, minimum, mean, made)
+
+
+def _log_loss(rows: _Slice, confidence: float, minimum: int) -> Measurement:
+    assert rows.score is not None  # noqa: S101  the caller has checked
+    chance = np.where(rows.true == 1, rows.score, 1 - rows.score)
+    impossible = int((chance == 0).sum())
+    if impossible:
+        return _typed("log_loss", rows, minimum, None, reason=f"{impossible} rows have a score that calls their label impossible")
+    return _mean("log_loss", -np.log(chance), rows, confidence, minimum)
+
+
+def _details(rows: _Slice) -> dict[str, Any]:
+    table = np.bincount(2 * rows.true.astype(np.int64) + rows.predicted, minlength=4)
+    tn, fp, fn, tp = (int(value) for value in table)
+    details: dict[str, Any] = {"confusion": {"tn": tn, "fp": fp, "fn": fn, "tp": tp}}
+    if rows.score is not None:
+        details["calibration"] = _calibration(rows.true, rows.score)
+        if 0 < fn + tp < len(rows.true):
+            details["roc"] = _roc(rows.true, rows.score)
+    return details
+
+
+def _calibration(true: Flags, score: Floats) -> list[dict[str, Any]]:
+    place = np.minimum((score * BINS).astype(np.int64), BINS - 1)
+    n = np.bincount(place, minlength=BINS)
+    hits = np.bincount(place, weights=true, minlength=BINS)
+    sums = np.bincount(place, weights=score, minlength=BINS)
+    made = []
+    for index in range(BINS):
+        if n[index]:
+            bounds = intervals.rate(float(hits[index]), float(n[index]), confidence=0.95, sides="two-sided")
+            made.append(
+                {
+                    "from": index / BINS, "to": (index + 1) / BINS, "n": int(n[index]),
+                    "mean_score": round(float(sums[index] / n[index]), 6), "rate": round(float(hits[index] / n[index]), 6),
+                    "lower": round(bounds.lower, 6), "upper": round(bounds.upper, 6),
+                }
+            )  # fmt: skip
+    return made
+
+
+def _roc(true: Flags, score: Floats) -> dict[str, list[float]]:
+    order = np.argsort(-score, kind="stable")
+    hits, ranked = true[order], score[order]
+    last = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
+    tp = np.cumsum(hits)[last]
+    fp = 1 + last - tp
+    tpr = np.concatenate([[0.0], tp / tp[-1]])
+    fpr = np.concatenate([[0.0], fp / fp[-1]])
+    pick = np.unique(np.searchsorted(fpr + tpr, np.linspace(0, 2, ROC_POINTS), side="left").clip(0, len(fpr) - 1))
+    return {"fpr": [round(float(v), 6) for v in fpr[pick]], "tpr": [round(float(v), 6) for v in tpr[pick]]}

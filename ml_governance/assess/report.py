@@ -1,0 +1,151 @@
+"""What every assessment returns: measurements, details for drawing, and ways to read them."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ml_governance import __version__
+from ml_governance.evidence.predicates import Assessment, Measurement, Resource
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Base of the assessment reports.
+
+    Parameters
+    ----------
+    measurements : tuple of Measurement
+        Every number, typed: value, counts, intervals, n, status.
+    details : dict
+        Curves and tables for drawing; plain JSON values.
+    columns : dict
+        Which columns were used as what.
+    confidence : float
+        Level of the intervals.
+    min_group_size : int
+        Below this a number is ``insufficient``.
+    seed : int or None
+        Seed of everything random; None where nothing was.
+    """
+
+    kind: ClassVar[str]
+    content: ClassVar[type[Assessment]]
+
+    measurements: tuple[Measurement, ...] = field(repr=False)
+    details: dict[str, Any] = field(repr=False)
+    columns: dict[str, str | list[str]]
+    confidence: float
+    min_group_size: int
+    seed: int | None = None
+
+    def to_content(self, *, predictions: str, dataset: Resource) -> Assessment:
+        """Return the predicate that is signed.
+
+        Parameters
+        ----------
+        predictions : {'recomputed', 'caller-supplied', 'claimed'}
+            Who made the predictions.
+        dataset : Resource
+            The rows, by digest.
+        """
+        return self.content.model_validate(
+            {**self._fields(), "predictions": predictions, "dataset": dataset, "software": _software()}
+        )
+
+    def _fields(self) -> dict[str, Any]:
+        return {
+            "columns": self.columns,
+            "confidence": self.confidence,
+            "min_group_size": self.min_group_size,
+            "measurements": self.measurements,
+            "details": self.details,
+            "seed": self.seed,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values: the same inputs give the same dict."""
+        return {
+            "kind": self.kind,
+            "columns": self.columns,
+            "confidence": self.confidence,
+            "minGroupSize": self.min_group_size,
+            "seed": self.seed,
+            "measurements": [measurement.to_wire() for measurement in self.measurements],
+            "details": self.details,
+        }
+
+    def to_json(self) -> str:
+        """Return :meth:`to_dict` as JSON text."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False, sort_keys=True)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a long table: metric, by, group, value, lower, upper, n, status, reason."""
+        import pandas as pd
+
+        rows = []
+        for one in self.measurements:
+            interval = next((i for i in one.intervals if i.sides == "two-sided"), None)
+            rows.append(
+                {
+                    "metric": one.metric,
+                    "by": " x ".join(one.by),
+                    "group": " x ".join(one.group),
+                    "value": one.value,
+                    "lower": interval.lower if interval else None,
+                    "upper": interval.upper if interval else None,
+                    "n": one.n,
+                    "status": one.status,
+                    "reason": one.reason,
+                }
+            )
+        frame = pd.DataFrame(rows)
+        return frame.astype({"value": float, "lower": float, "upper": float})
+
+    def get(self, metric: str, by: Sequence[str] = (), group: Sequence[str] = ()) -> Measurement:
+        """Return one measurement.
+
+        Raises
+        ------
+        KeyError
+            If it was not measured.
+        """
+        for one in self.measurements:
+            if (one.metric, one.by, one.group) == (metric, tuple(by), tuple(group)):
+                return one
+        raise KeyError(f"{metric} by {tuple(by)} for {tuple(group)} was not measured")
+
+    def __repr__(self) -> str:
+        shown = [m for m in self.measurements if not m.by and m.value is not None][:4]
+        values = ", ".join(f"{m.metric}={m.value:.4g}" for m in shown)
+        return f"<{type(self).__name__} {len(self.measurements)} measurements: {values}>"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        rows = []
+        for _, row in self.to_frame().head(60).iterrows():
+            value = f"{row['value']:.4f}" if row["value"] == row["value"] else "&ndash;"  # noqa: PLR0124  NaN test
+            interval = f"{row['lower']:.4f} to {row['upper']:.4f}" if row["lower"] == row["lower"] else "&ndash;"  # noqa: PLR0124  NaN test
+            where = " = ".join(part for part in (row["by"], row["group"]) if part) or "all rows"
+            rows.append(
+                f"<tr><td>{escape(row['metric'])}</td><td>{escape(where)}</td><td>{value}</td><td>{interval}</td>"
+                f"<td>{row['n']}</td><td>{escape(row['status'])}</td></tr>"
+            )
+        heads = "".join(
+            f"<th>{text}</th>" for text in ("metric", "group", "value", f"{self.confidence:.0%} interval", "n", "status")
+        )
+        return f"<table><caption>{self.kind}</caption><tr>{heads}</tr>{''.join(rows)}</table>"
+
+
+def _software() -> dict[str, str]:
+    import numpy as np
+
+    return {"ml-governance": __version__, "python": platform.python_version(), "numpy": np.__version__}
