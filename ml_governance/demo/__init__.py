@@ -1,1 +1,1 @@
-"""TODO docstring by its owner."""
+"""What ``mlgov demo`` runs: real data, a real pipeline, and the story told with them."""

@@ -137,7 +137,7 @@ def tell(path: Path, *, say: Say, working: Working) -> Told:
             ada,
             train,
             validation,
-            lambda: pipeline.train_mitigated(train, validation),
+            lambda: pipeline.train_mitigated(train),
             {"mitigation": pipeline.MITIGATION},
         )
     say(f"{second.name} has the digest sha256:{second.sha256}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_governance.errors import DataError, UsageError, VerificationError
+from ml_governance.errors import DataError, UsageError
 from ml_governance.evidence import fingerprint
 from ml_governance.evidence.predicates import Resource
 
@@ -96,9 +96,7 @@ def assess(
 
     frame, dataset = read(data)
     _require_columns(frame, (y_true, *sensitive_features), dataset.name)
-    options = None
-    if "explanation" in kinds:
-        options = {"background": _background(background, frame, seed), "seed": seed, "confidence": confidence}
+    explain = {"seed": seed, "confidence": confidence, "min_group_size": min_group_size} if "explanation" in kinds else None
     ws.narrate(f"predicting {len(frame):,} rows with {subject.name} in a process without keys")
     outcome = recompute(
         artifact,
@@ -108,7 +106,8 @@ def assess(
         exclude=(y_true,),
         sensitive_features=sensitive_features,
         pos_label=pos_label,
-        explain=options,
+        background=None if explain is None else _background(background, frame, seed),
+        explain=explain,
     )
     labels, sensitive = frame[y_true], frame[list(sensitive_features)]
     reports: dict[str, Report] = {}
@@ -126,9 +125,6 @@ def assess(
         )  # fmt: skip
     if outcome.explanation is not None:
         reports["explanation"] = ExplanationReport.from_dict(outcome.explanation)
-    found = fingerprint.artifact(artifact)
-    if found.sha256 != subject.sha256:
-        raise VerificationError(f"the artifact of {subject.name} changed while it was assessed", expected=f"sha256:{subject.sha256}")
     receipts = {
         kind: writer.record(report.to_content(predictions="recomputed", dataset=dataset), [subject])
         for kind, report in reports.items()

@@ -1,0 +1,102 @@
+"""The process that loads a model: started by :mod:`ml_governance.assess.recompute`, never imported by it.
+
+It reads ``request.json`` and Parquet files in the current folder and writes ``predictions.npz``, and if asked
+``explanation.json``; or ``problem.json`` with what is wrong in words.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ml_governance.errors import DataError, GovernanceError
+
+
+def main() -> None:
+    """Load, predict, explain, and write the results."""
+    warnings.simplefilter("ignore")
+    request: dict[str, Any] = json.loads(Path("request.json").read_text(encoding="utf-8"))
+    try:
+        _predict(request)
+    except GovernanceError as error:
+        _tell(error.found, error.expected)
+    except Exception as error:  # noqa: BLE001  whatever a strange model raises is told, not thrown
+        _tell(f"the model could not be loaded or does not take these rows: {type(error).__name__}: {error}", None)
+
+
+def _tell(found: str, expected: str | None) -> None:
+    Path("problem.json").write_text(json.dumps({"found": found, "expected": expected}), encoding="utf-8")
+
+
+def _predict(request: dict[str, Any]) -> None:
+    import pandas as pd
+
+    module, _, function = request["loader"].partition(":")
+    model = getattr(import_module(module), function)(Path(request["artifact"]))
+    frame = pd.read_parquet("rows.parquet")
+    table = _inputs(model, frame, request["exclude"])
+    arrays = {"y_pred": _plain(model.predict(table))}
+    score = _score(model, table, request["posLabel"])
+    if score is not None:
+        arrays["y_score"] = score
+    if request["explain"] is not None:
+        _explain(request, model, frame, table)
+    np.savez("predictions.npz", **arrays)
+
+
+def _inputs(model: Any, frame: Any, exclude: list[str]) -> Any:
+    wanted = getattr(model, "feature_names_in_", None)
+    if wanted is None:
+        return frame.drop(columns=exclude)
+    absent = [str(name) for name in wanted if name not in frame.columns]
+    if absent:
+        raise DataError(f"the rows lack {', '.join(absent)}", expected="every column that the model takes")
+    leaked = [str(name) for name in wanted if name in exclude]
+    if leaked:
+        raise DataError(f"the model takes {', '.join(leaked)}, which is the label", expected="a model that does not read its label")
+    return frame[list(wanted)]
+
+
+def _plain(predicted: Any) -> Any:
+    array = np.asarray(predicted)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    return array.astype(str) if array.dtype == object else array
+
+
+def _score(model: Any, table: Any, pos_label: Any) -> Any:
+    if not hasattr(model, "predict_proba"):
+        return None
+    probabilities = np.asarray(model.predict_proba(table), dtype=np.float64)
+    classes = np.asarray(getattr(model, "classes_", np.arange(probabilities.shape[1]))).tolist()
+    if len(classes) != 2:
+        raise DataError(f"the model knows {len(classes)} classes", expected="two")
+    positive = pos_label if pos_label is not None else 1
+    if positive not in classes:
+        raise DataError(f"the model's classes are {classes}", expected="0 and 1, or pos_label to say which one is positive")
+    return probabilities[:, classes.index(positive)]
+
+
+def _explain(request: dict[str, Any], model: Any, frame: Any, table: Any) -> None:
+    import pandas as pd
+
+    from ml_governance.assess.explanation import assess_explanation
+
+    background = pd.read_parquet("background.parquet") if Path("background.parquet").exists() else frame
+    report = assess_explanation(
+        model,
+        rows=table,
+        background=background[list(table.columns)],
+        sensitive_features=frame[request["sensitiveFeatures"]] if request["sensitiveFeatures"] else None,
+        **request["explain"],
+    )
+    Path("explanation.json").write_text(report.to_json(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""Predictions that the assessor makes itself, in a process that is given no keys.
+
+Loading a model may run whatever its pickle says. So an artifact is loaded in a child process with a small,
+scrubbed environment, in an empty folder, and what comes back is numbers and JSON, never objects. The artifact is
+digested before and after. What this does not stop: a process of the same account can read that account's files.
+Assess models you do not trust on another account or machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ml_governance.errors import DataError, UnavailableError, VerificationError
+from ml_governance.evidence import fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+PASSED_ON = (
+    "PATH", "HOME", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR",
+    "OMP_NUM_THREADS",
+)  # fmt: skip
+"""The only variables that the child sees."""
+
+TIMEOUT = 3600
+_SAID = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recomputed:
+    """What the child sent back, checked for form.
+
+    Parameters
+    ----------
+    y_pred : array of shape (n,)
+        Predicted labels.
+    y_score : array of float64, shape (n,), or None
+        Probability of the positive class, where the model gives one.
+    explanation : dict or None
+        An explanation report as plain values, if it was asked for.
+    """
+
+    y_pred: NDArray[Any] = field(repr=False)
+    y_score: NDArray[np.float64] | None = field(repr=False)
+    explanation: dict[str, Any] | None = field(repr=False)
+
+
+def recompute(
+    artifact: Path,
+    *,
+    sha256: str,
+    loader: str,
+    rows: pd.DataFrame,
+    exclude: Sequence[str] = (),
+    sensitive_features: Sequence[str] = (),
+    pos_label: Any = None,
+    background: pd.DataFrame | None = None,
+    explain: dict[str, Any] | None = None,
+    timeout: float = TIMEOUT,
+) -> Recomputed:
+    """Load a model by digest in a child process and predict.
+
+    Parameters
+    ----------
+    artifact : Path
+        File or folder with the model.
+    sha256 : str
+        What its digest must be, before and after.
+    loader : str
+        ``module:function`` that loads it.
+    rows : DataFrame
+        Rows to predict.
+    exclude : sequence of str
+        Columns that are never given to the model, such as the label.
+    sensitive_features : sequence of str
+        Columns of ``rows`` by which attributions are grouped.
+    pos_label : object, optional
+        The label whose probability is the score; default is 1, or True.
+    background : DataFrame, optional
+        Rows that the explanation compares with.
+    explain : dict, optional
+        Options of :func:`ml_governance.assess.explanation.assess_explanation`; None explains nothing.
+    timeout : float, default 3600
+        Seconds until the child is stopped.
+
+    Returns
+    -------
+    Recomputed
+
+    Raises
+    ------
+    VerificationError
+        If the artifact is not, or is no longer, what the digest says.
+    DataError
+        If the model cannot be loaded or does not take these rows.
+    UnavailableError
+        If the child dies or takes too long.
+    """
+    _same(artifact, sha256)
+    with tempfile.TemporaryDirectory(prefix="mlgov-predict-") as name:
+        folder = Path(name)
+        rows.to_parquet(folder / "rows.parquet", index=False)
+        if explain is not None and background is not None:
+            background.to_parquet(folder / "background.parquet", index=False)
+        request = {
+            "artifact": str(artifact.resolve()),
+            "loader": loader,
+            "exclude": list(exclude),
+            "sensitiveFeatures": list(sensitive_features),
+            "posLabel": pos_label.item() if isinstance(pos_label, np.generic) else pos_label,
+            "explain": explain,
+        }
+        (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
+        _run(folder, timeout)
+        found = _read(folder, len(rows))
+    _same(artifact, sha256)
+    return found
+
+
+def _same(artifact: Path, sha256: str) -> None:
+    found = fingerprint.artifact(artifact).sha256
+    if found != sha256:
+        raise VerificationError(
+            f"the artifact has the digest sha256:{found}",
+            expected=f"sha256:{sha256}, which was registered",
+            next_step="find out who changed the files; register the new bytes as a new version if the change is wanted",
+        )
+
+
+def _run(folder: Path, timeout: float) -> None:
+    environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    environment |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MPLCONFIGDIR": str(folder)}
+    try:
+        ended = subprocess.run(  # noqa: S603  our own interpreter and module
+            [sys.executable, "-m", "ml_governance.assess.child"],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise UnavailableError(f"predicting took more than {timeout:g} seconds", next_step="use fewer rows, or a longer timeout") from None
+    problem = folder / "problem.json"
+    if problem.is_file():
+        told = json.loads(problem.read_text(encoding="utf-8"))
+        raise DataError(str(told["found"])[:_SAID], expected=told.get("expected"))
+    if ended.returncode != 0:
+        last = ended.stderr.strip().splitlines()[-3:]
+        raise UnavailableError(
+            f"the predicting process ended with code {ended.returncode}: {' | '.join(last)[:_SAID]}",
+            next_step="check memory, and that the model's packages are installed here",
+        )
+
+
+def _read(folder: Path, rows: int) -> Recomputed:
+    try:
+        with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
+            predicted = arrays["y_pred"]
+            score = arrays["y_score"] if "y_score" in arrays else None
+        path = folder / "explanation.json"
+        explanation = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    except (OSError, ValueError, KeyError) as error:
+        raise UnavailableError(f"the predicting process left no readable result: {error}") from error
+    for name, array in (("predictions", predicted), ("scores", score)):
+        if array is not None and array.shape != (rows,):
+            raise DataError(f"the model returned {name} of shape {array.shape}", expected=f"one for each of {rows} rows")
+    if score is not None and not np.isfinite(score).all():
+        raise DataError(f"{int((~np.isfinite(score)).sum())} scores are NaN or infinite", expected="a probability in every row")
+    return Recomputed(y_pred=predicted, y_score=score, explanation=explanation)
