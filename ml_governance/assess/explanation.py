@@ -307,12 +307,12 @@ def _player(model: Any, output: Output) -> Callable[[Any], Matrix]:
 
 
 def _attribute(game: _Game, output: Output, seed: int) -> tuple[Matrix, float, str]:
-    import shap
-
     state = np.random.get_state()  # noqa: NPY002  shap seeds the global generator; it gets its state back
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+            warnings.simplefilter("ignore")  # shap and what it imports warn about each other
+            import shap
+
             masker = shap.maskers.Independent(game.background, max_samples=len(game.background))
             if output == "margin" and hasattr(game.estimator, "coef_"):
                 found = shap.LinearExplainer(game.estimator, masker)(game.rows)
