@@ -18,7 +18,7 @@ from ml_governance.assess import labels
 from ml_governance.assess.report import Report
 from ml_governance.errors import DataError
 from ml_governance.evidence import intervals
-from ml_governance.evidence.metrics import METRICS, RATES
+from ml_governance.evidence.metrics import METRICS, RATES, rate_counts
 from ml_governance.evidence.predicates import Assessment, Fairness, Interval, Measurement
 
 if TYPE_CHECKING:
@@ -33,27 +33,10 @@ COMPARISONS = tuple(
 )
 
 
-def rate_counts(table: NDArray[Any]) -> dict[str, tuple[float, float]]:
-    """Return numerator and denominator of every rate.
-
-    Parameters
-    ----------
-    table : array, shape (2, 2)
-        ``[[tn, fp], [fn, tp]]``: rows by label, then prediction.
-    """
+def counts_of(table: NDArray[Any]) -> dict[str, tuple[float, float]]:
+    """Return numerator and denominator of every rate of a 2 x 2 table by label, then prediction."""
     (tn, fp), (fn, tp) = (tuple(value.item() for value in row) for row in table)
-    total, positive, negative, selected, rejected = tn + fp + fn + tp, fn + tp, tn + fp, fp + tp, tn + fn
-    return {
-        "selection_rate": (selected, total),
-        "true_positive_rate": (tp, positive),
-        "false_positive_rate": (fp, negative),
-        "true_negative_rate": (tn, negative),
-        "false_negative_rate": (fn, positive),
-        "positive_predictive_value": (tp, selected),
-        "negative_predictive_value": (tn, rejected),
-        "accuracy": (tp + tn, total),
-        "base_rate": (positive, total),
-    }
+    return rate_counts(tn, fp, fn, tp)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -243,7 +226,7 @@ def _shown(group: tuple[str, ...], values: NDArray[Any], n: int) -> dict[str, An
 
 
 def _plain_rates(table: NDArray[Any]) -> dict[str, float]:
-    return {name: (k / n if n > 0 else math.nan) for name, (k, n) in rate_counts(table).items()}
+    return {name: (k / n if n > 0 else math.nan) for name, (k, n) in counts_of(table).items()}
 
 
 def _rates(
@@ -256,7 +239,7 @@ def _rates(
     *,
     weighted: bool,
 ) -> list[Measurement]:
-    counts = rate_counts(table)
+    counts = counts_of(table)
     return [
         rate_measurement(metric.name, *counts[metric.name], rows, by, group, confidence, min_group_size, weighted=weighted)
         for metric in RATES
@@ -308,7 +291,7 @@ def _comparisons(
     *,
     weighted: bool,
 ) -> list[Measurement]:
-    tables = [(group, rate_counts(values), n) for group, values, n in groups]
+    tables = [(group, counts_of(values), n) for group, values, n in groups]
     rows = sum(n for _, _, n in groups)
     made = []
     for metric in COMPARISONS:

@@ -17,7 +17,7 @@ import numpy as np
 
 from ml_governance.assess import cube as cubes
 from ml_governance.assess import labels
-from ml_governance.assess.fairness import SIDES, rate_counts, rate_measurement
+from ml_governance.assess.fairness import SIDES, counts_of, rate_measurement
 from ml_governance.assess.report import Report
 from ml_governance.errors import DataError
 from ml_governance.evidence import intervals
@@ -135,7 +135,7 @@ def assess_performance(
 
 def _measure(rows: _Slice, confidence: float, minimum: int) -> list[Measurement]:
     table = np.bincount(2 * rows.true.astype(np.int64) + rows.predicted, minlength=4).reshape(2, 2)
-    counts, n = rate_counts(table), len(rows.true)
+    counts, n = counts_of(table), len(rows.true)
     made = [rate_measurement(name, *counts[name], n, rows.by, rows.group, confidence, minimum) for name in RATE_METRICS]
     made.append(_balanced(counts, n, rows, confidence, minimum))
     made.append(_f1(table, n, rows, confidence, minimum))

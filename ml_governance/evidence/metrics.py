@@ -70,6 +70,28 @@ RATES: tuple[Metric, ...] = (
 """Rates: one count over another, so their exact uncertainty follows from the two counts."""
 
 
+def rate_counts(tn: float, fp: float, fn: float, tp: float) -> dict[str, tuple[float, float]]:
+    """Return numerator and denominator of every rate.
+
+    Parameters
+    ----------
+    tn, fp, fn, tp : float
+        Rows, or sums of weights: true negatives, false positives, false negatives, true positives.
+    """
+    total, positive, negative, selected, rejected = tn + fp + fn + tp, fn + tp, tn + fp, fp + tp, tn + fn
+    return {
+        "selection_rate": (selected, total),
+        "true_positive_rate": (tp, positive),
+        "false_positive_rate": (fp, negative),
+        "true_negative_rate": (tn, negative),
+        "false_negative_rate": (fn, positive),
+        "positive_predictive_value": (tp, selected),
+        "negative_predictive_value": (tn, rejected),
+        "accuracy": (tp + tn, total),
+        "base_rate": (positive, total),
+    }
+
+
 def _comparisons() -> tuple[Metric, ...]:
     made = []
     for rate in RATES:

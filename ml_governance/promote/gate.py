@@ -86,6 +86,7 @@ def promote(
     subject: Subject,
     stage: str,
     alias: str,
+    project: str,
     registration: Registration,
     registry: Registry,
     view: Callable[[], EvidenceView],
@@ -99,8 +100,8 @@ def promote(
     ----------
     subject : Subject
         What to promote.
-    stage, alias : str
-        The stage, and the alias that stands for it in the registry.
+    stage, alias, project : str
+        The stage, the alias that stands for it in the registry, and the project.
     registration : Registration
         Where the registry keeps the bytes.
     registry : Registry
@@ -129,7 +130,7 @@ def promote(
     for _attempt in range(ATTEMPTS):
         evidence = view()
         notes = unfinished(evidence, stage)
-        decision, decided, token = _decide(subject, stage, evidence, writer, clock)
+        decision, decided, token = _decide(subject, stage, project, evidence, writer, clock)
         if decided is None:
             continue
         if decision.result != "allow":
@@ -165,11 +166,11 @@ class _Decided:
 
 
 def _decide(
-    subject: Subject, stage: str, evidence: EvidenceView, writer: Writer, clock: Callable[[], datetime]
+    subject: Subject, stage: str, project: str, evidence: EvidenceView, writer: Writer, clock: Callable[[], datetime]
 ) -> tuple[Decision, _Decided | None, str]:
     reference = in_force(evidence, stage)
     decision = evaluate(
-        subject=subject, stage=stage, policy=reference.policy, policy_sha256=reference.sha256, evidence=evidence, at=clock()
+        subject=subject, stage=stage, project=project, policy=reference.policy, policy_sha256=reference.sha256, evidence=evidence, at=clock()
     )
     try:
         receipt = writer.record(decision.to_content(), [subject], guard=_guard(subject, evidence.size))

@@ -66,6 +66,7 @@ def judge(ws: Workspace, version: str | Subject, *, stage: str, view: EvidenceVi
     decision = evaluate(
         subject=subject,
         stage=stage,
+        project=ws.config.project,
         policy=reference.policy,
         policy_sha256=reference.sha256,
         evidence=view,
@@ -130,6 +131,7 @@ def promote(ws: Workspace, version: str | Subject, *, stage: str) -> gate.Promot
         subject=subject,
         stage=stage,
         alias=alias,
+        project=ws.config.project,
         registration=ws.registration(subject, view),
         registry=ws.registry,
         view=ws.view,

@@ -1,0 +1,60 @@
+"""Warnings about policies that are well formed and still cannot mean what they say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ml_governance.evidence import intervals
+
+if TYPE_CHECKING:
+    from ml_governance.decide.policy import Policy, Require
+
+EQUAL_RATE = 0.25
+
+
+def lint(policy: Policy) -> tuple[str, ...]:
+    """Return warnings.
+
+    A comparison that could not pass even between groups of equal rates, at the smallest group size that the rule
+    allows, is named with a size at which it could.
+    """
+    warnings = []
+    for rule in policy.rules:
+        require = rule.require
+        if require.metric is None or require.evidence != "fairness":
+            continue
+        if require.definition().form in ("ratio", "difference"):
+            groups = max((len(levels) for levels in require.levels.values()), default=2)
+            if not _can_pass(require, require.min_group_size, groups):
+                enough = next((n for n in _sizes(require.min_group_size) if _can_pass(require, n, groups)), None)
+                advice = f"; with equal rates of {EQUAL_RATE:g} it can pass from about {enough:,} rows a group" if enough else ""
+                warnings.append(
+                    f"{rule.id}: with {require.min_group_size} rows in each group this rule does not pass even when the groups' "
+                    f"rates are equal ({EQUAL_RATE:g}){advice}"
+                )
+        if rule.on_inconclusive == "review" and policy.review is None:
+            warnings.append(f"{rule.id}: inconclusive goes to review, and review names no roles")
+    slots = {slot.role for slot in policy.approvals}
+    if not slots:
+        warnings.append("the policy asks for no approval: whoever may promote decides alone")
+    return tuple(warnings)
+
+
+def _can_pass(require: Require, size: int, groups: int, rate: float = EQUAL_RATE) -> bool:
+    definition, bound = require.definition(), require.bound
+    if bound is None or bound[0].startswith("value"):
+        return True
+    counts = [(float(round(size * rate)), float(size))] * groups
+    if counts[0][0] == 0:
+        return False
+    function = intervals.worst_ratio if definition.form == "ratio" else intervals.worst_difference
+    worst = function(counts, confidence=require.confidence, sides=require.sides)
+    return worst.lower >= bound[1] if bound[0] == "lower_bound_at_least" else worst.upper <= bound[1]
+
+
+def _sizes(start: int) -> list[int]:
+    sizes, size = [], max(start, 10)
+    while size < 10_000_000:
+        size = int(size * 1.25) + 1
+        sizes.append(round(size, -1) if size < 1000 else round(size, -2))
+    return sizes

@@ -1,0 +1,189 @@
+"""Rules against evidence: which attestation counts for a rule, whether it may count, and what it shows."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from ml_governance.decide import bounds
+from ml_governance.decide.finding import Finding
+from ml_governance.errors import GovernanceError
+from ml_governance.evidence.predicates import Assessment, Registration, Revocation, TrainingRun
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from ml_governance.decide.finding import Status
+    from ml_governance.decide.policy import Policy, Rule
+    from ml_governance.evidence.attestation import Attestation, EvidenceView
+    from ml_governance.evidence.statement import Subject
+
+SKEW = timedelta(minutes=10)
+"""Clocks of two machines may differ so much before evidence counts as coming from the future."""
+
+MAY_REVOKE = frozenset({"policy_owner", "risk_officer"})
+
+
+def revoked(evidence: EvidenceView) -> dict[str, Attestation]:
+    """Return what was withdrawn, by payload digest: by its own signer, a policy owner or a risk officer."""
+    signers = {entry.payload_digest: entry.principal.id for entry in evidence.attestations}
+    found = {}
+    for entry in evidence.of_kind(Revocation.kind):
+        content = entry.content
+        if isinstance(content, Revocation) and (
+            signers.get(content.target) == entry.principal.id or entry.principal.roles & MAY_REVOKE
+        ):
+            found[content.target] = entry
+    return found
+
+
+def makers(subject: Subject, evidence: EvidenceView) -> dict[str, frozenset[str]]:
+    """Return who made a model, as signatures prove it: its ``author`` registered it, its ``trainer`` ran the training."""
+    return {
+        "author": frozenset(a.principal.id for a in evidence.about(subject.sha256, Registration.kind)),
+        "trainer": frozenset(a.principal.id for a in evidence.about(subject.sha256, TrainingRun.kind)),
+    }
+
+
+def apply(rule: Rule, subject: Subject, evidence: EvidenceView, at: datetime) -> tuple[Finding, ...]:
+    """Apply one rule; whatever goes wrong inside becomes a finding that blocks."""
+    try:
+        return _apply(rule, subject, evidence, at)
+    except GovernanceError as error:
+        return (_finding(rule, "error", f"the rule could not be applied: {error.found}"),)
+    except (ArithmeticError, ValueError, TypeError, LookupError, AttributeError) as error:
+        return (_finding(rule, "error", f"the rule could not be applied: {type(error).__name__}: {error}"),)
+
+
+def _apply(rule: Rule, subject: Subject, evidence: EvidenceView, at: datetime) -> tuple[Finding, ...]:
+    require = rule.require
+    entry, refusal = _counting(rule, subject, evidence)
+    if entry is None:
+        return (_finding(rule, "missing", refusal),)
+    age = at - entry.recorded_at
+    if age < -SKEW:
+        return (_finding(rule, "error", f"{_told(entry)} comes from the future, {entry.recorded_at.isoformat()}", entry),)
+    if require.max_age is not None and age > require.max_age:
+        return (
+            _finding(rule, "stale", f"{_told(entry)} is {_span(age)} old; at most {_span(require.max_age)} is allowed", entry),
+        )
+    content = entry.content
+    if isinstance(content, Assessment) and require.metric is not None:
+        definition = require.definition()
+        judged = bounds.judge(require, definition, content)
+        return tuple(
+            _finding(
+                rule, one.status, f"{one.text}; {_asked(rule)}", entry, suffix=one.suffix, value=one.value, lower=one.lower,
+                upper=one.upper, n=one.n,
+            )
+            for one in judged
+        )  # fmt: skip
+    return (_finding(rule, "pass", f"{_told(entry)} is there, signed by {entry.principal.id}", entry),)
+
+
+def _counting(rule: Rule, subject: Subject, evidence: EvidenceView) -> tuple[Attestation | None, str]:
+    """Return the newest entry that the rule is about, if it may count; else why none does."""
+    require = rule.require
+    about = evidence.about(subject.sha256, require.evidence)
+    if require.evidence == TrainingRun.kind:
+        # A run that began, or failed, has made nothing.
+        about = tuple(
+            a for a in about if isinstance(a.content, TrainingRun) and a.content.event.get("eventType") == "COMPLETE"
+        )
+    if require.signed_by is not None:
+        others = about
+        about = tuple(a for a in about if require.signed_by in a.principal.roles)
+        if others and not about:
+            return None, f"{require.evidence} evidence is there, but none signed by a {_words(require.signed_by)}"
+    if not about:
+        by = f" signed by a {_words(require.signed_by)}" if require.signed_by else ""
+        return None, f"there is no {require.evidence} evidence{by} about these bytes"
+    newest = about[-1]
+    withdrawn = revoked(evidence).get(newest.payload_digest)
+    if withdrawn is not None:
+        return None, f"{_told(newest)} was revoked at #{withdrawn.index}"
+    return _may_count(rule, newest)
+
+
+def _may_count(rule: Rule, newest: Attestation) -> tuple[Attestation | None, str]:
+    require, content = rule.require, newest.content
+    if isinstance(content, Assessment):
+        ranks = ("claimed", "caller-supplied", "recomputed")
+        if ranks.index(content.predictions) < ranks.index(require.predictions):
+            return None, f"the predictions of {_told(newest)} are {content.predictions}; {require.predictions} ones are required"
+    if isinstance(content, TrainingRun):
+        if content.capture != "observed":
+            return None, f"{_told(newest)} is only claimed; a run that a hook observed is required"
+        if require.inputs_digested and not content.inputs:
+            return None, f"{_told(newest)} names no input by digest"
+    return newest, ""
+
+
+def _finding(
+    rule: Rule,
+    status: Status,
+    text: str,
+    entry: Attestation | None = None,
+    *,
+    suffix: str = "",
+    value: float | None = None,
+    lower: float | None = None,
+    upper: float | None = None,
+    n: int | None = None,
+) -> Finding:
+    bound = rule.require.bound
+    return Finding(
+        id=f"{rule.id}/{suffix}" if suffix else rule.id,
+        rule=rule.id,
+        title=rule.title,
+        status=status,
+        sentence=text[:1].upper() + text[1:] + ".",
+        metric=rule.require.metric,
+        value=value,
+        lower=_finite(lower),
+        upper=_finite(upper),
+        bound=bound[1] if bound else None,
+        n=n,
+        evidence=(entry.index,) if entry else (),
+        payloads=(entry.payload_digest,) if entry else (),
+        controls=tuple(rule.controls),
+    )
+
+
+def _finite(number: float | None) -> float | None:
+    return None if number is None or number in (float("inf"), float("-inf")) else number
+
+
+def _asked(rule: Rule) -> str:
+    bound = rule.require.bound
+    if bound is None:
+        return "the policy asks for nothing more"
+    name, number = bound
+    words = {
+        "lower_bound_at_least": "the lower bound must be at least",
+        "upper_bound_at_most": "the upper bound must be at most",
+        "value_at_least": "it must be at least",
+        "value_at_most": "it must be at most",
+    }
+    return f"{words[name]} {number:g}"
+
+
+def _told(entry: Attestation) -> str:
+    return f"the newest {entry.kind} evidence (#{entry.index})"
+
+
+def _words(role: str) -> str:
+    return role.replace("_", " ")
+
+
+def _span(length: timedelta) -> str:
+    hours = length.total_seconds() / 3600
+    return f"{hours / 24:.1f} days" if hours >= 48 else f"{hours:.1f} hours"
+
+
+def worst_first(findings: Sequence[Finding]) -> list[Finding]:
+    """Order findings by how much they block."""
+    from ml_governance.decide.finding import ORDER
+
+    return sorted(findings, key=lambda finding: (ORDER.index(finding.status), finding.id))
