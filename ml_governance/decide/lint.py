@@ -26,7 +26,7 @@ def lint(policy: Policy) -> tuple[str, ...]:
         if require.definition().form in ("ratio", "difference"):
             groups = max((len(levels) for levels in require.levels.values()), default=2)
             if not _can_pass(require, require.min_group_size, groups):
-                enough = next((n for n in _sizes(require.min_group_size) if _can_pass(require, n, groups)), None)
+                enough = _smallest(require, groups)
                 advice = f"; with equal rates of {EQUAL_RATE:g} it can pass from about {enough:,} rows a group" if enough else ""
                 warnings.append(
                     f"{rule.id}: with {require.min_group_size} rows in each group this rule does not pass even when the groups' "
@@ -52,9 +52,14 @@ def _can_pass(require: Require, size: int, groups: int, rate: float = EQUAL_RATE
     return worst.lower >= bound[1] if bound[0] == "lower_bound_at_least" else worst.upper <= bound[1]
 
 
-def _sizes(start: int) -> list[int]:
-    sizes, size = [], max(start, 10)
-    while size < 10_000_000:
-        size = int(size * 1.25) + 1
-        sizes.append(round(size, -1) if size < 1000 else round(size, -2))
-    return sizes
+def _smallest(require: Require, groups: int) -> int | None:
+    """Return about the smallest group size at which the comparison can pass: doubling, then halving the gap."""
+    low, high = require.min_group_size, require.min_group_size * 2
+    while not _can_pass(require, high, groups):
+        low, high = high, high * 2
+        if high > 10_000_000:
+            return None
+    while high - low > max(1, high // 50):
+        middle = (low + high) // 2
+        low, high = (low, middle) if _can_pass(require, middle, groups) else (middle, high)
+    return high

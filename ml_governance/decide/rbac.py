@@ -168,13 +168,13 @@ def _why(
     barred = {"approve": ("author", "trainer"), "promote": tuple(policy.promote.not_), "waive": tuple(policy.waivers.not_)}
     relations = [relation for relation in barred.get(verb, ()) if principal.id in made[relation]]
     if relations:
-        also = f" and {_held(principal, role)}" if verb == "approve" and role not in principal.roles else ""
+        also = f"; besides, {_held(principal)}" if verb == "approve" and role not in principal.roles else ""
         return f"{principal.id} is {' and '.join(relations)} of {subject.name}, and nobody may {verb} their own work{also}"
     if verb == "approve" and role not in approving_roles(policy):
         return f"the policy {policy.policy} asks for no approval in the role {role!r}; it asks for {', '.join(sorted(approving_roles(policy))) or 'none'}"
     needed = {"approve": [role], "promote": policy.promote.roles, "waive": policy.waivers.roles}.get(verb, [])
-    return f"{_held(principal, role)}; to {verb} {subject.name} takes {' or '.join(needed) or 'a role that the policy does not name'}"
+    return f"{_held(principal)}; to {verb} {subject.name} takes {' or '.join(needed) or 'a role that the policy does not name'}"
 
 
-def _held(principal: Principal, _role_name: str) -> str:
+def _held(principal: Principal) -> str:
     return f"{principal.id} has the role{'s' if len(principal.roles) != 1 else ''} {', '.join(sorted(principal.roles)) or 'none'}"

@@ -5,6 +5,8 @@ Every step is a call that a user would make. Nothing is staged: the denial comes
 
 from __future__ import annotations
 
+import base64
+import json
 import shutil
 import sqlite3
 import tempfile
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_governance.errors import ConfigurationError, NotAuthorizedError, PromotionDeniedError, VerificationError
+from ml_governance.evidence.canonical import canonicalise
 from ml_governance.evidence.predicates import Fairness
 from ml_governance.workspace import Person, init, open_workspace
 
@@ -283,5 +286,15 @@ def _tamper(path: Path, version: Subject) -> tuple[tuple[str, ...], str]:
 
 
 def edit_entry(database: sqlite3.Connection, index: int) -> None:
-    """Do what a dishonest administrator would: change a number inside a stored, signed report."""
-    raise AssertionError(database, index)
+    """Do what a dishonest administrator would: make a number inside a stored, signed report look better."""
+    (digest,) = database.execute("SELECT envelope FROM leaves WHERE idx = ?", (index,)).fetchone()
+    (data,) = database.execute("SELECT data FROM blobs WHERE envelope = ?", (digest,)).fetchone()
+    envelope = json.loads(data)
+    statement = json.loads(base64.b64decode(envelope["payload"]))
+    for measurement in statement["predicate"]["measurements"]:
+        if measurement["metric"] == "selection_rate" and measurement.get("group") == ["Female"]:
+            measurement["numerator"] *= 3
+            measurement["value"] *= 3
+    envelope["payload"] = base64.b64encode(canonicalise(statement)).decode()
+    database.execute("DROP TRIGGER blobs_no_update")  # a guard against accidents; an administrator can drop it
+    database.execute("UPDATE blobs SET data = ? WHERE envelope = ?", (canonicalise(envelope), digest))

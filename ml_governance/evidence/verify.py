@@ -273,7 +273,7 @@ def _signed(
     if state.trust is None:
         return None
     principal = _signer(state.trust, index, parsed, faults)
-    _chain(state, parsed, faults)
+    _chain(state, leaf, parsed, faults)
     at = parsed.chain.recorded_at
     if state.latest is not None and at < state.latest - MAX_SKEW:
         faults.append(f"it claims the time {at.isoformat()}, and an earlier entry is from {state.latest.isoformat()}")
@@ -313,10 +313,11 @@ def _signer(current: trust.TrustFile, index: int, parsed: entry.Parsed, faults: 
     return principal
 
 
-def _chain(state: _Pass, parsed: entry.Parsed, faults: list[str]) -> None:
+def _chain(state: _Pass, leaf: entry.Leaf, parsed: entry.Parsed, faults: list[str]) -> None:
     chain = parsed.chain
     session = state.sessions.get(chain.writer)
-    digest = parsed.statement.payload_digest
+    # What the tree holds, so that an edited entry is blamed once and not again by the one that follows it.
+    digest = leaf.payload
     if session is None:
         if (chain.seq, chain.prev, parsed.kind) != (0, None, WriterOpen.kind):
             faults.append(f"writer {chain.writer} begins with record {chain.seq}, so its earlier records were dropped")

@@ -1,1 +1,1 @@
-"""TODO docstring by its owner."""
+"""Views of the ledger: the audit pack as data, and the forms that people and programs read."""

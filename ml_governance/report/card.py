@@ -1,0 +1,351 @@
+"""The audit pack as data: everything a report says, taken from verified evidence and from nowhere else.
+
+Pure and deterministic: the same evidence gives the same card. Times come from the evidence, never from a clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from ml_governance.evidence import intervals
+from ml_governance.evidence.predicates import (
+    Approval,
+    Assessment,
+    DecisionRecord,
+    Explanation,
+    Fairness,
+    Performance,
+    PolicyInForce,
+    Promotion,
+    Registration,
+    TrainingRun,
+    Waiver,
+)
+from ml_governance.report import lineage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ml_governance.evidence.attestation import Attestation, EvidenceView
+    from ml_governance.evidence.predicates import Measurement
+    from ml_governance.evidence.statement import Subject
+
+CARD_VERSION = 1
+NOT_PROVIDED = "NOT PROVIDED"
+HUMAN = (
+    ("Intended use", "Purpose, users and decisions that the model is for."),
+    ("Excluded use", "What it must not be used for, and foreseeable misuse."),
+    ("Human oversight", "Who can override or stop it, and how."),
+)
+LIMITATIONS = (
+    "A signature proves who said something and that it was not changed; it does not prove that it is true.",
+    "Recomputed numbers rest on the assessor's signed word that the artifact was loaded by digest and predicted on these rows.",
+    "Intervals describe the uncertainty of sampling rows like these; they say nothing about other populations or times.",
+    "Groups that the policy does not list are measured and shown, and do not decide.",
+    "Controls are listed as evidence for them; whether a law is complied with is for people to judge.",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """A number as a report shows it, with where it came from."""
+
+    metric: str
+    group: str
+    value: float | None
+    lower: float | None
+    upper: float | None
+    n: int
+    status: str
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """One model version's audit pack; plain values throughout.
+
+    The fields follow the order in which an auditor reads; see ``docs/reference/report.md``.
+    """
+
+    card_version: int
+    subject: dict[str, str]
+    stage: str
+    project: str
+    as_of: str
+    log: dict[str, Any]
+    decision: dict[str, Any] | None
+    policy: dict[str, Any] | None
+    registration: dict[str, Any] | None
+    people: tuple[dict[str, Any], ...]
+    human: tuple[dict[str, str], ...]
+    data: tuple[dict[str, Any], ...]
+    lineage: lineage.Graph
+    events: tuple[dict[str, Any], ...]
+    performance: dict[str, Any] | None
+    fairness: dict[str, Any] | None
+    explanation: dict[str, Any] | None
+    approvals: tuple[dict[str, Any], ...]
+    promotions: tuple[dict[str, Any], ...]
+    attempts: dict[str, int]
+    controls: tuple[dict[str, Any], ...]
+    limitations: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        value = asdict(self)
+        value["lineage"] = lineage.to_dict(self.lineage)
+        return value
+
+
+def build(*, view: EvidenceView, subject: Subject, stage: str, project: str, trust_root: str) -> Card:
+    """Build the audit pack of one model version.
+
+    Parameters
+    ----------
+    view : EvidenceView
+        Verified and complete.
+    subject : Subject
+        The model version.
+    stage, project : str
+        For which stage it is, or was, to be judged, and whose it is.
+    trust_root : str
+        ``sha256:...`` under which the log was verified.
+
+    Returns
+    -------
+    Card
+    """
+    about = view.about(subject.sha256)
+    run_ids = {one.subjects[0].sha256 for one in about if isinstance(one.content, TrainingRun)}
+    events = sorted(
+        {one.index: one for one in (*about, *(e for run in run_ids for e in view.about(run)))}.values(), key=lambda one: one.index
+    )
+    decided = _newest(about, DecisionRecord, lambda one: one.content.stage == stage)
+    registered = _newest(about, Registration)
+    decision = None if decided is None else _decision(decided)
+    return Card(
+        card_version=CARD_VERSION,
+        subject={"name": subject.name, "sha256": subject.sha256},
+        stage=stage,
+        project=project,
+        as_of=max((one.recorded_at for one in view.attestations)).isoformat(timespec="seconds"),
+        log={"origin": view.origin, "size": view.size, "root": view.root_hash, "trustRoot": trust_root},
+        decision=decision,
+        policy=_policy(view, stage),
+        registration=None if registered is None else _registration(registered),
+        people=_people(events, view),
+        human=tuple({"title": title, "asks": asks, "text": NOT_PROVIDED} for title, asks in HUMAN),
+        data=_data(about),
+        lineage=lineage.shown(lineage.trace(view, subject)),
+        events=tuple(_event(one) for one in events),
+        performance=_assessment(_newest(about, Performance)),
+        fairness=_fairness(_newest(about, Fairness), decision),
+        explanation=_assessment(_newest(about, Explanation)),
+        approvals=tuple(_approval(one) for one in about if isinstance(one.content, Approval | Waiver) and one.content.stage == stage),
+        promotions=tuple(_promotion(one) for one in about if isinstance(one.content, Promotion)),
+        attempts={
+            kind.kind: sum(isinstance(one.content, kind) for one in about) for kind in (Performance, Fairness, Explanation)
+        },
+        controls=_controls(decision),
+        limitations=LIMITATIONS,
+    )
+
+
+def _newest(entries: Iterable[Attestation], kind: type[Any], condition: Any = None) -> Attestation | None:
+    found = None
+    for one in entries:
+        if isinstance(one.content, kind) and (condition is None or condition(one)):
+            found = one
+    return found
+
+
+def _source(entry: Attestation) -> dict[str, Any]:
+    return {
+        "index": entry.index,
+        "payload": entry.payload_digest,
+        "by": entry.principal.id,
+        "at": entry.recorded_at.isoformat(timespec="seconds"),
+    }
+
+
+def _decision(entry: Attestation) -> dict[str, Any]:
+    return {**_source(entry), **entry.content.to_wire()}
+
+
+def _policy(view: EvidenceView, stage: str) -> dict[str, Any] | None:
+    entry = _newest(view.of_kind(PolicyInForce.kind), PolicyInForce, lambda one: one.content.stage == stage)
+    if entry is None or not isinstance(entry.content, PolicyInForce):
+        return None
+    content = entry.content
+    return {**_source(entry), "name": content.name, "version": content.version, "sha256": content.sha256}
+
+
+def _registration(entry: Attestation) -> dict[str, Any]:
+    return {**_source(entry), **entry.content.to_wire()}
+
+
+def _people(events: Iterable[Attestation], view: EvidenceView) -> tuple[dict[str, Any], ...]:
+    did: dict[str, dict[str, list[int]]] = {}
+    for one in events:
+        did.setdefault(one.principal.id, {}).setdefault(one.kind, []).append(one.index)
+    people = []
+    for name in sorted(did):
+        person = view.principals.get(name)
+        people.append(
+            {
+                "id": name,
+                "name": person.name if person else name,
+                "roles": sorted(person.roles) if person else [],
+                "custodian": person.custodian if person else "",
+                "signed": [{"kind": kind, "entries": entries} for kind, entries in sorted(did[name].items())],
+            }
+        )
+    return tuple(people)
+
+
+def _data(about: Iterable[Attestation]) -> tuple[dict[str, Any], ...]:
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for one in about:
+        content = one.content
+        if isinstance(content, TrainingRun):
+            used = [("training", resource) for resource in content.inputs]
+        elif isinstance(content, Assessment):
+            used = [("assessment", content.dataset)]
+        else:
+            continue
+        for use, resource in used:
+            entry = found.setdefault(
+                (use, resource.sha256), {"use": use, "name": resource.name, "sha256": resource.sha256, "rows": resource.rows, "entries": []}
+            )
+            entry["entries"].append(one.index)
+    trained = {sha for use, sha in found if use == "training"}
+    for (use, sha), entry in found.items():
+        entry["overlap"] = "the same table as a training input" if use == "assessment" and sha in trained else ""
+    return tuple(found.values())
+
+
+def _event(entry: Attestation) -> dict[str, Any]:
+    content = entry.content
+    detail = ""
+    if isinstance(content, TrainingRun):
+        detail = str(content.event.get("eventType", ""))
+    elif isinstance(content, DecisionRecord):
+        detail = f"{content.result} for {content.stage}"
+    elif isinstance(content, Promotion):
+        detail = f"{content.phase}{': ' + content.result if content.result else ''}"
+    elif isinstance(content, Approval):
+        detail = f"{content.verdict} as {content.role.replace('_', ' ')}"
+    elif isinstance(content, Assessment):
+        detail = f"predictions {content.predictions}"
+    elif isinstance(content, Registration):
+        detail = f"{content.name}/{content.version}"
+    return {**_source(entry), "kind": entry.kind, "about": entry.subjects[0].name, "detail": detail, "keyid": entry.keyid}
+
+
+def cell(one: Measurement) -> Cell:
+    """Return a measurement as a report shows it: with its two-sided interval."""
+    interval = next((i for i in one.intervals if i.sides == "two-sided"), None)
+    return Cell(
+        metric=one.metric, group=" x ".join(one.group), value=one.value, lower=interval.lower if interval else None,
+        upper=interval.upper if interval else None, n=one.n, status=one.status, reason=one.reason,
+    )  # fmt: skip
+
+
+def _assessment(entry: Attestation | None) -> dict[str, Any] | None:
+    if entry is None or not isinstance(entry.content, Assessment):
+        return None
+    content = entry.content
+    return {
+        **_source(entry),
+        "predictions": content.predictions,
+        "dataset": content.dataset.to_wire(),
+        "confidence": content.confidence,
+        "overall": [asdict(cell(one)) for one in content.measurements if not one.by],
+        "groups": [{"by": " x ".join(one.by), **asdict(cell(one))} for one in content.measurements if one.by and one.group],
+        "details": content.details,
+    }
+
+
+SHOWN_RATES = ("selection_rate", "true_positive_rate", "false_positive_rate", "accuracy")
+
+
+def _fairness(entry: Attestation | None, decision: dict[str, Any] | None) -> dict[str, Any] | None:
+    base = _assessment(entry)
+    if base is None or entry is None or not isinstance(entry.content, Assessment):
+        return None
+    content = entry.content
+    attributes = []
+    for by in dict.fromkeys(one.by for one in content.measurements if one.by):
+        own = [one for one in content.measurements if one.by == by]
+        rows = []
+        selection = {one.group: one for one in own if one.metric == "selection_rate" and one.group}
+        for group in dict.fromkeys(one.group for one in own if one.group):
+            by_metric = {one.metric: one for one in own if one.group == group}
+            rows.append(
+                {
+                    "group": " x ".join(group),
+                    "n": next(iter(by_metric.values())).n,
+                    "rates": {name: asdict(cell(by_metric[name])) for name in SHOWN_RATES if name in by_metric},
+                    "impact": _impact(group, selection, content.confidence),
+                }
+            )
+        attributes.append(
+            {
+                "by": " x ".join(by),
+                "rows": rows,
+                "comparisons": [asdict(cell(one)) for one in own if not one.group],
+            }
+        )
+    bound = None
+    for finding in (decision or {}).get("findings", ()):
+        if finding.get("metric") in ("selection_rate_ratio", "demographic_parity_ratio"):
+            bound = finding.get("bound")
+    return {**base, "attributes": attributes, "bound": bound}
+
+
+def _impact(group: tuple[str, ...], selection: dict[tuple[str, ...], Measurement], confidence: float) -> dict[str, Any]:
+    """Return a group's selection rate over the highest one of any group with enough rows, with its interval."""
+    solid = {g: one for g, one in selection.items() if one.status == "ok" and one.value is not None}
+    one = selection.get(group)
+    if one is None or one.value is None or not solid:
+        return {"value": None, "lower": None, "upper": None, "reference": "", "status": one.status if one else "undefined"}
+    reference = max(solid, key=lambda g: (solid[g].value or 0.0, g))
+    top = solid[reference]
+    if not top.value:
+        return {"value": None, "lower": None, "upper": None, "reference": " x ".join(reference), "status": "undefined"}
+    lower = upper = None
+    counts = (one.numerator, one.denominator, top.numerator, top.denominator)
+    if group != reference and one.intervals and all(c is not None for c in counts):
+        k1, n1, k2, n2 = (float(c) for c in counts if c is not None)
+        lower, upper = intervals.ratio(k1, n1, k2, n2, confidence=confidence, sides="two-sided")
+    return {"value": one.value / top.value, "lower": lower, "upper": upper, "reference": " x ".join(reference), "status": one.status}
+
+
+def _approval(entry: Attestation) -> dict[str, Any]:
+    return {**_source(entry), "kind": entry.kind, **entry.content.to_wire()}
+
+
+def _promotion(entry: Attestation) -> dict[str, Any]:
+    return {**_source(entry), **entry.content.to_wire()}
+
+
+def _controls(decision: dict[str, Any] | None) -> tuple[dict[str, Any], ...]:
+    """Return each control that a rule is evidence for, with what its rules found."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for finding in (decision or {}).get("findings", ()):
+        for control in finding.get("controls", ()):
+            found.setdefault(control, []).append((finding["id"], finding["status"]))
+    controls = []
+    for control in sorted(found):
+        statuses = {status for _, status in found[control]}
+        if statuses <= {"pass"}:
+            state = "satisfied"
+        elif statuses & {"missing", "stale", "error"}:
+            state = "no usable evidence"
+        elif statuses & {"fail"}:
+            state = "not satisfied"
+        else:
+            state = "open"
+        controls.append({"control": control, "state": state, "rules": [rule for rule, _ in found[control]]})
+    return tuple(controls)
