@@ -98,10 +98,7 @@ class Decision:
         """Return the decision as sentences: every rule with its number and interval, then people, then limits."""
         lines = [f"{self.result.upper()}: {self.subject.name} for {self.stage} ({self.policy_name} version {self.policy_version})"]
         width = max((len(finding.status) for finding in self.findings), default=0)
-        for finding in self.findings:
-            accepted = self.accepted.get(finding.id)
-            mark = f" Accepted by {accepted}." if accepted and finding.status in OPEN else ""
-            lines.append(f"  {finding.status:<{width}}  {finding.id}: {finding.sentence}{mark}")
+        lines += [f"  {finding.status:<{width}}  {finding.id}: {self._said(finding)}" for finding in self.findings]
         given = [f"{a.principal.id} ({_role(a)}, #{a.index})" for a in self.approvals]
         if given or self.approvals_missing:
             lines.append(f"  approvals: {', '.join(given) or 'none'}")
@@ -110,11 +107,15 @@ class Decision:
         lines.append(f"  assurance: {self.assurance}")
         return "\n".join(lines)
 
+    def _said(self, finding: Finding) -> str:
+        accepted = self.accepted.get(finding.id)
+        return f"{finding.sentence} Accepted by {accepted}." if accepted and finding.status in OPEN else finding.sentence
+
     def _repr_html_(self) -> str:
         from html import escape
 
         rows = "".join(
-            f"<tr><td>{escape(f.status)}</td><td>{escape(f.id)}</td><td>{escape(f.sentence)}</td></tr>" for f in self.findings
+            f"<tr><td>{escape(f.status)}</td><td>{escape(f.id)}</td><td>{escape(self._said(f))}</td></tr>" for f in self.findings
         )
         return (
             f"<p><b>{self.result.upper()}</b>: {escape(self.subject.name)} for {escape(self.stage)}</p>"
@@ -138,7 +139,7 @@ class Decision:
             exit_code=self.exit_code,
             stage=self.stage,
             binding=self.binding,
-            findings=tuple(finding.to_record() for finding in self.findings),
+            findings=tuple(replace(finding, sentence=self._said(finding)).to_record() for finding in self.findings),
             approvals=_inputs(self.approvals),
             waivers=_inputs(self.waivers),
             notes=self.notes,

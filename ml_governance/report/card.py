@@ -26,6 +26,7 @@ from ml_governance.report import lineage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from ml_governance.evidence.attestation import Attestation, EvidenceView
     from ml_governance.evidence.predicates import Measurement
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 CARD_VERSION = 1
 NOT_PROVIDED = "NOT PROVIDED"
+REFERENCE_SHARE = 0.02
+"""A group with fewer rows than this share is never what others are compared with: its own rate is mostly chance."""
+
 HUMAN = (
     ("Intended use", "Purpose, users and decisions that the model is for."),
     ("Excluded use", "What it must not be used for, and foreseeable misuse."),
@@ -129,7 +133,7 @@ def build(*, view: EvidenceView, subject: Subject, stage: str, project: str, tru
         subject={"name": subject.name, "sha256": subject.sha256},
         stage=stage,
         project=project,
-        as_of=max((one.recorded_at for one in view.attestations)).isoformat(timespec="seconds"),
+        as_of=_stamp(max(one.recorded_at for one in view.attestations)),
         log={"origin": view.origin, "size": view.size, "root": view.root_hash, "trustRoot": trust_root},
         decision=decision,
         policy=_policy(view, stage),
@@ -152,6 +156,10 @@ def build(*, view: EvidenceView, subject: Subject, stage: str, project: str, tru
     )
 
 
+def _stamp(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
 def _newest(entries: Iterable[Attestation], kind: type[Any], condition: Any = None) -> Attestation | None:
     found = None
     for one in entries:
@@ -165,7 +173,7 @@ def _source(entry: Attestation) -> dict[str, Any]:
         "index": entry.index,
         "payload": entry.payload_digest,
         "by": entry.principal.id,
-        "at": entry.recorded_at.isoformat(timespec="seconds"),
+        "at": _stamp(entry.recorded_at),
     }
 
 
@@ -305,8 +313,9 @@ def _fairness(entry: Attestation | None, decision: dict[str, Any] | None) -> dic
 
 
 def _impact(group: tuple[str, ...], selection: dict[tuple[str, ...], Measurement], confidence: float) -> dict[str, Any]:
-    """Return a group's selection rate over the highest one of any group with enough rows, with its interval."""
-    solid = {g: one for g, one in selection.items() if one.status == "ok" and one.value is not None}
+    """Return a group's selection rate over the highest one of any group that is large enough, with its interval."""
+    smallest = REFERENCE_SHARE * sum(one.n for one in selection.values())
+    solid = {g: one for g, one in selection.items() if one.status == "ok" and one.value is not None and one.n >= smallest}
     one = selection.get(group)
     if one is None or one.value is None or not solid:
         return {"value": None, "lower": None, "upper": None, "reference": "", "status": one.status if one else "undefined"}

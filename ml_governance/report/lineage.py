@@ -103,11 +103,11 @@ def _place(entry: Attestation, subject: Subject, model: str, add: Any, edges: di
         edges[run, model] = None
         for one in content.inputs:
             rows = f"{one.rows:,} rows" if one.rows is not None else "bytes"
-            data = add(f"data:{one.sha256}", "data", one.name, f"{rows}, sha256 {one.sha256[:12]}", index)
+            data = add(f"data:{one.sha256}", "data", one.name, f"{rows}, {one.sha256[:12]}", index)
             edges[data, run] = None
     elif isinstance(content, Assessment):
         rows = f"{content.dataset.rows:,} rows, " if content.dataset.rows is not None else ""
-        data = add(f"data:{content.dataset.sha256}", "data", content.dataset.name, f"{rows}sha256 {content.dataset.sha256[:12]}", index)
+        data = add(f"data:{content.dataset.sha256}", "data", content.dataset.name, f"{rows}{content.dataset.sha256[:12]}", index)
         made = add(f"entry:{index}", "assessment", content.kind, f"by {by}, {content.predictions}", index)
         edges[model, made] = None
         edges[data, made] = None
@@ -165,14 +165,17 @@ def to_text(graph: Graph) -> str:
     return "\n".join(lines)
 
 
-BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y, MARGIN = 190, 46, 56, 16, 12
-MAX_TEXT = 27
+COLUMNS = (("data",), ("run",), ("model",), ("assessment", "approval"), ("decision", "promotion"))
+"""Which layers stand in one column of the drawing."""
+
+BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y, MARGIN = 204, 46, 48, 16, 12
+MAX_TEXT = 25
 
 
 def to_svg(graph: Graph) -> str:
     """Return a drawing, layer by layer from left to right, that follows the colours of the page it is in."""
     graph = shown(graph)
-    layers = [[node for node in graph.nodes if node.layer == layer] for layer in LAYERS]
+    layers = [[node for layer in column for node in graph.nodes if node.layer == layer] for column in COLUMNS]
     layers = [layer for layer in layers if layer]
     tallest = max(len(layer) for layer in layers)
     width = 2 * MARGIN + len(layers) * BOX_WIDTH + (len(layers) - 1) * GAP_X
@@ -205,7 +208,7 @@ def to_svg(graph: Graph) -> str:
             f'<g class="node {node.layer}"><rect x="{x:g}" y="{y:g}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="6" '
             f'fill="var(--paper, #fff)" stroke="currentColor"{strong}/>'
             f'<text x="{x + 10:g}" y="{y + 19:g}" font-size="12.5" font-weight="600" fill="currentColor">{escape(_short(node.label))}</text>'
-            f'<text x="{x + 10:g}" y="{y + 35:g}" font-size="11" fill="currentColor" opacity=".75">{escape(_short(node.detail, 32))}</text></g>'
+            f'<text x="{x + 10:g}" y="{y + 35:g}" font-size="11" fill="currentColor" opacity=".75">{escape(_short(node.detail, 31))}</text></g>'
         )
     return "".join(parts) + "</svg>"
 

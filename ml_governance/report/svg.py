@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
+TICK = 0.2
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dot:
     """One row of a dot-and-interval chart; a row without a value shows its note instead."""
@@ -86,25 +89,25 @@ def dots(
     bound_label : str
         What the line is.
     """
-    left, right, top, step = 190.0, 24.0, 30.0, 27.0
-    width, height = 640.0, top + step * len(rows) + 44
+    left, right, top, step = 262.0, 24.0, 30.0, 27.0
+    width, height = 720.0, top + step * len(rows) + 44
 
     def x(value: float) -> float:
         return round(left + (min(max(value, low), high) - low) / (high - low) * (width - left - right), 2)
 
     bottom = top + step * len(rows)
     parts = []
-    for index in range(6):
-        tick = low + (high - low) * index / 5
+    for index in range(round((high - low) / TICK) + 1):
+        tick = low + TICK * index
         parts.append(_line(x(tick), top - 4, x(tick), bottom, opacity=0.13))
-        parts.append(_text(x(tick), bottom + 16, f"{tick:.2g}" if high <= 2 else f"{tick:g}", anchor="middle", size=11, muted=True))
+        parts.append(_text(x(tick), bottom + 16, f"{tick:.1f}", anchor="middle", size=11, muted=True))
     parts.append(_text((left + width - right) / 2, bottom + 36, axis, anchor="middle", size=11.5, muted=True))
     if bound is not None:
         parts.append(_line(x(bound), top - 8, x(bound), bottom, width=1.6, dash="5 3", colour="var(--bound, #b3261e)"))
         parts.append(_text(x(bound), top - 13, bound_label, anchor="middle", size=11))
     for index, row in enumerate(rows):
         y = top + step * index + step / 2
-        parts.append(_text(left - 12, y + 4, _fit(row.label, 27), anchor="end"))
+        parts.append(_text(left - 12, y + 4, _fit(row.label, 38), anchor="end"))
         if row.value is None:
             parts.append(_text(left + 6, y + 4, row.note or "not available", size=11.5, muted=True))
             continue
