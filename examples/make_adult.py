@@ -20,7 +20,9 @@ LABEL = "income_over_50k"
 
 source, target = Path(sys.argv[1]), Path(sys.argv[2])
 frame = pd.read_csv(source, skipinitialspace=True, na_values="?")
-frame = frame.rename(columns={"Probability": LABEL} | {name: name.replace("-", "_") for name in frame.columns if name != "Probability"})
+frame = frame.rename(
+    columns={"Probability": LABEL} | {name: name.replace("-", "_") for name in frame.columns if name != "Probability"}
+)
 frame[LABEL] = (frame[LABEL] == ">50K").astype("int8")
 for name in frame.columns:
     if frame[name].dtype.kind == "i" and name != LABEL:

@@ -1,3 +1,119 @@
-"""Signed evidence, honest fairness statistics and policy gates for machine-learning models."""
+"""Signed evidence, honest fairness statistics and policy gates for machine-learning models.
+
+>>> import ml_governance as gov
+>>> ws = gov.open()                                            # doctest: +SKIP
+>>> with ws.training("credit-risk") as run:                    # doctest: +SKIP
+...     run.uses(train, name="applications-2026q3")
+...     version = run.produces(fit(train), name="credit-risk")
+
+Importing this package is light: what needs pandas, MLflow or shap is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from ml_governance.assess.explanation import ExplanationReport, assess_explanation
+    from ml_governance.assess.fairness import FairnessReport, assess_fairness
+    from ml_governance.assess.performance import PerformanceReport, assess_performance
+    from ml_governance.decide.decision import Decision
+    from ml_governance.errors import (
+        CanonicalisationError,
+        ConfigurationError,
+        DataError,
+        DeniedError,
+        EvidenceError,
+        GovernanceError,
+        KeyFileError,
+        LedgerError,
+        MissingEvidenceError,
+        NotAuthorizedError,
+        PolicyError,
+        PromotionDeniedError,
+        RegistryError,
+        UnavailableError,
+        UsageError,
+        VerificationError,
+    )
+    from ml_governance.evidence.statement import Subject
+    from ml_governance.workspace import Person, Workspace, init
+    from ml_governance.workspace import open_workspace as open  # noqa: A004  gov.open reads as it should
+
+_HOMES = {
+    "ml_governance.assess.explanation": ("ExplanationReport", "assess_explanation"),
+    "ml_governance.assess.fairness": ("FairnessReport", "assess_fairness"),
+    "ml_governance.assess.performance": ("PerformanceReport", "assess_performance"),
+    "ml_governance.decide.decision": ("Decision",),
+    "ml_governance.errors": (
+        "CanonicalisationError",
+        "ConfigurationError",
+        "DataError",
+        "DeniedError",
+        "EvidenceError",
+        "GovernanceError",
+        "KeyFileError",
+        "LedgerError",
+        "MissingEvidenceError",
+        "NotAuthorizedError",
+        "PolicyError",
+        "PromotionDeniedError",
+        "RegistryError",
+        "UnavailableError",
+        "UsageError",
+        "VerificationError",
+    ),
+    "ml_governance.evidence.statement": ("Subject",),
+    "ml_governance.workspace": ("Person", "Workspace", "init"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "CanonicalisationError",
+    "ConfigurationError",
+    "DataError",
+    "Decision",
+    "DeniedError",
+    "EvidenceError",
+    "ExplanationReport",
+    "FairnessReport",
+    "GovernanceError",
+    "KeyFileError",
+    "LedgerError",
+    "MissingEvidenceError",
+    "NotAuthorizedError",
+    "PerformanceReport",
+    "Person",
+    "PolicyError",
+    "PromotionDeniedError",
+    "RegistryError",
+    "Subject",
+    "UnavailableError",
+    "UsageError",
+    "VerificationError",
+    "Workspace",
+    "__version__",
+    "assess_explanation",
+    "assess_fairness",
+    "assess_performance",
+    "init",
+    "open",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "open":
+        value = import_module("ml_governance.workspace").open_workspace
+    elif name in _HOME_OF:
+        value = getattr(import_module(_HOME_OF[name]), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

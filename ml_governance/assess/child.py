@@ -26,7 +26,10 @@ def main() -> None:
     except GovernanceError as error:
         _tell(error.found, error.expected)
     except Exception as error:  # noqa: BLE001  whatever a strange model raises is told, not thrown
-        _tell(f"the model could not be loaded or does not take these rows: {type(error).__name__}: {error}", None)
+        _tell(
+            f"the model could not be loaded or does not take these rows: {type(error).__name__}: {error}",
+            None,
+        )
 
 
 def _tell(found: str, expected: str | None) -> None:
@@ -58,7 +61,10 @@ def _inputs(model: Any, frame: Any, exclude: list[str]) -> Any:
         raise DataError(f"the rows lack {', '.join(absent)}", expected="every column that the model takes")
     leaked = [str(name) for name in wanted if name in exclude]
     if leaked:
-        raise DataError(f"the model takes {', '.join(leaked)}, which is the label", expected="a model that does not read its label")
+        raise DataError(
+            f"the model takes {', '.join(leaked)}, which is the label",
+            expected="a model that does not read its label",
+        )
     return frame[list(wanted)]
 
 
@@ -78,7 +84,10 @@ def _score(model: Any, table: Any, pos_label: Any) -> Any:
         raise DataError(f"the model knows {len(classes)} classes", expected="two")
     positive = pos_label if pos_label is not None else 1
     if positive not in classes:
-        raise DataError(f"the model's classes are {classes}", expected="0 and 1, or pos_label to say which one is positive")
+        raise DataError(
+            f"the model's classes are {classes}",
+            expected="0 and 1, or pos_label to say which one is positive",
+        )
     return probabilities[:, classes.index(positive)]
 
 

@@ -58,7 +58,8 @@ class Cube:
         order = (*(kept.index(axis) for axis in axes), len(kept), len(kept) + 1)
 
         def reduced(array: NDArray[Any]) -> NDArray[Any]:
-            return array.sum(axis=drop).transpose(order)
+            summed: NDArray[Any] = array.sum(axis=drop)
+            return summed.transpose(order)
 
         return Cube(
             attributes=tuple(by),
@@ -91,7 +92,9 @@ class Cube:
             If the attributes differ, or only one of the two is weighted.
         """
         if self.attributes != other.attributes:
-            raise DataError(f"the cubes are by {self.attributes} and {other.attributes}", expected="the same attributes")
+            raise DataError(
+                f"the cubes are by {self.attributes} and {other.attributes}", expected="the same attributes"
+            )
         if (self.weights is None) != (other.weights is None):
             raise DataError("only one of the cubes is weighted", expected="both or neither")
         levels = tuple(tuple(sorted({*a, *b})) for a, b in zip(self.levels, other.levels, strict=True))
@@ -115,7 +118,10 @@ class Cube:
 
 
 def count(
-    true: Flags, predicted: Flags, sensitive: Mapping[str, tuple[NDArray[np.intp], tuple[str, ...]]], weight: Floats | None
+    true: Flags,
+    predicted: Flags,
+    sensitive: Mapping[str, tuple[NDArray[np.intp], tuple[str, ...]]],
+    weight: Floats | None,
 ) -> Cube:
     """Count rows in one pass.
 
@@ -139,7 +145,9 @@ def count(
     shape = (*map(len, levels), 2, 2)
     size = int(np.prod(shape))
     counts = np.bincount(cell, minlength=size).reshape(shape).astype(np.int64)
-    sums = None if weight is None else np.bincount(cell, weights=weight, minlength=size).reshape(shape)
+    sums = None
+    if weight is not None:
+        sums = np.bincount(cell, weights=weight, minlength=size).reshape(shape).astype(np.float64)
     return Cube(attributes=tuple(sensitive), levels=levels, counts=counts, weights=sums)
 
 
@@ -160,7 +168,8 @@ def codes(values: Any, name: str) -> tuple[NDArray[np.intp], tuple[str, ...]]:
         own, uniques = pd.factorize(series, use_na_sentinel=True)
     if pd.api.types.is_float_dtype(series.dtype) and len(uniques) > 50:
         raise DataError(
-            f"the sensitive attribute {name!r} is continuous ({len(uniques)} values)", expected="groups; bin it first, and say how"
+            f"the sensitive attribute {name!r} is continuous ({len(uniques)} values)",
+            expected="groups; bin it first, and say how",
         )
     names = [str(value) for value in uniques]
     used = np.bincount(own[own >= 0], minlength=len(names)) > 0
@@ -171,7 +180,9 @@ def codes(values: Any, name: str) -> tuple[NDArray[np.intp], tuple[str, ...]]:
         own = np.where(own < 0, len(names) - 1, own)
     if len(set(names)) != len(names):
         twice = sorted({text for text in names if names.count(text) > 1})
-        raise DataError(f"{name!r} has different values that read the same: {', '.join(twice)}", expected="distinct names")
+        raise DataError(
+            f"{name!r} has different values that read the same: {', '.join(twice)}", expected="distinct names"
+        )
     present = [text for text, there in zip(names, used, strict=True) if there]
     ordered = tuple(sorted(present))
     place = {text: index for index, text in enumerate(ordered)}
@@ -190,7 +201,7 @@ def features(sensitive_features: Any, rows: int) -> dict[str, Any]:
     import pandas as pd
 
     if isinstance(sensitive_features, pd.DataFrame):
-        found = {str(name): sensitive_features[name] for name in sensitive_features.columns}
+        found: dict[str, Any] = {str(name): sensitive_features[name] for name in sensitive_features.columns}
     elif isinstance(sensitive_features, pd.Series):
         found = {str(sensitive_features.name or "sensitive_feature"): sensitive_features}
     elif isinstance(sensitive_features, dict):
@@ -208,7 +219,10 @@ def features(sensitive_features: Any, rows: int) -> dict[str, Any]:
         raise DataError("there are no sensitive features", expected="a data frame, column, or dict of columns")
     for name, values in found.items():
         if len(values) != rows:
-            raise DataError(f"the sensitive feature {name!r} has {len(values)} values", expected=f"{rows}, one for each row")
+            raise DataError(
+                f"the sensitive feature {name!r} has {len(values)} values",
+                expected=f"{rows}, one for each row",
+            )
     return found
 
 
@@ -217,4 +231,6 @@ def _bounded(levels: Sequence[Sequence[str]]) -> None:
     for names in levels:
         cells *= len(names)
     if cells > MAX_CELLS:
-        raise DataError(f"the sensitive features have {cells // 4:,} combinations", expected=f"at most {MAX_CELLS // 4:,}")
+        raise DataError(
+            f"the sensitive features have {cells // 4:,} combinations", expected=f"at most {MAX_CELLS // 4:,}"
+        )

@@ -148,7 +148,11 @@ def assess_explanation(
     game = _game(model, chosen, background, output)
     values, base, engine = _attribute(game, output, seed)
     if not (np.isfinite(values).all() and math.isfinite(base)):
-        raise DataError("some attributions are not finite", expected="finite numbers", next_step="look for NaN in the model's output")
+        raise DataError(
+            "some attributions are not finite",
+            expected="finite numbers",
+            next_step="look for NaN in the model's output",
+        )
     error = float(np.abs(game.play(game.rows) - base - values.sum(axis=1)).max())
     groups = _groups(sensitive_features, pick, len(rows))
     return _report(game, values, base, engine, error, groups, output, confidence, min_group_size, seed)
@@ -206,7 +210,10 @@ def _game(model: Any, rows: pd.DataFrame, background: pd.DataFrame, output: Outp
     columns = tuple(str(name) for name in (wanted if wanted is not None else rows.columns))
     absent = [name for name in columns if name not in rows.columns or name not in background.columns]
     if absent:
-        raise DataError(f"the rows or the background lack {', '.join(absent)}", expected="every column that the model takes")
+        raise DataError(
+            f"the rows or the background lack {', '.join(absent)}",
+            expected="every column that the model takes",
+        )
     rows, background = rows[list(columns)], background[list(columns)]
     steps = getattr(model, "steps", None)
     if steps and len(steps) > 1 and _one_to_one(model[:-1], columns):
@@ -299,7 +306,11 @@ def _player(model: Any, output: Output) -> Callable[[Any], Matrix]:
     if output == "probability" and hasattr(model, "predict_proba"):
         return lambda table: np.asarray(model.predict_proba(table), dtype=np.float64)[:, -1]
     if output == "margin":
-        raise DataError(f"a {type(model).__name__} has no margin", expected="decision_function", next_step="output='probability'")
+        raise DataError(
+            f"a {type(model).__name__} has no margin",
+            expected="decision_function",
+            next_step="output='probability'",
+        )
     return lambda table: np.asarray(model.predict(table), dtype=np.float64).reshape(len(table))
 
 

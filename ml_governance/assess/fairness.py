@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from itertools import combinations
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -124,7 +123,10 @@ class FairnessReport(Report):
         for group, values in groups.items():
             whole = len(values) == 4 and all(isinstance(v, int | np.integer) and v >= 0 for v in values)
             if len(group) != len(names) or not whole:
-                raise DataError(f"the group {group} has the counts {values!r}", expected="(tn, fp, fn, tp), whole and 0 or more")
+                raise DataError(
+                    f"the group {group} has the counts {values!r}",
+                    expected="(tn, fp, fn, tp), whole and 0 or more",
+                )
         if not groups or not any(sum(values) for values in groups.values()):
             raise DataError("there are no counts", expected="at least one row in one group")
         levels = tuple(tuple(sorted({group[axis] for group in groups})) for axis in range(len(names)))
@@ -133,7 +135,10 @@ class FairnessReport(Report):
             position = tuple(own.index(level) for own, level in zip(levels, group, strict=True))
             table[position] = np.array(values).reshape(2, 2)
         cube = cubes.Cube(attributes=names, levels=levels, counts=table)
-        return cls(**_measured(cube, confidence, min_group_size, intersections=True), columns={"sensitive_features": list(names)})
+        return cls(
+            **_measured(cube, confidence, min_group_size, intersections=True),
+            columns={"sensitive_features": list(names)},
+        )
 
 
 def assess_fairness(
@@ -199,7 +204,7 @@ def _measured(cube: cubes.Cube, confidence: float, min_group_size: int, *, inter
     intervals.quantile(confidence, "two-sided")  # refuses a level that is none
     if min_group_size < 1:
         raise DataError(f"min_group_size is {min_group_size}", expected="1 or more")
-    bys = [(name,) for name in cube.attributes]
+    bys: list[tuple[str, ...]] = [(name,) for name in cube.attributes]
     if intersections and len(cube.attributes) > 1:
         bys.append(cube.attributes)
     table, rows = cube.total()
@@ -241,7 +246,9 @@ def _rates(
 ) -> list[Measurement]:
     counts = counts_of(table)
     return [
-        rate_measurement(metric.name, *counts[metric.name], rows, by, group, confidence, min_group_size, weighted=weighted)
+        rate_measurement(
+            metric.name, *counts[metric.name], rows, by, group, confidence, min_group_size, weighted=weighted
+        )
         for metric in RATES
     ]
 
@@ -259,7 +266,7 @@ def rate_measurement(
     weighted: bool = False,
 ) -> Measurement:
     """Return one rate, typed: ``undefined`` for 0/0, ``insufficient`` below the stated size."""
-    common = {"metric": metric, "by": by, "group": group, "numerator": k, "denominator": n, "n": rows}
+    common: dict[str, Any] = {"metric": metric, "by": by, "group": group, "numerator": k, "denominator": n, "n": rows}
     if n <= 0:
         return Measurement(**common, status="undefined", reason=f"0/0: no row that {metric} could be a share of")
     reason = None
@@ -279,7 +286,9 @@ def rate_intervals(k: float, n: float, confidence: float) -> tuple[Interval, ...
     made = []
     for sides in SIDES:
         bounds = intervals.rate(k, n, confidence=confidence, sides=sides)
-        made.append(Interval(confidence=confidence, sides=sides, lower=bounds.lower, upper=bounds.upper, method="wilson"))
+        made.append(
+            Interval(confidence=confidence, sides=sides, lower=bounds.lower, upper=bounds.upper, method="wilson")
+        )
     return tuple(made)
 
 
@@ -318,7 +327,7 @@ def _compare(
     family: int,
     weighted: bool,
 ) -> Measurement:
-    common = {"metric": f"{rate}_{form}", "by": by, "n": rows}
+    common: dict[str, Any] = {"metric": f"{rate}_{form}", "by": by, "n": rows}
     if len(counts) < 2:
         return Measurement(**common, status="undefined", reason="there is only one group to compare")
     empty = [group for group, _, n in counts if n <= 0]

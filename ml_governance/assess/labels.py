@@ -25,10 +25,7 @@ def column(values: Any, name: str) -> Any:
     """
     if isinstance(values, str | bytes) or values is None:
         raise DataError(f"{name} is {values!r}", expected="a column of values")
-    if hasattr(values, "to_numpy"):
-        array = values.to_numpy()
-    else:
-        array = np.asarray(values)
+    array = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
@@ -86,10 +83,14 @@ def binary(values: Any, name: str, pos_label: Any) -> tuple[Flags, Any]:
             raise DataError(f"{name} has {bad} values that are NaN or infinite", expected="a label in every row")
         if pos_label is None and not np.isin(array, (0.0, 1.0)).all():
             inside = bool(((array >= 0) & (array <= 1)).all())
+            kind = "what look like probabilities" if inside else "numbers other than 0 and 1"
+            example = float(array[~np.isin(array, (0.0, 1.0))][0])
             raise DataError(
-                f"{name} holds {'what look like probabilities' if inside else 'numbers other than 0 and 1'}, such as {array[~np.isin(array, (0.0, 1.0))][0]!r}",
+                f"{name} holds {kind}, such as {example!r}",
                 expected="labels",
-                next_step="pass scores as y_score, and labels as y_pred" if inside else "name the positive label with pos_label",
+                next_step="pass scores as y_score, and labels as y_pred"
+                if inside
+                else "name the positive label with pos_label",
             )
     if array.dtype == object:
         missing = sum(1 for value in array if value is None or value != value)  # noqa: PLR0124  NaN differs from itself
@@ -108,12 +109,18 @@ def _flags(array: Any, name: str, pos_label: Any, default: Any) -> tuple[Flags, 
         raise DataError(f"{name} has {len(found)} labels: {shown}", expected="two classes; for a score, pass y_score")
     if pos_label is None:
         if not set(found.tolist()) <= {0, 1}:
-            raise DataError(f"{name} has the labels {shown}", expected="0 and 1, or pos_label to say which one is positive")
+            raise DataError(
+                f"{name} has the labels {shown}",
+                expected="0 and 1, or pos_label to say which one is positive",
+            )
         return (array == default).astype(np.uint8), default
-    same_type = isinstance(pos_label, str) == isinstance(found[0].item() if hasattr(found[0], "item") else found[0], str)
+    same_type = isinstance(pos_label, str) == isinstance(
+        found[0].item() if hasattr(found[0], "item") else found[0], str
+    )
     if not same_type:
         raise DataError(
-            f"{name} has the labels {shown}, and pos_label is {pos_label!r}", expected="labels and pos_label of the same type"
+            f"{name} has the labels {shown}, and pos_label is {pos_label!r}",
+            expected="labels and pos_label of the same type",
         )
     return (array == pos_label).astype(np.uint8), pos_label
 
@@ -136,7 +143,10 @@ def pair(y_true: Any, y_pred: Any, pos_label: Any) -> tuple[Flags, Flags, Any]:
         both = np.union1d(np.unique(column(y_true, "y_true")), np.unique(column(y_pred, "y_pred")))
         if len(both) > 2:
             shown = ", ".join(repr(v) for v in both[:6].tolist())
-            raise DataError(f"labels and predictions together have the values {shown}", expected="the same two labels in both")
+            raise DataError(
+                f"labels and predictions together have the values {shown}",
+                expected="the same two labels in both",
+            )
     return true, predicted, positive
 
 
@@ -150,7 +160,7 @@ def scores(values: Any, name: str = "y_score") -> Floats:
     """
     array = column(values, name)
     try:
-        floats = array.astype(np.float64)
+        floats: Floats = array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise DataError(f"{name} is not numeric", expected="probabilities of the positive class") from error
     bad = int((~np.isfinite(floats)).sum())
@@ -158,7 +168,8 @@ def scores(values: Any, name: str = "y_score") -> Floats:
         raise DataError(f"{name} has {bad} values that are NaN or infinite", expected="a probability in every row")
     if floats.min() < 0 or floats.max() > 1:
         raise DataError(
-            f"{name} runs from {floats.min():.4g} to {floats.max():.4g}", expected="probabilities of the positive class, 0 to 1"
+            f"{name} runs from {floats.min():.4g} to {floats.max():.4g}",
+            expected="probabilities of the positive class, 0 to 1",
         )
     return floats
 
@@ -173,9 +184,12 @@ def weights(values: Any) -> Floats:
     """
     array = column(values, "sample_weight")
     try:
-        floats = array.astype(np.float64)
+        floats: Floats = array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise DataError("sample_weight is not numeric", expected="numbers of 0 or more") from error
     if not np.isfinite(floats).all() or floats.min() < 0 or floats.sum() <= 0:
-        raise DataError("sample_weight holds NaN, infinite or negative numbers, or only zeros", expected="numbers of 0 or more")
+        raise DataError(
+            "sample_weight holds NaN, infinite or negative numbers, or only zeros",
+            expected="numbers of 0 or more",
+        )
     return floats

@@ -115,7 +115,9 @@ def assess_performance(
         own, levels = cubes.codes(values, name)
         for index, level in enumerate(levels):
             rows = own == index
-            slices.append(_Slice((name,), (level,), true[rows], predicted[rows], None if score is None else score[rows]))
+            slices.append(
+                _Slice((name,), (level,), true[rows], predicted[rows], None if score is None else score[rows])
+            )
     measurements: list[Measurement] = []
     for one in slices:
         measurements += _measure(one, confidence, 1 if not one.by else min_group_size)
@@ -155,12 +157,18 @@ def _typed(
     reason: str | None = None,
 ) -> Measurement:
     n = len(rows.true)
-    common = {"metric": name, "by": rows.by, "group": rows.group, "n": n}
+    common: dict[str, Any] = {"metric": name, "by": rows.by, "group": rows.group, "n": n}
     if value is None:
         return Measurement(**common, status="undefined", reason=reason)
     if n < minimum:
         reason = f"{n} rows where {minimum} are required"
-    return Measurement(**common, value=value, intervals=made, status="ok" if reason is None else "insufficient", reason=reason)
+    return Measurement(
+        **common,
+        value=value,
+        intervals=made,
+        status="ok" if reason is None else "insufficient",
+        reason=reason,
+    )
 
 
 def _both_sides(bounds: Any, confidence: float, method: str) -> tuple[Interval, ...]:
@@ -260,7 +268,13 @@ def _log_loss(rows: _Slice, confidence: float, minimum: int) -> Measurement:
     chance = np.where(rows.true == 1, rows.score, 1 - rows.score)
     impossible = int((chance == 0).sum())
     if impossible:
-        return _typed("log_loss", rows, minimum, None, reason=f"{impossible} rows have a score that calls their label impossible")
+        return _typed(
+            "log_loss",
+            rows,
+            minimum,
+            None,
+            reason=f"{impossible} rows have a score that calls their label impossible",
+        )
     return _mean("log_loss", -np.log(chance), rows, confidence, minimum)
 
 

@@ -143,7 +143,7 @@ def _run(folder: Path, timeout: float) -> None:
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     environment |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MPLCONFIGDIR": str(folder)}
     try:
-        ended = subprocess.run(  # noqa: S603  our own interpreter and module
+        ended = subprocess.run(
             [sys.executable, "-m", "ml_governance.assess.child"],
             cwd=folder,
             env=environment,
@@ -155,7 +155,9 @@ def _run(folder: Path, timeout: float) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise UnavailableError(f"predicting took more than {timeout:g} seconds", next_step="use fewer rows, or a longer timeout") from None
+        raise UnavailableError(
+            f"predicting took more than {timeout:g} seconds", next_step="use fewer rows, or a longer timeout"
+        ) from None
     problem = folder / "problem.json"
     if problem.is_file():
         told = json.loads(problem.read_text(encoding="utf-8"))
@@ -172,14 +174,19 @@ def _read(folder: Path, rows: int) -> Recomputed:
     try:
         with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
             predicted = arrays["y_pred"]
-            score = arrays["y_score"] if "y_score" in arrays else None
+            score = arrays.get("y_score", None)
         path = folder / "explanation.json"
         explanation = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     except (OSError, ValueError, KeyError) as error:
         raise UnavailableError(f"the predicting process left no readable result: {error}") from error
     for name, array in (("predictions", predicted), ("scores", score)):
         if array is not None and array.shape != (rows,):
-            raise DataError(f"the model returned {name} of shape {array.shape}", expected=f"one for each of {rows} rows")
+            raise DataError(
+                f"the model returned {name} of shape {array.shape}", expected=f"one for each of {rows} rows"
+            )
     if score is not None and not np.isfinite(score).all():
-        raise DataError(f"{int((~np.isfinite(score)).sum())} scores are NaN or infinite", expected="a probability in every row")
+        raise DataError(
+            f"{int((~np.isfinite(score)).sum())} scores are NaN or infinite",
+            expected="a probability in every row",
+        )
     return Recomputed(y_pred=predicted, y_score=score, explanation=explanation)

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ml_governance import __version__
-from ml_governance.evidence.predicates import Assessment, Measurement, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
+
+    from ml_governance.evidence.predicates import Assessment, Measurement, Resource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,15 +133,16 @@ class Report:
 
         rows = []
         for _, row in self.to_frame().head(60).iterrows():
-            value = f"{row['value']:.4f}" if row["value"] == row["value"] else "&ndash;"  # noqa: PLR0124  NaN test
-            interval = f"{row['lower']:.4f} to {row['upper']:.4f}" if row["lower"] == row["lower"] else "&ndash;"  # noqa: PLR0124  NaN test
+            value = f"{row['value']:.4f}" if row["value"] == row["value"] else "&ndash;"
+            interval = f"{row['lower']:.4f} to {row['upper']:.4f}" if row["lower"] == row["lower"] else "&ndash;"
             where = " = ".join(part for part in (row["by"], row["group"]) if part) or "all rows"
             rows.append(
                 f"<tr><td>{escape(row['metric'])}</td><td>{escape(where)}</td><td>{value}</td><td>{interval}</td>"
                 f"<td>{row['n']}</td><td>{escape(row['status'])}</td></tr>"
             )
         heads = "".join(
-            f"<th>{text}</th>" for text in ("metric", "group", "value", f"{self.confidence:.0%} interval", "n", "status")
+            f"<th>{text}</th>"
+            for text in ("metric", "group", "value", f"{self.confidence:.0%} interval", "n", "status")
         )
         return f"<table><caption>{self.kind}</caption><tr>{heads}</tr>{''.join(rows)}</table>"
 

@@ -42,7 +42,8 @@ def environment() -> dict[str, Any]:
 @cache
 def _packages() -> tuple[dict[str, str], str]:
     installed = {
-        distribution.metadata["Name"].lower().replace("_", "-"): distribution.version for distribution in metadata.distributions()
+        distribution.metadata["Name"].lower().replace("_", "-"): distribution.version
+        for distribution in metadata.distributions()
     }
     digest = sha256_hex(canonicalise(dict(sorted(installed.items()))))
     return {name: installed[name] for name in SHOWN if name in installed}, digest

@@ -67,7 +67,10 @@ def run_event(
 
     run_facets: dict[str, Any] = {
         "processing_engine": processing_engine_run.ProcessingEngineRunFacet(
-            version=environment["python"], name="Python", openlineageAdapterVersion=__version__, producer=PRODUCER
+            version=environment["python"],
+            name="Python",
+            openlineageAdapterVersion=__version__,
+            producer=PRODUCER,
         )
     }
     if error is not None:
@@ -115,10 +118,13 @@ def _dataset_facets(sha256: str, columns: Sequence[tuple[str, str]]) -> dict[str
     from openlineage.client.facet_v2 import dataset_version_dataset, schema_dataset
 
     facets: dict[str, Any] = {
-        "version": dataset_version_dataset.DatasetVersionDatasetFacet(datasetVersion=f"sha256:{sha256}", producer=PRODUCER)
+        "version": dataset_version_dataset.DatasetVersionDatasetFacet(
+            datasetVersion=f"sha256:{sha256}", producer=PRODUCER
+        )
     }
     if columns:
         facets["schema"] = schema_dataset.SchemaDatasetFacet(
-            fields=[schema_dataset.SchemaDatasetFacetFields(name=name, type=kind) for name, kind in columns], producer=PRODUCER
+            fields=[schema_dataset.SchemaDatasetFacetFields(name=name, type=kind) for name, kind in columns],
+            producer=PRODUCER,
         )
     return facets

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import uuid
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, Self, TypeVar, cast
 
 from ml_governance.capture.environment import environment
 from ml_governance.capture.lineage_event import EventType, run_event
@@ -28,16 +28,24 @@ MAX_MESSAGE = 500
 
 
 class Stored(Protocol):
-    """What a registry returns for stored bytes."""
+    """What a registry returns for stored bytes; see :class:`ml_governance.promote.registry.StoredVersion`."""
 
-    registry: str
-    name: str
-    version: str
-    format: str
-    files: int
-    size: int
-    sha256: str
-    model_id: str | None
+    @property
+    def registry(self) -> str: ...  # noqa: D102  described there
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def version(self) -> str: ...  # noqa: D102
+    @property
+    def format(self) -> Literal["mlflow-model", "joblib", "file"]: ...  # noqa: D102
+    @property
+    def files(self) -> int: ...  # noqa: D102
+    @property
+    def size(self) -> int: ...  # noqa: D102
+    @property
+    def sha256(self) -> str: ...  # noqa: D102
+    @property
+    def model_id(self) -> str | None: ...  # noqa: D102
 
 
 class TrainingRun:
@@ -103,7 +111,10 @@ class TrainingRun:
 
     def __enter__(self) -> Self:
         if self.state == "RUNNING":
-            raise UsageError(f"the run {self.run_id[:8]} of {self.job} has begun already", expected="one with-block for each run")
+            raise UsageError(
+                f"the run {self.run_id[:8]} of {self.job} has begun already",
+                expected="one with-block for each run",
+            )
         if self.state != "NEW":
             self._reset()
         self._environment = environment()
@@ -111,7 +122,9 @@ class TrainingRun:
         self.state = "RUNNING"
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if error is None:
             self._emit("COMPLETE")
             self.state = "COMPLETE"
@@ -214,7 +227,10 @@ class TrainingRun:
 
     def _running(self) -> None:
         if self.state != "RUNNING":
-            raise UsageError(f"the run of {self.job} is not running ({self.state})", expected="a call inside its with-block")
+            raise UsageError(
+                f"the run of {self.job} is not running ({self.state})",
+                expected="a call inside its with-block",
+            )
 
     def _emit(self, event_type: EventType, error: str | None = None) -> None:
         event = run_event(

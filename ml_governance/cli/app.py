@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003  typer reads annotations at run time
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -49,12 +49,16 @@ def _root(
 def init(
     path: Annotated[Path, typer.Argument(help="Folder of the new workspace.")] = Path(),
     project: Annotated[str, typer.Option(help="Name of the project.")] = "default",
-    policy: Annotated[str, typer.Option(help="A shipped policy pack, or a folder with policy.yaml.")] = "credit-scoring",
+    policy: Annotated[
+        str, typer.Option(help="A shipped policy pack, or a folder with policy.yaml.")
+    ] = "credit-scoring",
     person: Annotated[
-        list[str] | None, typer.Option(metavar="ID=ROLE[,ROLE]", help="Somebody who gets a key; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="ID=ROLE[,ROLE]", help="Somebody who gets a key; may be repeated."),
     ] = None,
     registry: Annotated[
-        str | None, typer.Option(help="mlflow+URI or local:DIR; default is MLflow on SQLite inside the workspace.")
+        str | None,
+        typer.Option(help="mlflow+URI or local:DIR; default is MLflow on SQLite inside the workspace."),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -71,7 +75,12 @@ def init(
     with make(path, project=project, policy=policy, people=people, registry=registry) as ws:
         if json:
             render.out_json(
-                {"workspace": str(ws.root), "origin": ws.config.origin, "root": ws.config.trust_root, "people": [p.id for p in people]}
+                {
+                    "workspace": str(ws.root),
+                    "origin": ws.config.origin,
+                    "root": ws.config.trust_root,
+                    "people": [p.id for p in people],
+                }
             )
             return
         render.out(f"made a workspace in {ws.root}", "bold green")
@@ -172,7 +181,13 @@ def attest(
 
 
 @app.command()
-def decide(model: Version, stage: Stage = "production", signer: As = None, workspace: Where = None, json: Json = False) -> None:
+def decide(
+    model: Version,
+    stage: Stage = "production",
+    signer: As = None,
+    workspace: Where = None,
+    json: Json = False,
+) -> None:
     """Judge a model by the policy in force, sign the decision, and say why.
 
     Example: mlgov decide credit-risk/2 --stage production --as release-manager
@@ -193,7 +208,8 @@ def approve(
     stage: Stage = "production",
     role: Annotated[str | None, typer.Option(help="In which role, if you have several.")] = None,
     resolve: Annotated[
-        list[str] | None, typer.Option(metavar="FINDING", help="An inconclusive finding you accept; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="FINDING", help="An inconclusive finding you accept; may be repeated."),
     ] = None,
     reject: Annotated[bool, typer.Option("--reject", help="Say no instead of yes.")] = False,
     signer: As = None,
@@ -206,7 +222,12 @@ def approve(
     """
     with opened(workspace, signer) as ws:
         receipt = ws.approve(
-            model, stage=stage, reason=reason, role=role, resolves=tuple(resolve or ()), verdict="reject" if reject else "approve"
+            model,
+            stage=stage,
+            reason=reason,
+            role=role,
+            resolves=tuple(resolve or ()),
+            verdict="reject" if reject else "approve",
         )
         if json:
             render.out_json({"entries": [receipt.index]})
@@ -215,7 +236,13 @@ def approve(
 
 
 @app.command()
-def promote(model: Version, stage: Stage = "production", signer: As = None, workspace: Where = None, json: Json = False) -> None:
+def promote(
+    model: Version,
+    stage: Stage = "production",
+    signer: As = None,
+    workspace: Where = None,
+    json: Json = False,
+) -> None:
     """Decide again at the ledger's head, and move the alias only if the answer is allow.
 
     Example: mlgov promote credit-risk/2 --stage production --as release-manager
@@ -243,7 +270,9 @@ def promote(model: Version, stage: Stage = "production", signer: As = None, work
 @app.command()
 def report(
     model: Version,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to write into; default reports/MODEL.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder to write into; default reports/MODEL.")
+    ] = None,
     stage: Stage = "production",
     workspace: Where = None,
     json: Json = False,

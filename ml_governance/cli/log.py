@@ -50,7 +50,14 @@ def ls(
     render.table(
         ("#", "time (UTC)", "kind", "about", "sha256", "signed by"),
         [
-            (str(r["index"]), str(r["recordedAt"]), str(r["kind"]), str(r["subject"]), str(r["sha256"])[:12], str(r["by"]))
+            (
+                str(r["index"]),
+                str(r["recordedAt"]),
+                str(r["kind"]),
+                str(r["subject"]),
+                str(r["sha256"])[:12],
+                str(r["by"]),
+            )
             for r in rows
         ],
     )
@@ -71,7 +78,12 @@ def show(
         if index >= view.size:
             raise MissingEvidenceError(f"the ledger has no entry #{index}", expected=f"0 to {view.size - 1}")
         entry = view.attestations[index]
-        value = {**_row(entry), "payload": entry.payload_digest, "keyid": entry.keyid, "content": entry.content.to_wire()}
+        value = {
+            **_row(entry),
+            "payload": entry.payload_digest,
+            "keyid": entry.keyid,
+            "content": entry.content.to_wire(),
+        }
     if json or not sys.stdout.isatty():
         render.out_json(value)
     else:

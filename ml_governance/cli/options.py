@@ -12,10 +12,16 @@ if TYPE_CHECKING:
 
 As = Annotated[
     str | None,
-    typer.Option("--as", metavar="ID", envvar="MLGOV_SIGNER", help="With whose key you act: a person's id or a key file."),
+    typer.Option(
+        "--as",
+        metavar="ID",
+        envvar="MLGOV_SIGNER",
+        help="With whose key you act: a person's id or a key file.",
+    ),
 ]
 Where = Annotated[
-    Path | None, typer.Option("--workspace", "-w", metavar="DIR", help="Where to look for governance.toml, upwards.")
+    Path | None,
+    typer.Option("--workspace", "-w", metavar="DIR", help="Where to look for governance.toml, upwards."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Stage = Annotated[str, typer.Option("--stage", help="The stage the model is to enter.")]

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003  typer reads annotations at run time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ml_governance.cli import render
-from ml_governance.cli.options import Json
 from ml_governance.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from ml_governance.cli.options import Json
 
 app = typer.Typer(help="Policies and their test cases.", no_args_is_help=True)
 
-Pack = Annotated[str, typer.Argument(metavar="PACK", help="A policy file, a folder with policy.yaml, or a shipped pack.")]
+Pack = Annotated[
+    str, typer.Argument(metavar="PACK", help="A policy file, a folder with policy.yaml, or a shipped pack.")
+]
 
 
 def _policy_file(pack: str) -> Path:
@@ -30,7 +34,8 @@ def _policy_file(pack: str) -> Path:
     if pack in shipped:
         return shipped[pack] / "policy.yaml"
     raise ConfigurationError(
-        f"there is no policy {pack!r}", expected=f"a file, a folder with policy.yaml, or one of {', '.join(shipped)}"
+        f"there is no policy {pack!r}",
+        expected=f"a file, a folder with policy.yaml, or one of {', '.join(shipped)}",
     )
 
 
@@ -90,6 +95,11 @@ def test(pack: Pack = "policies/credit-scoring", json: Json = False) -> None:
         render.out_json([{"case": r.name, "passed": r.passed, "detail": r.detail} for r in results])
     else:
         for result in results:
-            render.out(f"{'pass' if result.passed else 'FAIL'}  {result.name}{'' if result.passed else ': ' + result.detail}")
-        render.out(f"{len(results) - len(failed)} of {len(results)} cases pass", "bold red" if failed else "bold green")
+            render.out(
+                f"{'pass' if result.passed else 'FAIL'}  {result.name}{'' if result.passed else ': ' + result.detail}"
+            )
+        render.out(
+            f"{len(results) - len(failed)} of {len(results)} cases pass",
+            "bold red" if failed else "bold green",
+        )
     raise typer.Exit(1 if failed else 0)

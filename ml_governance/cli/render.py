@@ -99,7 +99,10 @@ def verification(verified: VerifiedLog) -> None:
     """Print what a verification found and what it does not prove."""
     checkpoint = verified.checkpoint
     if verified.problems:
-        out(f"{len(verified.problems)} problem{'s' if len(verified.problems) != 1 else ''} in {checkpoint.origin}", "bold red")
+        out(
+            f"{len(verified.problems)} problem{'s' if len(verified.problems) != 1 else ''} in {checkpoint.origin}",
+            "bold red",
+        )
         for problem in verified.problems:
             out(f"  {'#' + str(problem.index) if problem.index is not None else 'log'}: {problem.what}")
     else:

@@ -53,7 +53,7 @@ def run(arguments: Sequence[str]) -> int:
         # The reader went away, as `| head` does; there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:  # noqa: BLE001  the outermost place: the user gets a message, not a traceback
+    except Exception as error:
         if debug:
             raise
         wrapped = GovernanceError(

@@ -37,7 +37,14 @@ def binding(subject: Subject, stage: str, policy_sha256: str, findings: Sequence
                 "policy": policy_sha256,
                 "evidence": sorted({payload for finding in findings for payload in finding.payloads}),
                 "findings": [
-                    {"id": f.id, "status": f.status, "value": f.value, "lower": f.lower, "upper": f.upper, "bound": f.bound}
+                    {
+                        "id": f.id,
+                        "status": f.status,
+                        "value": f.value,
+                        "lower": f.lower,
+                        "upper": f.upper,
+                        "bound": f.bound,
+                    }
                     for f in sorted(findings, key=lambda f: f.id)
                 ],
             }
@@ -68,7 +75,14 @@ class Ballot:
 
 
 def count(
-    policy: Policy, *, subject: Subject, stage: str, bound_to: str, project: str, evidence: EvidenceView, at: datetime
+    policy: Policy,
+    *,
+    subject: Subject,
+    stage: str,
+    bound_to: str,
+    project: str,
+    evidence: EvidenceView,
+    at: datetime,
 ) -> Ballot:
     """Count the approvals of one binding."""
     made = makers(subject, evidence)
@@ -92,7 +106,9 @@ def count(
     review_roles = set(policy.review.roles) if policy.review else set()
     yes = [entry for entry in entries if _approval(entry).verdict == "approve"]
     approving = {slot.role for slot in policy.approvals} | review_roles
-    no = tuple(entry for entry in entries if _approval(entry).verdict == "reject" and _approval(entry).role in approving)
+    no = tuple(
+        entry for entry in entries if _approval(entry).verdict == "reject" and _approval(entry).role in approving
+    )
     slots = [slot for slot in policy.approvals for _ in range(slot.count)]
     return Ballot(
         approvals=tuple(yes),
@@ -112,7 +128,9 @@ def _holds(principal: Principal | None, role: str, project: str) -> bool:
 
 
 def _in_time(policy: Policy, entry: Attestation, at: datetime) -> bool:
-    limits = [slot.expires for slot in policy.approvals if slot.role == _approval(entry).role and slot.expires is not None]
+    limits = [
+        slot.expires for slot in policy.approvals if slot.role == _approval(entry).role and slot.expires is not None
+    ]
     return not limits or at - entry.recorded_at <= min(limits)
 
 
@@ -150,7 +168,14 @@ class Waived:
 
 
 def waivers(
-    policy: Policy, *, subject: Subject, stage: str, bound_to: str, project: str, evidence: EvidenceView, at: datetime
+    policy: Policy,
+    *,
+    subject: Subject,
+    stage: str,
+    bound_to: str,
+    project: str,
+    evidence: EvidenceView,
+    at: datetime,
 ) -> tuple[tuple[Waived, ...], tuple[str, ...]]:
     """Return the waivers that count, and a note for each one that does not."""
     made = makers(subject, evidence)
@@ -193,7 +218,7 @@ def role_for(principal: Principal, *, policy: Policy, decision: Decision, resolv
     """
     review = list(policy.review.roles) if policy.review else []
     slots = [slot.role for slot in policy.approvals]
-    preferred = [*(review if resolves else ()), *decision.approvals_missing, *slots, *review]
+    preferred: list[str] = [*(review if resolves else ()), *decision.approvals_missing, *slots, *review]
     for role in preferred:
         if role in principal.roles:
             return role

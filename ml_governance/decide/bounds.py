@@ -112,16 +112,17 @@ def _counts(require: Require, groups: Sequence[Measurement]) -> list[tuple[float
         if k is None or n is None or one.value is None:
             raise _Unusable("error", f"{one.metric} of {_name(one.group)} comes without counts")
         if not (float(k).is_integer() and float(n).is_integer()):
-            raise _Unusable("error", f"{one.metric} of {_name(one.group)} is weighted, and its bounds cannot be computed from counts")
+            raise _Unusable(
+                "error",
+                f"{one.metric} of {_name(one.group)} is weighted, and its bounds cannot be computed from counts",
+            )
         if not 0 <= k <= n or n == 0 or n > one.n or abs(k / n - one.value) > TOLERANCE:
             raise _Unusable("error", f"{one.metric} of {_name(one.group)} says {one.value} and {k:g} of {n:g}")
         if n < require.min_group_size and one.by:
             small.append(f"{_name(one.group)} ({n:g})")
         counts.append((float(k), float(n)))
     if small:
-        raise _Unusable(
-            "insufficient", f"fewer than {require.min_group_size} rows count for {', '.join(small)}"
-        )
+        raise _Unusable("insufficient", f"fewer than {require.min_group_size} rows count for {', '.join(small)}")
     return counts
 
 
@@ -144,7 +145,9 @@ def _comparison(
         parts.append(worst)
         n = max(n, sum(one.n for one in groups))
         low, high = groups[worst.low], groups[worst.high]
-        details.append(f"{_name(low.group)} {_rate(counts[worst.low])}, {_name(high.group)} {_rate(counts[worst.high])}")
+        details.append(
+            f"{_name(low.group)} {_rate(counts[worst.low])}, {_name(high.group)} {_rate(counts[worst.high])}"
+        )
     pick = min if definition.form == "ratio" else max
     position = parts.index(pick(parts, key=lambda part: part.value))
     value = parts[position].value

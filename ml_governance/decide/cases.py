@@ -92,7 +92,10 @@ def run_cases(policy: Policy, cases: Mapping[str, str]) -> tuple[CaseResult, ...
 def _read(name: str, text: str) -> dict[str, Any]:
     value, _ = read_yaml(text)
     if not isinstance(value, dict) or not {"title", "expect"} <= set(value) <= _KEYS:
-        raise PolicyError(f"the case {name} does not have its form", expected=f"title and expect, and of {', '.join(sorted(_KEYS))}")
+        raise PolicyError(
+            f"the case {name} does not have its form",
+            expected=f"title and expect, and of {', '.join(sorted(_KEYS))}",
+        )
     return value
 
 
@@ -167,14 +170,22 @@ def _add(entries: list[Attestation], by: str, age: timedelta, content: Content) 
     index = len(entries)
     entries.append(
         Attestation(
-            index=index, kind=content.kind, payload_digest=sha256_hex(canonicalise([index, content.to_wire()])),
-            subjects=(SUBJECT,), content=content, recorded_at=AT - age, keyid=f"key-of-{by}", principal=_person(by),
-        )  # fmt: skip
+            index=index,
+            kind=content.kind,
+            payload_digest=sha256_hex(canonicalise([index, content.to_wire()])),
+            subjects=(SUBJECT,),
+            content=content,
+            recorded_at=AT - age,
+            keyid=f"key-of-{by}",
+            principal=_person(by),
+        )
     )
 
 
 def _person(name: str) -> Principal:
-    return Principal(id=name, name=name, custodian=f"account of {name}", roles=PEOPLE[name], projects=frozenset({"credit"}))
+    return Principal(
+        id=name, name=name, custodian=f"account of {name}", roles=PEOPLE[name], projects=frozenset({"credit"})
+    )
 
 
 def _view(entries: Sequence[Attestation]) -> EvidenceView:
@@ -195,15 +206,19 @@ def _age(text: str) -> timedelta:
 def _content(kind: str, compact: Mapping[str, Any]) -> tuple[Content, str, timedelta]:
     age = _age(compact.get("age", "1h"))
     if kind == "training-run":
-        inputs = tuple(Resource(name=f"data/{i}", sha256=sha256_hex(str(i).encode())) for i in range(compact.get("inputs", 1)))
+        inputs = tuple(
+            Resource(name=f"data/{i}", sha256=sha256_hex(str(i).encode())) for i in range(compact.get("inputs", 1))
+        )
         run = TrainingRun(
-            event={"eventType": compact.get("event", "COMPLETE")}, capture=compact.get("capture", "observed"), inputs=inputs
+            event={"eventType": compact.get("event", "COMPLETE")},
+            capture=compact.get("capture", "observed"),
+            inputs=inputs,
         )
         return run, compact.get("signed_by", "ada"), age
     models = {"fairness": Fairness, "performance": Performance, "explanation": Explanation}
     measurements = [
         *_grouped(compact.get("groups", {})),
-        *_rates((), (), compact["all"] if "all" in compact else []),
+        *_rates((), (), compact.get("all", [])),
         *(_score(metric, numbers) for metric, numbers in compact.get("scores", {}).items()),
     ]
     content = models[kind](
@@ -229,14 +244,25 @@ def _rates(by: tuple[str, ...], group: tuple[str, ...], counts: Sequence[int]) -
         return []
     made = []
     for metric, (k, n) in rate_counts(*counts).items():
-        common = {"metric": metric, "by": by, "group": group, "numerator": k, "denominator": n, "n": sum(counts)}
-        made.append(Measurement(**common, value=k / n, status="ok") if n else Measurement(**common, status="undefined", reason="0/0"))
+        common: dict[str, Any] = {
+            "metric": metric,
+            "by": by,
+            "group": group,
+            "numerator": k,
+            "denominator": n,
+            "n": sum(counts),
+        }
+        made.append(
+            Measurement(**common, value=k / n, status="ok")
+            if n
+            else Measurement(**common, status="undefined", reason="0/0")
+        )
     return made
 
 
 def _score(metric: str, numbers: Sequence[float]) -> Measurement:
     value, lower, upper = (*numbers, None, None)[:3]
-    intervals = ()
+    intervals: tuple[Interval, ...] = ()
     if lower is not None:
         intervals = (Interval(confidence=0.95, sides="one-sided", lower=lower, upper=upper, method="case"),)
     return Measurement(metric=metric, value=value, n=1000, intervals=intervals, status="ok")

@@ -96,7 +96,9 @@ class Decision:
 
     def explain(self) -> str:
         """Return the decision as sentences: every rule with its number and interval, then people, then limits."""
-        lines = [f"{self.result.upper()}: {self.subject.name} for {self.stage} ({self.policy_name} version {self.policy_version})"]
+        lines = [
+            f"{self.result.upper()}: {self.subject.name} for {self.stage} ({self.policy_name} version {self.policy_version})"
+        ]
         width = max((len(finding.status) for finding in self.findings), default=0)
         lines += [f"  {finding.status:<{width}}  {finding.id}: {self._said(finding)}" for finding in self.findings]
         given = [f"{a.principal.id} ({_role(a)}, #{a.index})" for a in self.approvals]
@@ -109,13 +111,16 @@ class Decision:
 
     def _said(self, finding: Finding) -> str:
         accepted = self.accepted.get(finding.id)
-        return f"{finding.sentence} Accepted by {accepted}." if accepted and finding.status in OPEN else finding.sentence
+        return (
+            f"{finding.sentence} Accepted by {accepted}." if accepted and finding.status in OPEN else finding.sentence
+        )
 
     def _repr_html_(self) -> str:
         from html import escape
 
         rows = "".join(
-            f"<tr><td>{escape(f.status)}</td><td>{escape(f.id)}</td><td>{escape(self._said(f))}</td></tr>" for f in self.findings
+            f"<tr><td>{escape(f.status)}</td><td>{escape(f.id)}</td><td>{escape(self._said(f))}</td></tr>"
+            for f in self.findings
         )
         return (
             f"<p><b>{self.result.upper()}</b>: {escape(self.subject.name)} for {escape(self.stage)}</p>"
@@ -182,12 +187,23 @@ def evaluate(
     found = [finding for rule in policy.rules for finding in apply(rule, subject, evidence, at)]
     found += _circumstances(subject, stage, project, policy, evidence, at)
     bound_to = approval.binding(subject, stage, policy_sha256, found)
-    context = {"subject": subject, "stage": stage, "bound_to": bound_to, "project": project, "evidence": evidence, "at": at}
+    context = {
+        "subject": subject,
+        "stage": stage,
+        "bound_to": bound_to,
+        "project": project,
+        "evidence": evidence,
+        "at": at,
+    }
     waived, notes = approval.waivers(policy, **context)  # type: ignore[arg-type]  # the keywords above
     ballot = approval.count(policy, **context)  # type: ignore[arg-type]  # the keywords above
     findings, used = _waive(found, waived)
     used_entries = {id(one.entry) for one in used}
-    notes += tuple(f"the waiver of {one.rule} at #{one.entry.index} has nothing to waive" for one in waived if id(one.entry) not in used_entries)
+    notes += tuple(
+        f"the waiver of {one.rule} at #{one.entry.index} has nothing to waive"
+        for one in waived
+        if id(one.entry) not in used_entries
+    )
     if policy.mode == "warn":
         notes += ("the policy's mode is warn, which never applies to a decision about a stage",)
     findings += [_rejected(entry) for entry in ballot.rejections]
@@ -219,14 +235,26 @@ def _circumstances(
     if not registered:
         block("GATE-model", "missing", "These bytes were never registered in this ledger.")
     elif not all(policy.applies(project=project, model=name) for name in registered):
-        block("GATE-policy", "fail", f"The policy {policy.policy} is not for {', '.join(sorted(registered))} of {project}.")
+        block(
+            "GATE-policy",
+            "fail",
+            f"The policy {policy.policy} is not for {', '.join(sorted(registered))} of {project}.",
+        )
     if policy.stage != stage:
         block("GATE-stage", "fail", f"The policy {policy.policy} is for {policy.stage}, not for {stage}.")
     if at >= evidence.trust_expires_at:
-        block("GATE-trust", "error", f"The trust file expired at {evidence.trust_expires_at.isoformat()}; the root must sign a new one.")
+        block(
+            "GATE-trust",
+            "error",
+            f"The trust file expired at {evidence.trust_expires_at.isoformat()}; the root must sign a new one.",
+        )
     latest = max((a.recorded_at for a in evidence.attestations), default=at)
     if at < latest - SKEW:
-        block("GATE-clock", "error", f"The clock says {at.isoformat()}, and the log has an entry from {latest.isoformat()}.")
+        block(
+            "GATE-clock",
+            "error",
+            f"The clock says {at.isoformat()}, and the log has an entry from {latest.isoformat()}.",
+        )
     return found
 
 
@@ -275,7 +303,9 @@ def _assurance(
     """Tell whether the people involved are shown to be different: one custodian for two people shows nothing."""
     made = makers(subject, evidence)
     people = {a.principal.id: a.principal.custodian for a in (*inputs, *approvals)}
-    people |= {p: evidence.principals[p].custodian for p in made["author"] | made["trainer"] if p in evidence.principals}
+    people |= {
+        p: evidence.principals[p].custodian for p in made["author"] | made["trainer"] if p in evidence.principals
+    }
     return SINGLE_CUSTODIAN if len(set(people.values())) < len(people) else SEPARATE_CUSTODY
 
 

@@ -8,7 +8,16 @@ from typing import Literal
 from ml_governance.evidence.predicates import FindingRecord
 
 Status = Literal["pass", "fail", "inconclusive", "insufficient", "missing", "stale", "error", "waived"]
-ORDER: tuple[Status, ...] = ("error", "missing", "stale", "fail", "insufficient", "inconclusive", "waived", "pass")
+ORDER: tuple[Status, ...] = (
+    "error",
+    "missing",
+    "stale",
+    "fail",
+    "insufficient",
+    "inconclusive",
+    "waived",
+    "pass",
+)
 """Worst first."""
 
 EVIDENCE_PROBLEMS = frozenset({"error", "missing", "stale"})

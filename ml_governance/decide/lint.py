@@ -27,7 +27,11 @@ def lint(policy: Policy) -> tuple[str, ...]:
             groups = max((len(levels) for levels in require.levels.values()), default=2)
             if not _can_pass(require, require.min_group_size, groups):
                 enough = _smallest(require, groups)
-                advice = f"; with equal rates of {EQUAL_RATE:g} it can pass from about {enough:,} rows a group" if enough else ""
+                advice = (
+                    f"; with equal rates of {EQUAL_RATE:g} it can pass from about {enough:,} rows a group"
+                    if enough
+                    else ""
+                )
                 warnings.append(
                     f"{rule.id}: with {require.min_group_size} rows in each group this rule does not pass even when the groups' "
                     f"rates are equal ({EQUAL_RATE:g}){advice}"

@@ -46,6 +46,10 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+def _author() -> list[Literal["author", "trainer"]]:
+    return ["author"]
+
+
 class AppliesTo(_Part):
     """Which models the policy is for."""
 
@@ -80,7 +84,7 @@ class Waivers(_Part):
 
     roles: list[Text] = Field(default_factory=list)
     max_days: int = Field(default=30, ge=1, le=366)
-    not_: list[Literal["author", "trainer"]] = Field(default_factory=lambda: ["author"], alias="not")
+    not_: list[Literal["author", "trainer"]] = Field(default_factory=_author, alias="not")
 
 
 class Require(_Part):
@@ -196,7 +200,7 @@ def _said(error: Any) -> str:
         return "this key is unknown"
     found = error.get("input")
     shown = f" (found {found!r})" if isinstance(found, str | int | float | bool) or found is None else ""
-    return error["msg"].removeprefix("Value error, ") + ("" if error["type"] == "missing" else shown)
+    return str(error["msg"]).removeprefix("Value error, ") + ("" if error["type"] == "missing" else shown)
 
 
 def _where(location: tuple[Any, ...]) -> str:
@@ -236,8 +240,12 @@ def _rule_problems(require: Require) -> list[str]:
         wants = "higher" if name.endswith("at_least") else "lower"
         if definition.better not in (None, wants):
             problems.append(f"{name} on {definition.name}, of which {definition.better} is better")
-        if not (definition.low is None or number >= definition.low) or not (definition.high is None or number <= definition.high):
-            problems.append(f"{name} is {number:g}, and {definition.name} lies between {definition.low} and {definition.high}")
+        if not (definition.low is None or number >= definition.low) or not (
+            definition.high is None or number <= definition.high
+        ):
+            problems.append(
+                f"{name} is {number:g}, and {definition.name} lies between {definition.low} and {definition.high}"
+            )
     if definition.form in ("ratio", "difference") and not require.by:
         problems.append(f"{definition.name} compares groups, and `by` names no attribute")
     strangers = sorted(set(require.levels) - set(require.by))
@@ -263,7 +271,9 @@ def read_yaml(text: str) -> tuple[Any, dict[tuple[Any, ...], int]]:
     try:
         for token in yaml.scan(text, Loader=_Loader):
             if isinstance(token, yaml.AliasToken | yaml.AnchorToken):
-                raise PolicyError(f"line {token.start_mark.line + 1}: an anchor or alias", expected="each value written out")
+                raise PolicyError(
+                    f"line {token.start_mark.line + 1}: an anchor or alias", expected="each value written out"
+                )
         node = yaml.compose(text, Loader=_Loader)
         lines: dict[tuple[Any, ...], int] = {}
         if node is None:
@@ -284,7 +294,10 @@ def _walk(node: yaml.Node, path: tuple[Any, ...], lines: dict[tuple[Any, ...], i
         seen = set()
         for key, value in node.value:
             if key.value in seen:
-                raise PolicyError(f"line {key.start_mark.line + 1}: the key {key.value!r} stands twice", expected="each key once")
+                raise PolicyError(
+                    f"line {key.start_mark.line + 1}: the key {key.value!r} stands twice",
+                    expected="each key once",
+                )
             seen.add(key.value)
             _walk(value, (*path, key.value), lines)
             lines[(*path, key.value)] = key.start_mark.line + 1
@@ -344,9 +357,13 @@ def in_force(view: EvidenceView, stage: str) -> PolicyInForceRef:
         if not isinstance(content, PolicyInForce) or content.stage != stage:
             continue
         if "policy_owner" not in entry.principal.roles:
-            notes.append(f"#{entry.index}: a policy signed by {entry.principal.id}, who was no policy owner, does not count")
+            notes.append(
+                f"#{entry.index}: a policy signed by {entry.principal.id}, who was no policy owner, does not count"
+            )
         elif current is not None and content.version <= _content(current).version:
-            notes.append(f"#{entry.index}: a policy of version {content.version} does not replace version {_content(current).version}")
+            notes.append(
+                f"#{entry.index}: a policy of version {content.version} does not replace version {_content(current).version}"
+            )
         else:
             current = entry
     if current is None:

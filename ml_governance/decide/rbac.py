@@ -88,13 +88,19 @@ def compile_roles(policy: Policy) -> str:
     """
     lines = []
     for role in sorted(approving_roles(policy)):
-        lines.append(f'permit(principal in {_role(role)}, action == Action::"approve", resource) when {{ context.role == "{role}" }};')
+        lines.append(
+            f'permit(principal in {_role(role)}, action == Action::"approve", resource) when {{ context.role == "{role}" }};'
+        )
     for role in policy.promote.roles:
         lines.append(f'permit(principal in {_role(role)}, action == Action::"promote", resource);')
     for role in policy.waivers.roles:
         lines.append(f'permit(principal in {_role(role)}, action == Action::"waive", resource);')
     # Nobody approves their own work, whatever a policy says.
-    barred = {"approve": {"author", "trainer"}, "promote": set(policy.promote.not_), "waive": set(policy.waivers.not_)}
+    barred: dict[str, set[str]] = {
+        "approve": {"author", "trainer"},
+        "promote": set(policy.promote.not_),
+        "waive": set(policy.waivers.not_),
+    }
     for verb, relations in barred.items():
         for relation in sorted(relations):
             lines.append(
@@ -165,13 +171,20 @@ def _why(
     made: Mapping[str, frozenset[str]],
     subject: Subject,
 ) -> str:
-    barred = {"approve": ("author", "trainer"), "promote": tuple(policy.promote.not_), "waive": tuple(policy.waivers.not_)}
+    barred = {
+        "approve": ("author", "trainer"),
+        "promote": tuple(policy.promote.not_),
+        "waive": tuple(policy.waivers.not_),
+    }
     relations = [relation for relation in barred.get(verb, ()) if principal.id in made[relation]]
     if relations:
         also = f"; besides, {_held(principal)}" if verb == "approve" and role not in principal.roles else ""
-        return f"{principal.id} is {' and '.join(relations)} of {subject.name}, and nobody may {verb} their own work{also}"
+        return (
+            f"{principal.id} is {' and '.join(relations)} of {subject.name}, and nobody may {verb} their own work{also}"
+        )
     if verb == "approve" and role not in approving_roles(policy):
-        return f"the policy {policy.policy} asks for no approval in the role {role!r}; it asks for {', '.join(sorted(approving_roles(policy))) or 'none'}"
+        asked = ", ".join(sorted(approving_roles(policy))) or "none"
+        return f"the policy {policy.policy} asks for no approval in the role {role!r}; it asks for {asked}"
     needed = {"approve": [role], "promote": policy.promote.roles, "waive": policy.waivers.roles}.get(verb, [])
     return f"{_held(principal)}; to {verb} {subject.name} takes {' or '.join(needed) or 'a role that the policy does not name'}"
 

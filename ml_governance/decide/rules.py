@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ml_governance.decide.finding import Status
-    from ml_governance.decide.policy import Policy, Rule
+    from ml_governance.decide.policy import Rule
     from ml_governance.evidence.attestation import Attestation, EvidenceView
     from ml_governance.evidence.statement import Subject
 
@@ -63,10 +63,17 @@ def _apply(rule: Rule, subject: Subject, evidence: EvidenceView, at: datetime) -
         return (_finding(rule, "missing", refusal),)
     age = at - entry.recorded_at
     if age < -SKEW:
-        return (_finding(rule, "error", f"{_told(entry)} comes from the future, {entry.recorded_at.isoformat()}", entry),)
+        return (
+            _finding(rule, "error", f"{_told(entry)} comes from the future, {entry.recorded_at.isoformat()}", entry),
+        )
     if require.max_age is not None and age > require.max_age:
         return (
-            _finding(rule, "stale", f"{_told(entry)} is {_span(age)} old; at most {_span(require.max_age)} is allowed", entry),
+            _finding(
+                rule,
+                "stale",
+                f"{_told(entry)} is {_span(age)} old; at most {_span(require.max_age)} is allowed",
+                entry,
+            ),
         )
     content = entry.content
     if isinstance(content, Assessment) and require.metric is not None:
@@ -95,7 +102,10 @@ def _counting(rule: Rule, subject: Subject, evidence: EvidenceView) -> tuple[Att
         others = about
         about = tuple(a for a in about if require.signed_by in a.principal.roles)
         if others and not about:
-            return None, f"{require.evidence} evidence is there, but none signed by a {_words(require.signed_by)}"
+            return (
+                None,
+                f"{require.evidence} evidence is there, but none signed by a {_words(require.signed_by)}",
+            )
     if not about:
         by = f" signed by a {_words(require.signed_by)}" if require.signed_by else ""
         return None, f"there is no {require.evidence} evidence{by} about these bytes"
@@ -111,7 +121,10 @@ def _may_count(rule: Rule, newest: Attestation) -> tuple[Attestation | None, str
     if isinstance(content, Assessment):
         ranks = ("claimed", "caller-supplied", "recomputed")
         if ranks.index(content.predictions) < ranks.index(require.predictions):
-            return None, f"the predictions of {_told(newest)} are {content.predictions}; {require.predictions} ones are required"
+            return (
+                None,
+                f"the predictions of {_told(newest)} are {content.predictions}; {require.predictions} ones are required",
+            )
     if isinstance(content, TrainingRun):
         if content.capture != "observed":
             return None, f"{_told(newest)} is only claimed; a run that a hook observed is required"

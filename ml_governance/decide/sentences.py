@@ -34,7 +34,9 @@ def explain_policy(policy: Policy) -> str:
     for slot in policy.approvals:
         within = f", good for {span(slot.expires)}" if slot.expires else ""
         people = f"{slot.count} different people" if slot.count > 1 else "one person"
-        lines.append(f"Approval: {people} in the role {_role(slot.role)}{within}; never the model's author or trainer; no one twice.")
+        lines.append(
+            f"Approval: {people} in the role {_role(slot.role)}{within}; never the model's author or trainer; no one twice."
+        )
     if policy.review is not None:
         lines.append(f"Review: a {_or(policy.review.roles)} may accept an inconclusive finding by naming it.")
     barred = f", but not the model's {_or(policy.promote.not_)}" if policy.promote.not_ else ""
@@ -85,7 +87,9 @@ def _what(require: Require) -> str:
         "value_at_most": f"is at most {bound[1]:g}",
     }[bound[0]]
     groups = [
-        f"{attribute} ({', '.join(require.levels[attribute])})" if attribute in require.levels else f"every group of {attribute}"
+        f"{attribute} ({', '.join(require.levels[attribute])})"
+        if attribute in require.levels
+        else f"every group of {attribute}"
         for attribute in require.by
     ]
     where = f", separately for {' and '.join(groups)}," if groups else ""
@@ -109,4 +113,8 @@ def _role(name: str) -> str:
 
 
 def _any(what: str, pattern: str) -> str:
-    return f"any {what.split()[0].rstrip('s') if what.startswith('models') else 'project'}" if pattern == "*" else f"{what} {pattern}"
+    return (
+        f"any {what.split(maxsplit=1)[0].rstrip('s') if what.startswith('models') else 'project'}"
+        if pattern == "*"
+        else f"{what} {pattern}"
+    )

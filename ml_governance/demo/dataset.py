@@ -31,7 +31,9 @@ def load() -> pd.DataFrame:
     found = fingerprint.file(PATH).sha256
     if found != SHA256:
         raise VerificationError(
-            f"{PATH.name} has the digest sha256:{found}", expected=f"sha256:{SHA256}", next_step="install ml-governance again"
+            f"{PATH.name} has the digest sha256:{found}",
+            expected=f"sha256:{SHA256}",
+            next_step="install ml-governance again",
         )
     return pd.read_parquet(PATH)
 
@@ -48,4 +50,4 @@ def split(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame
     parts = tuple(part.reset_index(drop=True) for part in (train, validation, test))
     for name, part in zip(("train", "validation", "test"), parts, strict=True):
         part.attrs["name"] = f"adult/{name}"
-    return parts  # type: ignore[return-value]  # three parts, as written above
+    return parts

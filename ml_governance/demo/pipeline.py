@@ -31,7 +31,7 @@ MITIGATION = "fairlearn ExponentiatedGradient, demographic parity over sex x rac
 _LARGE = ("White", "Black", "Asian-Pac-Islander")
 
 
-class WeightedMixture(ClassifierMixin, BaseEstimator):
+class WeightedMixture(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
     """The mixture that a reduction found, as one deterministic classifier.
 
     fairlearn's reductions draw one of their models at random for each row. Two equal applicants could then get different

@@ -16,7 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_governance.errors import ConfigurationError, NotAuthorizedError, PromotionDeniedError, VerificationError
+from ml_governance.errors import (
+    ConfigurationError,
+    NotAuthorizedError,
+    PromotionDeniedError,
+    VerificationError,
+)
 from ml_governance.evidence.canonical import canonicalise
 from ml_governance.evidence.predicates import Fairness
 from ml_governance.workspace import Person, init, open_workspace
@@ -78,7 +83,9 @@ class Told:
         }
 
 
-def tell(path: Path, *, say: Say, working: Working) -> Told:
+def tell(  # noqa: PLR0915  a story is told from beginning to end
+    path: Path, *, say: Say, working: Working
+) -> Told:
     """Play the whole story in a folder and leave the workspace there.
 
     Parameters
@@ -135,7 +142,10 @@ def tell(path: Path, *, say: Say, working: Working) -> Told:
     say(first_decision.explain())
 
     heading("Version 2: mitigated with fairlearn")
-    with open_workspace(path, signer="ada") as ada, working("training version 2 (a grid of reweighted models)"):
+    with (
+        open_workspace(path, signer="ada") as ada,
+        working("training version 2 (a grid of reweighted models)"),
+    ):
         second = _train(
             ada,
             train,
@@ -172,7 +182,9 @@ def tell(path: Path, *, say: Say, working: Working) -> Told:
         try:
             ours.promote(first, stage=STAGE)
         except PromotionDeniedError as error:
-            say(f"max tries version 1: {error.decision.result}; the alias {STAGE!r} still points to {before or 'nothing'}")
+            say(
+                f"max tries version 1: {error.decision.result}; the alias {STAGE!r} still points to {before or 'nothing'}"
+            )
         done = ours.promote(second, stage=STAGE)
         after = ours.registry.alias("credit-risk", STAGE)
     say(f"max promotes {second.name}: the alias {STAGE!r} now points to version {after} (ledger #{done.outcome})")
@@ -243,7 +255,10 @@ def _train(
 
 
 def _assess(path: Path, version: Subject, say: Say, working: Working) -> None:
-    with open_workspace(path, signer="vera") as vera, working(f"assessing {version.name} in a process without keys"):
+    with (
+        open_workspace(path, signer="vera") as vera,
+        working(f"assessing {version.name} in a process without keys"),
+    ):
         assessed = vera.assess(
             version,
             path / "data" / "test.parquet",
@@ -268,7 +283,9 @@ def _tamper(path: Path, version: Subject) -> tuple[tuple[str, ...], str]:
     """Edit one stored report in a copy of the workspace, and return what verification and gate then say."""
     with tempfile.TemporaryDirectory(prefix="mlgov-demo-") as folder:
         copy = Path(folder) / "copy"
-        shutil.copytree(path, copy, ignore=shutil.ignore_patterns("data", "reports", "mlflow*", "mlruns", "mlartifacts"))
+        shutil.copytree(
+            path, copy, ignore=shutil.ignore_patterns("data", "reports", "mlflow*", "mlruns", "mlartifacts")
+        )
         with open_workspace(copy) as ours:
             target = ours.view().about(version.sha256, Fairness.kind)[0].index
         with closing(sqlite3.connect(copy / "governance" / "ledger.sqlite")) as database, database:

@@ -8,12 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ml_governance.evidence.predicates import Content
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from ml_governance.evidence.predicates import Content
     from ml_governance.evidence.statement import Subject
     from ml_governance.evidence.trust import Principal
 

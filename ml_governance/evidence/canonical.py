@@ -51,7 +51,7 @@ def canonicalise(value: Any) -> bytes:
     """
     _check(value, CanonicalisationError, "$", 0)
     try:
-        data = rfc8785.dumps(value)
+        data: bytes = rfc8785.dumps(value)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise CanonicalisationError(f"the value has no canonical JSON form: {error}") from error
     if len(data) > MAX_BYTES:
@@ -87,7 +87,11 @@ def parse(data: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
         raise VerificationError("the document is nested too deeply", expected=f"at most {MAX_DEPTH} levels")
     try:
         value = json.loads(
-            data.decode("utf-8"), object_pairs_hook=_pairs, parse_constant=_constant, parse_int=_integer, parse_float=_float
+            data.decode("utf-8"),
+            object_pairs_hook=_pairs,
+            parse_constant=_constant,
+            parse_int=_integer,
+            parse_float=_float,
         )
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise VerificationError(f"the document is not UTF-8 JSON: {error}") from error
@@ -167,7 +171,8 @@ def _check(value: Any, error: type[CanonicalisationError | VerificationError], w
             raise error(f"{where} is {value!r}", expected="a finite number with a magnitude below 2**53")
     elif value is not None and kind is not bool:
         raise error(
-            f"{where} is a {kind.__module__}.{kind.__qualname__}", expected="plain dict, list, str, int, float, bool or None"
+            f"{where} is a {kind.__module__}.{kind.__qualname__}",
+            expected="plain dict, list, str, int, float, bool or None",
         )
 
 

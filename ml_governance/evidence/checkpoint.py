@@ -139,7 +139,8 @@ def read_note(text: str, log_keys: Sequence[LogKey], *, origin: str) -> Checkpoi
         good += 1
     if not good:
         raise VerificationError(
-            "no key that counts has signed the checkpoint", expected=f"a signature by {', '.join(k.name for k in log_keys)}"
+            "no key that counts has signed the checkpoint",
+            expected=f"a signature by {', '.join(k.name for k in log_keys)}",
         )
     return checkpoint
 

@@ -89,7 +89,9 @@ class Envelope:
     def from_dict(cls, value: Any) -> Envelope:
         """Read the JSON form; unknown fields are refused."""
         if not isinstance(value, dict) or set(value) != {"payload", "payloadType", "signatures"}:
-            raise VerificationError("this is no DSSE envelope", expected="payload, payloadType and signatures, nothing else")
+            raise VerificationError(
+                "this is no DSSE envelope", expected="payload, payloadType and signatures, nothing else"
+            )
         signatures, payload_type = value["signatures"], value["payloadType"]
         if not isinstance(signatures, list) or not 1 <= len(signatures) <= MAX_SIGNATURES:
             count = len(signatures) if isinstance(signatures, list) else "no list of"
@@ -187,7 +189,9 @@ def _decode(text: Any, what: str, limit: int = MAX_BYTES) -> bytes:
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise VerificationError(f"the {what} is not base64: {error}", expected="standard base64 with padding") from error
+        raise VerificationError(
+            f"the {what} is not base64: {error}", expected="standard base64 with padding"
+        ) from error
     if base64.b64encode(data).decode() != text:
         raise VerificationError(f"the {what} is not the one base64 spelling of its bytes", expected="zero padding bits")
     return data

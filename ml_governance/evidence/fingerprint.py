@@ -1,4 +1,4 @@
-"""Digests of what evidence is about: files, model folders, tables.
+r"""Digests of what evidence is about: files, model folders, tables.
 
 A folder's digest can be checked with coreutils alone, from inside the folder::
 
@@ -196,7 +196,9 @@ def _arrow(data: Any) -> pa.Table:
         try:
             return pa.Table.from_pandas(data, preserve_index=False)
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-            raise DataError(f"the table has a column of mixed types: {error}", expected="one type in each column") from error
+            raise DataError(
+                f"the table has a column of mixed types: {error}", expected="one type in each column"
+            ) from error
     import narwhals as nw
 
     try:
@@ -242,7 +244,10 @@ def _canonical_type(name: str, kind: pa.DataType) -> pa.DataType:
         return pa.decimal128(min(kind.precision, 38), kind.scale) if kind.precision <= 38 else kind
     if types.is_boolean(kind) or types.is_integer(kind) or types.is_floating(kind):
         return kind
-    raise DataError(f"the column {name!r} has the type {kind}", expected="numbers, text, times, booleans or bytes, not nested")
+    raise DataError(
+        f"the column {name!r} has the type {kind}",
+        expected="numbers, text, times, booleans or bytes, not nested",
+    )
 
 
 def _hash_array(hasher: Any, array: pa.Array, kind: pa.DataType) -> None:
@@ -263,7 +268,9 @@ def _hash_array(hasher: Any, array: pa.Array, kind: pa.DataType) -> None:
         if data is not None:
             hasher.update(memoryview(data)[int(offsets[0]) : int(offsets[-1])])
     elif types.is_boolean(kind):
-        hasher.update(np.packbits(array.fill_null(value=False).to_numpy(zero_copy_only=False), bitorder="little").tobytes())
+        hasher.update(
+            np.packbits(array.fill_null(value=False).to_numpy(zero_copy_only=False), bitorder="little").tobytes()
+        )
     elif types.is_floating(kind):
         values = array.fill_null(0).to_numpy(zero_copy_only=False)
         hasher.update(np.ascontiguousarray(values + values.dtype.type(0)).tobytes())  # -0.0 + 0.0 is 0.0

@@ -7,13 +7,14 @@ import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ml_governance.errors import KeyFileError, VerificationError
 from ml_governance.evidence.canonical import sha256_hex
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from securesystemslib.signer import CryptoSigner, SSlibKey
 
 SCHEME = "ecdsa-sha2-nistp256"
@@ -48,7 +49,8 @@ class PublicKey:
         VerificationError
             If it was not made by this key over this message.
         """
-        from securesystemslib.exceptions import UnverifiedSignatureError, VerificationError as BadKey
+        from securesystemslib.exceptions import UnverifiedSignatureError
+        from securesystemslib.exceptions import VerificationError as BadKey
         from securesystemslib.signer import Signature
 
         key, _ = _loaded(self.keyid, self.pem)
@@ -70,7 +72,9 @@ class PublicKey:
             raise VerificationError("a key has the wrong types", expected="text")
         key = cls(keyid=value["keyid"], pem=value["pem"])
         if _loaded(key.keyid, key.pem)[0].keyid != _derived_keyid(key.pem):
-            raise VerificationError(f"the key id {key.keyid[:16]} is not the id of its key", expected=_derived_keyid(key.pem))
+            raise VerificationError(
+                f"the key id {key.keyid[:16]} is not the id of its key", expected=_derived_keyid(key.pem)
+            )
         return key
 
 
@@ -229,11 +233,14 @@ def read_private(path: Path, *, passphrase: bytes | None = None) -> Any:
     except TypeError as error:
         raise KeyFileError(
             f"{path}: {'the passphrase is missing' if passphrase is None else 'the file is not encrypted'}",
-            next_step="set the variable MLGOV_PASSPHRASE" if passphrase is None else "unset the variable MLGOV_PASSPHRASE",
+            next_step="set the variable MLGOV_PASSPHRASE"
+            if passphrase is None
+            else "unset the variable MLGOV_PASSPHRASE",
         ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
         raise KeyFileError(
-            f"{path} cannot be read as a private key", expected="PKCS#8 PEM, and the right passphrase if it is encrypted"
+            f"{path} cannot be read as a private key",
+            expected="PKCS#8 PEM, and the right passphrase if it is encrypted",
         ) from error
 
 

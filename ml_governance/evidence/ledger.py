@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Self
 from ml_governance.errors import ConfigurationError, GovernanceError, LedgerError, VerificationError
 from ml_governance.evidence import entry, merkle, subject_index
 from ml_governance.evidence.checkpoint import Checkpoint, LogSigner, read_note
-from ml_governance.evidence.envelope import Envelope
 from ml_governance.evidence.predicates import WriterClose, WriterOpen
 from ml_governance.evidence.schema import APPEND_ONLY, SCHEMA_VERSION, metadata, table
 
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from sqlalchemy import Connection, Engine
+
+    from ml_governance.evidence.envelope import Envelope
 
 BUSY_SECONDS = 30
 PAGE = 500
@@ -130,11 +131,13 @@ class Ledger:
             empty = _Head(merkle.Frontier(), subject_index.EMPTY_ROOT)
             with engine.begin() as connection:
                 connection.execute(
-                    table("meta").insert(), [{"key": "schema", "value": str(SCHEMA_VERSION)}, {"key": "origin", "value": origin}]
+                    table("meta").insert(),
+                    [{"key": "schema", "value": str(SCHEMA_VERSION)}, {"key": "origin", "value": origin}],
                 )
                 note = ledger._sign(empty)
                 connection.execute(
-                    table("head").insert(), {"id": 1, "size": 0, "frontier": b"", "index_root": empty.index_root, "checkpoint": note}
+                    table("head").insert(),
+                    {"id": 1, "size": 0, "frontier": b"", "index_root": empty.index_root, "checkpoint": note},
                 )
                 if engine.dialect.name == "sqlite":
                     for statement in APPEND_ONLY:
@@ -175,7 +178,9 @@ class Ledger:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -210,7 +215,9 @@ class Ledger:
             If the database cannot be written; nothing was appended.
         """
         if self._log_signer is None:
-            raise ConfigurationError("the ledger is open for reading only", expected="a log key to sign checkpoints with")
+            raise ConfigurationError(
+                "the ledger is open for reading only", expected="a log key to sign checkpoints with"
+            )
         # Everything that needs no lock comes before it.
         parsed = [entry.read(envelope) for envelope in envelopes]
         for one in parsed:
@@ -235,7 +242,10 @@ class Ledger:
             return
         keyed = table("entries_by_key").c
         late = connection.execute(
-            select(keyed.idx).where(keyed.key.in_(sorted(guard.keys)), keyed.idx >= guard.since).order_by(keyed.idx).limit(1)
+            select(keyed.idx)
+            .where(keyed.key.in_(sorted(guard.keys)), keyed.idx >= guard.since)
+            .order_by(keyed.idx)
+            .limit(1)
         ).scalar()
         if late is not None:
             raise GuardError(
@@ -259,7 +269,8 @@ class Ledger:
             expected = (0, None) if tail is None else (tail[0] + 1, tail[1])
             if (one.chain.seq, one.chain.prev) != expected:
                 raise ChainConflictError(
-                    f"record {one.chain.seq} of writer {writer} does not continue its chain", expected=f"record {expected[0]}"
+                    f"record {one.chain.seq} of writer {writer} does not continue its chain",
+                    expected=f"record {expected[0]}",
                 )
             if (tail is None) != (one.kind == WriterOpen.kind) or (tail is not None and tail[2]):
                 raise ChainConflictError(
@@ -280,7 +291,9 @@ class Ledger:
                 )
             head.latest = at if head.latest is None else max(head.latest, at)
 
-    def _insert(self, connection: Connection, head: _Head, parsed: Sequence[entry.Parsed]) -> list[tuple[int, entry.Parsed]]:
+    def _insert(
+        self, connection: Connection, head: _Head, parsed: Sequence[entry.Parsed]
+    ) -> list[tuple[int, entry.Parsed]]:
         nodes: dict[tuple[int, int], bytes] = {}
         changed: dict[str, subject_index.Node] = {}
         leaves, blobs, keyed, receipts = [], [], [], []
@@ -309,7 +322,8 @@ class Ledger:
         connection.execute(table("leaves").insert(), leaves)
         connection.execute(table("blobs").insert(), blobs)
         connection.execute(
-            table("nodes").insert(), [{"level": lv, "position": p, "hash": value} for (lv, p), value in nodes.items()]
+            table("nodes").insert(),
+            [{"level": lv, "position": p, "hash": value} for (lv, p), value in nodes.items()],
         )
         connection.execute(table("entries_by_key").insert(), keyed)
         self._save_index(connection, changed)
@@ -346,9 +360,16 @@ class Ledger:
 
     def _sign(self, head: _Head) -> str:
         if self._log_signer is None:
-            raise ConfigurationError("the ledger is open for reading only", expected="a log key to sign checkpoints with")
+            raise ConfigurationError(
+                "the ledger is open for reading only", expected="a log key to sign checkpoints with"
+            )
         return self._log_signer.sign(
-            Checkpoint(origin=self.origin, size=head.frontier.size, root=head.frontier.root, index_root=head.index_root)
+            Checkpoint(
+                origin=self.origin,
+                size=head.frontier.size,
+                root=head.frontier.root,
+                index_root=head.index_root,
+            )
         )
 
     def _save_head(self, connection: Connection, head: _Head) -> str:
@@ -465,7 +486,9 @@ class Ledger:
         """Return the proof that an entry is in the tree of a size (RFC 6962 section 2.1.1)."""
         with self._reading() as connection:
             return merkle.inclusion_proof(
-                lambda level, position: self._node(connection, level, position), index, self.size if size is None else size
+                lambda level, position: self._node(connection, level, position),
+                index,
+                self.size if size is None else size,
             )
 
     def consistency_proof(self, old: int, new: int) -> tuple[bytes, ...]:
@@ -489,7 +512,10 @@ class Ledger:
 
         leaves = table("leaves").c
         row = connection.execute(
-            select(leaves.seq, leaves.payload, leaves.kind).where(leaves.writer == writer).order_by(leaves.seq.desc()).limit(1)
+            select(leaves.seq, leaves.payload, leaves.kind)
+            .where(leaves.writer == writer)
+            .order_by(leaves.seq.desc())
+            .limit(1)
         ).one_or_none()
         return None if row is None else (row.seq, row.payload, row.kind == WriterClose.kind)
 
@@ -501,7 +527,10 @@ class Ledger:
             select(nodes.hash).where(nodes.level == level, nodes.position == position)
         ).scalar_one_or_none()
         if found is None:
-            raise VerificationError(f"the tree node at level {level}, position {position} is missing", next_step="mlgov log verify")
+            raise VerificationError(
+                f"the tree node at level {level}, position {position} is missing",
+                next_step="mlgov log verify",
+            )
         return bytes(found)
 
     def _index_node(self, connection: Connection, prefix: str) -> subject_index.Node | None:
@@ -534,7 +563,7 @@ class Ledger:
 
 
 def _refuse_missing_file(url: str) -> None:
-    """Opening must never create: SQLite would silently make an empty database."""
+    """Refuse to open what is not there: SQLite would silently make an empty database."""
     from pathlib import Path
 
     from sqlalchemy import make_url
@@ -550,7 +579,11 @@ def _engine(url: str) -> Engine:
     from sqlalchemy.pool import NullPool
 
     try:
-        engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT") if url.startswith("sqlite") else create_engine(url)
+        engine = (
+            create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+            if url.startswith("sqlite")
+            else create_engine(url)
+        )
     except (ArgumentError, ImportError) as error:
         raise ConfigurationError(
             f"the ledger's URL cannot be used: {error}", expected="sqlite:///FILE or postgresql+psycopg://..."

@@ -53,7 +53,8 @@ class Frontier:
     def __post_init__(self) -> None:
         if self.size < 0 or len(self.peaks) != self.size.bit_count():
             raise VerificationError(
-                f"a frontier of {self.size} leaves has {len(self.peaks)} hashes", expected=str(max(self.size, 0).bit_count())
+                f"a frontier of {self.size} leaves has {len(self.peaks)} hashes",
+                expected=str(max(self.size, 0).bit_count()),
             )
 
     def append(self, leaf: bytes) -> tuple[Frontier, tuple[tuple[int, int, bytes], ...]]:
@@ -195,7 +196,9 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
         raise VerificationError(f"leaf {index} is not in the tree with this root")
 
 
-def verify_consistency(old: int, new: int, old_root: bytes, new_root: bytes, proof: Sequence[bytes]) -> None:
+def verify_consistency(  # noqa: C901, PLR0912  the algorithm of the RFC, in its order
+    old: int, new: int, old_root: bytes, new_root: bytes, proof: Sequence[bytes]
+) -> None:
     """Check that a tree continues an older one (RFC 9162 section 2.1.4.2).
 
     Raises
@@ -205,8 +208,10 @@ def verify_consistency(old: int, new: int, old_root: bytes, new_root: bytes, pro
     """
     _bounded(proof)
     if not 0 <= old <= new:
-        raise VerificationError(f"a tree of {new} leaves cannot continue one of {old}", expected="a size that does not shrink")
-    if old == new or old == 0:
+        raise VerificationError(
+            f"a tree of {new} leaves cannot continue one of {old}", expected="a size that does not shrink"
+        )
+    if old in (new, 0):
         expected = old_root == new_root if old == new else old_root == EMPTY
         if proof or not expected:
             raise VerificationError("the roots of the two trees do not agree")

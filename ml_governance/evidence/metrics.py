@@ -50,9 +50,7 @@ class Metric:
     text: str
 
 
-def _rate(
-    name: str, better: Literal["higher", "lower"] | None, text: str, evidence: str = "fairness"
-) -> Metric:
+def _rate(name: str, better: Literal["higher", "lower"] | None, text: str, evidence: str = "fairness") -> Metric:
     return Metric(name=name, evidence=evidence, form="rate", better=better, text=text)
 
 
@@ -169,14 +167,12 @@ def metric(evidence: str, name: str) -> Metric:
     try:
         return METRICS[evidence, name]
     except KeyError:
-        from difflib import get_close_matches  # noqa: PLC0415  only on the way to an error
+        from difflib import get_close_matches
 
         known = sorted(known_name for kind, known_name in METRICS if kind == evidence)
         near = get_close_matches(name, known, n=1)
         raise PolicyError(
             f"{evidence} evidence has no metric {name!r}",
-            expected=f"one of {', '.join(known)}"
-            if known
-            else "fairness, performance or explanation evidence",
+            expected=f"one of {', '.join(known)}" if known else "fairness, performance or explanation evidence",
             next_step=f"did you mean {near[0]!r}?" if near else None,
         ) from None

@@ -150,15 +150,11 @@ class Assessment(Content):
 
     predictions: Literal["recomputed", "caller-supplied", "claimed"]
     dataset: Resource
-    columns: dict[str, str | list[str]] = Field(
-        description="y_true, y_pred, y_score, sensitive_features, pos_label"
-    )
+    columns: dict[str, str | list[str]] = Field(description="y_true, y_pred, y_score, sensitive_features, pos_label")
     confidence: float = Field(gt=0, lt=1)
     min_group_size: int = Field(ge=1)
     measurements: tuple[Measurement, ...]
-    details: dict[str, Any] = Field(
-        default_factory=dict, description="curves, cubes, importances for reports"
-    )
+    details: dict[str, Any] = Field(default_factory=dict, description="curves, cubes, importances for reports")
     software: dict[str, str]
     seed: int | None = None
 
@@ -190,9 +186,7 @@ class Approval(Content):
     verdict: Literal["approve", "reject"]
     role: Name
     reason: Annotated[str, StringConstraints(min_length=1, max_length=4000)]
-    resolves: tuple[Name, ...] = Field(
-        default=(), description="ids of the inconclusive findings accepted by name"
-    )
+    resolves: tuple[Name, ...] = Field(default=(), description="ids of the inconclusive findings accepted by name")
 
 
 class Waiver(Content):

@@ -19,7 +19,18 @@ SCHEMA_VERSION = 1
 @cache
 def metadata() -> MetaData:
     """Return the tables."""
-    from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Integer, LargeBinary, MetaData, String, Table, Text
+    from sqlalchemy import (
+        BigInteger,
+        CheckConstraint,
+        Column,
+        ForeignKey,
+        Integer,
+        LargeBinary,
+        MetaData,
+        String,
+        Table,
+        Text,
+    )
     from sqlalchemy.dialects import sqlite
 
     number = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")

@@ -84,9 +84,7 @@ class Statement:
         return sha256_hex(self.payload)
 
     @classmethod
-    def build(
-        cls, *, predicate_type: str, subjects: Sequence[Subject], predicate: Mapping[str, Any]
-    ) -> Statement:
+    def build(cls, *, predicate_type: str, subjects: Sequence[Subject], predicate: Mapping[str, Any]) -> Statement:
         """Serialise a new statement to canonical bytes.
 
         Raises
@@ -116,9 +114,7 @@ class Statement:
         """
         value = parse(payload)
         if not isinstance(value, dict) or value.get("_type") != STATEMENT_TYPE:
-            raise VerificationError(
-                "the payload is not an in-toto statement", expected=f"_type {STATEMENT_TYPE}"
-            )
+            raise VerificationError("the payload is not an in-toto statement", expected=f"_type {STATEMENT_TYPE}")
         if set(value) != {"_type", "subject", "predicateType", "predicate"}:
             raise VerificationError(
                 f"the statement has the fields {sorted(value)}",

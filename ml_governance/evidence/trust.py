@@ -129,7 +129,11 @@ class TrustFile:
     @property
     def root_digest(self) -> str:
         """``sha256:...`` over log name, root keys and threshold: what a verifier must know beforehand."""
-        root = {"origin": self.origin, "keys": sorted(key.spki_sha256 for key in self.root_keys), "threshold": self.root_threshold}
+        root = {
+            "origin": self.origin,
+            "keys": sorted(key.spki_sha256 for key in self.root_keys),
+            "threshold": self.root_threshold,
+        }
         return "sha256:" + sha256_hex(canonicalise(root))
 
     def expired(self, at: datetime) -> bool:
@@ -151,7 +155,8 @@ class TrustFile:
                         return principal
                     until = f" to {key.valid_until - 1}" if key.valid_until is not None else " on"
                     raise VerificationError(
-                        f"the key {keyid[:16]} of {principal.id} signed at #{index}", expected=f"an index from {key.valid_from}{until}"
+                        f"the key {keyid[:16]} of {principal.id} signed at #{index}",
+                        expected=f"an index from {key.valid_from}{until}",
                     )
         raise VerificationError(f"the key {keyid[:16]} belongs to nobody in version {self.version} of the trust file")
 
@@ -176,7 +181,8 @@ class TrustFile:
                     "roles": sorted(p.roles),
                     "projects": sorted(p.projects),
                     "keys": [
-                        {"key": k.public.to_dict(), "validFrom": k.valid_from, "validUntil": k.valid_until} for k in p.keys
+                        {"key": k.public.to_dict(), "validFrom": k.valid_from, "validUntil": k.valid_until}
+                        for k in p.keys
                     ],
                 }
                 for p in self.principals
@@ -228,9 +234,13 @@ def verify_trust(envelope: dsse.Envelope, *, root: str) -> TrustFile:
     """
     trust = _read(envelope)
     if trust.version != 1 or trust.previous is not None:
-        raise VerificationError(f"the first trust file has version {trust.version}", expected="version 1 without a previous one")
+        raise VerificationError(
+            f"the first trust file has version {trust.version}", expected="version 1 without a previous one"
+        )
     if trust.root_digest != root:
-        raise VerificationError(f"the trust root is {trust.root_digest}", expected=f"{root}, which this verifier was told")
+        raise VerificationError(
+            f"the trust root is {trust.root_digest}", expected=f"{root}, which this verifier was told"
+        )
     _signed_by_root(envelope, trust, "its own")
     return trust
 
@@ -245,11 +255,16 @@ def verify_successor(envelope: dsse.Envelope, current: TrustFile) -> TrustFile:
     """
     trust = _read(envelope)
     if trust.version != current.version + 1:
-        raise VerificationError(f"trust version {trust.version} follows {current.version}", expected=f"version {current.version + 1}")
+        raise VerificationError(
+            f"trust version {trust.version} follows {current.version}",
+            expected=f"version {current.version + 1}",
+        )
     if trust.origin != current.origin:
         raise VerificationError(f"the trust file is for {trust.origin}", expected=current.origin)
     if trust.previous != sha256_hex(canonicalise(current.to_dict())):
-        raise VerificationError("the trust file names another predecessor", expected="the digest of the version in force")
+        raise VerificationError(
+            "the trust file names another predecessor", expected="the digest of the version in force"
+        )
     _signed_by_root(envelope, current, "the previous")
     _signed_by_root(envelope, trust, "its own")
     return trust
@@ -264,10 +279,15 @@ def _read(envelope: dsse.Envelope) -> TrustFile:
 def _signed_by_root(envelope: dsse.Envelope, trust: TrustFile, whose: str) -> None:
     try:
         dsse.verify(
-            envelope, {key.keyid: key for key in trust.root_keys}, threshold=trust.root_threshold, payload_type=TRUST_TYPE
+            envelope,
+            {key.keyid: key for key in trust.root_keys},
+            threshold=trust.root_threshold,
+            payload_type=TRUST_TYPE,
         )
     except VerificationError as error:
-        raise VerificationError(f"version {trust.version} of the trust file is not signed by {whose} root: {error.found}") from error
+        raise VerificationError(
+            f"version {trust.version} of the trust file is not signed by {whose} root: {error.found}"
+        ) from error
 
 
 def _check(trust: TrustFile) -> None:

@@ -81,7 +81,9 @@ class VerifiedLog:
             If there is any problem: an incomplete view could hide what counts against a subject.
         """
         if self.problems or self.trust is None:
-            shown = "; ".join(f"{'#' + str(p.index) + ': ' if p.index is not None else ''}{p.what}" for p in self.problems[:3])
+            shown = "; ".join(
+                f"{'#' + str(p.index) + ': ' if p.index is not None else ''}{p.what}" for p in self.problems[:3]
+            )
             more = f" (and {len(self.problems) - 3} more)" if len(self.problems) > 3 else ""
             raise VerificationError(
                 f"the ledger does not verify: {shown}{more}",
@@ -183,7 +185,9 @@ def verify(
     notes = _memory(state, remembered, roots, computed)
     open_sessions = sum(not session.closed for session in state.sessions.values())
     if open_sessions:
-        notes.append(f"{open_sessions} writer session{'s are' if open_sessions > 1 else ' is'} still open or ended without a closing record")
+        notes.append(
+            f"{open_sessions} writer session{'s are' if open_sessions > 1 else ' is'} still open or ended without a closing record"
+        )
     return VerifiedLog(
         checkpoint=computed,
         problems=tuple(state.problems),
@@ -258,9 +262,7 @@ def _index(state: _Pass, index: int, hashed: bytes, keys: tuple[bytes, ...]) -> 
         state.keyed.add((key, index))
 
 
-def _signed(
-    state: _Pass, index: int, leaf: entry.Leaf, parsed: entry.Parsed, faults: list[str]
-) -> Attestation | None:
+def _signed(state: _Pass, index: int, leaf: entry.Leaf, parsed: entry.Parsed, faults: list[str]) -> Attestation | None:
     """Check what the entry's writer signed; faults are collected, so that all of them are told."""
     if parsed.leaf() != leaf:
         different = [name for name in entry.Leaf.__slots__ if getattr(parsed.leaf(), name) != getattr(leaf, name)]
@@ -339,7 +341,9 @@ def _chain(state: _Pass, leaf: entry.Leaf, parsed: entry.Parsed, faults: list[st
 
 def _missing(state: _Pass) -> None:
     """Tell erased content, which a leaf accounts for, from content that is simply gone."""
-    erased = {a.content.leaf: (a.index, a.content.payload) for a in state.attestations if isinstance(a.content, Erasure)}
+    erased = {
+        a.content.leaf: (a.index, a.content.payload) for a in state.attestations if isinstance(a.content, Erasure)
+    }
     for index, leaf in state.gone.items():
         under = erased.get(index)
         if under is not None and under[1] == leaf.payload:
@@ -361,12 +365,16 @@ def _checkpoints(
         try:
             signed = read_note(note, state.trust.log_keys, origin=state.origin)
         except VerificationError as error:
-            state.problem(None, f"the {'newest checkpoint' if size is None else f'checkpoint of size {size}'} does not verify: {_said(error)}")
+            state.problem(
+                None,
+                f"the {'newest checkpoint' if size is None else f'checkpoint of size {size}'} does not verify: {_said(error)}",
+            )
             continue
         if size is None:
             if signed.size != computed.size:
                 state.problem(
-                    None, f"the newest checkpoint promises {signed.size} entries, the database has {computed.size}"
+                    None,
+                    f"the newest checkpoint promises {signed.size} entries, the database has {computed.size}",
                 )
             elif signed != computed:
                 state.problem(None, "the tree over the stored entries is not the one that the newest checkpoint signed")
@@ -406,12 +414,15 @@ def _memory(
         )
     elif roots.get(remembered.size) != (remembered.root, remembered.index_root):
         state.problem(
-            None, f"the log was rewritten: its first {remembered.size} entries are not those verified here before"
+            None,
+            f"the log was rewritten: its first {remembered.size} entries are not those verified here before",
         )
     else:
         return [
-            f"continues the {remembered.size} entries that this account verified before; "
-            "against whoever controls this account too, it is not rollback-proof without an outside checkpoint"
+            (
+                f"continues the {remembered.size} entries that this account verified before; "
+                "against whoever controls this account too, it is not rollback-proof without an outside checkpoint"
+            )
         ]
     return [NO_ANCHOR]
 

@@ -112,7 +112,9 @@ class Writer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _check(self) -> None:
@@ -123,6 +125,11 @@ class Writer:
 
     def _signed(self, content: Content, subjects: tuple[Subject, ...], seq: int, prev: str | None) -> Envelope:
         chain = Chain(
-            log=self._ledger.origin, writer=self.id, seq=seq, prev=prev, nonce=secrets.token_hex(16), recorded_at=self._clock()
+            log=self._ledger.origin,
+            writer=self.id,
+            seq=seq,
+            prev=prev,
+            nonce=secrets.token_hex(16),
+            recorded_at=self._clock(),
         )
         return sign(entry.statement(chain, content, subjects).payload, [self._signer])

@@ -139,10 +139,16 @@ class MlflowRegistry:
                     raise
                 client.set_terminated(started.info.run_id)
                 return self._register(
-                    name, location=logged.artifact_location, run_id=started.info.run_id, model_id=logged.model_id, kind=kind
+                    name,
+                    location=logged.artifact_location,
+                    run_id=started.info.run_id,
+                    model_id=logged.model_id,
+                    kind=kind,
                 )
 
-    def _register(self, name: str, *, location: str, run_id: str | None, model_id: str | None, kind: Format) -> StoredVersion:
+    def _register(
+        self, name: str, *, location: str, run_id: str | None, model_id: str | None, kind: Format
+    ) -> StoredVersion:
         from mlflow.exceptions import MlflowException
 
         client = self._client
@@ -230,10 +236,17 @@ class MlflowRegistry:
             run = client.get_run(run_id)
             outputs = run.outputs.model_outputs if run.outputs is not None else []
             if len(outputs) != 1:
-                raise DataError(f"the MLflow run {run_id} made {len(outputs)} models", expected="one model, logged with log_model")
+                raise DataError(
+                    f"the MLflow run {run_id} made {len(outputs)} models",
+                    expected="one model, logged with log_model",
+                )
             logged = client.get_logged_model(outputs[0].model_id)
             stored = self._register(
-                name, location=logged.artifact_location, run_id=run_id, model_id=logged.model_id, kind="mlflow-model"
+                name,
+                location=logged.artifact_location,
+                run_id=run_id,
+                model_id=logged.model_id,
+                kind="mlflow-model",
             )
         return ImportedRun(
             run_id=run_id,

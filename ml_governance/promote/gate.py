@@ -135,7 +135,13 @@ def promote(
             continue
         if decision.result != "allow":
             raise PromotionDeniedError(decision)
-        permission = rbac.may(me(evidence), "promote", policy=in_force(evidence, stage).policy, subject=subject, evidence=evidence)
+        permission = rbac.may(
+            me(evidence),
+            "promote",
+            policy=in_force(evidence, stage).policy,
+            subject=subject,
+            evidence=evidence,
+        )
         if not permission.allowed:
             raise NotAuthorizedError(permission.reason)
         previous = registry.alias(registration.name, alias)
@@ -166,11 +172,22 @@ class _Decided:
 
 
 def _decide(
-    subject: Subject, stage: str, project: str, evidence: EvidenceView, writer: Writer, clock: Callable[[], datetime]
+    subject: Subject,
+    stage: str,
+    project: str,
+    evidence: EvidenceView,
+    writer: Writer,
+    clock: Callable[[], datetime],
 ) -> tuple[Decision, _Decided | None, str]:
     reference = in_force(evidence, stage)
     decision = evaluate(
-        subject=subject, stage=stage, project=project, policy=reference.policy, policy_sha256=reference.sha256, evidence=evidence, at=clock()
+        subject=subject,
+        stage=stage,
+        project=project,
+        policy=reference.policy,
+        policy_sha256=reference.sha256,
+        evidence=evidence,
+        at=clock(),
     )
     try:
         receipt = writer.record(decision.to_content(), [subject], guard=_guard(subject, evidence.size))
@@ -179,7 +196,12 @@ def _decide(
     decided = _Decided(receipt.index, receipt.payload_digest)
     token = sha256_hex(
         canonicalise(
-            {"subject": subject.sha256, "stage": stage, "policy": reference.sha256, "decision": decided.payload_digest}
+            {
+                "subject": subject.sha256,
+                "stage": stage,
+                "policy": reference.sha256,
+                "decision": decided.payload_digest,
+            }
         )
     )
     return decision, decided, token

@@ -156,7 +156,8 @@ class LocalRegistry:
         path = self._home(name) / version
         if not version.isdigit() or not path.is_dir():
             raise RegistryError(
-                f"{self.uri} has no version {version!r} of {name!r}", expected=f"one of {', '.join(self.versions(name)) or 'none'}"
+                f"{self.uri} has no version {version!r} of {name!r}",
+                expected=f"one of {', '.join(self.versions(name)) or 'none'}",
             )
         return path
 
@@ -217,7 +218,8 @@ def _write(model: Any, target: Path) -> Format:
         joblib.dump(model, target / "model.joblib")
     except (TypeError, AttributeError, pickle.PicklingError) as error:
         raise DataError(
-            f"a {type(model).__name__} cannot be pickled: {error}", expected="a fitted model, or a path to its files"
+            f"a {type(model).__name__} cannot be pickled: {error}",
+            expected="a fitted model, or a path to its files",
         ) from error
     return "joblib"
 
@@ -227,4 +229,7 @@ def _trouble(where: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RegistryError(f"the registry at {where} cannot be written: {error.strerror}", next_step="free space, or check permissions") from error
+        raise RegistryError(
+            f"the registry at {where} cannot be written: {error.strerror}",
+            next_step="free space, or check permissions",
+        ) from error

@@ -123,7 +123,8 @@ def build(*, view: EvidenceView, subject: Subject, stage: str, project: str, tru
     about = view.about(subject.sha256)
     run_ids = {one.subjects[0].sha256 for one in about if isinstance(one.content, TrainingRun)}
     events = sorted(
-        {one.index: one for one in (*about, *(e for run in run_ids for e in view.about(run)))}.values(), key=lambda one: one.index
+        {one.index: one for one in (*about, *(e for run in run_ids for e in view.about(run)))}.values(),
+        key=lambda one: one.index,
     )
     decided = _newest(about, DecisionRecord, lambda one: one.content.stage == stage)
     registered = _newest(about, Registration)
@@ -146,10 +147,13 @@ def build(*, view: EvidenceView, subject: Subject, stage: str, project: str, tru
         performance=_assessment(_newest(about, Performance)),
         fairness=_fairness(_newest(about, Fairness), decision),
         explanation=_assessment(_newest(about, Explanation)),
-        approvals=tuple(_approval(one) for one in about if isinstance(one.content, Approval | Waiver) and one.content.stage == stage),
+        approvals=tuple(
+            _approval(one) for one in about if isinstance(one.content, Approval | Waiver) and one.content.stage == stage
+        ),
         promotions=tuple(_promotion(one) for one in about if isinstance(one.content, Promotion)),
         attempts={
-            kind.kind: sum(isinstance(one.content, kind) for one in about) for kind in (Performance, Fairness, Explanation)
+            kind.kind: sum(isinstance(one.content, kind) for one in about)
+            for kind in (Performance, Fairness, Explanation)
         },
         controls=_controls(decision),
         limitations=LIMITATIONS,
@@ -224,7 +228,14 @@ def _data(about: Iterable[Attestation]) -> tuple[dict[str, Any], ...]:
             continue
         for use, resource in used:
             entry = found.setdefault(
-                (use, resource.sha256), {"use": use, "name": resource.name, "sha256": resource.sha256, "rows": resource.rows, "entries": []}
+                (use, resource.sha256),
+                {
+                    "use": use,
+                    "name": resource.name,
+                    "sha256": resource.sha256,
+                    "rows": resource.rows,
+                    "entries": [],
+                },
             )
             entry["entries"].append(one.index)
     trained = {sha for use, sha in found if use == "training"}
@@ -248,7 +259,13 @@ def _event(entry: Attestation) -> dict[str, Any]:
         detail = f"predictions {content.predictions}"
     elif isinstance(content, Registration):
         detail = f"{content.name}/{content.version}"
-    return {**_source(entry), "kind": entry.kind, "about": entry.subjects[0].name, "detail": detail, "keyid": entry.keyid}
+    return {
+        **_source(entry),
+        "kind": entry.kind,
+        "about": entry.subjects[0].name,
+        "detail": detail,
+        "keyid": entry.keyid,
+    }
 
 
 def cell(one: Measurement) -> Cell:
@@ -270,7 +287,9 @@ def _assessment(entry: Attestation | None) -> dict[str, Any] | None:
         "dataset": content.dataset.to_wire(),
         "confidence": content.confidence,
         "overall": [asdict(cell(one)) for one in content.measurements if not one.by],
-        "groups": [{"by": " x ".join(one.by), **asdict(cell(one))} for one in content.measurements if one.by and one.group],
+        "groups": [
+            {"by": " x ".join(one.by), **asdict(cell(one))} for one in content.measurements if one.by and one.group
+        ],
         "details": content.details,
     }
 
@@ -315,20 +334,40 @@ def _fairness(entry: Attestation | None, decision: dict[str, Any] | None) -> dic
 def _impact(group: tuple[str, ...], selection: dict[tuple[str, ...], Measurement], confidence: float) -> dict[str, Any]:
     """Return a group's selection rate over the highest one of any group that is large enough, with its interval."""
     smallest = REFERENCE_SHARE * sum(one.n for one in selection.values())
-    solid = {g: one for g, one in selection.items() if one.status == "ok" and one.value is not None and one.n >= smallest}
+    solid = {
+        g: one for g, one in selection.items() if one.status == "ok" and one.value is not None and one.n >= smallest
+    }
     one = selection.get(group)
     if one is None or one.value is None or not solid:
-        return {"value": None, "lower": None, "upper": None, "reference": "", "status": one.status if one else "undefined"}
+        return {
+            "value": None,
+            "lower": None,
+            "upper": None,
+            "reference": "",
+            "status": one.status if one else "undefined",
+        }
     reference = max(solid, key=lambda g: (solid[g].value or 0.0, g))
     top = solid[reference]
     if not top.value:
-        return {"value": None, "lower": None, "upper": None, "reference": " x ".join(reference), "status": "undefined"}
+        return {
+            "value": None,
+            "lower": None,
+            "upper": None,
+            "reference": " x ".join(reference),
+            "status": "undefined",
+        }
     lower = upper = None
     counts = (one.numerator, one.denominator, top.numerator, top.denominator)
     if group != reference and one.intervals and all(c is not None for c in counts):
         k1, n1, k2, n2 = (float(c) for c in counts if c is not None)
         lower, upper = intervals.ratio(k1, n1, k2, n2, confidence=confidence, sides="two-sided")
-    return {"value": one.value / top.value, "lower": lower, "upper": upper, "reference": " x ".join(reference), "status": one.status}
+    return {
+        "value": one.value / top.value,
+        "lower": lower,
+        "upper": upper,
+        "reference": " x ".join(reference),
+        "status": one.status,
+    }
 
 
 def _approval(entry: Attestation) -> dict[str, Any]:

@@ -55,7 +55,9 @@ def _charts(card: Card, ids: svg.Ids) -> dict[str, str]:
                 ids,
                 [(one["mean_score"], one["rate"]) for one in bins],
                 title="Calibration",
-                description="; ".join(f"mean score {one['mean_score']:.2f}: observed {one['rate']:.2f}, n {one['n']}" for one in bins),
+                description="; ".join(
+                    f"mean score {one['mean_score']:.2f}: observed {one['rate']:.2f}, n {one['n']}" for one in bins
+                ),
                 x_axis="mean score",
                 y_axis="observed rate",
                 intervals=[(one["mean_score"], one["lower"], one["upper"]) for one in bins],
@@ -67,7 +69,12 @@ def _charts(card: Card, ids: svg.Ids) -> dict[str, str]:
         ]
         if rows:
             output = card.explanation["details"].get("output", "output")
-            charts["importance"] = svg.bars(ids, rows, title="Columns that move the output most", axis=f"mean absolute attribution, {output}")
+            charts["importance"] = svg.bars(
+                ids,
+                rows,
+                title="Columns that move the output most",
+                axis=f"mean absolute attribution, {output}",
+            )
     return charts
 
 
@@ -96,7 +103,11 @@ def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("ml_governance.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("ml_governance.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters.update(num=_number, pct=_percent, words=_words, short=_short)
     return environment

@@ -77,8 +77,16 @@ def trace(view: EvidenceView, subject: Subject) -> Graph:
 
     def add(identity: str, layer: str, label: str, detail: str, index: int) -> str:
         known = nodes.get(identity)
-        entries = (index,) if known is None else (*known.entries, index) if index not in known.entries else known.entries
-        nodes[identity] = Node(id=identity, layer=layer, label=label, detail=detail or (known.detail if known else ""), entries=entries)
+        entries = (
+            (index,) if known is None else (*known.entries, index) if index not in known.entries else known.entries
+        )
+        nodes[identity] = Node(
+            id=identity,
+            layer=layer,
+            label=label,
+            detail=detail or (known.detail if known else ""),
+            entries=entries,
+        )
         return identity
 
     model = f"model:{subject.sha256}"
@@ -107,7 +115,13 @@ def _place(entry: Attestation, subject: Subject, model: str, add: Any, edges: di
             edges[data, run] = None
     elif isinstance(content, Assessment):
         rows = f"{content.dataset.rows:,} rows, " if content.dataset.rows is not None else ""
-        data = add(f"data:{content.dataset.sha256}", "data", content.dataset.name, f"{rows}{content.dataset.sha256[:12]}", index)
+        data = add(
+            f"data:{content.dataset.sha256}",
+            "data",
+            content.dataset.name,
+            f"{rows}{content.dataset.sha256[:12]}",
+            index,
+        )
         made = add(f"entry:{index}", "assessment", content.kind, f"by {by}, {content.predictions}", index)
         edges[model, made] = None
         edges[data, made] = None
@@ -120,7 +134,13 @@ def _place(entry: Attestation, subject: Subject, model: str, add: Any, edges: di
         for source in (*content.input_attestations, *content.approvals, *content.waivers):
             edges[f"entry:{source.index}", made] = None
     elif isinstance(content, Promotion):
-        made = add(f"promotion:{content.token}", "promotion", f"{content.name}/{content.version} to {content.stage}", f"by {by}: {content.result or content.phase}", index)
+        made = add(
+            f"promotion:{content.token}",
+            "promotion",
+            f"{content.name}/{content.version} to {content.stage}",
+            f"by {by}: {content.result or content.phase}",
+            index,
+        )
         edges[model, made] = None
     elif isinstance(content, Revocation):
         made = add(f"entry:{index}", "decision", "revocation", f"by {by}", index)
@@ -142,7 +162,8 @@ def to_dict(graph: Graph) -> dict[str, Any]:
     return {
         "subject": graph.subject,
         "nodes": [
-            {"id": n.id, "layer": n.layer, "label": n.label, "detail": n.detail, "entries": list(n.entries)} for n in graph.nodes
+            {"id": n.id, "layer": n.layer, "label": n.label, "detail": n.detail, "entries": list(n.entries)}
+            for n in graph.nodes
         ],
         "edges": [{"from": a, "to": b} for a, b in shown(graph).edges],
     }
@@ -186,12 +207,16 @@ def to_svg(graph: Graph) -> str:
         for row, node in enumerate(layer):
             place[node.id] = (MARGIN + column * (BOX_WIDTH + GAP_X), top + row * (BOX_HEIGHT + GAP_Y))
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="lineage" viewBox="0 0 {width} {height:g}" width="{width}" role="img" '
-        f'aria-labelledby="lineage-title lineage-desc">',
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="lineage" viewBox="0 0 {width} {height:g}" width="{width}" role="img" '
+            f'aria-labelledby="lineage-title lineage-desc">'
+        ),
         '<title id="lineage-title">Lineage</title>',
         f'<desc id="lineage-desc">{escape("; ".join(to_text(graph).splitlines()))}</desc>',
-        '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-        '<path d="M0 0 8 4 0 8z" fill="currentColor" opacity=".55"/></marker></defs>',
+        (
+            '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+            '<path d="M0 0 8 4 0 8z" fill="currentColor" opacity=".55"/></marker></defs>'
+        ),
     ]
     for start, end in graph.edges:
         (x1, y1), (x2, y2) = place[start], place[end]
@@ -204,11 +229,13 @@ def to_svg(graph: Graph) -> str:
     for node in graph.nodes:
         x, y = place[node.id]
         strong = ' stroke-width="2.2"' if node.id == graph.subject else ""
+        label, detail = escape(_short(node.label)), escape(_short(node.detail, 31))
+        ink = 'fill="currentColor"'
         parts.append(
             f'<g class="node {node.layer}"><rect x="{x:g}" y="{y:g}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="6" '
             f'fill="var(--paper, #fff)" stroke="currentColor"{strong}/>'
-            f'<text x="{x + 10:g}" y="{y + 19:g}" font-size="12.5" font-weight="600" fill="currentColor">{escape(_short(node.label))}</text>'
-            f'<text x="{x + 10:g}" y="{y + 35:g}" font-size="11" fill="currentColor" opacity=".75">{escape(_short(node.detail, 31))}</text></g>'
+            f'<text x="{x + 10:g}" y="{y + 19:g}" font-size="12.5" font-weight="600" {ink}>{label}</text>'
+            f'<text x="{x + 10:g}" y="{y + 35:g}" font-size="11" {ink} opacity=".75">{detail}</text></g>'
         )
     return "".join(parts) + "</svg>"
 

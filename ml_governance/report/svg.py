@@ -54,11 +54,20 @@ def _text(x: float, y: float, text: str, *, anchor: str = "start", size: float =
     return f'<text x="{x:g}" y="{y:g}" font-size="{size:g}" text-anchor="{anchor}" fill="currentColor"{opacity}>{escape(text)}</text>'
 
 
-def _line(x1: float, y1: float, x2: float, y2: float, *, width: float = 1, opacity: float = 1, dash: str = "", colour: str = "currentColor") -> str:
+def _line(
+    x1: float,
+    y1: float,
+    x2: float,
+    y2: float,
+    *,
+    width: float = 1,
+    opacity: float = 1,
+    dash: str = "",
+    colour: str = "currentColor",
+) -> str:
     dashed = f' stroke-dasharray="{dash}"' if dash else ""
-    return (
-        f'<line x1="{x1:g}" y1="{y1:g}" x2="{x2:g}" y2="{y2:g}" stroke="{colour}" stroke-width="{width:g}" opacity="{opacity:g}"{dashed}/>'
-    )
+    look = f'stroke="{colour}" stroke-width="{width:g}" opacity="{opacity:g}"{dashed}'
+    return f'<line x1="{x1:g}" y1="{y1:g}" x2="{x2:g}" y2="{y2:g}" {look}/>'
 
 
 def dots(
@@ -117,9 +126,12 @@ def dots(
             for edge in (row.lower, row.upper):
                 if low <= edge <= high:
                     parts.append(_line(x(edge), y - 5, x(edge), y + 5, width=1.6, opacity=0.55 * opacity))
-        parts.append(f'<circle cx="{x(row.value):g}" cy="{y:g}" r="4.6" fill="var(--accent, #1f5fbf)" opacity="{opacity:g}"/>')
+        parts.append(
+            f'<circle cx="{x(row.value):g}" cy="{y:g}" r="4.6" fill="var(--accent, #1f5fbf)" opacity="{opacity:g}"/>'
+        )
     told = "; ".join(
-        f"{row.label}: {row.value:.3f}" + (f" ({row.lower:.3f} to {row.upper:.3f})" if row.lower is not None and row.upper is not None else "")
+        f"{row.label}: {row.value:.3f}"
+        + (f" ({row.lower:.3f} to {row.upper:.3f})" if row.lower is not None and row.upper is not None else "")
         if row.value is not None
         else f"{row.label}: {row.note or 'not available'}"
         for row in rows
@@ -161,9 +173,14 @@ def square(
     for x, lower, upper in intervals:
         parts.append(_line(*at(x, lower), *at(x, upper), width=2, opacity=0.45))
     path = " ".join(f"{px:g},{py:g}" for px, py in (at(x, y) for x, y in points))
-    parts.append(f'<polyline points="{path}" fill="none" stroke="var(--accent, #1f5fbf)" stroke-width="2.2" stroke-linejoin="round"/>')
+    parts.append(
+        f'<polyline points="{path}" fill="none" stroke="var(--accent, #1f5fbf)" stroke-width="2.2" stroke-linejoin="round"/>'
+    )
     if intervals:
-        parts += [f'<circle cx="{at(x, y)[0]:g}" cy="{at(x, y)[1]:g}" r="3.4" fill="var(--accent, #1f5fbf)"/>' for x, y in points]
+        parts += [
+            f'<circle cx="{at(x, y)[0]:g}" cy="{at(x, y)[1]:g}" r="3.4" fill="var(--accent, #1f5fbf)"/>'
+            for x, y in points
+        ]
     parts.append(_text(left + side / 2, height - 10, x_axis, anchor="middle", size=11.5, muted=True))
     parts.append(
         f'<text transform="translate(13 {top + side / 2:g}) rotate(-90)" font-size="11.5" text-anchor="middle" fill="currentColor" '
@@ -188,10 +205,20 @@ def bars(ids: Ids, rows: Sequence[Dot], *, title: str, axis: str) -> str:
         value = row.value or 0.0
         parts.append(_text(left - 10, y + step / 2 + 4, _fit(row.label, 24), anchor="end"))
         parts.append(
-            f'<rect x="{left:g}" y="{y + 5:g}" width="{max(x(value) - left, 0):g}" height="{step - 10:g}" fill="var(--accent, #1f5fbf)" opacity=".8"/>'
+            f'<rect x="{left:g}" y="{y + 5:g}" width="{max(x(value) - left, 0):g}" height="{step - 10:g}" '
+            'fill="var(--accent, #1f5fbf)" opacity=".8"/>'
         )
         if row.lower is not None and row.upper is not None:
             parts.append(_line(x(row.lower), y + step / 2, x(row.upper), y + step / 2, width=1.6))
-    parts.append(_text((left + width - right) / 2, bottom + 26, f"{axis} (axis to {high:.3g})", anchor="middle", size=11.5, muted=True))
+    parts.append(
+        _text(
+            (left + width - right) / 2,
+            bottom + 26,
+            f"{axis} (axis to {high:.3g})",
+            anchor="middle",
+            size=11.5,
+            muted=True,
+        )
+    )
     told = "; ".join(f"{row.label}: {row.value:.4f}" for row in rows if row.value is not None)
     return _frame(ids, width, height, title, told, "".join(parts))

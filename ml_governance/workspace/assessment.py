@@ -11,7 +11,7 @@ from ml_governance.evidence import fingerprint
 from ml_governance.evidence.predicates import Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import pandas as pd
 
@@ -96,7 +96,9 @@ def assess(
 
     frame, dataset = read(data)
     _require_columns(frame, (y_true, *sensitive_features), dataset.name)
-    explain = {"seed": seed, "confidence": confidence, "min_group_size": min_group_size} if "explanation" in kinds else None
+    explain = (
+        {"seed": seed, "confidence": confidence, "min_group_size": min_group_size} if "explanation" in kinds else None
+    )
     ws.narrate(f"predicting {len(frame):,} rows with {subject.name} in a process without keys")
     outcome = recompute(
         artifact,
@@ -141,7 +143,8 @@ def attest(ws: Workspace, version: str | Subject, reports: Sequence[Report], *, 
     subject = ws.resolve(version, view)
     dataset = data if isinstance(data, Resource) else read(data)[1]
     return tuple(
-        ws.writer.record(report.to_content(predictions="caller-supplied", dataset=dataset), [subject]) for report in reports
+        ws.writer.record(report.to_content(predictions="caller-supplied", dataset=dataset), [subject])
+        for report in reports
     )
 
 
@@ -167,7 +170,9 @@ def read(data: Any) -> tuple[pd.DataFrame, Resource]:
         try:
             frame, name = nw.from_native(data, eager_only=True).to_pandas(), "table"
         except TypeError as error:
-            raise DataError(f"the data is a {type(data).__name__}", expected="a data frame, or a path to Parquet or CSV") from error
+            raise DataError(
+                f"the data is a {type(data).__name__}", expected="a data frame, or a path to Parquet or CSV"
+            ) from error
     if frame.empty:
         raise DataError(f"{name} has no rows", expected="held-out rows with labels")
     digest = fingerprint.table(frame)
@@ -177,7 +182,7 @@ def read(data: Any) -> tuple[pd.DataFrame, Resource]:
 def _read_file(path: Path) -> pd.DataFrame:
     import pandas as pd
 
-    readers = {".parquet": pd.read_parquet, ".csv": pd.read_csv}
+    readers: dict[str, Callable[[Path], pd.DataFrame]] = {".parquet": pd.read_parquet, ".csv": pd.read_csv}
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise DataError(f"{path} is neither Parquet nor CSV by its name", expected="a file ending in .parquet or .csv")

@@ -109,7 +109,8 @@ class Config:
             return self.stages[name]
         except KeyError:
             raise ConfigurationError(
-                f"there is no stage {name!r} in {self.root / FILE}", expected=f"one of {', '.join(sorted(self.stages))}"
+                f"there is no stage {name!r} in {self.root / FILE}",
+                expected=f"one of {', '.join(sorted(self.stages))}",
             ) from None
 
 

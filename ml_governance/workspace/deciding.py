@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ml_governance.decide import approval, rbac
 from ml_governance.decide.decision import Decision, evaluate
@@ -40,7 +40,8 @@ def enact(ws: Workspace, path: Path) -> Receipt:
     me = ws.me(view)
     if "policy_owner" not in me.roles:
         raise NotAuthorizedError(
-            f"{me.id} has the roles {', '.join(sorted(me.roles)) or 'none'}", expected="policy_owner, to put a policy in force"
+            f"{me.id} has the roles {', '.join(sorted(me.roles)) or 'none'}",
+            expected="policy_owner, to put a policy in force",
         )
     try:
         current: PolicyInForceRef | None = in_force(view, policy.stage)
@@ -93,7 +94,7 @@ def approve(
     reason: str,
     role: str | None,
     resolves: tuple[str, ...],
-    verdict: str,
+    verdict: Literal["approve", "reject"],
 ) -> Receipt:
     """Sign an approval or a rejection of the present binding."""
     if verdict not in ("approve", "reject"):
@@ -113,10 +114,17 @@ def approve(
     if unknown:
         raise MissingEvidenceError(
             f"{', '.join(unknown)} is not an inconclusive finding of this decision",
-            expected=f"one of {', '.join(sorted(open_findings))}" if open_findings else "no finding: none is inconclusive",
+            expected=f"one of {', '.join(sorted(open_findings))}"
+            if open_findings
+            else "no finding: none is inconclusive",
         )
     content = Approval(
-        stage=stage, binding=decision.binding, verdict=verdict, role=role, reason=reason.strip(), resolves=resolves
+        stage=stage,
+        binding=decision.binding,
+        verdict=verdict,
+        role=role,
+        reason=reason.strip(),
+        resolves=resolves,
     )
     return ws.writer.record(content, [subject])
 

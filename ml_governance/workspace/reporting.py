@@ -41,7 +41,9 @@ def write(ws: Workspace, version: str | Subject, folder: Path, *, stage: str) ->
     ws.config.stage(stage)
     view = ws.view()
     subject = ws.resolve(version, view)
-    pack = card.build(view=view, subject=subject, stage=stage, project=ws.config.project, trust_root=ws.config.trust_root)
+    pack = card.build(
+        view=view, subject=subject, stage=stage, project=ws.config.project, trust_root=ws.config.trust_root
+    )
     written = Written(html=folder / "report.html", json=folder / "report.json")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -49,6 +51,7 @@ def write(ws: Workspace, version: str | Subject, folder: Path, *, stage: str) ->
         write_atomically(written.json, formats.to_json(pack))
     except OSError as error:
         raise ConfigurationError(
-            f"the report cannot be written to {folder}: {error.strerror}", next_step="free space, or use another folder"
+            f"the report cannot be written to {folder}: {error.strerror}",
+            next_step="free space, or use another folder",
         ) from error
     return written

@@ -6,14 +6,14 @@ import os
 import platform
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import ml_governance
-from ml_governance.errors import ConfigurationError, MissingEvidenceError, NotAuthorizedError, UsageError
+from ml_governance.errors import ConfigurationError, MissingEvidenceError, NotAuthorizedError
 from ml_governance.evidence import keys
 from ml_governance.evidence.checkpoint import LogSigner
 from ml_governance.evidence.ledger import Ledger
-from ml_governance.evidence.predicates import Approval, PolicyInForce, Registration, Resource, Waiver
+from ml_governance.evidence.predicates import Registration
 from ml_governance.evidence.statement import Subject
 from ml_governance.evidence.verify import verify
 from ml_governance.evidence.writer import Writer
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ml_governance.capture.training import TrainingRun
     from ml_governance.decide.decision import Decision
-    from ml_governance.evidence.attestation import Attestation, EvidenceView
+    from ml_governance.evidence.attestation import EvidenceView
     from ml_governance.evidence.keys import Signer
     from ml_governance.evidence.ledger import Receipt
     from ml_governance.evidence.trust import Principal
@@ -89,7 +89,13 @@ def init(
         If the folder already holds a workspace or cannot be written.
     """
     root = setup.make(
-        Path(path), project=project, people=people, policy=policy, registry=registry, clock=clock, software=software()
+        Path(path),
+        project=project,
+        people=people,
+        policy=policy,
+        registry=registry,
+        clock=clock,
+        software=software(),
     )
     return open_workspace(root, signer=signer, clock=clock)
 
@@ -170,7 +176,9 @@ class Workspace:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -202,9 +210,12 @@ class Workspace:
             path = Path(signer).expanduser()
         phrase = os.environ.get(PASSPHRASE_VARIABLE)
         if not path.exists() and len(path.parts) == 1:
-            known = sorted(p.stem for p in self.config.keys.glob("*.pem") if p.name not in (setup.ROOT_KEY, setup.LOG_KEY))
+            known = sorted(
+                p.stem for p in self.config.keys.glob("*.pem") if p.name not in (setup.ROOT_KEY, setup.LOG_KEY)
+            )
             raise ConfigurationError(
-                f"there is no key for {str(signer)!r} in {self.config.keys}", expected=f"one of {', '.join(known)}, or a key file"
+                f"there is no key for {str(signer)!r} in {self.config.keys}",
+                expected=f"one of {', '.join(known)}, or a key file",
             )
         return keys.load(path, passphrase=phrase.encode() if phrase else None)
 
@@ -240,7 +251,8 @@ class Workspace:
                 self._registry = MlflowRegistry(uri.removeprefix("mlflow+"))
             else:
                 raise ConfigurationError(
-                    f"the registry {uri!r} is of no known kind", expected="mlflow+<tracking uri> or local:<folder>"
+                    f"the registry {uri!r} is of no known kind",
+                    expected="mlflow+<tracking uri> or local:<folder>",
                 )
         return self._registry
 
@@ -377,8 +389,8 @@ class Workspace:
 
         return TrainingRun(
             job,
-            record=lambda content, subjects: self.writer.record(content, subjects),
-            store=lambda model, **options: self.registry.store(model, **options),
+            record=self.writer.record,
+            store=self.registry.store,
             clock=self.clock,
             namespace=self.config.origin,
             project=self.config.project,
@@ -535,7 +547,7 @@ class Workspace:
         reason: str,
         role: str | None = None,
         resolves: Sequence[str] = (),
-        verdict: str = "approve",
+        verdict: Literal["approve", "reject"] = "approve",
     ) -> Receipt:
         """Sign an approval, or a rejection, of exactly what is on the table now.
 

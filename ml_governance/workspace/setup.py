@@ -106,7 +106,9 @@ def make(
     for taken in (FILE, FOLDER, "policies"):
         if (path / taken).exists():
             raise ConfigurationError(
-                f"{path / taken} already exists", expected="a folder without a workspace", next_step="use another folder"
+                f"{path / taken} already exists",
+                expected="a folder without a workspace",
+                next_step="use another folder",
             )
     pack = _pack(policy)
     owner = next((person for person in people if "policy_owner" in person.roles), None)
@@ -119,7 +121,9 @@ def make(
         path.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(dir=path, prefix=".mlgov-init-"))
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be written: {error.strerror}", next_step="use another folder") from error
+        raise ConfigurationError(
+            f"{path} cannot be written: {error.strerror}", next_step="use another folder"
+        ) from error
     placed: list[Path] = []
     try:
         config = _build(building, project, people, owner, pack, registry, clock, software)
@@ -129,7 +133,9 @@ def make(
         write_atomically(path / FILE, config)
     except OSError as error:
         _remove(placed)
-        raise ConfigurationError(f"{path} cannot be written: {error.strerror}", next_step="free space, or use another folder") from error
+        raise ConfigurationError(
+            f"{path} cannot be written: {error.strerror}", next_step="free space, or use another folder"
+        ) from error
     except BaseException:
         _remove(placed)
         raise
@@ -151,7 +157,8 @@ def _pack(name: str) -> Path:
     if (own / "policy.yaml").is_file():
         return own.resolve()
     raise ConfigurationError(
-        f"there is no policy pack {name!r}", expected=f"one of {', '.join(shipped)}, or a folder that holds policy.yaml"
+        f"there is no policy pack {name!r}",
+        expected=f"one of {', '.join(shipped)}, or a folder that holds policy.yaml",
     )
 
 
@@ -171,7 +178,9 @@ def _build(
     folder = home / "keys"
     folder.mkdir(parents=True)
     folder.chmod(0o700)
-    (home / ".gitignore").write_text("# keys are secrets; the database is the service's, not the repository's\n*\n", encoding="utf-8")
+    (home / ".gitignore").write_text(
+        "# keys are secrets; the database is the service's, not the repository's\n*\n", encoding="utf-8"
+    )
 
     root_signer = keys.generate(folder / ROOT_KEY)
     log_signer = LogSigner.generate(folder / LOG_KEY, name=(origin := f"mlgov.local/{secrets.token_hex(8)}"))
