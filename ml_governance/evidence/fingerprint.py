@@ -136,10 +136,11 @@ def _file_digest(path: Path) -> tuple[str, int]:
     except OSError as error:
         reason = "is a symbolic link" if path.is_symlink() else f"cannot be opened: {error.strerror}"
         raise DataError(f"{path} {reason}", expected="a regular file") from error
+    before = os.fstat(handle)
+    if not stat.S_ISREG(before.st_mode):
+        os.close(handle)
+        raise DataError(f"{path} is no regular file", expected="a regular file")
     with os.fdopen(handle, "rb") as stream:
-        before = os.fstat(stream.fileno())
-        if not stat.S_ISREG(before.st_mode):
-            raise DataError(f"{path} is no regular file", expected="a regular file")
         hasher = hashlib.sha256()
         while block := stream.read(_BLOCK):
             hasher.update(block)
@@ -191,6 +192,9 @@ def _arrow(data: Any) -> pa.Table:
     if isinstance(data, pd.DataFrame):
         if not isinstance(data.index, pd.RangeIndex) and (data.index.name is not None or data.index.nlevels > 1):
             raise DataError("the table's index has a name, so it says something", expected="frame.reset_index() first")
+        if not data.columns.is_unique:
+            twice = sorted({str(name) for name in data.columns[data.columns.duplicated()]})
+            raise DataError(f"the table has the columns {', '.join(twice)} twice", expected="distinct column names")
         if not all(isinstance(name, str) for name in data.columns):
             raise DataError("the table has column names that are not text", expected="text names")
         try:
@@ -269,7 +273,7 @@ def _hash_array(hasher: Any, array: pa.Array, kind: pa.DataType) -> None:
             hasher.update(memoryview(data)[int(offsets[0]) : int(offsets[-1])])
     elif types.is_boolean(kind):
         hasher.update(
-            np.packbits(array.fill_null(value=False).to_numpy(zero_copy_only=False), bitorder="little").tobytes()
+            np.packbits(array.fill_null(False).to_numpy(zero_copy_only=False), bitorder="little").tobytes()
         )
     elif types.is_floating(kind):
         values = array.fill_null(0).to_numpy(zero_copy_only=False)

@@ -225,9 +225,11 @@ def read_private(path: Path, *, passphrase: bytes | None = None) -> Any:
         if path.is_symlink():
             raise KeyFileError(f"{path} is a symbolic link", expected="the key file itself") from error
         raise KeyFileError(f"{path} cannot be opened: {error.strerror}") from error
-    with os.fdopen(handle, "rb") as stream:
-        _refuse_unsafe(path, os.fstat(stream.fileno()))
-        data = stream.read(_MAX_FILE)
+    try:
+        _refuse_unsafe(path, os.fstat(handle))
+        data = os.read(handle, _MAX_FILE)
+    finally:
+        os.close(handle)
     try:
         return serialization.load_pem_private_key(data, passphrase)
     except TypeError as error:

@@ -1,0 +1,253 @@
+"""What an attacker who can write the database file may try, and what verification then names."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ml_governance.errors import VerificationError
+from ml_governance.evidence import entry, merkle, subject_index
+from ml_governance.evidence.checkpoint import Checkpoint, LogSigner
+from ml_governance.evidence.envelope import Envelope, sign
+from ml_governance.evidence.ledger import Ledger
+from ml_governance.evidence.predicates import Chain
+from ml_governance.testing import START
+from tests.evidence.conftest import MODEL, ORIGIN, Log, make_log, note
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TRIGGERS = ("leaves_no_update", "leaves_no_delete", "blobs_no_update")
+
+
+def attack(log: Log, *statements: tuple[str, tuple[Any, ...]]) -> None:
+    with closing(sqlite3.connect(log.path / "log.sqlite")) as database, database:
+        for trigger in TRIGGERS:
+            database.execute(f"DROP TRIGGER IF EXISTS {trigger}")
+        for statement, parameters in statements:
+            database.execute(statement, parameters)
+
+
+def stored(log: Log, index: int) -> tuple[entry.Leaf, bytes]:
+    one = next(log.ledger.entries(index, index + 1))
+    assert one.envelope is not None
+    return entry.Leaf.from_bytes(one.leaf), one.envelope
+
+
+def flip_payload(log: Log) -> None:
+    leaf, data = stored(log, 5)
+    envelope = Envelope.from_bytes(data)
+    changed = replace(envelope, payload=envelope.payload.replace(b"entry 1", b"entry 9"))
+    attack(log, ("UPDATE blobs SET data = ? WHERE envelope = ?", (changed.to_bytes(), leaf.envelope)))
+
+
+def change_kind(log: Log) -> None:
+    leaf, data = stored(log, 5)
+    envelope = Envelope.from_bytes(data)
+    changed = replace(envelope, payload=envelope.payload.replace(b":revocation:", b":waiver:"))
+    attack(log, ("UPDATE blobs SET data = ? WHERE envelope = ?", (changed.to_bytes(), leaf.envelope)))
+
+
+def edit_leaf(log: Log) -> None:
+    leaf, _ = stored(log, 5)
+    attack(log, ("UPDATE leaves SET leaf = ? WHERE idx = 5", (replace(leaf, seq=9).to_bytes(),)))
+
+
+def edit_leaf_and_hash(log: Log) -> None:
+    data = replace(stored(log, 5)[0], kind="approval").to_bytes()
+    attack(log, ("UPDATE leaves SET leaf = ?, leaf_hash = ? WHERE idx = 5", (data, merkle.leaf_hash(data))))
+
+
+def swap_envelopes(log: Log) -> None:
+    (one, first), (two, second) = stored(log, 4), stored(log, 5)
+    attack(
+        log,
+        ("UPDATE blobs SET data = ? WHERE envelope = ?", (second, one.envelope)),
+        ("UPDATE blobs SET data = ? WHERE envelope = ?", (first, two.envelope)),
+    )
+
+
+def swap_leaves(log: Log) -> None:
+    attack(
+        log,
+        ("UPDATE leaves SET idx = 99 WHERE idx = 4", ()),
+        ("UPDATE leaves SET idx = 4 WHERE idx = 5", ()),
+        ("UPDATE leaves SET idx = 5 WHERE idx = 99", ()),
+    )
+
+
+def delete_middle(log: Log) -> None:
+    attack(log, ("DELETE FROM leaves WHERE idx = 5", ()))
+
+
+def delete_and_close_the_gap(log: Log) -> None:
+    attack(log, ("DELETE FROM leaves WHERE idx = 5", ()), ("UPDATE leaves SET idx = idx - 1 WHERE idx > 5", ()))
+
+
+def truncate(log: Log) -> None:
+    attack(log, ("DELETE FROM leaves WHERE idx >= 6", ()))
+
+
+def drop_blob(log: Log) -> None:
+    attack(log, ("DELETE FROM blobs WHERE envelope = ?", (stored(log, 5)[0].envelope,)))
+
+
+def drop_lookup(log: Log) -> None:
+    attack(log, ("DELETE FROM entries_by_key WHERE idx = 5", ()))
+
+
+def edit_node(log: Log) -> None:
+    attack(log, ("UPDATE nodes SET hash = ? WHERE level = 1", (bytes(32),)))
+
+
+def edit_index(log: Log) -> None:
+    attack(log, ("UPDATE index_nodes SET node = ? WHERE prefix = ''", (subject_index.Node().to_bytes(),)))
+
+
+def edit_edge(log: Log) -> None:
+    attack(log, ("UPDATE head SET index_root = ?", (bytes(32),)))
+
+
+def forge_checkpoint(log: Log) -> None:
+    eve = LogSigner.generate(log.path / "eve-log.pem", name=ORIGIN)
+    computed = log.verify().checkpoint
+    attack(log, ("UPDATE head SET checkpoint = ?", (eve.sign(computed),)))
+
+
+def another_tree_of_the_same_size(log: Log) -> None:
+    computed = log.verify().checkpoint
+    forked = Checkpoint(origin=ORIGIN, size=computed.size, root=bytes(32), index_root=computed.index_root)
+    attack(log, ("UPDATE head SET checkpoint = ?", (log.log_signer.sign(forked),)))
+
+
+def rewrite_history_with_the_log_key(log: Log) -> None:
+    """The operator drops an entry, closes the gap and signs the new tree: the writer's chain still tells."""
+    leaves = [one.leaf for one in log.ledger.entries() if one.index != 5]
+    frontier, nodes = merkle.Frontier(), []
+    for leaf in leaves:
+        frontier, made = frontier.append(merkle.leaf_hash(leaf))
+        nodes += made
+    computed = log.verify().checkpoint
+    forged = Checkpoint(origin=ORIGIN, size=len(leaves), root=frontier.root, index_root=computed.index_root)
+    attack(
+        log,
+        ("DELETE FROM leaves WHERE idx = 5", ()),
+        ("UPDATE leaves SET idx = idx - 1 WHERE idx > 5", ()),
+        ("DELETE FROM nodes", ()),
+        *(("INSERT INTO nodes VALUES (?, ?, ?)", node) for node in nodes),
+        ("UPDATE head SET size = ?, frontier = ?, checkpoint = ?", (len(leaves), frontier.to_bytes(), log.log_signer.sign(forged))),
+    )
+
+
+ATTACKS: list[tuple[Callable[[Log], None], str]] = [
+    (flip_payload, "5: revocation about model/1: .*digest.*signature of key .* does not verify"),
+    (change_kind, "5: revocation"),
+    (edit_leaf, "5: .*stored leaf hash"),
+    (edit_leaf_and_hash, "differ in kind"),
+    (swap_envelopes, "4: .*digest"),
+    (swap_leaves, "record 2 .* does not follow|begins with record"),
+    (delete_middle, "entries #5 are missing"),
+    (delete_and_close_the_gap, "does not follow its record"),
+    (truncate, "promises 8 entries, the database has 6"),
+    (drop_blob, "5: revocation: its content is missing"),
+    (drop_lookup, "look-up table"),
+    (edit_node, "tree nodes"),
+    (edit_index, "subject index"),
+    (edit_edge, "edge of the tree"),
+    (forge_checkpoint, "newest checkpoint does not verify: no key that counts"),
+    (another_tree_of_the_same_size, "not the one that the newest checkpoint signed"),
+    (rewrite_history_with_the_log_key, "does not follow its record"),
+]
+
+
+@pytest.mark.parametrize(("act", "words"), ATTACKS, ids=[act.__name__ for act, _ in ATTACKS])
+def test_an_attack_on_the_database_is_named(log: Log, act: Callable[[Log], None], words: str) -> None:
+    import re
+
+    assert not log.verify().problems
+    act(log)
+    assert re.search(words, log.problems(), re.DOTALL), log.problems()
+    with pytest.raises(VerificationError, match="does not verify"):
+        log.verify().view()
+
+
+def test_an_append_refuses_an_edge_that_was_not_signed(log: Log) -> None:
+    edit_edge(log)
+    with pytest.raises(VerificationError, match="last signed"), log.writer() as writer:
+        writer.record(note("x"), [MODEL])
+
+
+def test_an_old_database_is_told_from_the_new_one_by_what_was_verified_before(log: Log) -> None:
+    shutil.copy(log.path / "log.sqlite", log.path / "old.sqlite")
+    with log.writer() as writer:
+        writer.record(note("what the attacker wants gone"), [MODEL])
+    remembered = log.verify().checkpoint
+    assert "not rollback-proof" in " ".join(log.verify().notes)
+    log.ledger.close()
+    for name in ("log.sqlite-wal", "log.sqlite-shm"):
+        (log.path / name).unlink(missing_ok=True)
+    shutil.copy(log.path / "old.sqlite", log.path / "log.sqlite")
+    log.ledger = Ledger.open(log.url)
+    assert not log.verify().problems
+    rolled_back = log.verify(remembered=remembered)
+    assert "rolled back" in " ".join(problem.what for problem in rolled_back.problems)
+
+
+def test_a_rewritten_log_does_not_continue_what_was_verified_before(log: Log, tmp_path: Any) -> None:
+    remembered = replace(log.verify().checkpoint, root=bytes(32))
+    assert "rewritten" in " ".join(p.what for p in log.verify(remembered=remembered).problems)
+    other = replace(remembered, origin="elsewhere")
+    assert "another log" in " ".join(p.what for p in log.verify(remembered=other).problems)
+
+
+def test_an_unknown_signer_is_named(log: Log) -> None:
+    with log.writer(log.eve) as writer:
+        writer.record(note("I am nobody"), [MODEL])
+    assert "belongs to nobody" in log.problems()
+
+
+def test_a_root_key_signs_nothing_but_trust(log: Log) -> None:
+    with log.writer(log.root) as writer:
+        writer.record(note("the root has an opinion"), [MODEL])
+    assert "root keys sign trust files only" in log.problems()
+
+
+def test_another_root_of_trust_is_named(log: Log, tmp_path: Any) -> None:
+    from ml_governance.evidence.verify import verify
+
+    other = make_log(tmp_path / "other")
+    verified = verify(log.ledger, root=other.trust.root_digest)
+    assert "trust root is" in verified.problems[0].what
+
+
+def test_a_backdated_entry_is_named(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody who writes the database directly is not stopped by the check of an honest append."""
+    from datetime import timedelta
+
+    monkeypatch.setattr(Ledger, "_keep_time", lambda *_: None)
+    log.clock.now = START - timedelta(days=2)
+    with log.writer() as writer:
+        writer.record(note("long ago"), [MODEL])
+    assert "claims the time" in log.problems()
+
+
+def test_an_entry_under_another_writers_name_is_named(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Ledger, "_continue_chains", lambda *_: None)
+    chain = Chain(log=ORIGIN, writer="intruder", seq=4, prev="0" * 64, nonce="0" * 32, recorded_at=log.clock())
+    log.ledger.append([sign(entry.statement(chain, note("dropped before"), (MODEL,)).payload, [log.ada])])
+    assert "earlier records were dropped" in log.problems()
+
+
+def test_a_hostile_log_is_told_not_thrown(log: Log) -> None:
+    attack(
+        log,
+        ("UPDATE leaves SET leaf = ? WHERE idx = 4", (b"\xff" * 40,)),
+        ("UPDATE blobs SET data = ? WHERE envelope = ?", (b"[" * 10_000, stored(log, 5)[0].envelope)),
+        ("UPDATE head SET checkpoint = 'garbage', frontier = ?", (bytes(96),)),
+    )
+    assert len(log.verify().problems) >= 4

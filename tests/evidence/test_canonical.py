@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import math
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ml_governance.errors import CanonicalisationError, VerificationError
+from ml_governance.evidence.canonical import MAX_DEPTH, canonicalise, parse
+
+# RFC 8785 appendix B: IEEE 754 bits and their serialisation; those of 2**53 and above are refused here.
+NUMBERS = {
+    "0000000000000000": "0",
+    "8000000000000000": "0",
+    "0000000000000001": "5e-324",
+    "8000000000000001": "-5e-324",
+    "3eb0c6f7a0b5ed8c": "9.999999999999997e-7",
+    "3eb0c6f7a0b5ed8d": "0.000001",
+    "41b3de4355555553": "333333333.3333332",
+    "41b3de4355555554": "333333333.33333325",
+    "41b3de4355555555": "333333333.3333333",
+    "41b3de4355555556": "333333333.3333334",
+    "41b3de4355555557": "333333333.33333343",
+    "becbf647612f3696": "-0.0000033333333333333333",
+    "43143ff3c1cb0959": "1424953923781206.2",
+}
+TOO_LARGE = ("7fefffffffffffff", "4340000000000000", "c340000000000000", "4430000000000000", "444b1ae4d6e2ef50")
+
+# RFC 8785 section 3.2.3: property names sort by UTF-16 code units.
+SORTED = ["\r", "1", "\x80", "\xf6", "\u20ac", "\U0001f600", "\ufb33"]
+
+PLAIN = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53) + 1, 2**53 - 1)
+    | st.floats(-1e15, 1e15, allow_nan=False)
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
+    lambda inner: st.lists(inner, max_size=4)
+    | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=6), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@pytest.mark.parametrize(("bits", "text"), NUMBERS.items())
+def test_numbers_are_written_as_the_rfc_says(bits: str, text: str) -> None:
+    assert canonicalise(struct.unpack(">d", bytes.fromhex(bits))[0]) == text.encode()
+
+
+@pytest.mark.parametrize("bits", TOO_LARGE)
+def test_numbers_that_readers_disagree_about_are_refused(bits: str) -> None:
+    with pytest.raises(CanonicalisationError, match="2\\*\\*53|finite"):
+        canonicalise(struct.unpack(">d", bytes.fromhex(bits))[0])
+
+
+def test_keys_sort_by_utf16_units() -> None:
+    data = canonicalise(dict.fromkeys(reversed(SORTED), 1))
+    assert list(parse(data)) == SORTED
+
+
+@given(PLAIN)
+def test_parsing_gives_back_what_was_written(value: object) -> None:
+    assert parse(canonicalise(value)) == value
+
+
+@given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=5), st.integers(0, 9), max_size=6), st.randoms())
+def test_order_of_keys_never_changes_the_bytes(value: dict[str, int], random) -> None:  # type: ignore[no-untyped-def]
+    items = list(value.items())
+    random.shuffle(items)
+    assert canonicalise(dict(items)) == canonicalise(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [math.nan, math.inf, 2**53, -(2**53), {1: 2}, {"a": "\ud800"}, np.float64(1), np.int64(1), np.bool_(1), {1, 2}, b"x", object()],
+    ids=lambda value: type(value).__name__ + str(value)[:8] if type(value) is not object else "object",
+)
+def test_values_without_one_form_are_refused(value: object) -> None:
+    with pytest.raises(CanonicalisationError):
+        canonicalise({"nested": [value]})
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b'{"a":1,"a":1}', "twice"),
+        (b'{"a":NaN}', "NaN"),
+        (b'{"a":Infinity}', "Infinity"),
+        (b"9007199254740992", "2\\*\\*53"),
+        (b"1e400", "2\\*\\*53|finite"),
+        (b"1" * 5000, "too large"),
+        (b'{"b":1,"a":2}', "canonical"),
+        (b'{"a": 1}', "canonical"),
+        (b"1.0", "canonical"),
+        (b"\xef\xbb\xbf1", "UTF-8 JSON"),
+        (b"\xff", "UTF-8"),
+        (b'"\\ud800"', "surrogate"),
+        (b"", "UTF-8 JSON"),
+        (b"[" * 100_000, "nested"),
+        (b'{"a":' * 100 + b"1" + b"}" * 100, "nested"),
+    ],
+    ids=lambda value: str(value)[:24],
+)
+def test_bytes_from_strangers_are_refused_by_name(data: bytes, words: str) -> None:
+    with pytest.raises(VerificationError, match=words):
+        parse(data)
+
+
+def test_depth_is_bounded_when_writing_too() -> None:
+    value: object = 1
+    for _ in range(MAX_DEPTH + 2):
+        value = [value]
+    with pytest.raises(CanonicalisationError, match="nested"):
+        canonicalise(value)
+
+
+def test_brackets_inside_text_are_no_nesting() -> None:
+    text = "[" * 500 + '\\"'
+    assert parse(canonicalise({"a": text})) == {"a": text}
+
+
+def test_size_is_bounded_before_anything_is_parsed() -> None:
+    with pytest.raises(VerificationError, match="bytes"):
+        parse(b"[" * 11, max_bytes=10)

@@ -1,0 +1,281 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ml_governance.errors import ConfigurationError, LedgerError, UsageError, VerificationError
+from ml_governance.evidence import entry, merkle, subject_index
+from ml_governance.evidence.checkpoint import LogSigner, read_note
+from ml_governance.evidence.envelope import Envelope, sign
+from ml_governance.evidence.ledger import ChainConflictError, Guard, GuardError, Ledger
+from tests.evidence.conftest import MODEL, ORIGIN, SOFTWARE, Log, make_log, note
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def envelopes(log: Log) -> list[Envelope]:
+    return [Envelope.from_bytes(stored.envelope) for stored in log.ledger.entries() if stored.envelope]
+
+
+def test_a_receipt_proves_that_the_entry_is_in_the_log(log: Log) -> None:
+    with log.writer() as writer:
+        receipt = writer.record(note("kept"), [MODEL])
+    checkpoint = read_note(receipt.checkpoint, [log.log_signer.public], origin=ORIGIN)
+    merkle.verify_inclusion(receipt.leaf_hash, receipt.index, checkpoint.size, receipt.proof, checkpoint.root)
+
+
+def test_proofs_come_from_the_database(log: Log) -> None:
+    size, root = log.ledger.size, log.verify().checkpoint.root
+    for stored in log.ledger.entries():
+        proof = log.ledger.inclusion_proof(stored.index)
+        merkle.verify_inclusion(stored.leaf_hash, stored.index, size, proof, root)
+    for old, text in log.ledger.checkpoints().items():
+        before = read_note(text, [log.log_signer.public], origin=ORIGIN)
+        merkle.verify_consistency(old, size, before.root, root, log.ledger.consistency_proof(old, size))
+    key = bytes.fromhex(MODEL.sha256)
+    value = subject_index.verify_proof(log.verify().checkpoint.index_root, key, log.ledger.index_proof(key))
+    leaves = {stored.index: stored.leaf_hash for stored in log.ledger.entries()}
+    assert value == subject_index.chain([(i, leaves[i]) for i in log.ledger.find(key)])
+    assert value.count == 3
+
+
+def test_nothing_that_an_append_writes_grows_with_the_log(tmp_path: Path) -> None:
+    from sqlalchemy import event
+
+    def statements(entries: int) -> int:
+        log = make_log(tmp_path / str(entries), entries)
+        rows = 0
+
+        def count(_c: object, _cursor: object, statement: str, parameters: object, _x: object, many: bool) -> None:
+            nonlocal rows
+            if statement.startswith(("INSERT", "UPDATE")):
+                rows += len(parameters) if many and isinstance(parameters, list) else 1
+
+        with log.writer() as writer:
+            writer.record(note("first"), [MODEL])
+            event.listen(log.ledger._engine, "before_cursor_execute", count)
+            writer.record(note("measured"), [MODEL])
+            event.remove(log.ledger._engine, "before_cursor_execute", count)
+        return rows
+
+    assert abs(statements(5) - statements(60)) <= 6
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda log: sign(b"{}", [log.ada]),
+        lambda log: sign(envelopes(log)[4].payload, [log.ada], payload_type="text/plain"),
+        lambda log: replace(envelopes(log)[4], signatures=envelopes(log)[4].signatures * 2),
+    ],
+    ids=["no statement", "another type", "two signatures"],
+)
+def test_what_is_no_entry_is_refused(log: Log, broken) -> None:  # type: ignore[no-untyped-def]
+    size = log.ledger.size
+    with pytest.raises(VerificationError):
+        log.ledger.append([broken(log)])
+    assert log.ledger.size == size
+
+
+def test_a_replayed_entry_is_refused(log: Log) -> None:
+    with pytest.raises(VerificationError):
+        log.ledger.append([envelopes(log)[4]])
+
+
+def test_an_entry_of_another_log_is_refused(log: Log, tmp_path: Path) -> None:
+    other = make_log(tmp_path / "other")
+    with other.ledger._engine.connect() as connection:
+        connection.exec_driver_sql("UPDATE meta SET value = 'elsewhere' WHERE key = 'origin'")
+    moved = Ledger.open(other.url, log_signer=other.log_signer)
+    with pytest.raises(VerificationError, match="signed for the log"):
+        moved.append([envelopes(log)[3]])
+
+
+def test_a_writer_cannot_skip_or_fork_its_chain(log: Log) -> None:
+    writer = log.writer()
+    writer.record(note("one"), [MODEL])
+    writer._seq += 1
+    with pytest.raises(ChainConflictError, match="does not continue"):
+        writer.record(note("skipped"), [MODEL])
+    writer._seq -= 1
+    writer.close()
+    writer._closed = False
+    with pytest.raises(ChainConflictError, match="has closed"):
+        writer.record(note("after the end"), [MODEL])
+
+
+def test_a_writer_belongs_to_one_thread_and_ends(log: Log) -> None:
+    writer = log.writer()
+    writer._thread = -1
+    with pytest.raises(UsageError, match="another thread"):
+        writer.record(note("x"), [MODEL])
+    closed = log.writer()
+    closed.close()
+    with pytest.raises(UsageError, match="closed"):
+        closed.record(note("x"), [MODEL])
+
+
+def test_a_guard_sees_relevant_entries_and_no_others(log: Log) -> None:
+    since, keys = log.ledger.size, frozenset({bytes.fromhex(MODEL.sha256)})
+    with log.writer() as writer:
+        writer.record(note("about another"), [replace(MODEL, sha256="cd" * 32)])
+        writer.record(note("nothing relevant yet"), [replace(MODEL, sha256="cd" * 32)], guard=Guard(since=since, keys=keys))
+        writer.record(note("relevant"), [MODEL])
+        with pytest.raises(GuardError, match="came in"):
+            writer.record(note("too late"), [MODEL], guard=Guard(since=since, keys=keys))
+        writer.record(note("the chain goes on"), [MODEL])
+    assert not log.verify().problems
+
+
+def test_a_pass_is_used_once(log: Log) -> None:
+    with log.writer() as writer:
+        guard = Guard(since=log.ledger.size + 1, keys=frozenset(), token="t" * 64)
+        writer.record(note("first"), [MODEL], guard=guard)
+        with pytest.raises(GuardError, match="was used"):
+            writer.record(note("second"), [MODEL], guard=guard)
+
+
+def test_a_clock_that_runs_back_is_refused_when_writing(log: Log) -> None:
+    log.clock.advance(timedelta(hours=-2))
+    with pytest.raises(VerificationError, match="the log already has an entry from"), log.writer() as writer:
+        writer.record(note("backdated"), [MODEL])
+    log.clock.advance(timedelta(hours=2))
+    assert not log.verify().problems
+
+
+def test_without_the_log_key_the_ledger_is_read_only(log: Log) -> None:
+    reader = Ledger.open(log.url)
+    assert reader.size == log.ledger.size
+    with pytest.raises(ConfigurationError, match="reading only"):
+        reader.append([envelopes(log)[0]])
+
+
+def test_another_log_key_cannot_go_on(log: Log, tmp_path: Path) -> None:
+    eve = LogSigner.generate(tmp_path / "eve-log.pem", name=ORIGIN)
+    with pytest.raises(VerificationError, match="no key that counts"):
+        log.ledger = Ledger.open(log.url, log_signer=eve)
+        with log.writer() as writer:
+            writer.record(note("x"), [MODEL])
+
+
+def test_opening_never_creates(tmp_path: Path) -> None:
+    with pytest.raises(LedgerError, match="no ledger at"):
+        Ledger.open(f"sqlite:///{tmp_path / 'nothing.sqlite'}")
+    assert not (tmp_path / "nothing.sqlite").exists()
+    (tmp_path / "text.sqlite").write_text("this is no database, whatever its name says" * 30)
+    with pytest.raises(LedgerError, match="not a database"):
+        Ledger.open(f"sqlite:///{tmp_path / 'text.sqlite'}")
+    (tmp_path / "empty.sqlite").touch()
+    with pytest.raises(LedgerError, match="holds no ledger"):
+        Ledger.open(f"sqlite:///{tmp_path / 'empty.sqlite'}")
+
+
+def test_another_schema_is_refused_not_guessed_at(log: Log) -> None:
+    with log.ledger._engine.connect() as connection:
+        connection.exec_driver_sql("UPDATE meta SET value = '99' WHERE key = 'schema'")
+    with pytest.raises(LedgerError, match="schema '99'"):
+        Ledger.open(log.url)
+
+
+def test_a_full_disk_loses_nothing(log: Log) -> None:
+    size = log.ledger.size
+    from sqlalchemy import event
+
+    def small(raw: object, _record: object) -> None:
+        cursor = raw.cursor()  # type: ignore[attr-defined]
+        pages = cursor.execute("PRAGMA page_count").fetchone()[0]
+        cursor.execute(f"PRAGMA max_page_count = {pages}")
+
+    event.listen(log.ledger._engine, "connect", small)
+    with pytest.raises(LedgerError, match="full") as caught, log.writer() as writer:
+        for number in range(200):
+            writer.record(note("x" * 3000 + str(number)), [MODEL])
+    event.remove(log.ledger._engine, "connect", small)
+    assert caught.value.exit_code == 5
+    assert "disk" in str(caught.value)
+    assert log.ledger.size >= size
+    assert not log.verify().problems
+
+
+def _write(path: str, url: str, number: int) -> None:
+    from pathlib import Path
+
+    from ml_governance.evidence import keys
+    from ml_governance.evidence.writer import Writer
+    from ml_governance.testing import FrozenClock
+
+    folder = Path(path)
+    ledger = Ledger.open(url, log_signer=LogSigner.load(folder / "log.pem", name=ORIGIN))
+    clock = FrozenClock()
+    clock.advance(timedelta(minutes=1))
+    with Writer(ledger, keys.load(folder / "ada.pem"), clock=clock, software=SOFTWARE) as writer:
+        for position in range(15):
+            writer.record(note(f"{number}/{position}"), [MODEL])
+
+
+def test_many_processes_write_one_gapless_log(log: Log) -> None:
+    size = log.ledger.size
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_write, args=(str(log.path), log.url, number)) for number in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    assert log.ledger.size == size + 3 * 17
+    assert not log.verify().problems
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from ml_governance.evidence import keys
+from ml_governance.evidence.checkpoint import LogSigner
+from ml_governance.evidence.ledger import Ledger
+from ml_governance.evidence.writer import Writer
+from tests.evidence.conftest import MODEL, ORIGIN, SOFTWARE, note
+from ml_governance.testing import FrozenClock
+folder = Path(sys.argv[1])
+ledger = Ledger.open(sys.argv[2], log_signer=LogSigner.load(folder / "log.pem", name=ORIGIN))
+writer = Writer(ledger, keys.load(folder / "ada.pem"), clock=FrozenClock(), software=SOFTWARE)
+while True:
+    print(writer.record(note("acknowledged"), [MODEL]).index, flush=True)
+"""
+
+
+def test_a_killed_writer_loses_nothing_that_was_acknowledged(log: Log) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(log.path), log.url],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+    )
+    assert process.stdout is not None
+    acknowledged = [int(process.stdout.readline())]
+    time.sleep(0.3)
+    process.send_signal(signal.SIGKILL)
+    acknowledged += [int(line) for line in process.stdout.read().splitlines() if line.strip()]
+    process.stdout.close()
+    process.wait()
+    verified = log.verify()
+    assert not verified.problems
+    assert verified.checkpoint.size > max(acknowledged)
+    assert "ended without a closing record" in " ".join(verified.notes)
+
+
+def test_leaf_bytes_are_strict(log: Log) -> None:
+    leaf = next(log.ledger.entries()).leaf
+    assert entry.Leaf.from_bytes(leaf).to_bytes() == leaf
+    for wrong in (b"{}", leaf.replace(b'"v":1', b'"v":2'), leaf.replace(b'"seq":0', b'"seq":"0"')):
+        with pytest.raises(VerificationError):
+            entry.Leaf.from_bytes(wrong)
