@@ -230,11 +230,12 @@ def _game(model: Any, rows: pd.DataFrame, background: pd.DataFrame, output: Outp
     if all(kind.kind in "fiub" for kind in (*rows.dtypes, *background.dtypes) if hasattr(kind, "kind")) and not any(
         str(kind) in ("category", "object", "str", "string") for kind in rows.dtypes
     ):
+        predict = _player(model, output)
         return _Game(
             columns=columns,
             rows=rows.to_numpy(dtype=np.float64),
             background=background.to_numpy(dtype=np.float64),
-            play=lambda matrix: _player(model, output)(_framed(matrix, rows)),
+            play=lambda matrix: predict(matrix if wanted is None else _framed(matrix, rows)),
             why="the model takes these columns as numbers",
             estimator=model if wanted is None else None,
         )

@@ -190,7 +190,8 @@ def worst_ratio(
     Worst
         ``lower``: the smallest pairwise lower bound. "Every pair's ratio is above r" is an intersection-union
         claim, so each pair is tested at the full level. ``upper``: the smallest pairwise upper bound at the
-        level divided by the number of pairs, because the claim "some pair is below r" looks at all of them.
+        level divided by the number of ordered pairs, because the claim "some group is below r times another"
+        looks at all of them, each way round.
 
     Raises
     ------
@@ -201,7 +202,7 @@ def worst_ratio(
     if counts[high][0] == 0:
         raise DataError("no group has a single case, so the ratio is 0/0", expected="at least one case in one group")
     value = (counts[low][0] / counts[low][1]) / (counts[high][0] / counts[high][1])
-    z_each, z_all = _levels(len(counts) * (len(counts) - 1) // 2 * multiplicity, confidence, sides)
+    z_each, z_all = _levels(len(counts) * (len(counts) - 1) * multiplicity, confidence, sides)
     pairs = _pairs(len(counts))
     lower = min(_ratio_lower(*counts[i], *counts[j], z_each) for i, j in pairs if counts[j][0] > 0)
     upper = min(_ratio_upper(*counts[i], *counts[j], z_all) for i, j in pairs)
@@ -214,7 +215,7 @@ def worst_difference(
     """Return the largest rate minus the smallest, with bounds that hold for it.
 
     ``upper`` is the largest pairwise upper bound at the full level (intersection-union); ``lower`` the largest
-    pairwise lower bound at the level divided by the number of pairs, and at least 0.
+    pairwise lower bound at the level divided by the number of ordered pairs, and at least 0.
 
     Raises
     ------
@@ -223,7 +224,7 @@ def worst_difference(
     """
     low, high = _extremes(counts)
     value = counts[high][0] / counts[high][1] - counts[low][0] / counts[low][1]
-    z_each, z_all = _levels(len(counts) * (len(counts) - 1) // 2 * multiplicity, confidence, sides)
+    z_each, z_all = _levels(len(counts) * (len(counts) - 1) * multiplicity, confidence, sides)
     pairs = _pairs(len(counts))
     upper = max(_newcombe(*counts[i], *counts[j], z_each).upper for i, j in pairs)
     lower = max(_newcombe(*counts[i], *counts[j], z_all).lower for i, j in pairs)
