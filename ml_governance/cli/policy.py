@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003  typer reads annotations at run time
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from ml_governance.cli import render
+from ml_governance.cli.options import Json
 from ml_governance.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from ml_governance.cli.options import Json
 
 app = typer.Typer(help="Policies and their test cases.", no_args_is_help=True)
 
@@ -21,8 +19,6 @@ Pack = Annotated[
 
 
 def _policy_file(pack: str) -> Path:
-    from pathlib import Path
-
     from ml_governance.workspace import packs
 
     path = Path(pack)

@@ -47,16 +47,19 @@ def brute_force(play, row: np.ndarray, background: np.ndarray) -> np.ndarray:  #
     return values
 
 
-@pytest.mark.parametrize("model", [LogisticRegression(), HistGradientBoostingClassifier(max_iter=10)], ids=["linear", "trees"])
-def test_the_exact_engines_give_shapley_values_of_the_margin(frame: pd.DataFrame, model) -> None:  # type: ignore[no-untyped-def]
+# shap's tree explainer compares in single precision, so background values next to a threshold cost it a little.
+@pytest.mark.parametrize(
+    ("model", "tolerance"), [(LogisticRegression(), 1e-9), (HistGradientBoostingClassifier(max_iter=10), 1e-3)], ids=["linear", "trees"]
+)
+def test_the_exact_engines_give_shapley_values_of_the_margin(frame: pd.DataFrame, model, tolerance: float) -> None:  # type: ignore[no-untyped-def]
     model = model.fit(frame[NUMBERS].to_numpy(), frame.label)
     rows, background = frame[NUMBERS][:10], frame[NUMBERS][100:140]
     found = assess_explanation(model, rows=rows, background=background, output="margin")
     assert "Permutation" not in found.details["engine"]
-    assert found.get("additivity_error").value < 1e-6  # type: ignore[operator]
+    assert found.get("additivity_error").value < tolerance  # type: ignore[operator]
     expected = brute_force(model.decision_function, rows.to_numpy()[3], background.to_numpy())
     assert found.values is not None
-    assert found.values[3] == pytest.approx(expected, abs=1e-6)
+    assert found.values[3] == pytest.approx(expected, abs=tolerance)
 
 
 def test_text_columns_are_explained_as_one_column_each(frame: pd.DataFrame) -> None:

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ml_governance.decide.lint import lint
+from ml_governance.decide.policy import parse_policy
+from ml_governance.decide.sentences import explain_policy
+from ml_governance.errors import GovernanceError, PolicyError
+from ml_governance.workspace import packs
+
+SHIPPED = packs()["credit-scoring"] / "policy.yaml"
+TEXT = SHIPPED.read_text()
+
+SMALL = """
+policy: small
+version: 1
+stage: production
+promote: {roles: [release_manager]}
+review: {roles: [risk_officer]}
+rules:
+  - id: SML-01
+    title: Rates are alike
+    require: {evidence: fairness, metric: selection_rate_ratio, by: [sex], lower_bound_at_least: 0.8}
+"""
+
+
+def refused(text: str) -> str:
+    with pytest.raises(PolicyError) as caught:
+        parse_policy(text)
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+def test_the_shipped_policy_is_accepted_explained_and_clean() -> None:
+    policy = parse_policy(TEXT)
+    text = explain_policy(policy)
+    for rule in policy.rules:
+        assert rule.id in text and rule.title in text
+    assert "with 95% one-sided confidence at least 0.8" in text
+    assert lint(policy) == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("stage: production", "stage: production\ncolour: red", "line 5: colour: this key is unknown"),
+        ("lower_bound_at_least: 0.8", "lower_bound_at_most: 0.8", "this key is unknown"),
+        ("selection_rate_ratio", "selection_rate_ration", "did you mean 'selection_rate_ratio'"),
+        ("lower_bound_at_least: 0.8", "upper_bound_at_most: 0.8", "of which higher is better"),
+        ("lower_bound_at_least: 0.8", "lower_bound_at_least: 80", "lies between"),
+        ("lower_bound_at_least: 0.8", 'lower_bound_at_least: "0.8"', "valid number"),
+        ("lower_bound_at_least: 0.8", "lower_bound_at_least: .nan", "finite"),
+        (", lower_bound_at_least: 0.8", "", "has 0 bounds"),
+        ("lower_bound_at_least: 0.8", "lower_bound_at_least: 0.8, value_at_least: 0.9", "has 2 bounds"),
+        ("by: [sex], ", "", "names no attribute"),
+        ("by: [sex]", "by: [sex], levels: {race: [a]}", "levels of race"),
+        ("by: [sex]", "by: [sex], levels: {sex: []}", "at least 1 item"),
+        ("SML-01", "first", "id"),
+        ("by: [sex]", "by: [sex], max_age: soon", "duration such as 72h"),
+        ("by: [sex]", "by: [sex], confidence: 95", "less than 1"),
+        ("evidence: fairness", "evidence: rumours", "evidence"),
+        ("version: 1", "version: 0", "version"),
+        ("version: 1", "version: yes", "version"),
+        ("review: {roles: [risk_officer]}\n", "", "review names no roles"),
+        ("promote: {roles: [release_manager]}", "promote: {roles: []}", "at least 1 item"),
+        ("policy: small", "policy: small\npolicy: other", "stands twice"),
+        ("policy: small", "policy: &a small", "anchor"),
+    ],
+)
+def test_a_mistake_is_named_with_its_line(old: str, new: str, words: str) -> None:
+    parse_policy(SMALL)
+    changed = SMALL.replace(old, new)
+    assert changed != SMALL
+    said = refused(changed)
+    assert words in said
+    assert "line " in said
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    said = refused(SMALL.replace("version: 1", "version: 0\nextra: 1").replace("SML-01", "x"))
+    assert said.count("line ") >= 3
+
+
+def test_empty_and_duplicate_rules_are_refused() -> None:
+    head, _, rules = SMALL.partition("rules:\n")
+    assert "at least 1 item" in refused(head + "rules: []")
+    assert "stands at line" in refused(SMALL + rules)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "7", "a: [", "\t", "a: b: c", "x" * 300_000, "[" * 5000])
+def test_what_is_no_policy_is_refused(text: str) -> None:
+    assert refused(text)
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_a_policy_or_a_refusal(text: str) -> None:
+    try:
+        parse_policy(text)
+    except GovernanceError:
+        pass
+
+
+def test_a_rule_that_could_never_pass_is_told_with_the_size_at_which_it_could() -> None:
+    thin = SMALL.replace("by: [sex]", "by: [sex], min_group_size: 100")
+    warnings = " ".join(lint(parse_policy(thin)))
+    assert "SML-01" in warnings and "does not pass even when the groups' rates are equal" in warnings
+    assert "asks for no approval" in warnings
+
+
+def test_durations_and_patterns() -> None:
+    policy = parse_policy(TEXT)
+    assert policy.rules[0].require.max_age is not None
+    assert policy.applies(project="anything", model="credit-risk")
+    assert not policy.applies(project="anything", model="churn")
+    assert not parse_policy(SMALL.replace("stage:", "applies_to: {model: a.c}\nstage:")).applies(project="x", model="abc")
+
+
+def test_every_pack_has_cases() -> None:
+    for name, folder in packs().items():
+        assert list(Path(folder, "cases").glob("*.yaml")), name
