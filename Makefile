@@ -30,7 +30,7 @@ demo: $(VENV)/.runtime  ## The whole story on real data, in ./demo-workspace
 	cd demo-workspace && ../$(BIN)/mlgov demo
 
 test: $(VENV)/.dev  ## The test suite
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.dev  ## Style, types and layers
 	$(BIN)/ruff check .

@@ -102,7 +102,7 @@ def demo(
     """
     from ml_governance.demo.story import tell
 
-    told = tell(path, say=(lambda _line: None) if json else render.out, working=render.working)
+    told = tell(path, say=(lambda *_: None) if json else render.out, working=render.working)
     if json:
         render.out_json(told.to_dict())
 

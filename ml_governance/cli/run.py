@@ -28,7 +28,6 @@ def run(arguments: Sequence[str]) -> int:
     int
         The exit code of the table in :mod:`ml_governance.cli`.
     """
-    import click
     import typer
 
     from ml_governance.cli.app import app
@@ -43,10 +42,7 @@ def run(arguments: Sequence[str]) -> int:
         if debug:
             raise
         return _report(error.exit_code, type(error).__name__, error, as_json=as_json)
-    except click.ClickException as error:
-        error.show()
-        return 2
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         print("interrupted", file=sys.stderr)  # noqa: T201  the last word of a process that is ending
         return INTERRUPTED
     except BrokenPipeError:
@@ -54,6 +50,9 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
+        if _is_usage(error):
+            error.show()  # type: ignore[attr-defined]  # every ClickException has it
+            return 2
         if debug:
             raise
         wrapped = GovernanceError(
@@ -62,6 +61,11 @@ def run(arguments: Sequence[str]) -> int:
         )
         return _report(INTERNAL, "InternalError", wrapped, as_json=as_json)
     return code if isinstance(code, int) else 0
+
+
+def _is_usage(error: Exception) -> bool:
+    """Tell a mistake in the arguments; by name, because newer typer carries its own copy of click's classes."""
+    return any(base.__name__ == "ClickException" for base in type(error).__mro__)
 
 
 def _report(code: int, kind: str, error: GovernanceError, *, as_json: bool) -> int:

@@ -1,0 +1,5 @@
+"""``python -m ml_governance.cli``."""
+
+from ml_governance.cli import main
+
+main()

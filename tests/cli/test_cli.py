@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml_governance.cli.run import run
+
+
+def mlgov(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    code = run([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.fixture
+def ws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    code, out, _ = mlgov(capsys, "init", tmp_path / "ws", "--project", "credit", "--registry", "local:models")
+    assert code == 0 and "made a workspace" in out
+    return tmp_path / "ws"
+
+
+def test_the_version_and_the_help_are_there(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = mlgov(capsys, "--version")
+    assert code == 0 and out.startswith("mlgov 0.")
+    code, out, _ = mlgov(capsys, "--help")
+    assert code == 0 and "Exit codes" in out
+
+
+def commands() -> list[list[str]]:
+    import typer
+
+    from ml_governance.cli.app import app
+
+    found = []
+
+    def walk(command: Any, path: list[str]) -> None:
+        if hasattr(command, "commands"):
+            for name, inner in command.commands.items():
+                walk(inner, [*path, name])
+        else:
+            found.append(path)
+
+    walk(typer.main.get_command(app), [])
+    return found
+
+
+@pytest.mark.parametrize("command", commands(), ids=" ".join)
+def test_every_command_has_help_with_an_example_and_json(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = mlgov(capsys, *command, "--help")
+    assert code == 0
+    assert "Example: " in out
+    assert "--json" in out
+
+
+def test_init_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = mlgov(
+        capsys, "init", tmp_path / "w", "--json", "--person", "ada=author", "--person", "rita=risk_officer,policy_owner"
+    )
+    value = json.loads(out)
+    assert code == 0 and value["people"] == ["ada", "rita"] and value["root"].startswith("sha256:")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["init", ".", "--person", "ada"], 2, "ID=ROLE"),
+        (["fly"], 2, "No such command"),
+        (["decide"], 2, "Missing argument"),
+        (["log", "verify", "-w", "/"], 2, "no governance.toml"),
+        (["policy", "test", "nothing"], 2, "no policy 'nothing'"),
+        (["attest"], 2, "give either MODEL with --file, or --policy"),
+    ],
+)
+def test_mistakes_exit_with_2_and_say_what_to_do(
+    arguments: list[str], code: int, words: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found, _, err = mlgov(capsys, *arguments)
+    assert found == code
+    assert words in " ".join(err.split())
+    assert "Traceback" not in err
+
+
+def test_errors_in_json(ws: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = mlgov(capsys, "decide", "nothing/1", "-w", ws, "--as", "validator", "--json")
+    error = json.loads(out)["error"]
+    assert code == error["exitCode"] == 4
+    assert error["type"] == "MissingEvidenceError" and error["next"]
+
+
+def test_the_log_is_listed_shown_and_verified(ws: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = mlgov(capsys, "log", "ls", "-w", ws)
+    assert code == 0 and "trust/1" in out and "policy/credit-production" in out
+    assert [row["kind"] for row in json.loads(mlgov(capsys, "log", "ls", "-w", ws, "--json", "--kind", "policy")[1])] == ["policy"]
+    assert json.loads(mlgov(capsys, "log", "show", "4", "-w", ws)[1])["kind"] == "policy"
+    assert mlgov(capsys, "log", "show", "99", "-w", ws)[0] == 4
+    code, out, _ = mlgov(capsys, "log", "verify", "-w", ws)
+    assert code == 0 and "verified: all 6 entries" in out
+    assert json.loads(mlgov(capsys, "log", "verify", "-w", ws, "--json")[1])["verified"] is True
+    assert mlgov(capsys, "log", "checkpoint", "-w", ws)[1].startswith("mlgov.local/")
+
+
+def test_a_tampered_log_exits_with_4(ws: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import sqlite3
+    from contextlib import closing
+
+    with closing(sqlite3.connect(ws / "governance" / "ledger.sqlite")) as database, database:
+        database.execute("DROP TRIGGER leaves_no_delete")
+        database.execute("DELETE FROM leaves WHERE idx = 4")
+    code, out, _ = mlgov(capsys, "log", "verify", "-w", ws)
+    assert code == 4 and "#4" in out and "missing" in out
+    code, _, err = mlgov(capsys, "keys", "ls", "-w", ws)
+    assert code == 4 and "does not verify" in err
+
+
+def test_keys_and_root(ws: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = mlgov(capsys, "keys", "ls", "-w", ws)
+    assert code == 0 and "risk-officer" in out
+    assert {p["id"] for p in json.loads(mlgov(capsys, "keys", "ls", "-w", ws, "--json")[1])} >= {"author", "validator"}
+    root = mlgov(capsys, "keys", "root", "-w", ws)[1].strip()
+    assert root in (ws / "governance.toml").read_text()
+
+
+@pytest.mark.parametrize("verb", ["explain", "lint", "test"])
+def test_policies_are_explained_checked_and_tried(verb: str, ws: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for pack in ("credit-scoring", ws / "policies" / "credit-scoring", ws / "policies" / "credit-scoring" / "policy.yaml"):
+        code, out, _ = mlgov(capsys, "policy", verb, pack)
+        assert code == 0 and out
+        assert json.loads(mlgov(capsys, "policy", verb, pack, "--json")[1])
+
+
+def test_a_failing_case_exits_with_1(ws: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = ws / "policies" / "credit-scoring" / "policy.yaml"
+    file.write_text(file.read_text().replace("lower_bound_at_least: 0.80\n      confidence: 0.95\n      one", "lower_bound_at_least: 0.1\n      confidence: 0.95\n      one"))
+    code, out, _ = mlgov(capsys, "policy", "test", file)
+    assert code == 1 and "FAIL  unequal" in out
+
+
+def test_a_policy_is_put_in_force_by_its_owner_only(ws: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = ws / "policies" / "credit-scoring" / "policy.yaml"
+    file.write_text(file.read_text().replace("version: 1", "version: 2"))
+    assert mlgov(capsys, "attest", "--policy", file, "-w", ws, "--as", "author")[0] == 1
+    assert mlgov(capsys, "attest", "--policy", file, "-w", ws, "--as", "risk-officer")[0] == 0
+    assert mlgov(capsys, "attest", "--policy", file, "-w", ws, "--as", "risk-officer")[0] == 2
+
+
+def test_an_unexpected_error_is_5_without_a_traceback_and_raised_with_debug(
+    ws: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ml_governance.workspace import Workspace
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(Workspace, "verify", broken)
+    code, _, err = mlgov(capsys, "log", "verify", "-w", ws)
+    assert code == 5 and "ZeroDivisionError" in err and "--debug" in err and "Traceback" not in err
+    with pytest.raises(ZeroDivisionError):
+        run(["log", "verify", "-w", str(ws), "--debug"])
+
+
+def test_an_interruption_is_130(ws: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from ml_governance.workspace import Workspace
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Workspace, "verify", interrupted)
+    assert mlgov(capsys, "log", "verify", "-w", ws)[0] == 130
+
+
+def fresh(*code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", "\n".join(code)], capture_output=True, text=True, check=True, env={**os.environ})
+    return done.stdout.strip()
+
+
+HEAVY = ("pandas", "numpy", "mlflow", "shap", "sklearn", "fairlearn", "pyarrow", "sqlalchemy", "scipy", "duckdb", "polars")
+LIST_HEAVY = f"import sys; print([m for m in {HEAVY} if m in sys.modules])"
+
+
+def test_importing_the_package_is_light() -> None:
+    assert fresh("import ml_governance", LIST_HEAVY) == "[]"
+
+
+def test_the_command_line_starts_light() -> None:
+    assert fresh("from ml_governance.cli.run import run", "run(['--version'])", LIST_HEAVY).splitlines()[-1] == "[]"
+
+
+def test_deciding_needs_no_mlflow_and_no_data_frames(ws: Path) -> None:
+    lines = (
+        "import contextlib, io",
+        "from ml_governance.cli.run import run",
+        "with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):",
+        f"    run(['log', 'verify', '-w', {str(ws)!r}])",
+        f"    run(['decide', 'x/1', '-w', {str(ws)!r}, '--as', 'validator'])",
+        "import sys; print([m for m in ('pandas', 'numpy', 'mlflow', 'shap', 'sklearn', 'pyarrow') if m in sys.modules])",
+    )
+    assert fresh(*lines) == "[]"
+
+
+def test_every_exported_name_is_there_and_every_error_knows_its_codes() -> None:
+    import ml_governance as gov
+
+    for name in gov.__all__:
+        assert getattr(gov, name) is not None
+    assert set(dir(gov)) == set(gov.__all__)
+    with pytest.raises(AttributeError):
+        _ = gov.nothing  # type: ignore[attr-defined]
+    errors = [value for value in vars(gov).values() if isinstance(value, type) and issubclass(value, gov.GovernanceError)]
+    assert {(e.exit_code, e.http_status) for e in errors} <= {(1, 403), (2, 400), (4, 422), (5, 503)}
+    error = gov.DataError("found this", expected="that", next_step="do so")
+    assert str(error) == "found this\n  expected: that\n  next: do so"
