@@ -1,0 +1,73 @@
+"""Write the reference pages that follow from the code: commands and metrics.
+
+    python docs/make_reference.py
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+REFERENCE = Path(__file__).resolve().parent / "reference"
+
+
+def commands() -> str:
+    """Return the page of the command line."""
+    import typer
+
+    from ml_governance.cli.app import app
+
+    lines = [
+        "# Command line",
+        "",
+        "Results go to stdout, narration to stderr; `--json` prints a result as JSON. `--debug` may stand anywhere and shows tracebacks.",
+        "The person who acts is named by `--as`, or by the variable `MLGOV_SIGNER`. Exit codes: [errors](errors.md).",
+        "",
+    ]
+
+    def walk(command: Any, path: str) -> None:
+        if hasattr(command, "commands"):
+            for name, inner in command.commands.items():
+                walk(inner, f"{path} {name}")
+            return
+        text = " ".join((command.help or "").split())
+        says, _, example = text.partition("Example: ")
+        lines.extend([f"## {path}", "", says.strip(), "", f"    {example}", "", "| argument | meaning |", "|---|---|"])
+        for parameter in command.params:
+            if parameter.name != "help":
+                names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
+                label = names if parameter.param_type_name == "option" else f"`{parameter.metavar or parameter.name.upper()}`"
+                lines.append(f"| {label} | {' '.join((parameter.help or '').split())} |")
+        lines.append("")
+
+    walk(typer.main.get_command(app), "mlgov")
+    return "\n".join(lines)
+
+
+def metrics() -> str:
+    """Return the page of the metrics."""
+    from ml_governance.evidence.metrics import METRICS
+
+    lines = [
+        "# Metrics",
+        "",
+        "What a name in a report or a policy means. `rate` is a count over a count; `ratio` and `difference` compare the groups of one",
+        "attribute; `score` is any other number.",
+        "",
+    ]
+    for kind in dict.fromkeys(evidence for evidence, _ in METRICS):
+        lines += [f"## {kind}", "", "| metric | form | better | range | meaning |", "|---|---|---|---|---|"]
+        for (evidence, name), metric in METRICS.items():
+            if evidence == kind:
+                high = "" if metric.high is None else f"{metric.high:g}"
+                low = "" if metric.low is None else f"{metric.low:g}"
+                lines.append(f"| `{name}` | {metric.form} | {metric.better or 'a rule says'} | {low} to {high} | {metric.text} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+PAGES = {"cli.md": commands, "metrics.md": metrics}
+
+if __name__ == "__main__":
+    for page, make in PAGES.items():
+        (REFERENCE / page).write_text(make(), encoding="utf-8")
