@@ -28,6 +28,7 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
 demo: $(VENV)/.runtime  ## The whole story on real data, in ./demo-workspace
 	@rm -rf demo-workspace && mkdir demo-workspace
 	cd demo-workspace && ../$(BIN)/mlgov demo
+	@echo "for these commands: cd demo-workspace && export PATH=\"$(CURDIR)/$(BIN):\$$PATH\""
 
 test: $(VENV)/.dev  ## The test suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile

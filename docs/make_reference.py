@@ -1,6 +1,6 @@
 """Write the reference pages that follow from the code: commands and metrics.
 
-    python docs/make_reference.py
+python docs/make_reference.py
 """
 
 from __future__ import annotations
@@ -36,7 +36,11 @@ def commands() -> str:
         for parameter in command.params:
             if parameter.name != "help":
                 names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
-                label = names if parameter.param_type_name == "option" else f"`{parameter.metavar or parameter.name.upper()}`"
+                label = (
+                    names
+                    if parameter.param_type_name == "option"
+                    else f"`{parameter.metavar or parameter.name.upper()}`"
+                )
                 lines.append(f"| {label} | {' '.join((parameter.help or '').split())} |")
         lines.append("")
 
@@ -61,7 +65,9 @@ def metrics() -> str:
             if evidence == kind:
                 high = "" if metric.high is None else f"{metric.high:g}"
                 low = "" if metric.low is None else f"{metric.low:g}"
-                lines.append(f"| `{name}` | {metric.form} | {metric.better or 'a rule says'} | {low} to {high} | {metric.text} |")
+                lines.append(
+                    f"| `{name}` | {metric.form} | {metric.better or 'a rule says'} | {low} to {high} | {metric.text} |"
+                )
         lines.append("")
     return "\n".join(lines)
 

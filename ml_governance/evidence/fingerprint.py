@@ -272,9 +272,7 @@ def _hash_array(hasher: Any, array: pa.Array, kind: pa.DataType) -> None:
         if data is not None:
             hasher.update(memoryview(data)[int(offsets[0]) : int(offsets[-1])])
     elif types.is_boolean(kind):
-        hasher.update(
-            np.packbits(array.fill_null(False).to_numpy(zero_copy_only=False), bitorder="little").tobytes()
-        )
+        hasher.update(np.packbits(array.fill_null(False).to_numpy(zero_copy_only=False), bitorder="little").tobytes())
     elif types.is_floating(kind):
         values = array.fill_null(0).to_numpy(zero_copy_only=False)
         hasher.update(np.ascontiguousarray(values + values.dtype.type(0)).tobytes())  # -0.0 + 0.0 is 0.0

@@ -49,7 +49,9 @@ def brute_force(play, row: np.ndarray, background: np.ndarray) -> np.ndarray:  #
 
 # shap's tree explainer compares in single precision, so background values next to a threshold cost it a little.
 @pytest.mark.parametrize(
-    ("model", "tolerance"), [(LogisticRegression(), 1e-9), (HistGradientBoostingClassifier(max_iter=10), 1e-3)], ids=["linear", "trees"]
+    ("model", "tolerance"),
+    [(LogisticRegression(), 1e-9), (HistGradientBoostingClassifier(max_iter=10), 1e-3)],
+    ids=["linear", "trees"],
 )
 def test_the_exact_engines_give_shapley_values_of_the_margin(frame: pd.DataFrame, model, tolerance: float) -> None:  # type: ignore[no-untyped-def]
     model = model.fit(frame[NUMBERS].to_numpy(), frame.label)
@@ -79,7 +81,11 @@ def test_a_sensitive_input_is_told(frame: pd.DataFrame) -> None:
     sensitive = frame.assign(group=(frame.group == "f").astype(float))
     model = LogisticRegression().fit(sensitive[["a", "group"]], sensitive.group)
     found = assess_explanation(
-        model, rows=sensitive[["a", "group"]], background=sensitive[:20], sensitive_features=sensitive[["group"]], max_rows=40
+        model,
+        rows=sensitive[["a", "group"]],
+        background=sensitive[:20],
+        sensitive_features=sensitive[["group"]],
+        max_rows=40,
     )
     assert found.get("protected_share").value > 0.5  # type: ignore[operator]
 

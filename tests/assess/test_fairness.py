@@ -50,10 +50,16 @@ def test_rates_agree_with_fairlearn(weighted: bool) -> None:
     ours = report(frame, sample_weight=frame.w if weighted else None)
     parameters = {name: {"sample_weight": frame.w} for name in THEIRS} if weighted else None
     theirs = fairlearn.MetricFrame(
-        metrics=THEIRS, y_true=frame.y, y_pred=frame.p, sensitive_features=frame[["sex", "race"]], sample_params=parameters
+        metrics=THEIRS,
+        y_true=frame.y,
+        y_pred=frame.p,
+        sensitive_features=frame[["sex", "race"]],
+        sample_params=parameters,
     )
     pd.testing.assert_frame_equal(ours.by_group[list(THEIRS)], theirs.by_group.astype(float), rtol=0, atol=1e-12)
-    pd.testing.assert_series_equal(ours.overall[list(THEIRS)], theirs.overall.astype(float), rtol=0, atol=1e-12, check_names=False)
+    pd.testing.assert_series_equal(
+        ours.overall[list(THEIRS)], theirs.overall.astype(float), rtol=0, atol=1e-12, check_names=False
+    )
 
 
 @given(st.integers(0, 200))
@@ -120,7 +126,9 @@ def test_counts_alone_give_the_same_report() -> None:
 def test_string_labels_without_pos_label_are_an_error_that_names_them() -> None:
     with pytest.raises(DataError, match="'no', 'yes'"):
         assess_fairness(y_true=["yes", "no"], y_pred=["yes", "no"], sensitive_features=["a", "b"])
-    found = assess_fairness(y_true=["yes", "no"] * 40, y_pred=["yes", "no"] * 40, sensitive_features=["a", "b"] * 40, pos_label="yes")
+    found = assess_fairness(
+        y_true=["yes", "no"] * 40, y_pred=["yes", "no"] * 40, sensitive_features=["a", "b"] * 40, pos_label="yes"
+    )
     assert found.ratio("selection_rate").value == 0.0
 
 
@@ -206,15 +214,17 @@ def test_one_group_cannot_be_compared() -> None:
     ids=lambda value: str(value)[:40],
 )
 def test_bad_input_is_named(change: dict[str, object], words: str) -> None:
-    good: dict[str, object] = {"y_true": [0, 1, 0, 1], "y_pred": [0, 1, 1, 1], "sensitive_features": ["a", "b", "a", "b"]}
+    good: dict[str, object] = {
+        "y_true": [0, 1, 0, 1],
+        "y_pred": [0, 1, 1, 1],
+        "sensitive_features": ["a", "b", "a", "b"],
+    }
     with pytest.raises(DataError, match=words) as caught:
         assess_fairness(**{**good, **change})  # type: ignore[arg-type]
     assert caught.value.exit_code == 2
 
 
-@given(
-    hnp.arrays(np.int64, st.integers(1, 40), elements=st.integers(0, 1)), st.integers(0, 1000), st.integers(1, 4)
-)
+@given(hnp.arrays(np.int64, st.integers(1, 40), elements=st.integers(0, 1)), st.integers(0, 1000), st.integers(1, 4))
 def test_every_number_is_typed(y: np.ndarray, seed: int, groups: int) -> None:  # type: ignore[type-arg]
     generator = np.random.default_rng(seed)
     found = assess_fairness(

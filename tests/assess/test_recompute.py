@@ -54,7 +54,9 @@ def store(tmp_path: Path, model: Any) -> StoredVersion:
 
 
 def run(stored: StoredVersion, rows: pd.DataFrame, **options: Any) -> Any:
-    return recompute(stored.path, sha256=stored.sha256, loader=LocalRegistry.LOADER, rows=rows, exclude=["label"], **options)
+    return recompute(
+        stored.path, sha256=stored.sha256, loader=LocalRegistry.LOADER, rows=rows, exclude=["label"], **options
+    )
 
 
 def test_predictions_are_those_of_the_model(tmp_path: Path, rows: pd.DataFrame) -> None:

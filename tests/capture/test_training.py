@@ -56,7 +56,9 @@ def test_a_failed_body_is_recorded_and_its_exception_goes_on_unchanged(ws: Works
     assert type(error).__name__ in fail.event["run"]["facets"]["errorMessage"]["message"]
 
 
-def test_a_failure_that_cannot_be_recorded_still_raises_the_body_s_own_exception(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_that_cannot_be_recorded_still_raises_the_body_s_own_exception(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from ml_governance.errors import LedgerError
 
     with pytest.raises(ValueError, match="mine") as caught, ws.training("credit") as run:
@@ -103,7 +105,10 @@ def test_calls_outside_the_block_and_strange_names_are_refused(ws: Workspace) ->
 
 
 def test_events_are_valid_openlineage(ws: Workspace) -> None:
-    folder = Path(os.environ.get("MLGOV_SCHEMAS", Path(__file__).resolve().parents[3] / "shared" / "schemas")) / "openlineage"
+    folder = (
+        Path(os.environ.get("MLGOV_SCHEMAS", Path(__file__).resolve().parents[3] / "shared" / "schemas"))
+        / "openlineage"
+    )
     if not folder.is_dir():
         if os.environ.get("CI") == "true":
             pytest.fail(f"CI needs the published OpenLineage schemas in {folder}")

@@ -51,7 +51,9 @@ def commands() -> list[list[str]]:
 
 
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
-def test_every_command_has_help_with_an_example_and_json(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_help_with_an_example_and_json(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     code, out, _ = mlgov(capsys, *command, "--help")
     assert code == 0
     assert "Example: " in out
@@ -78,7 +80,12 @@ def test_init_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     ],
 )
 def test_mistakes_exit_with_2_and_say_what_to_do(
-    arguments: list[str], code: int, words: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str],
+    code: int,
+    words: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     found, _, err = mlgov(capsys, *arguments)
@@ -97,7 +104,9 @@ def test_errors_in_json(ws: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_log_is_listed_shown_and_verified(ws: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = mlgov(capsys, "log", "ls", "-w", ws)
     assert code == 0 and "trust/1" in out and "policy/credit-production" in out
-    assert [row["kind"] for row in json.loads(mlgov(capsys, "log", "ls", "-w", ws, "--json", "--kind", "policy")[1])] == ["policy"]
+    assert [
+        row["kind"] for row in json.loads(mlgov(capsys, "log", "ls", "-w", ws, "--json", "--kind", "policy")[1])
+    ] == ["policy"]
     assert json.loads(mlgov(capsys, "log", "show", "4", "-w", ws)[1])["kind"] == "policy"
     assert mlgov(capsys, "log", "show", "99", "-w", ws)[0] == 4
     code, out, _ = mlgov(capsys, "log", "verify", "-w", ws)
@@ -129,7 +138,11 @@ def test_keys_and_root(ws: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("verb", ["explain", "lint", "test"])
 def test_policies_are_explained_checked_and_tried(verb: str, ws: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for pack in ("credit-scoring", ws / "policies" / "credit-scoring", ws / "policies" / "credit-scoring" / "policy.yaml"):
+    for pack in (
+        "credit-scoring",
+        ws / "policies" / "credit-scoring",
+        ws / "policies" / "credit-scoring" / "policy.yaml",
+    ):
         code, out, _ = mlgov(capsys, "policy", verb, pack)
         assert code == 0 and out
         assert json.loads(mlgov(capsys, "policy", verb, pack, "--json")[1])
@@ -137,7 +150,12 @@ def test_policies_are_explained_checked_and_tried(verb: str, ws: Path, capsys: p
 
 def test_a_failing_case_exits_with_1(ws: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = ws / "policies" / "credit-scoring" / "policy.yaml"
-    file.write_text(file.read_text().replace("lower_bound_at_least: 0.80\n      confidence: 0.95\n      one", "lower_bound_at_least: 0.1\n      confidence: 0.95\n      one"))
+    file.write_text(
+        file.read_text().replace(
+            "lower_bound_at_least: 0.80\n      confidence: 0.95\n      one",
+            "lower_bound_at_least: 0.1\n      confidence: 0.95\n      one",
+        )
+    )
     code, out, _ = mlgov(capsys, "policy", "test", file)
     assert code == 1 and "FAIL  unequal" in out
 
@@ -176,11 +194,25 @@ def test_an_interruption_is_130(ws: Path, capsys: pytest.CaptureFixture[str], mo
 
 
 def fresh(*code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", "\n".join(code)], capture_output=True, text=True, check=True, env={**os.environ})
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(code)], capture_output=True, text=True, check=True, env={**os.environ}
+    )
     return done.stdout.strip()
 
 
-HEAVY = ("pandas", "numpy", "mlflow", "shap", "sklearn", "fairlearn", "pyarrow", "sqlalchemy", "scipy", "duckdb", "polars")
+HEAVY = (
+    "pandas",
+    "numpy",
+    "mlflow",
+    "shap",
+    "sklearn",
+    "fairlearn",
+    "pyarrow",
+    "sqlalchemy",
+    "scipy",
+    "duckdb",
+    "polars",
+)
 LIST_HEAVY = f"import sys; print([m for m in {HEAVY} if m in sys.modules])"
 
 
@@ -212,7 +244,9 @@ def test_every_exported_name_is_there_and_every_error_knows_its_codes() -> None:
     assert set(dir(gov)) == set(gov.__all__)
     with pytest.raises(AttributeError):
         _ = gov.nothing  # type: ignore[attr-defined]
-    errors = [value for value in vars(gov).values() if isinstance(value, type) and issubclass(value, gov.GovernanceError)]
+    errors = [
+        value for value in vars(gov).values() if isinstance(value, type) and issubclass(value, gov.GovernanceError)
+    ]
     assert {(e.exit_code, e.http_status) for e in errors} <= {(1, 403), (2, 400), (4, 422), (5, 503)}
     error = gov.DataError("found this", expected="that", next_step="do so")
     assert str(error) == "found this\n  expected: that\n  next: do so"

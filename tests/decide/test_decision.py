@@ -46,9 +46,17 @@ def view_of(name: str) -> EvidenceView:
     return kept[-1]
 
 
-def decide(view: EvidenceView, policy: Policy = POLICY, at: Any = AT, subject: Subject = SUBJECT, project: str = "credit") -> Decision:
+def decide(
+    view: EvidenceView, policy: Policy = POLICY, at: Any = AT, subject: Subject = SUBJECT, project: str = "credit"
+) -> Decision:
     return evaluate(
-        subject=subject, stage="production", project=project, policy=policy, policy_sha256=sha256_hex(b"policy"), evidence=view, at=at
+        subject=subject,
+        stage="production",
+        project=project,
+        policy=policy,
+        policy_sha256=sha256_hex(b"policy"),
+        evidence=view,
+        at=at,
     )
 
 
@@ -115,7 +123,11 @@ def test_ageing_never_helps(name: str, hours: int) -> None:
     assert RANK[decide(view, at=AT + timedelta(hours=hours)).result] <= RANK[decide(view).result]
 
 
-@given(st.sampled_from(sorted(TEXTS)), st.integers(0, 12), st.sampled_from(["value", "numerator", "denominator", "status", "metric", "group"]))
+@given(
+    st.sampled_from(sorted(TEXTS)),
+    st.integers(0, 12),
+    st.sampled_from(["value", "numerator", "denominator", "status", "metric", "group"]),
+)
 def test_corrupting_a_number_never_helps(name: str, which: int, field: str) -> None:
     view = view_of(name)
     damaged = []
@@ -229,7 +241,9 @@ def test_people_fill_slots_as_well_as_they_can() -> None:
         bound_to = decide(view).binding
         for by in order:
             for role in sorted(PEOPLE[by] & {"risk_officer", "validator"}):
-                view = with_entry(view, by, Approval(stage="production", binding=bound_to, verdict="approve", role=role, reason="x"))
+                view = with_entry(
+                    view, by, Approval(stage="production", binding=bound_to, verdict="approve", role=role, reason="x")
+                )
         assert decide(view).result == "allow"
 
 
@@ -301,15 +315,23 @@ def test_who_may_do_what(who: str, action: str, allowed: bool, words: str) -> No
 
 
 def test_an_author_with_every_role_still_may_not() -> None:
-    everything = replace(cases._person("ada"), roles=frozenset({"author", "validator", "risk_officer", "release_manager"}))
+    everything = replace(
+        cases._person("ada"), roles=frozenset({"author", "validator", "risk_officer", "release_manager"})
+    )
     for action in ("approve:validator", "approve:risk_officer", "waive", "promote"):
         assert not may(everything, action, policy=POLICY, subject=SUBJECT, evidence=ALLOWED).allowed
 
 
 def test_names_cannot_smuggle_cedar() -> None:
     with pytest.raises(PolicyError, match="cannot be a role"):
-        compile_roles(parse_policy(TEXT.replace("roles: [release_manager]", "roles: ['x\"); permit(principal, action, resource']")))
-    strange = replace(cases._person("max"), id='max"; permit(principal, action, resource);', roles=frozenset({"author"}))
+        compile_roles(
+            parse_policy(
+                TEXT.replace("roles: [release_manager]", "roles: ['x\"); permit(principal, action, resource']")
+            )
+        )
+    strange = replace(
+        cases._person("max"), id='max"; permit(principal, action, resource);', roles=frozenset({"author"})
+    )
     assert not may(strange, "promote", policy=POLICY, subject=SUBJECT, evidence=ALLOWED).allowed
 
 
@@ -324,7 +346,13 @@ def test_shared_custody_is_told() -> None:
 
 def enacted(version: int, text: str | None = None, **changes: Any) -> PolicyInForce:
     text = (text or TEXT).replace("version: 1", f"version: {version}", 1)
-    fields = {"name": "credit-production", "version": version, "stage": "production", "sha256": sha256_hex(text.encode()), "text": text}
+    fields = {
+        "name": "credit-production",
+        "version": version,
+        "stage": "production",
+        "sha256": sha256_hex(text.encode()),
+        "text": text,
+    }
     return PolicyInForce(**{**fields, **changes})
 
 

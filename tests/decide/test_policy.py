@@ -116,7 +116,9 @@ def test_durations_and_patterns() -> None:
     assert policy.rules[0].require.max_age is not None
     assert policy.applies(project="anything", model="credit-risk")
     assert not policy.applies(project="anything", model="churn")
-    assert not parse_policy(SMALL.replace("stage:", "applies_to: {model: a.c}\nstage:")).applies(project="x", model="abc")
+    assert not parse_policy(SMALL.replace("stage:", "applies_to: {model: a.c}\nstage:")).applies(
+        project="x", model="abc"
+    )
 
 
 def test_every_pack_has_cases() -> None:

@@ -35,7 +35,9 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
     folder, home = tmp_path_factory.mktemp("demo"), tmp_path_factory.mktemp("demo-home")
     environment = {**os.environ, "HOME": str(home), "XDG_STATE_HOME": str(home / "state")}
     program = [sys.executable, "-m", "ml_governance.cli"]
-    done = subprocess.run([*program, "demo", "--json"], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*program, "demo", "--json"], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return folder, json.loads(done.stdout)
 

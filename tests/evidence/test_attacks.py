@@ -140,7 +140,10 @@ def rewrite_history_with_the_log_key(log: Log) -> None:
         ("UPDATE leaves SET idx = idx - 1 WHERE idx > 5", ()),
         ("DELETE FROM nodes", ()),
         *(("INSERT INTO nodes VALUES (?, ?, ?)", node) for node in nodes),
-        ("UPDATE head SET size = ?, frontier = ?, checkpoint = ?", (len(leaves), frontier.to_bytes(), log.log_signer.sign(forged))),
+        (
+            "UPDATE head SET size = ?, frontier = ?, checkpoint = ?",
+            (len(leaves), frontier.to_bytes(), log.log_signer.sign(forged)),
+        ),
     )
 
 

@@ -38,8 +38,10 @@ PLAIN = st.recursive(
     | st.integers(-(2**53) + 1, 2**53 - 1)
     | st.floats(-1e15, 1e15, allow_nan=False)
     | st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=6), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=6), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 
@@ -65,7 +67,10 @@ def test_parsing_gives_back_what_was_written(value: object) -> None:
     assert parse(canonicalise(value)) == value
 
 
-@given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=5), st.integers(0, 9), max_size=6), st.randoms())
+@given(
+    st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=5), st.integers(0, 9), max_size=6),
+    st.randoms(),
+)
 def test_order_of_keys_never_changes_the_bytes(value: dict[str, int], random) -> None:  # type: ignore[no-untyped-def]
     items = list(value.items())
     random.shuffle(items)
@@ -74,7 +79,20 @@ def test_order_of_keys_never_changes_the_bytes(value: dict[str, int], random) ->
 
 @pytest.mark.parametrize(
     "value",
-    [math.nan, math.inf, 2**53, -(2**53), {1: 2}, {"a": "\ud800"}, np.float64(1), np.int64(1), np.bool_(1), {1, 2}, b"x", object()],
+    [
+        math.nan,
+        math.inf,
+        2**53,
+        -(2**53),
+        {1: 2},
+        {"a": "\ud800"},
+        np.float64(1),
+        np.int64(1),
+        np.bool_(1),
+        {1, 2},
+        b"x",
+        object(),
+    ],
     ids=lambda value: type(value).__name__ + str(value)[:8] if type(value) is not object else "object",
 )
 def test_values_without_one_form_are_refused(value: object) -> None:

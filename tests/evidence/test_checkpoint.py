@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import base64
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -12,16 +11,13 @@ from ml_governance.errors import VerificationError
 from ml_governance.evidence.checkpoint import Checkpoint, LogSigner, key_hint, parse_body, read_note
 from ml_governance.evidence.trust import LogKey
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 ORIGIN = "mlgov.local/test"
 CHECKPOINT = Checkpoint(origin=ORIGIN, size=7, root=b"r" * 32, index_root=b"i" * 32)
 
 
 @pytest.fixture(scope="module")
-def signer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LogSigner]:
-    yield LogSigner.generate(tmp_path_factory.mktemp("log") / "log.pem", name=ORIGIN)
+def signer(tmp_path_factory: pytest.TempPathFactory) -> LogSigner:
+    return LogSigner.generate(tmp_path_factory.mktemp("log") / "log.pem", name=ORIGIN)
 
 
 def test_a_signed_note_reads_back(signer: LogSigner) -> None:
@@ -35,7 +31,7 @@ def test_a_signed_note_reads_back(signer: LogSigner) -> None:
 
 def test_the_key_hint_is_the_one_of_the_published_example() -> None:
     # The verifier key in the documentation of golang.org/x/mod/sumdb/note.
-    name, hint, key = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW".split("+", 2)
+    name, hint, key = ["PeterNeumann", "c74f20a3", "ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"]
     raw = base64.b64decode(key)
     assert raw[0] == 1
     assert key_hint(name, raw[1:]).hex() == hint

@@ -39,7 +39,10 @@ def known(*signers: KeySigner) -> dict[str, PublicKey]:
 
 def test_the_encoding_is_the_one_of_the_specification() -> None:
     # secure-systems-lab/dsse, protocol.md, "Test Vectors".
-    assert pae("http://example.com/HelloWorld", b"hello world") == b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
+    assert (
+        pae("http://example.com/HelloWorld", b"hello world")
+        == b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
+    )
 
 
 def test_a_signed_envelope_survives_its_json_form(signer: KeySigner) -> None:

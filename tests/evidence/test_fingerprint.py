@@ -44,7 +44,9 @@ def arrow(rows: list[dict[str, Any]]) -> pa.Table:
 
 @settings(max_examples=40)
 @given(ROWS, st.integers(1, 5))
-def test_the_same_content_has_one_digest_in_every_engine_and_layout(tmp_path_factory: Any, rows: list[dict[str, Any]], group: int) -> None:
+def test_the_same_content_has_one_digest_in_every_engine_and_layout(
+    tmp_path_factory: Any, rows: list[dict[str, Any]], group: int
+) -> None:
     table = arrow(rows)
     expected = fingerprint.table(table).sha256
     path = tmp_path_factory.mktemp("layout") / "t.parquet"

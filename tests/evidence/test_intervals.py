@@ -40,7 +40,9 @@ def test_ratios_agree_with_statsmodels(one: tuple[int, int], two: tuple[int, int
 
 
 @given(COUNTS, LEVELS, SIDES)
-def test_an_interval_holds_its_estimate_and_widens_with_confidence(count: tuple[int, int], level: float, sides: str) -> None:
+def test_an_interval_holds_its_estimate_and_widens_with_confidence(
+    count: tuple[int, int], level: float, sides: str
+) -> None:
     narrow = intervals.rate(*count, confidence=level, sides=sides)  # type: ignore[arg-type]
     wide = intervals.rate(*count, confidence=(1 + level) / 2, sides=sides)  # type: ignore[arg-type]
     assert 0 <= wide.lower <= narrow.lower <= count[0] / count[1] <= narrow.upper <= wide.upper <= 1

@@ -129,7 +129,9 @@ def test_a_guard_sees_relevant_entries_and_no_others(log: Log) -> None:
     since, keys = log.ledger.size, frozenset({bytes.fromhex(MODEL.sha256)})
     with log.writer() as writer:
         writer.record(note("about another"), [replace(MODEL, sha256="cd" * 32)])
-        writer.record(note("nothing relevant yet"), [replace(MODEL, sha256="cd" * 32)], guard=Guard(since=since, keys=keys))
+        writer.record(
+            note("nothing relevant yet"), [replace(MODEL, sha256="cd" * 32)], guard=Guard(since=since, keys=keys)
+        )
         writer.record(note("relevant"), [MODEL])
         with pytest.raises(GuardError, match="came in"):
             writer.record(note("too late"), [MODEL], guard=Guard(since=since, keys=keys))

@@ -86,7 +86,13 @@ def test_people_and_keys_are_distinct(log: Log, tmp_path: Path) -> None:
 def test_unknown_and_wrong_fields_are_refused(log: Log) -> None:
     value = log.trust.to_dict()
     assert trust.TrustFile.from_dict(value) == log.trust
-    for change in ({"extra": 1}, {"version": "1"}, {"issuedAt": "soon"}, {"issuedAt": "2026-01-01T00:00:00"}, {"principals": 3}):
+    for change in (
+        {"extra": 1},
+        {"version": "1"},
+        {"issuedAt": "soon"},
+        {"issuedAt": "2026-01-01T00:00:00"},
+        {"principals": 3},
+    ):
         with pytest.raises(VerificationError):
             trust.TrustFile.from_dict({**value, **change})
 
@@ -101,7 +107,8 @@ def test_a_revoked_key_signs_nothing_more_and_its_past_stays(log: Log) -> None:
 
     with log.writer(log.root) as writer:
         writer.record(
-            TrustUpdate(version=2, envelope=envelope.to_dict()), [Subject(name="trust/2", sha256=sha256_hex(envelope.payload))]
+            TrustUpdate(version=2, envelope=envelope.to_dict()),
+            [Subject(name="trust/2", sha256=sha256_hex(envelope.payload))],
         )
     assert not log.verify().problems
     with log.writer() as writer:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -77,4 +76,4 @@ def test_what_cannot_be_kept_is_told(registry: LocalRegistry, tmp_path: Path) ->
     (tmp_path / "file").touch()
     with pytest.raises(RegistryError, match="cannot be written"):
         LocalRegistry(tmp_path / "file").store(1, name="m")
-    assert os.listdir(registry.root / "m") == []
+    assert list((registry.root / "m").iterdir()) == []

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import html5lib
@@ -29,7 +30,13 @@ TEST = Resource(name="test", sha256="cd" * 32, rows=600)
 
 
 def person(name: str) -> Principal:
-    return Principal(id=name, name=name, custodian="laptop", roles=frozenset({"author", "validator", "policy_owner"}), projects=frozenset({"*"}))
+    return Principal(
+        id=name,
+        name=name,
+        custodian="laptop",
+        roles=frozenset({"author", "validator", "policy_owner"}),
+        projects=frozenset({"*"}),
+    )
 
 
 def view(*contents: tuple[str, Content], subject: Subject = SUBJECT) -> EvidenceView:
@@ -38,7 +45,9 @@ def view(*contents: tuple[str, Content], subject: Subject = SUBJECT) -> Evidence
             index=i,
             kind=content.kind,
             payload_digest=sha256_hex(str(i).encode()),
-            subjects=(Subject(name="run/x", sha256="ef" * 32), subject) if content.kind == "training-run" else (subject,),
+            subjects=(Subject(name="run/x", sha256="ef" * 32), subject)
+            if content.kind == "training-run"
+            else (subject,),
             content=content,
             recorded_at=START,
             keyid=by,
@@ -48,7 +57,12 @@ def view(*contents: tuple[str, Content], subject: Subject = SUBJECT) -> Evidence
     )
     people = {by: person(by) for by, _ in contents}
     return EvidenceView(
-        origin="log", size=len(entries), root_hash="0" * 64, attestations=entries, principals=people, trust_expires_at=START.replace(year=2030)
+        origin="log",
+        size=len(entries),
+        root_hash="0" * 64,
+        attestations=entries,
+        principals=people,
+        trust_expires_at=START.replace(year=2030),
     )
 
 
@@ -58,9 +72,16 @@ def full(name: str = "test", group: str = "Female", subject: Subject = SUBJECT) 
     fair = assess_fairness(y_true=frame.y, y_pred=frame.p, sensitive_features=frame[["sex", "race"]])
     perf = assess_performance(y_true=frame.y, y_pred=frame.p, y_score=score)
     rows = Resource(name=name, sha256="cd" * 32, rows=600)
-    run = TrainingRun(event={"eventType": "COMPLETE"}, capture="observed", inputs=(Resource(name=name, sha256="11" * 32, rows=5),))
+    run = TrainingRun(
+        event={"eventType": "COMPLETE"}, capture="observed", inputs=(Resource(name=name, sha256="11" * 32, rows=5),)
+    )
     contents: list[tuple[str, Content]] = [
-        ("ada", PolicyInForce(name="credit-production", version=1, stage="production", sha256=sha256_hex(TEXT.encode()), text=TEXT)),
+        (
+            "ada",
+            PolicyInForce(
+                name="credit-production", version=1, stage="production", sha256=sha256_hex(TEXT.encode()), text=TEXT
+            ),
+        ),
         ("ada", run),
         ("ada", Registration(registry="local:x", name="credit-risk", version="1", format="file", files=1, size=10)),
         ("vera", fair.to_content(predictions="recomputed", dataset=rows)),
@@ -69,13 +90,21 @@ def full(name: str = "test", group: str = "Female", subject: Subject = SUBJECT) 
     ]
     before = view(*contents, subject=subject)
     decision = evaluate(
-        subject=subject, stage="production", project="credit", policy=parse_policy(TEXT), policy_sha256="0" * 64, evidence=before, at=START
+        subject=subject,
+        stage="production",
+        project="credit",
+        policy=parse_policy(TEXT),
+        policy_sha256="0" * 64,
+        evidence=before,
+        at=START,
     )
     return view(*contents, ("max", decision.to_content()), subject=subject)
 
 
 def build(evidence: EvidenceView, subject: Subject = SUBJECT) -> card.Card:
-    return card.build(view=evidence, subject=subject, stage="production", project="credit", trust_root="sha256:" + "0" * 64)
+    return card.build(
+        view=evidence, subject=subject, stage="production", project="credit", trust_root="sha256:" + "0" * 64
+    )
 
 
 def parsed(page: str) -> Any:
@@ -92,7 +121,7 @@ def test_the_page_is_valid_and_stands_alone() -> None:
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'href="#([^"]+)"', page)) <= set(ids)
     levels = [int(level) for level in re.findall(r"<h([1-6])", page)]
-    assert levels[0] == 1 and all(b - a <= 1 for a, b in zip(levels, levels[1:], strict=False))
+    assert levels[0] == 1 and all(b - a <= 1 for a, b in pairwise(levels))
     assert "NOT PROVIDED" in page and "complian" not in page.lower().replace("is complied with", "")
 
 
@@ -102,7 +131,7 @@ def test_every_number_of_a_table_has_n_and_its_source() -> None:
         heads = re.findall(r"<th scope=\"col\"[^>]*>(.*?)</th>", tag)
         if "Interval" in heads:
             assert "n" in heads
-            assert "href=\"#entry-" in tag
+            assert 'href="#entry-' in tag
 
 
 def test_charts_have_words_for_those_who_do_not_see_them() -> None:
@@ -132,10 +161,16 @@ def test_hostile_names_are_text_everywhere() -> None:
     assert "<script" not in lineage.to_svg(graph)
 
 
-@pytest.mark.parametrize("drop", ["fairness", "performance", "registration", "training-run", "decision", "policy", "everything"])
+@pytest.mark.parametrize(
+    "drop", ["fairness", "performance", "registration", "training-run", "decision", "policy", "everything"]
+)
 def test_what_is_not_recorded_is_said_and_nothing_breaks(drop: str) -> None:
     evidence = full()
-    kept = tuple(a for a in evidence.attestations if drop not in ("everything", a.kind) or (drop == "everything" and a.index == 0))
+    kept = tuple(
+        a
+        for a in evidence.attestations
+        if drop not in ("everything", a.kind) or (drop == "everything" and a.index == 0)
+    )
     page = html.render(build(replace(evidence, attestations=kept)))
     parsed(page)
     assert "NOT RECORDED" in page
@@ -160,5 +195,7 @@ def test_a_group_that_is_mostly_chance_is_not_the_reference() -> None:
 
 
 def test_a_chart_row_without_a_value_says_why() -> None:
-    drawn = svg.dots(svg.Ids(), [svg.Dot(label="x", value=None, note="undefined")], title="t", axis="a", bound=0.8, bound_label="0.8")
+    drawn = svg.dots(
+        svg.Ids(), [svg.Dot(label="x", value=None, note="undefined")], title="t", axis="a", bound=0.8, bound_label="0.8"
+    )
     assert "undefined" in drawn

@@ -90,7 +90,9 @@ def train(root: Path, clock: FrozenClock, seed: int = 0) -> Subject:
 
 def assess(root: Path, clock: FrozenClock, version: Subject, **options: Any) -> Any:
     with acting(root, clock, "validator") as ws:
-        return ws.assess(version, rows(seed=9), y_true="label", sensitive_features=["sex"], kinds=("fairness",), **options)
+        return ws.assess(
+            version, rows(seed=9), y_true="label", sensitive_features=["sex"], kinds=("fairness",), **options
+        )
 
 
 @pytest.fixture
@@ -139,7 +141,9 @@ def gov_lineage(ws: Workspace, version: Subject) -> str:
     return to_text(graph)
 
 
-def test_a_report_is_the_same_bytes_from_the_same_evidence(root: Path, clock: FrozenClock, ready: Subject, tmp_path: Path) -> None:
+def test_a_report_is_the_same_bytes_from_the_same_evidence(
+    root: Path, clock: FrozenClock, ready: Subject, tmp_path: Path
+) -> None:
     with acting(root, clock, None) as ws:
         one, two = ws.report(ready, tmp_path / "one"), ws.report(ready, tmp_path / "two")
     assert one.html.read_bytes() == two.html.read_bytes()
@@ -157,7 +161,9 @@ def test_reports_that_a_caller_computed_count_as_caller_supplied(root: Path, clo
     assert "caller-supplied; recomputed ones are required" in decision.explain()
 
 
-def test_results_made_elsewhere_are_claimed_whatever_they_say(root: Path, clock: FrozenClock, ready: Subject, tmp_path: Path) -> None:
+def test_results_made_elsewhere_are_claimed_whatever_they_say(
+    root: Path, clock: FrozenClock, ready: Subject, tmp_path: Path
+) -> None:
     with acting(root, clock, "validator") as ws:
         stored = next(a for a in ws.view().of_kind("fairness")).content.to_wire()
         (tmp_path / "r.json").write_text(json.dumps({**stored, "kind": "fairness", "predictions": "recomputed"}))
@@ -225,7 +231,9 @@ def test_evidence_that_arrives_during_a_promotion_is_seen(
         if not arrived:
             arrived.append(True)
             data = rows(seed=5)
-            unfair = gov.assess_fairness(y_true=data.label, y_pred=(data.sex == "m").astype(int), sensitive_features=data[["sex"]])
+            unfair = gov.assess_fairness(
+                y_true=data.label, y_pred=(data.sex == "m").astype(int), sensitive_features=data[["sex"]]
+            )
             with acting(root, clock, "validator") as ws:
                 ws.attest(ready, unfair, data=data)
         return original(*arguments, **options)
@@ -236,7 +244,9 @@ def test_evidence_that_arrives_during_a_promotion_is_seen(
     assert arrived and acting(root, clock, None).registry.alias("credit", "production") is None
 
 
-def test_an_alias_that_does_not_move_is_a_recorded_failure(root: Path, clock: FrozenClock, ready: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_alias_that_does_not_move_is_a_recorded_failure(
+    root: Path, clock: FrozenClock, ready: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from ml_governance.promote.registry import LocalRegistry
 
     approve(root, clock, ready)
@@ -245,7 +255,9 @@ def test_an_alias_that_does_not_move_is_a_recorded_failure(root: Path, clock: Fr
         promote(root, clock, ready)
 
 
-def test_a_promotion_that_died_half_way_is_told_by_the_next(root: Path, clock: FrozenClock, ready: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_promotion_that_died_half_way_is_told_by_the_next(
+    root: Path, clock: FrozenClock, ready: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from ml_governance.promote import gate
 
     approve(root, clock, ready)
@@ -266,13 +278,22 @@ def test_stale_evidence_and_expired_approvals_block_again(root: Path, clock: Fro
 
 def test_a_clock_moved_back_decides_nothing(root: Path, clock: FrozenClock, ready: Subject) -> None:
     clock.advance(timedelta(hours=-5))
-    with pytest.raises(VerificationError, match="clock|already has an entry"), acting(root, clock, "release-manager") as ws:
+    with (
+        pytest.raises(VerificationError, match="clock|already has an entry"),
+        acting(root, clock, "release-manager") as ws,
+    ):
         ws.decide(ready, stage="production")
 
 
-def test_a_policy_file_edited_on_disk_changes_nothing_until_it_is_signed(root: Path, clock: FrozenClock, ready: Subject) -> None:
+def test_a_policy_file_edited_on_disk_changes_nothing_until_it_is_signed(
+    root: Path, clock: FrozenClock, ready: Subject
+) -> None:
     file = root / "policies" / "pack" / "policy.yaml"
-    lax = file.read_text().replace("approvals: [{role: validator, expires: 7d}]\n", "").replace("at_least: 0.5", "at_least: 0.01")
+    lax = (
+        file.read_text()
+        .replace("approvals: [{role: validator, expires: 7d}]\n", "")
+        .replace("at_least: 0.5", "at_least: 0.01")
+    )
     file.write_text(lax)
     with acting(root, clock, "release-manager") as ws:
         assert ws.decide(ready, stage="production").result == "review"
@@ -290,7 +311,9 @@ def test_a_policy_file_edited_on_disk_changes_nothing_until_it_is_signed(root: P
         assert ws.decide(ready, stage="production").result == "allow"
 
 
-def test_a_rolled_back_ledger_is_noticed_on_this_machine(root: Path, clock: FrozenClock, ready: Subject, tmp_path: Path) -> None:
+def test_a_rolled_back_ledger_is_noticed_on_this_machine(
+    root: Path, clock: FrozenClock, ready: Subject, tmp_path: Path
+) -> None:
     shutil.copytree(root / "governance", tmp_path / "before")
     approve(root, clock, ready)
     acting(root, clock, None).view()
@@ -309,9 +332,10 @@ def test_the_ledger_of_another_workspace_is_refused(root: Path, clock: FrozenClo
         acting(root, clock, None).view()
     toml = (root / "governance.toml").read_text()
     (tmp_path / "other" / "governance.toml").write_text(
-        (tmp_path / "other" / "governance.toml").read_text().replace("sha256:", "sha256:").replace(
-            gov.open(tmp_path / "other").config.trust_root, gov.open(root).config.trust_root
-        )
+        (tmp_path / "other" / "governance.toml")
+        .read_text()
+        .replace("sha256:", "sha256:")
+        .replace(gov.open(tmp_path / "other").config.trust_root, gov.open(root).config.trust_root)
     )
     assert toml
     with pytest.raises(VerificationError, match="trust root is"):
@@ -322,7 +346,10 @@ def test_a_foreign_key_proves_nothing(root: Path, clock: FrozenClock, ready: Sub
     from ml_governance.evidence import keys
 
     keys.generate(tmp_path / "eve.pem")
-    with pytest.raises(NotAuthorizedError, match="belongs to nobody"), acting(root, clock, str(tmp_path / "eve.pem")) as ws:
+    with (
+        pytest.raises(NotAuthorizedError, match="belongs to nobody"),
+        acting(root, clock, str(tmp_path / "eve.pem")) as ws,
+    ):
         ws.decide(ready, stage="production")
     with acting(root, clock, None) as ws:
         assert not ws.verify().problems
@@ -363,7 +390,9 @@ def test_without_a_signer_one_reads_and_nothing_else(root: Path, clock: FrozenCl
         (lambda ws, v: ws.report(v, "/proc/nowhere"), ConfigurationError, "cannot be written"),
     ],
 )  # fmt: skip
-def test_bad_calls_are_named_and_record_nothing(root: Path, clock: FrozenClock, ready: Subject, call: Any, error: Any, words: str) -> None:
+def test_bad_calls_are_named_and_record_nothing(
+    root: Path, clock: FrozenClock, ready: Subject, call: Any, error: Any, words: str
+) -> None:
     with acting(root, clock, "validator") as ws:
         size = ws.ledger.size
         with pytest.raises(error, match=words):

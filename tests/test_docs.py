@@ -1,0 +1,56 @@
+"""Documentation is a contract: what it lists is what there is."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml_governance.decide import policy
+from ml_governance.evidence.predicates import CONTENTS
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+
+
+def pages() -> dict[str, Any]:
+    spec = importlib.util.spec_from_file_location("make_reference", DOCS / "make_reference.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found: dict[str, Any] = module.PAGES
+    return found
+
+
+@pytest.mark.parametrize("page", ["cli.md", "metrics.md"])
+def test_generated_pages_are_those_that_the_code_gives(page: str) -> None:
+    assert (DOCS / "reference" / page).read_text() == pages()[page](), "run python docs/make_reference.py"
+
+
+@pytest.mark.parametrize("model", [policy.Policy, policy.Rule, policy.Require])
+def test_every_key_of_the_policy_language_is_documented(model: Any) -> None:
+    text = (DOCS / "reference" / "policy.md").read_text()
+    for name in model.model_fields:
+        assert f"`{name}`" in text, name
+
+
+def test_every_kind_of_evidence_is_checked_by_a_model() -> None:
+    assert all(model.kind == kind and model.__doc__ for kind, model in CONTENTS.items())
+
+
+def test_readme_and_makefile_agree() -> None:
+    readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
+    for target in re.findall(r"make ([a-z]+)", readme):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    for path in re.findall(r"\]\((?!http)([^)#]+)", readme):
+        assert (ROOT / path).exists(), path
+
+
+def test_commands_in_the_docs_exist() -> None:
+    known = (DOCS / "reference" / "cli.md").read_text()
+    for page in [ROOT / "README.md", ROOT / "SECURITY.md", *DOCS.rglob("*.md")]:
+        for command in re.findall(r"^    mlgov ((?:log|policy|keys) [a-z]+|[a-z]+)", page.read_text(), re.MULTILINE):
+            assert f"## mlgov {command}" in known, (page.name, command)
