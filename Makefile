@@ -13,16 +13,16 @@ help:  ## Show what can be made
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-# What is installed follows the lock files; --require-hashes refuses anything else.
+# What is installed follows the lock files alone: --no-deps adds nothing, --require-hashes refuses other bytes.
 $(VENV)/.runtime: requirements.lock pyproject.toml | $(BIN)/python
 	@echo "installing the locked dependencies into $(VENV)" >&2
-	$(PIP) install --require-hashes -r requirements.lock
+	$(PIP) install --no-deps --require-hashes -r requirements.lock
 	$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
 	@echo "installing the locked development tools into $(VENV)" >&2
-	$(PIP) install --require-hashes -r requirements-dev.lock
+	$(PIP) install --no-deps --require-hashes -r requirements-dev.lock
 	@touch $@
 
 demo: $(VENV)/.runtime  ## The whole story on real data, in ./demo-workspace
