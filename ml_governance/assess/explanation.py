@@ -12,16 +12,16 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
 from ml_governance.assess import cube as cubes
-from ml_governance.assess.report import Report
+from ml_governance.assess.report import Report, digest_of
 from ml_governance.errors import DataError
 from ml_governance.evidence import intervals
-from ml_governance.evidence.predicates import Assessment, Explanation, Measurement
+from ml_governance.evidence.predicates import Assessment, Explanation, Measurement, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -155,7 +155,13 @@ def assess_explanation(
         )
     error = float(np.abs(game.play(game.rows) - base - values.sum(axis=1)).max())
     groups = _groups(sensitive_features, pick, len(rows))
-    return _report(game, values, base, engine, error, groups, output, confidence, min_group_size, seed)
+    report = _report(game, values, base, engine, error, groups, output, confidence, min_group_size, seed)
+
+    def source() -> Resource:
+        columns = dict(zip(game.columns, game.rows.T, strict=True))
+        return digest_of("rows that the explanation used", **columns)
+
+    return replace(report, source=source)
 
 
 def _report(

@@ -14,11 +14,11 @@ import numpy as np
 
 from ml_governance.assess import cube as cubes
 from ml_governance.assess import labels
-from ml_governance.assess.report import Report
+from ml_governance.assess.report import Report, digest_of
 from ml_governance.errors import DataError
 from ml_governance.evidence import intervals
 from ml_governance.evidence.metrics import METRICS, RATES, rate_counts
-from ml_governance.evidence.predicates import Assessment, Fairness, Interval, Measurement
+from ml_governance.evidence.predicates import Assessment, Fairness, Interval, Measurement, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -191,13 +191,22 @@ def assess_fairness(
     weight = None if sample_weight is None else labels.weights(sample_weight)
     labels.same_length(y_true=true, sample_weight=weight)
     found = cubes.features(sensitive_features, len(true))
-    cube = cubes.count(true, predicted, {name: cubes.codes(values, name) for name, values in found.items()}, weight)
+    coded = {name: cubes.codes(values, name) for name, values in found.items()}
+    cube = cubes.count(true, predicted, coded, weight)
     columns: dict[str, str | list[str]] = {
         "y_true": str(getattr(y_true, "name", None) or "y_true"),
         "sensitive_features": list(found),
         "pos_label": str(positive),
     }
-    return FairnessReport(**_measured(cube, confidence, min_group_size, intersections=intersections), columns=columns)
+
+    def source() -> Resource:
+        levels = {f"sensitive: {name}": np.asarray(names, dtype=object)[own] for name, (own, names) in coded.items()}
+        return digest_of(
+            "columns of the fairness report", y_true=true, y_pred=predicted, sample_weight=weight, **levels
+        )
+
+    measured = _measured(cube, confidence, min_group_size, intersections=intersections)
+    return FairnessReport(**measured, columns=columns, source=source)
 
 
 def _measured(cube: cubes.Cube, confidence: float, min_group_size: int, *, intersections: bool) -> dict[str, Any]:

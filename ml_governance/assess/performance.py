@@ -18,7 +18,7 @@ import numpy as np
 from ml_governance.assess import cube as cubes
 from ml_governance.assess import labels
 from ml_governance.assess.fairness import SIDES, counts_of, rate_measurement
-from ml_governance.assess.report import Report
+from ml_governance.assess.report import Report, digest_of
 from ml_governance.errors import DataError
 from ml_governance.evidence import intervals
 from ml_governance.evidence.metrics import METRICS
@@ -132,6 +132,7 @@ def assess_performance(
         confidence=confidence,
         min_group_size=min_group_size,
         seed=seed,
+        source=lambda: digest_of("columns of the performance report", y_true=true, y_pred=predicted, y_score=score),
     )
 
 

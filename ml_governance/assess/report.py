@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ml_governance import __version__
+from ml_governance.errors import DataError
+from ml_governance.evidence.predicates import Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import pandas as pd
 
-    from ml_governance.evidence.predicates import Assessment, Measurement, Resource
+    from ml_governance.evidence.predicates import Assessment, Measurement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,8 @@ class Report:
         Below this a number is ``insufficient``.
     seed : int or None
         Seed of everything random; None where nothing was.
+    source : callable or None
+        Computes the digest of the columns used, when it is asked for.
     """
 
     kind: ClassVar[str]
@@ -46,6 +50,23 @@ class Report:
     confidence: float
     min_group_size: int
     seed: int | None = None
+    source: Callable[[], Resource] | None = field(default=None, repr=False, compare=False)
+
+    def inputs(self) -> Resource:
+        """Return the digest of the columns that the numbers were computed from.
+
+        Raises
+        ------
+        DataError
+            If the report was made without rows, as from published counts.
+        """
+        if self.source is None:
+            raise DataError(
+                f"this {self.kind} report was made without rows",
+                expected="the rows, or a Resource that names them by digest",
+                next_step="ws.attest(version, report, data=...)",
+            )
+        return self.source()
 
     def to_content(self, *, predictions: str, dataset: Resource) -> Assessment:
         """Return the predicate that is signed.
@@ -145,6 +166,16 @@ class Report:
             for text in ("metric", "group", "value", f"{self.confidence:.0%} interval", "n", "status")
         )
         return f"<table><caption>{self.kind}</caption><tr>{heads}</tr>{''.join(rows)}</table>"
+
+
+def digest_of(name: str, **columns: Any) -> Resource:
+    """Return cleaned columns as a resource: their logical table digest, and how many rows."""
+    import pandas as pd
+
+    from ml_governance.evidence import fingerprint
+
+    frame = pd.DataFrame({column: values for column, values in columns.items() if values is not None})
+    return Resource(name=name, sha256=fingerprint.table(frame).sha256, rows=len(frame))
 
 
 def _software() -> dict[str, str]:

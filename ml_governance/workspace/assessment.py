@@ -96,6 +96,7 @@ def assess(
 
     frame, dataset = read(data)
     _require_columns(frame, (y_true, *sensitive_features), dataset.name)
+    pos_label = _label_like(pos_label, frame[y_true])
     explain = (
         {"seed": seed, "confidence": confidence, "min_group_size": min_group_size} if "explanation" in kinds else None
     )
@@ -134,17 +135,22 @@ def assess(
     return Assessed(subject=subject, dataset=dataset, reports=reports, receipts=receipts)
 
 
-def attest(ws: Workspace, version: str | Subject, reports: Sequence[Report], *, data: Any) -> tuple[Receipt, ...]:
+def attest(
+    ws: Workspace, version: str | Subject, reports: Sequence[Report], *, data: Any = None
+) -> tuple[Receipt, ...]:
     """Sign reports that the caller computed."""
     if not reports:
         raise UsageError("there is nothing to attest", expected="at least one report")
     view = ws.view()
     ws.me(view)
     subject = ws.resolve(version, view)
-    dataset = data if isinstance(data, Resource) else read(data)[1]
+    if data is None:
+        datasets = [report.inputs() for report in reports]
+    else:
+        datasets = [data if isinstance(data, Resource) else read(data)[1]] * len(reports)
     return tuple(
         ws.writer.record(report.to_content(predictions="caller-supplied", dataset=dataset), [subject])
-        for report in reports
+        for report, dataset in zip(reports, datasets, strict=True)
     )
 
 
@@ -206,6 +212,16 @@ def _require_columns(frame: pd.DataFrame, wanted: Sequence[str], name: str) -> N
                 expected=f"one of {', '.join(columns[:40])}",
                 next_step=f"did you mean {near[0]!r}?" if near else None,
             )
+
+
+def _label_like(pos_label: Any, labels: pd.Series) -> Any:
+    """Read a label that was typed on a command line as a number where the labels are numbers."""
+    if isinstance(pos_label, str) and labels.dtype.kind in "iuf":
+        try:
+            return labels.dtype.type(pos_label)
+        except ValueError:
+            return pos_label
+    return pos_label
 
 
 def _background(background: Any, frame: pd.DataFrame, seed: int, rows: int = 100) -> pd.DataFrame:

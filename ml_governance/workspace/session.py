@@ -484,7 +484,7 @@ class Workspace:
             seed=seed,
         )
 
-    def attest(self, version: str | Subject, *reports: Report, data: Any) -> tuple[Receipt, ...]:
+    def attest(self, version: str | Subject, *reports: Report, data: Any = None) -> tuple[Receipt, ...]:
         """Sign reports that the caller computed; they count as ``caller-supplied``.
 
         Parameters
@@ -493,8 +493,9 @@ class Workspace:
             The model version that the reports are about.
         *reports : FairnessReport, PerformanceReport or ExplanationReport
             What to sign.
-        data : DataFrame, path or Resource
-            The rows that they were computed from; its digest goes into each statement.
+        data : DataFrame, path or Resource, optional
+            The rows that they were computed from; its digest goes into each statement. The default is the digest
+            of the columns that each report used.
         """
         from ml_governance.workspace import assessment
 

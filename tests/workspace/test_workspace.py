@@ -155,7 +155,10 @@ def test_reports_that_a_caller_computed_count_as_caller_supplied(root: Path, clo
     version, data = train(root, clock), rows(seed=3)
     fair = gov.assess_fairness(y_true=data.label, y_pred=data.label, sensitive_features=data[["sex"]])
     with acting(root, clock, "validator") as ws:
-        (receipt,) = ws.attest(version, fair, data=data)
+        (receipt,) = ws.attest(version, fair)
+        assert ws.view().attestations[receipt.index].content.dataset.rows == len(data)  # type: ignore[attr-defined]
+        with pytest.raises(DataError, match="without rows"):
+            ws.attest(version, gov.FairnessReport.from_counts({"f": (5, 5, 5, 5), "m": (5, 5, 5, 5)}, by="sex"))
         assert ws.view().attestations[receipt.index].content.predictions == "caller-supplied"  # type: ignore[attr-defined]
         decision = ws.decide(version, stage="production")
     assert "caller-supplied; recomputed ones are required" in decision.explain()
