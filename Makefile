@@ -31,7 +31,7 @@ demo: $(VENV)/.runtime  ## The whole story on real data, in ./demo-workspace
 	@echo "for these commands: cd demo-workspace && export PATH=\"$(CURDIR)/$(BIN):\$$PATH\""
 
 test: $(VENV)/.dev  ## The test suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered
 
 lint: $(VENV)/.dev  ## Style, types and layers
 	$(BIN)/ruff check .
