@@ -108,6 +108,7 @@ class Ledger:
         self._engine = engine
         self.origin = origin
         self._log_signer = log_signer
+        self._pinned: Connection | None = None
 
     # --- making and opening ---------------------------------------------------------------------------
 
@@ -542,7 +543,28 @@ class Ledger:
         return None if found is None else subject_index.Node.from_bytes(found)
 
     @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Read one state of the log for as long as this lasts, whatever others append meanwhile."""
+        with _database_errors(str(self._engine.url)), self._engine.connect() as connection:
+            if self._engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN")
+                connection.exec_driver_sql("SELECT size FROM head").all()  # SQLite fixes the state at the first read
+            else:
+                connection.execution_options(isolation_level="REPEATABLE READ").begin()
+            self._pinned = connection
+            try:
+                yield
+            finally:
+                self._pinned = None
+                if self._engine.dialect.name == "sqlite":
+                    connection.exec_driver_sql("ROLLBACK")
+
+    @contextmanager
     def _reading(self) -> Iterator[Connection]:
+        if self._pinned is not None:
+            with _database_errors(str(self._engine.url)):
+                yield self._pinned
+            return
         with _database_errors(str(self._engine.url)), self._engine.connect() as connection:
             yield connection
 

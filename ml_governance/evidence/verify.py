@@ -162,27 +162,28 @@ def verify(
         If the database itself cannot be read.
     """
     state = _Pass(origin=ledger.origin, root=root)
-    total = ledger.size
-    notes_by_size = ledger.checkpoints()
-    roots: dict[int, tuple[bytes, bytes]] = {0: (merkle.EMPTY, subject_index.EMPTY_ROOT)}
-    wanted = {*notes_by_size, *({remembered.size} if remembered is not None else ())}
-    state.trust = _genesis(ledger, state)
-    for stored in ledger.entries():
-        _entry(state, stored)
-        if state.frontier.size in wanted:
-            roots[state.frontier.size] = (state.frontier.root, state.index[""].hash())
-        if progress is not None and state.frontier.size % 256 == 0:
-            progress(state.frontier.size, total)
-    _missing(state)
-    computed = Checkpoint(
-        origin=ledger.origin,
-        size=state.frontier.size,
-        root=state.frontier.root,
-        index_root=state.index[""].hash() if state.index else subject_index.EMPTY_ROOT,
-    )
-    _checkpoints(state, ledger.checkpoint(), notes_by_size, roots, computed)
-    _derived(state, ledger)
-    notes = _memory(state, remembered, roots, computed)
+    with ledger.snapshot():
+        total = ledger.size
+        notes_by_size = ledger.checkpoints()
+        roots: dict[int, tuple[bytes, bytes]] = {0: (merkle.EMPTY, subject_index.EMPTY_ROOT)}
+        wanted = {*notes_by_size, *({remembered.size} if remembered is not None else ())}
+        state.trust = _genesis(ledger, state)
+        for stored in ledger.entries():
+            _entry(state, stored)
+            if state.frontier.size in wanted:
+                roots[state.frontier.size] = (state.frontier.root, state.index[""].hash())
+            if progress is not None and state.frontier.size % 256 == 0:
+                progress(state.frontier.size, total)
+        _missing(state)
+        computed = Checkpoint(
+            origin=ledger.origin,
+            size=state.frontier.size,
+            root=state.frontier.root,
+            index_root=state.index[""].hash() if state.index else subject_index.EMPTY_ROOT,
+        )
+        _checkpoints(state, ledger.checkpoint(), notes_by_size, roots, computed)
+        _derived(state, ledger)
+        notes = _memory(state, remembered, roots, computed)
     open_sessions = sum(not session.closed for session in state.sessions.values())
     if open_sessions:
         notes.append(

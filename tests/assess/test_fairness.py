@@ -7,7 +7,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from fairlearn import metrics as fairlearn
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn import metrics as sklearn
@@ -62,6 +62,7 @@ def test_rates_agree_with_fairlearn(weighted: bool) -> None:
     )
 
 
+@settings(max_examples=15)
 @given(st.integers(0, 200))
 def test_named_comparisons_agree_with_fairlearn(seed: int) -> None:
     frame = data(400, seed)

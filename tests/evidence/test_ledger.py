@@ -238,6 +238,21 @@ def test_many_processes_write_one_gapless_log(log: Log) -> None:
     assert not log.verify().problems
 
 
+def test_a_log_verifies_while_others_write_it(log: Log) -> None:
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=_write, args=(str(log.path), log.url, 0))
+    process.start()
+    sizes = set()
+    while process.is_alive():
+        verified = log.verify()
+        assert not verified.problems
+        sizes.add(verified.checkpoint.size)
+    process.join()
+    assert process.exitcode == 0
+    assert not log.verify().problems
+    assert sizes
+
+
 KILLED = """
 import sys
 from pathlib import Path
