@@ -11,18 +11,35 @@ import typer
 from ml_governance.cli import render
 from ml_governance.cli.options import Json, Version, Where, opened
 from ml_governance.errors import MissingEvidenceError, UsageError
+from ml_governance.evidence.predicates import TrainingRun, WriterClose, WriterOpen
 
 if TYPE_CHECKING:
     from ml_governance.evidence.attestation import Attestation
+    from ml_governance.evidence.predicates import Content
 
 app = typer.Typer(help="The ledger.", no_args_is_help=True)
+
+SESSION = (WriterOpen.kind, WriterClose.kind)
+"""Kinds that every session has, and that few readers want to see."""
+
+
+def _says(content: Content) -> str:
+    """Return the one word of an entry that tells it from others of its kind."""
+    if isinstance(content, TrainingRun):
+        return str(content.event.get("eventType", ""))
+    for name in ("result", "verdict", "predictions", "phase", "version"):
+        value = getattr(content, name, None)
+        if value is not None:
+            return str(value)
+    return ""
 
 
 def _row(entry: Attestation) -> dict[str, str | int]:
     return {
         "index": entry.index,
-        "recordedAt": entry.recorded_at.isoformat(timespec="seconds"),
+        "recordedAt": entry.recorded_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
         "kind": entry.kind,
+        "says": _says(entry.content),
         "subject": entry.subjects[0].name,
         "sha256": entry.subjects[0].sha256,
         "by": entry.principal.id,
@@ -33,6 +50,7 @@ def _row(entry: Attestation) -> dict[str, str | int]:
 def ls(
     kind: Annotated[str | None, typer.Option(help="Only entries of this kind.")] = None,
     subject: Annotated[str | None, typer.Option(help="Only entries about this model.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Also the records that open and close writer sessions.")] = False,
     workspace: Where = None,
     json: Json = False,
 ) -> None:
@@ -43,17 +61,22 @@ def ls(
     with opened(workspace) as ws:
         view = ws.view()
         entries = view.about(ws.resolve(subject, view).sha256) if subject else view.attestations
-        rows = [_row(entry) for entry in entries if kind in (None, entry.kind)]
+        rows = [
+            _row(entry)
+            for entry in entries
+            if entry.kind == kind or (kind is None and (every or entry.kind not in SESSION))
+        ]
     if json:
         render.out_json(rows)
         return
     render.table(
-        ("#", "time (UTC)", "kind", "about", "sha256", "signed by"),
+        ("#", "time (UTC)", "kind", "says", "about", "sha256", "signed by"),
         [
             (
                 str(r["index"]),
                 str(r["recordedAt"]),
                 str(r["kind"]),
+                str(r["says"]),
                 str(r["subject"]),
                 str(r["sha256"])[:12],
                 str(r["by"]),

@@ -347,7 +347,7 @@ class Workspace:
             return next(iter(found.values()))
         known = sorted({s.name for a in view.of_kind(Registration.kind) for s in a.subjects})
         raise MissingEvidenceError(
-            f"{len(found) or 'no'} registered model{'s' if len(found) != 1 else ''} fit {reference!r}",
+            f"{len(found)} registered models fit {reference!r}" if found else f"no registered model fits {reference!r}",
             expected=f"one of {', '.join(known)}" if known else "a model that a training run produced",
             next_step="mlgov log ls --kind registration",
         )
