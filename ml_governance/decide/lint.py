@@ -36,8 +36,11 @@ def lint(policy: Policy) -> tuple[str, ...]:
                     f"{rule.id}: with {require.min_group_size} rows in each group this rule does not pass even when the groups' "
                     f"rates are equal ({EQUAL_RATE:g}){advice}"
                 )
-        if rule.on_inconclusive == "review" and policy.review is None:
-            warnings.append(f"{rule.id}: inconclusive goes to review, and review names no roles")
+        unnamed = [attribute for attribute in require.by if attribute not in require.levels]
+        if unnamed:
+            warnings.append(
+                f"{rule.id}: levels of {', '.join(unnamed)} are not listed, so a group that an assessment leaves out is not missed"
+            )
     slots = {slot.role for slot in policy.approvals}
     if not slots:
         warnings.append("the policy asks for no approval: whoever may promote decides alone")

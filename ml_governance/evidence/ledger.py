@@ -10,24 +10,23 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-from ml_governance.errors import ConfigurationError, GovernanceError, LedgerError, VerificationError
+from ml_governance.errors import ConfigurationError, LedgerError, VerificationError
 from ml_governance.evidence import entry, merkle, subject_index
 from ml_governance.evidence.checkpoint import Checkpoint, LogSigner, read_note
+from ml_governance.evidence.database import database_errors, engine_for, refuse_missing_file
 from ml_governance.evidence.predicates import WriterClose, WriterOpen
+from ml_governance.evidence.reader import LogReader
 from ml_governance.evidence.schema import APPEND_ONLY, SCHEMA_VERSION, metadata, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from types import TracebackType
 
     from sqlalchemy import Connection, Engine
 
     from ml_governance.evidence.envelope import Envelope
 
-BUSY_SECONDS = 30
-PAGE = 500
 MAX_SKEW = timedelta(minutes=10)
 """How far an entry's time may lie before an earlier entry's: clocks differ, history does not."""
 
@@ -84,16 +83,6 @@ class Receipt:
     proof: tuple[bytes, ...] = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredEntry:
-    """A row as it is stored, nothing verified; ``envelope`` is None where the blob is gone."""
-
-    index: int
-    leaf: bytes
-    leaf_hash: bytes
-    envelope: bytes | None
-
-
 @dataclass(slots=True)
 class _Head:
     frontier: merkle.Frontier
@@ -101,14 +90,12 @@ class _Head:
     latest: datetime | None = None
 
 
-class Ledger:
+class Ledger(LogReader):
     """One log. Made by :meth:`create` or :meth:`open`."""
 
     def __init__(self, engine: Engine, origin: str, log_signer: LogSigner | None) -> None:
-        self._engine = engine
-        self.origin = origin
+        super().__init__(engine, origin)
         self._log_signer = log_signer
-        self._pinned: Connection | None = None
 
     # --- making and opening ---------------------------------------------------------------------------
 
@@ -123,8 +110,8 @@ class Ledger:
         """
         from sqlalchemy import inspect
 
-        engine = _engine(url)
-        with _database_errors(url):
+        engine = engine_for(url)
+        with database_errors(url):
             if inspect(engine).has_table("meta"):
                 raise LedgerError(f"{url} already holds a ledger", expected="an empty database")
             metadata().create_all(engine)
@@ -156,9 +143,9 @@ class Ledger:
         """
         from sqlalchemy import inspect, select
 
-        _refuse_missing_file(url)
-        engine = _engine(url)
-        with _database_errors(url):
+        refuse_missing_file(url)
+        engine = engine_for(url)
+        with database_errors(url):
             if not inspect(engine).has_table("meta"):
                 raise LedgerError(f"{url} holds no ledger", expected="a database made by mlgov init")
             with engine.connect() as connection:
@@ -171,21 +158,6 @@ class Ledger:
                 next_step="use the version of ml-governance that wrote it",
             )
         return cls(engine, found["origin"], log_signer)
-
-    def close(self) -> None:
-        """Release the database."""
-        self._engine.dispose()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"<Ledger {self.origin} at {self._engine.url.render_as_string(hide_password=True)}>"
 
     # --- appending --------------------------------------------------------------------------------------
 
@@ -284,7 +256,7 @@ class Ledger:
         """Refuse what a later verification would have to call backdated."""
         for one in parsed:
             at = one.chain.recorded_at
-            if head.latest is not None and at < head.latest - MAX_SKEW:
+            if head.latest is not None and head.latest - at > MAX_SKEW:
                 raise VerificationError(
                     f"the record says it is {at.isoformat()}, and the log already has an entry from {head.latest.isoformat()}",
                     expected=f"a clock that is right to {int(MAX_SKEW.total_seconds() // 60)} minutes",
@@ -395,182 +367,9 @@ class Ledger:
             proof=merkle.inclusion_proof(lambda level, position: self._node(connection, level, position), index, size),
         )
 
-    # --- reading ------------------------------------------------------------------------------------------
-
-    @property
-    def size(self) -> int:
-        """Number of entries."""
-        from sqlalchemy import select
-
-        with self._reading() as connection:
-            return int(connection.execute(select(table("head").c.size)).scalar_one())
-
-    def checkpoint(self) -> str:
-        """Return the newest signed note."""
-        from sqlalchemy import select
-
-        with self._reading() as connection:
-            return str(connection.execute(select(table("head").c.checkpoint)).scalar_one())
-
-    def entries(self, start: int = 0, stop: int | None = None) -> Iterator[StoredEntry]:
-        """Yield stored rows in order, a page at a time; nothing is verified."""
-        from sqlalchemy import select
-
-        leaves, blobs = table("leaves"), table("blobs")
-        query = (
-            select(leaves.c.idx, leaves.c.leaf, leaves.c.leaf_hash, blobs.c.data)
-            .select_from(leaves.outerjoin(blobs, leaves.c.envelope == blobs.c.envelope))
-            .order_by(leaves.c.idx)
-            .limit(PAGE)
-        )
-        after = start - 1
-        while True:
-            with self._reading() as connection:
-                condition = leaves.c.idx > after if stop is None else (leaves.c.idx > after) & (leaves.c.idx < stop)
-                rows = connection.execute(query.where(condition)).all()
-            for row in rows:
-                yield StoredEntry(index=row.idx, leaf=row.leaf, leaf_hash=row.leaf_hash, envelope=row.data)
-            if len(rows) < PAGE:
-                return
-            after = rows[-1].idx
-
-    def find(self, key: bytes) -> tuple[int, ...]:
-        """Return the indices stored under a key: a subject's digest, or a kind's key."""
-        from sqlalchemy import select
-
-        keyed = table("entries_by_key").c
-        with self._reading() as connection:
-            return tuple(connection.execute(select(keyed.idx).where(keyed.key == key).order_by(keyed.idx)).scalars())
-
-    def keyed(self) -> Iterator[tuple[bytes, int]]:
-        """Yield the whole look-up table, for verification."""
-        from sqlalchemy import select
-
-        with self._reading() as connection:
-            keyed = table("entries_by_key").c
-            for row in connection.execute(select(keyed.key, keyed.idx).order_by(keyed.idx, keyed.key)):
-                yield bytes(row.key), int(row.idx)
-
-    def checkpoints(self) -> dict[int, str]:
-        """Return every signed note by size."""
-        from sqlalchemy import select
-
-        notes = table("checkpoints")
-        with self._reading() as connection:
-            return {row.size: row.note for row in connection.execute(select(notes).order_by(notes.c.size))}
-
-    def edge(self) -> tuple[int, bytes, bytes]:
-        """Return the stored size, frontier and index root, for verification."""
-        from sqlalchemy import select
-
-        head = table("head").c
-        with self._reading() as connection:
-            row = connection.execute(select(head.size, head.frontier, head.index_root)).one_or_none()
-        return (0, b"", b"") if row is None else (row.size, bytes(row.frontier), bytes(row.index_root))
-
-    def stored_nodes(self) -> Iterator[tuple[int, int, bytes]]:
-        """Yield every stored tree node, for verification."""
-        from sqlalchemy import select
-
-        with self._reading() as connection:
-            for row in connection.execute(select(table("nodes"))):
-                yield row.level, row.position, row.hash
-
-    def stored_index(self) -> dict[str, bytes]:
-        """Return every stored index node by prefix, for verification."""
-        from sqlalchemy import select
-
-        with self._reading() as connection:
-            return {row.prefix: row.node for row in connection.execute(select(table("index_nodes")))}
-
-    def inclusion_proof(self, index: int, size: int | None = None) -> tuple[bytes, ...]:
-        """Return the proof that an entry is in the tree of a size (RFC 6962 section 2.1.1)."""
-        with self._reading() as connection:
-            return merkle.inclusion_proof(
-                lambda level, position: self._node(connection, level, position),
-                index,
-                self.size if size is None else size,
-            )
-
-    def consistency_proof(self, old: int, new: int) -> tuple[bytes, ...]:
-        """Return the proof that one tree continues another (RFC 6962 section 2.1.2)."""
-        with self._reading() as connection:
-            return merkle.consistency_proof(lambda level, position: self._node(connection, level, position), old, new)
-
-    def index_proof(self, key: bytes) -> tuple[bytes, ...]:
-        """Return the proof of how many entries a key has, and which."""
-        with self._reading() as connection:
-            return subject_index.prove(lambda prefix: self._index_node(connection, prefix), key)
-
-    def writer_tail(self, writer: str) -> tuple[int, str] | None:
-        """Return the sequence number and payload digest of a writer's last record."""
-        with self._reading() as connection:
-            tail = self._tail(connection, writer)
-        return None if tail is None else tail[:2]
-
-    def _tail(self, connection: Connection, writer: str) -> tuple[int, str, bool] | None:
-        from sqlalchemy import select
-
-        leaves = table("leaves").c
-        row = connection.execute(
-            select(leaves.seq, leaves.payload, leaves.kind)
-            .where(leaves.writer == writer)
-            .order_by(leaves.seq.desc())
-            .limit(1)
-        ).one_or_none()
-        return None if row is None else (row.seq, row.payload, row.kind == WriterClose.kind)
-
-    def _node(self, connection: Connection, level: int, position: int) -> bytes:
-        from sqlalchemy import select
-
-        nodes = table("nodes").c
-        found = connection.execute(
-            select(nodes.hash).where(nodes.level == level, nodes.position == position)
-        ).scalar_one_or_none()
-        if found is None:
-            raise VerificationError(
-                f"the tree node at level {level}, position {position} is missing",
-                next_step="mlgov log verify",
-            )
-        return bytes(found)
-
-    def _index_node(self, connection: Connection, prefix: str) -> subject_index.Node | None:
-        from sqlalchemy import select
-
-        found = connection.execute(
-            select(table("index_nodes").c.node).where(table("index_nodes").c.prefix == prefix)
-        ).scalar_one_or_none()
-        return None if found is None else subject_index.Node.from_bytes(found)
-
-    @contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """Read one state of the log for as long as this lasts, whatever others append meanwhile."""
-        with _database_errors(str(self._engine.url)), self._engine.connect() as connection:
-            if self._engine.dialect.name == "sqlite":
-                connection.exec_driver_sql("BEGIN")
-                connection.exec_driver_sql("SELECT size FROM head").all()  # SQLite fixes the state at the first read
-            else:
-                connection.execution_options(isolation_level="REPEATABLE READ").begin()
-            self._pinned = connection
-            try:
-                yield
-            finally:
-                self._pinned = None
-                if self._engine.dialect.name == "sqlite":
-                    connection.exec_driver_sql("ROLLBACK")
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        if self._pinned is not None:
-            with _database_errors(str(self._engine.url)):
-                yield self._pinned
-            return
-        with _database_errors(str(self._engine.url)), self._engine.connect() as connection:
-            yield connection
-
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        with _database_errors(str(self._engine.url)), self._engine.connect() as connection:
+        with database_errors(str(self._engine.url)), self._engine.connect() as connection:
             if self._engine.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
                 try:
@@ -582,77 +381,3 @@ class Ledger:
             else:
                 with connection.begin():
                     yield connection
-
-
-def _refuse_missing_file(url: str) -> None:
-    """Refuse to open what is not there: SQLite would silently make an empty database."""
-    from pathlib import Path
-
-    from sqlalchemy import make_url
-
-    target = make_url(url)
-    if target.get_backend_name() == "sqlite" and target.database and not Path(target.database).is_file():
-        raise LedgerError(f"there is no ledger at {target.database}", expected="a database made by mlgov init")
-
-
-def _engine(url: str) -> Engine:
-    from sqlalchemy import create_engine, event
-    from sqlalchemy.exc import ArgumentError
-    from sqlalchemy.pool import NullPool
-
-    try:
-        engine = (
-            create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-            if url.startswith("sqlite")
-            else create_engine(url)
-        )
-    except (ArgumentError, ImportError) as error:
-        raise ConfigurationError(
-            f"the ledger's URL cannot be used: {error}", expected="sqlite:///FILE or postgresql+psycopg://..."
-        ) from error
-    if engine.dialect.name == "sqlite":
-
-        @event.listens_for(engine, "connect")
-        def _prepare(raw: Any, _record: Any) -> None:
-            cursor = raw.cursor()
-            for setting in (
-                f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}",
-                "PRAGMA journal_mode = WAL",
-                "PRAGMA synchronous = FULL",
-                "PRAGMA foreign_keys = ON",
-                "PRAGMA secure_delete = ON",
-            ):
-                cursor.execute(setting)
-            cursor.close()
-
-    return engine
-
-
-@contextmanager
-def _database_errors(url: str) -> Iterator[None]:
-    """Turn the database's errors into ours; what fails has not been appended."""
-    from sqlalchemy.exc import DBAPIError, IntegrityError
-
-    try:
-        yield
-    except GovernanceError:
-        raise
-    except IntegrityError as error:
-        raise VerificationError(
-            f"the ledger refused an entry: {error.orig}", expected="an entry that is not in the ledger yet"
-        ) from error
-    except DBAPIError as error:
-        reason = str(error.orig)
-        advice = next((text for mark, text in _ADVICE.items() if mark in reason), "check the database")
-        raise LedgerError(f"the ledger at {url} cannot be used: {reason}", next_step=advice) from error
-
-
-_ADVICE = {
-    "disk is full": "free disk space and run the command again; nothing was written",
-    "readonly": "make the ledger's file and folder writable, or use a copy",
-    "read-only": "make the ledger's file and folder writable, or use a copy",
-    "locked": "another process is writing: try again",
-    "not a database": "this file is no SQLite database: restore the ledger from a backup",
-    "malformed": "the file is damaged: restore the ledger from a backup and compare with a kept checkpoint",
-    "unable to open": "check the path and its permissions",
-}

@@ -7,6 +7,7 @@ range of ledger indices, not of time, because an index cannot be backdated.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -320,7 +321,9 @@ def _fields(value: Any, names: set[str], what: str) -> None:
 
 def _log_key(value: Any) -> LogKey:
     _fields(value, {"name", "public"}, "a log key")
-    return LogKey(name=_text(value["name"]), public=_text(value["public"]))
+    if not re.fullmatch(r"[0-9a-f]{64}", _text(value["public"])):
+        raise VerificationError("a log key has a wrong form", expected="32 bytes in hexadecimal")
+    return LogKey(name=_text(value["name"]), public=value["public"])
 
 
 def _principal(value: Any) -> Principal:

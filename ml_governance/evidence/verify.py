@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from ml_governance.evidence.ledger import Ledger, StoredEntry
+    from ml_governance.evidence.reader import LogReader, StoredEntry
 
 NO_ANCHOR = (
     "not rollback-proof: nothing outside the operator's control was compared; keep `mlgov log checkpoint` elsewhere"
@@ -127,12 +127,16 @@ class _Pass:
     attestations: list[Attestation] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
+    @property
+    def index_root(self) -> bytes:
+        return self.index[""].hash() if self.index else subject_index.EMPTY_ROOT
+
     def problem(self, index: int | None, what: str) -> None:
         self.problems.append(Problem(index=index, what=what))
 
 
 def verify(
-    ledger: Ledger,
+    ledger: LogReader,
     *,
     root: str,
     remembered: Checkpoint | None = None,
@@ -142,7 +146,7 @@ def verify(
 
     Parameters
     ----------
-    ledger : Ledger
+    ledger : LogReader
         The log.
     root : str
         ``sha256:...`` of the trust root, obtained by another way than the log.
@@ -171,7 +175,7 @@ def verify(
         for stored in ledger.entries():
             _entry(state, stored)
             if state.frontier.size in wanted:
-                roots[state.frontier.size] = (state.frontier.root, state.index[""].hash())
+                roots[state.frontier.size] = (state.frontier.root, state.index_root)
             if progress is not None and state.frontier.size % 256 == 0:
                 progress(state.frontier.size, total)
         _missing(state)
@@ -179,7 +183,7 @@ def verify(
             origin=ledger.origin,
             size=state.frontier.size,
             root=state.frontier.root,
-            index_root=state.index[""].hash() if state.index else subject_index.EMPTY_ROOT,
+            index_root=state.index_root,
         )
         _checkpoints(state, ledger.checkpoint(), notes_by_size, roots, computed)
         _derived(state, ledger)
@@ -198,7 +202,7 @@ def verify(
     )
 
 
-def _genesis(ledger: Ledger, state: _Pass) -> trust.TrustFile | None:
+def _genesis(ledger: LogReader, state: _Pass) -> trust.TrustFile | None:
     """Read the first trust file, which says who may sign everything, itself included."""
     for stored in ledger.entries(0, 2):
         if stored.index != 1 or stored.envelope is None:
@@ -278,9 +282,10 @@ def _signed(state: _Pass, index: int, leaf: entry.Leaf, parsed: entry.Parsed, fa
     principal = _signer(state.trust, index, parsed, faults)
     _chain(state, leaf, parsed, faults)
     at = parsed.chain.recorded_at
-    if state.latest is not None and at < state.latest - MAX_SKEW:
+    if state.latest is not None and state.latest - at > MAX_SKEW:
         faults.append(f"it claims the time {at.isoformat()}, and an earlier entry is from {state.latest.isoformat()}")
-    state.latest = at if state.latest is None else max(state.latest, at)
+    if principal is not None:
+        state.latest = at if state.latest is None else max(state.latest, at)
     if isinstance(parsed.content, TrustUpdate) and index != 1:
         try:
             state.trust = trust.verify_successor(Envelope.from_dict(parsed.content.envelope), state.trust)
@@ -383,11 +388,11 @@ def _checkpoints(
             state.problem(None, f"the checkpoint of size {size} was signed over other entries than those stored now")
 
 
-def _derived(state: _Pass, ledger: Ledger) -> None:
+def _derived(state: _Pass, ledger: LogReader) -> None:
     """Compare the stored look-up tables with what the entries give."""
     size, frontier, index_root = ledger.edge()
     computed_index = {prefix: node.to_bytes() for prefix, node in state.index.items()}
-    computed_root = state.index[""].hash() if state.index else subject_index.EMPTY_ROOT
+    computed_root = state.index_root
     if (size, frontier, index_root) != (state.frontier.size, state.frontier.to_bytes(), computed_root):
         state.problem(None, "the stored edge of the tree is not the edge of the stored entries")
     if {(level, position): value for level, position, value in ledger.stored_nodes()} != state.nodes:

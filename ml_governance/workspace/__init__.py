@@ -5,7 +5,8 @@ Nothing here is global: two workspaces, or two people in one, never meet.
 
 from __future__ import annotations
 
-from ml_governance.workspace.session import Workspace, init, open_workspace
+from ml_governance.workspace.opening import init, open_workspace
+from ml_governance.workspace.session import Workspace
 from ml_governance.workspace.setup import PEOPLE, Person, packs
 
 __all__ = ["PEOPLE", "Person", "Workspace", "init", "open_workspace", "packs"]

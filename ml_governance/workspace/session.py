@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import platform
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-import ml_governance
 from ml_governance.errors import ConfigurationError, MissingEvidenceError, NotAuthorizedError
-from ml_governance.evidence import keys
-from ml_governance.evidence.checkpoint import LogSigner
-from ml_governance.evidence.ledger import Ledger
 from ml_governance.evidence.predicates import Registration
 from ml_governance.evidence.statement import Subject
 from ml_governance.evidence.verify import verify
 from ml_governance.evidence.writer import Writer
-from ml_governance.workspace import config, memory, setup
+from ml_governance.workspace import config, memory, parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
     from types import TracebackType
 
     from ml_governance.capture.training import TrainingRun
     from ml_governance.decide.decision import Decision
     from ml_governance.evidence.attestation import EvidenceView
     from ml_governance.evidence.keys import Signer
-    from ml_governance.evidence.ledger import Receipt
+    from ml_governance.evidence.ledger import Ledger, Receipt
     from ml_governance.evidence.trust import Principal
     from ml_governance.evidence.verify import VerifiedLog
     from ml_governance.promote.gate import Promoted
@@ -35,105 +29,6 @@ if TYPE_CHECKING:
     from ml_governance.report.lineage import Graph
     from ml_governance.workspace.assessment import Assessed, Report
     from ml_governance.workspace.reporting import Written
-
-SIGNER_VARIABLE = "MLGOV_SIGNER"
-PASSPHRASE_VARIABLE = "MLGOV_PASSPHRASE"  # noqa: S105  the variable's name, not a secret
-
-
-def utc_now() -> datetime:
-    """Return the present in UTC; the only clock that a workspace has, unless it is given another."""
-    return datetime.now(UTC)
-
-
-def software() -> dict[str, str]:
-    """Return what wrote a record: this library's version and the Python version."""
-    return {"ml-governance": ml_governance.__version__, "python": platform.python_version()}
-
-
-def init(
-    path: str | Path = ".",
-    *,
-    project: str = "default",
-    people: Sequence[setup.Person] = setup.PEOPLE,
-    policy: str = "credit-scoring",
-    registry: str | None = None,
-    signer: str | Path | None = None,
-    clock: Callable[[], datetime] = utc_now,
-) -> Workspace:
-    """Make a workspace: governance.toml, keys (mode 0600), a root-signed trust file, a ledger, a policy pack.
-
-    Parameters
-    ----------
-    path : str or Path, default "."
-        Folder of the new workspace; made if absent.
-    project : str
-        Name of the project; principals are trusted for it, policies may be limited to it.
-    people : sequence of Person
-        Who gets a key. The default is four people, one for each role that the shipped policies use.
-    policy : str, default "credit-scoring"
-        Name of a shipped pack, or a folder that holds policy.yaml. It is copied, signed and put in force.
-    registry : str, optional
-        ``mlflow+<tracking uri>`` or ``local:<folder>``; default is MLflow on SQLite inside the workspace.
-    signer : str or Path, optional
-        With whose key the returned workspace acts.
-    clock : callable
-        Returns the present in UTC.
-
-    Returns
-    -------
-    Workspace
-
-    Raises
-    ------
-    ConfigurationError
-        If the folder already holds a workspace or cannot be written.
-    """
-    root = setup.make(
-        Path(path),
-        project=project,
-        people=people,
-        policy=policy,
-        registry=registry,
-        clock=clock,
-        software=software(),
-    )
-    return open_workspace(root, signer=signer, clock=clock)
-
-
-def open_workspace(
-    path: str | Path | None = None,
-    *,
-    signer: str | Path | None = None,
-    clock: Callable[[], datetime] = utc_now,
-    narrate: Callable[[str], None] | None = None,
-) -> Workspace:
-    """Open the workspace at or above a folder.
-
-    Parameters
-    ----------
-    path : str or Path, optional
-        Where to start looking upwards for governance.toml; default is the current folder.
-    signer : str or Path, optional
-        With whose key one acts: a person's id or a key file. Default is the variable ``MLGOV_SIGNER``.
-        Without one the workspace can be read and verified, and every call that signs refuses.
-    clock : callable
-        Returns the present in UTC.
-    narrate : callable, optional
-        Receives one line before each slow step.
-
-    Returns
-    -------
-    Workspace
-
-    Raises
-    ------
-    ConfigurationError
-        If there is no workspace or its configuration is wrong.
-    KeyFileError
-        If the signer's key file is missing, unsafe or unreadable.
-    """
-    root = config.find(Path(path) if path is not None else Path.cwd())
-    return Workspace(config.load(root), signer=signer or os.environ.get(SIGNER_VARIABLE), clock=clock, narrate=narrate)
 
 
 class Workspace:
@@ -148,13 +43,13 @@ class Workspace:
         configuration: config.Config,
         *,
         signer: str | Path | None,
-        clock: Callable[[], datetime] = utc_now,
+        clock: Callable[[], datetime] = parts.utc_now,
         narrate: Callable[[str], None] | None = None,
     ) -> None:
         self.config = configuration
         self.clock = clock
         self.narrate = narrate or (lambda _line: None)
-        self._signer: Signer | None = self._load_signer(signer) if signer else None
+        self._signer: Signer | None = parts.load_signer(configuration, signer) if signer else None
         self._ledger: Ledger | None = None
         self._writer: Writer | None = None
         self._registry: Registry | None = None
@@ -204,56 +99,18 @@ class Workspace:
 
     # --- what the parts need -------------------------------------------------------------------------
 
-    def _load_signer(self, signer: str | Path) -> Signer:
-        path = self.config.keys / f"{signer}.pem"
-        if isinstance(signer, Path) or not path.exists():
-            path = Path(signer).expanduser()
-        phrase = os.environ.get(PASSPHRASE_VARIABLE)
-        if not path.exists() and len(path.parts) == 1:
-            known = sorted(
-                p.stem for p in self.config.keys.glob("*.pem") if p.name not in (setup.ROOT_KEY, setup.LOG_KEY)
-            )
-            raise ConfigurationError(
-                f"there is no key for {str(signer)!r} in {self.config.keys}",
-                expected=f"one of {', '.join(known)}, or a key file",
-            )
-        return keys.load(path, passphrase=phrase.encode() if phrase else None)
-
     @property
     def ledger(self) -> Ledger:
         """The log; opened when first used, for writing only when a signer is set."""
         if self._ledger is None:
-            log_key = self.config.keys / setup.LOG_KEY
-            log_signer = LogSigner.load(log_key, name=self.config.origin) if self._signer is not None else None
-            ledger = Ledger.open(self.config.ledger_url, log_signer=log_signer)
-            if ledger.origin != self.config.origin:
-                ledger.close()
-                raise ConfigurationError(
-                    f"the ledger at {self.config.ledger_url} belongs to {ledger.origin}",
-                    expected=f"the ledger of this workspace, {self.config.origin}",
-                    next_step="restore this workspace's own ledger, or open the other workspace",
-                )
-            self._ledger = ledger
+            self._ledger = parts.open_ledger(self.config, writing=self._signer is not None)
         return self._ledger
 
     @property
     def registry(self) -> Registry:
         """The model registry that governance.toml names; opened when first used."""
         if self._registry is None:
-            uri = self.config.registry
-            if uri.startswith("local:"):
-                from ml_governance.promote.registry import LocalRegistry
-
-                self._registry = LocalRegistry(Path(uri.removeprefix("local:")))
-            elif uri.startswith("mlflow+"):
-                from ml_governance.integrations.mlflow import MlflowRegistry
-
-                self._registry = MlflowRegistry(uri.removeprefix("mlflow+"))
-            else:
-                raise ConfigurationError(
-                    f"the registry {uri!r} is of no known kind",
-                    expected="mlflow+<tracking uri> or local:<folder>",
-                )
+            self._registry = parts.open_registry(self.config.registry)
         return self._registry
 
     @property
@@ -263,10 +120,10 @@ class Workspace:
             raise ConfigurationError(
                 "nobody is acting: this call signs a record, and no key was named",
                 expected="a person's id or a key file",
-                next_step=f"gov.open(signer=...), mlgov --as ID, or the variable {SIGNER_VARIABLE}",
+                next_step=f"gov.open(signer=...), mlgov --as ID, or the variable {parts.SIGNER_VARIABLE}",
             )
         if self._writer is None:
-            self._writer = Writer(self.ledger, self._signer, clock=self.clock, software=software())
+            self._writer = Writer(self.ledger, self._signer, clock=self.clock, software=parts.software())
         return self._writer
 
     def me(self, view: EvidenceView) -> Principal:

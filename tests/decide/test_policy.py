@@ -109,6 +109,7 @@ def test_a_rule_that_could_never_pass_is_told_with_the_size_at_which_it_could() 
     warnings = " ".join(lint(parse_policy(thin)))
     assert "SML-01" in warnings and "does not pass even when the groups' rates are equal" in warnings
     assert "asks for no approval" in warnings
+    assert "levels of sex are not listed" in warnings
 
 
 def test_durations_and_patterns() -> None:

@@ -254,3 +254,37 @@ def test_a_hostile_log_is_told_not_thrown(log: Log) -> None:
         ("UPDATE head SET checkpoint = 'garbage', frontier = ?", (bytes(96),)),
     )
     assert len(log.verify().problems) >= 4
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE leaves SET leaf = 5 WHERE idx = 4",
+        "UPDATE leaves SET leaf = 'text', leaf_hash = 7 WHERE idx = 4",
+        "UPDATE blobs SET data = 1.5",
+        "UPDATE head SET size = 'many'",
+        "UPDATE head SET frontier = 'text', index_root = 3",
+        "UPDATE head SET checkpoint = 9",
+        "DELETE FROM head",
+        "UPDATE checkpoints SET note = 4",
+        "DELETE FROM checkpoints",
+        "UPDATE nodes SET hash = 'text'",
+        "UPDATE index_nodes SET node = 'text'",
+        "UPDATE entries_by_key SET key = 'text' || rowid",
+        "DELETE FROM leaves",
+        "DELETE FROM blobs",
+    ],
+)
+def test_values_of_other_types_are_told_not_thrown(log: Log, statement: str) -> None:
+    attack(log, (statement, ()))
+    assert log.verify().problems or statement == "DELETE FROM checkpoints"
+
+
+def test_an_entry_from_the_beginning_of_time_is_told_not_thrown(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    from datetime import UTC, datetime
+
+    monkeypatch.setattr(Ledger, "_keep_time", lambda *_: None)
+    log.clock.now = datetime.min.replace(tzinfo=UTC)
+    with log.writer() as writer:
+        writer.record(note("in the beginning"), [MODEL])
+    assert "claims the time" in log.problems()

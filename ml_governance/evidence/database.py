@@ -1,0 +1,89 @@
+"""How the log's database is opened, and how its errors are told."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ml_governance.errors import ConfigurationError, GovernanceError, LedgerError, VerificationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Engine
+
+BUSY_SECONDS = 30
+
+
+def refuse_missing_file(url: str) -> None:
+    """Refuse to open what is not there: SQLite would silently make an empty database."""
+    from sqlalchemy import make_url
+
+    target = make_url(url)
+    if target.get_backend_name() == "sqlite" and target.database and not Path(target.database).is_file():
+        raise LedgerError(f"there is no ledger at {target.database}", expected="a database made by mlgov init")
+
+
+def engine_for(url: str) -> Engine:
+    """Return an engine; SQLite is set to write-ahead logging with a flush at every commit."""
+    from sqlalchemy import create_engine, event
+    from sqlalchemy.exc import ArgumentError
+    from sqlalchemy.pool import NullPool
+
+    try:
+        engine = (
+            create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+            if url.startswith("sqlite")
+            else create_engine(url)
+        )
+    except (ArgumentError, ImportError) as error:
+        raise ConfigurationError(
+            f"the ledger's URL cannot be used: {error}", expected="sqlite:///FILE or postgresql+psycopg://..."
+        ) from error
+    if engine.dialect.name == "sqlite":
+
+        @event.listens_for(engine, "connect")
+        def _prepare(raw: Any, _record: Any) -> None:
+            cursor = raw.cursor()
+            for setting in (
+                f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}",
+                "PRAGMA journal_mode = WAL",
+                "PRAGMA synchronous = FULL",
+                "PRAGMA foreign_keys = ON",
+                "PRAGMA secure_delete = ON",
+            ):
+                cursor.execute(setting)
+            cursor.close()
+
+    return engine
+
+
+@contextmanager
+def database_errors(url: str) -> Iterator[None]:
+    """Turn the database's errors into ours; what fails has not been appended."""
+    from sqlalchemy.exc import DBAPIError, IntegrityError
+
+    try:
+        yield
+    except GovernanceError:
+        raise
+    except IntegrityError as error:
+        raise VerificationError(
+            f"the ledger refused an entry: {error.orig}", expected="an entry that is not in the ledger yet"
+        ) from error
+    except DBAPIError as error:
+        reason = str(error.orig)
+        advice = next((text for mark, text in _ADVICE.items() if mark in reason), "check the database")
+        raise LedgerError(f"the ledger at {url} cannot be used: {reason}", next_step=advice) from error
+
+
+_ADVICE = {
+    "disk is full": "free disk space and run the command again; nothing was written",
+    "readonly": "make the ledger's file and folder writable, or use a copy",
+    "read-only": "make the ledger's file and folder writable, or use a copy",
+    "locked": "another process is writing: try again",
+    "not a database": "this file is no SQLite database: restore the ledger from a backup",
+    "malformed": "the file is damaged: restore the ledger from a backup and compare with a kept checkpoint",
+    "unable to open": "check the path and its permissions",
+}

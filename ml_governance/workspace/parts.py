@@ -1,0 +1,101 @@
+"""What a workspace is wired from: a clock, a signer, a ledger and a registry, each from its configuration."""
+
+from __future__ import annotations
+
+import os
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import ml_governance
+from ml_governance.errors import ConfigurationError
+from ml_governance.evidence import keys
+from ml_governance.evidence.checkpoint import LogSigner
+from ml_governance.evidence.ledger import Ledger
+from ml_governance.workspace import setup
+
+if TYPE_CHECKING:
+    from ml_governance.evidence.keys import Signer
+    from ml_governance.promote.registry import Registry
+    from ml_governance.workspace.config import Config
+
+SIGNER_VARIABLE = "MLGOV_SIGNER"
+PASSPHRASE_VARIABLE = "MLGOV_PASSPHRASE"  # noqa: S105  the variable's name, not a secret
+
+
+def utc_now() -> datetime:
+    """Return the present in UTC; the only clock that a workspace has, unless it is given another."""
+    return datetime.now(UTC)
+
+
+def software() -> dict[str, str]:
+    """Return what wrote a record: this library's version and the Python version."""
+    return {"ml-governance": ml_governance.__version__, "python": platform.python_version()}
+
+
+def load_signer(config: Config, signer: str | Path) -> Signer:
+    """Load the key of a person of the workspace, or a key file from elsewhere.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such person.
+    KeyFileError
+        If the key file is unsafe or unreadable.
+    """
+    path = config.keys / f"{signer}.pem"
+    if isinstance(signer, Path) or not path.exists():
+        path = Path(signer).expanduser()
+    if not path.exists() and len(path.parts) == 1:
+        others = (setup.ROOT_KEY, setup.LOG_KEY)
+        known = sorted(file.stem for file in config.keys.glob("*.pem") if file.name not in others)
+        raise ConfigurationError(
+            f"there is no key for {str(signer)!r} in {config.keys}",
+            expected=f"one of {', '.join(known)}, or a key file",
+        )
+    phrase = os.environ.get(PASSPHRASE_VARIABLE)
+    return keys.load(path, passphrase=phrase.encode() if phrase else None)
+
+
+def open_ledger(config: Config, *, writing: bool) -> Ledger:
+    """Open the workspace's log, with the log's key only if something may be written.
+
+    Raises
+    ------
+    ConfigurationError
+        If the database holds the log of another workspace.
+    LedgerError
+        If it cannot be read.
+    """
+    log_signer = LogSigner.load(config.keys / setup.LOG_KEY, name=config.origin) if writing else None
+    ledger = Ledger.open(config.ledger_url, log_signer=log_signer)
+    if ledger.origin != config.origin:
+        ledger.close()
+        raise ConfigurationError(
+            f"the ledger at {config.ledger_url} belongs to {ledger.origin}",
+            expected=f"the ledger of this workspace, {config.origin}",
+            next_step="restore this workspace's own ledger, or open the other workspace",
+        )
+    return ledger
+
+
+def open_registry(uri: str) -> Registry:
+    """Return the registry that a URI names.
+
+    Raises
+    ------
+    ConfigurationError
+        If the URI is of no known kind.
+    """
+    if uri.startswith("local:"):
+        from ml_governance.promote.registry import LocalRegistry
+
+        return LocalRegistry(Path(uri.removeprefix("local:")))
+    if uri.startswith("mlflow+"):
+        from ml_governance.integrations.mlflow import MlflowRegistry
+
+        return MlflowRegistry(uri.removeprefix("mlflow+"))
+    raise ConfigurationError(
+        f"the registry {uri!r} is of no known kind", expected="mlflow+<tracking uri> or local:<folder>"
+    )
