@@ -32,6 +32,8 @@ def run(arguments: Sequence[str]) -> int:
 
     from ml_governance.cli.app import app
 
+    # This process is ours alone, so nothing that it starts needs to report home.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     arguments = list(arguments)
     debug = "--debug" in arguments
     as_json = "--json" in arguments
