@@ -426,6 +426,11 @@ def test_a_workspace_is_made_whole_or_not_at_all(tmp_path: Path, monkeypatch: py
     workspace(tmp_path / "ws").close()
     with pytest.raises(ConfigurationError, match="already exists"):
         workspace(tmp_path / "ws")
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        workspace(Path("/proc/nowhere"))
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        workspace(tmp_path / "file" / "below")
 
 
 @pytest.mark.parametrize(
