@@ -14,18 +14,21 @@ from typing import TYPE_CHECKING, Self
 
 from ml_governance.errors import ConfigurationError, LedgerError, VerificationError
 from ml_governance.evidence import entry, merkle, subject_index
+from ml_governance.evidence.authorship import signer_of
+from ml_governance.evidence.canonical import parse
 from ml_governance.evidence.checkpoint import Checkpoint, LogSigner, read_note
 from ml_governance.evidence.database import database_errors, engine_for, refuse_missing_file
-from ml_governance.evidence.predicates import WriterClose, WriterOpen
+from ml_governance.evidence.envelope import Envelope
+from ml_governance.evidence.predicates import TrustUpdate, WriterClose, WriterOpen
 from ml_governance.evidence.reader import LogReader
 from ml_governance.evidence.schema import APPEND_ONLY, SCHEMA_VERSION, metadata, table
+from ml_governance.evidence.trust import TrustFile, verify_successor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sqlalchemy import Connection, Engine
 
-    from ml_governance.evidence.envelope import Envelope
 
 MAX_SKEW = timedelta(minutes=10)
 """How far an entry's time may lie before an earlier entry's: clocks differ, history does not."""
@@ -96,6 +99,7 @@ class Ledger(LogReader):
     def __init__(self, engine: Engine, origin: str, log_signer: LogSigner | None) -> None:
         super().__init__(engine, origin)
         self._log_signer = log_signer
+        self._trust: tuple[bytes, TrustFile] | None = None
 
     # --- making and opening ---------------------------------------------------------------------------
 
@@ -167,7 +171,7 @@ class Ledger(LogReader):
         Parameters
         ----------
         envelopes : sequence of Envelope
-            Signed statements. Form, writer chain and log name are checked here; signatures and trust when verifying.
+            Signed statements.
         guard : Guard, optional
             Condition that must hold at that moment.
 
@@ -179,7 +183,8 @@ class Ledger(LogReader):
         Raises
         ------
         VerificationError
-            If an entry has a wrong form, is from another log, or was appended before.
+            If an entry has a wrong form, is from another log, was appended before, or is signed by nobody whom the
+            trust file in force names.
         ChainConflictError
             If it does not continue its writer's chain.
         GuardError
@@ -201,6 +206,7 @@ class Ledger(LogReader):
             first = head.frontier.size
             self._hold_guard(connection, guard, first)
             self._continue_chains(connection, parsed)
+            self._know_signers(connection, parsed, first)
             self._keep_time(head, parsed)
             receipts = self._insert(connection, head, parsed)
             if guard is not None and guard.token is not None:
@@ -251,6 +257,40 @@ class Ledger(LogReader):
                     expected="an opening record first, and nothing after the closing one",
                 )
             tails[writer] = (one.chain.seq, one.statement.payload_digest, one.kind == WriterClose.kind)
+
+    def _know_signers(self, connection: Connection, parsed: Sequence[entry.Parsed], first: int) -> None:
+        """Refuse what a later verification would have to call signed by nobody: it would spoil the log for good."""
+        current = self._trust_in_force(connection)
+        for offset, one in enumerate(parsed):
+            if isinstance(one.content, TrustUpdate):
+                update = Envelope.from_dict(one.content.envelope)
+                current = (
+                    TrustFile.from_dict(parse(update.payload)) if current is None else verify_successor(update, current)
+                )
+            elif current is None:
+                if first + offset:
+                    raise VerificationError("the log has no trust file yet", expected="a trust file as its first fact")
+                continue  # the root's own session opens before the trust file that names it
+            signer_of(one, current, first + offset)
+
+    def _trust_in_force(self, connection: Connection) -> TrustFile | None:
+        from sqlalchemy import select
+
+        leaves, blobs = table("leaves"), table("blobs")
+        data = connection.execute(
+            select(blobs.c.data)
+            .join(leaves, leaves.c.envelope == blobs.c.envelope)
+            .where(leaves.c.kind == TrustUpdate.kind)
+            .order_by(leaves.c.idx.desc())
+            .limit(1)
+        ).scalar_one_or_none()
+        if data is None:
+            return None
+        if self._trust is None or self._trust[0] != data:
+            content = entry.read(Envelope.from_bytes(data)).content
+            assert isinstance(content, TrustUpdate)  # noqa: S101  selected by kind; this tells the type checker
+            self._trust = (data, TrustFile.from_dict(parse(Envelope.from_dict(content.envelope).payload)))
+        return self._trust[1]
 
     def _keep_time(self, head: _Head, parsed: Sequence[entry.Parsed]) -> None:
         """Refuse what a later verification would have to call backdated."""

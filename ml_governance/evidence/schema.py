@@ -67,6 +67,7 @@ def metadata() -> MetaData:
 
     leaves = tables.tables["leaves"]
     Index("leaves_writer_seq", leaves.c.writer, leaves.c.seq, unique=True)
+    Index("leaves_kind_idx", leaves.c.kind, leaves.c.idx)
     Table(
         "blobs",
         tables,

@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ml_governance.errors import VerificationError
-from ml_governance.evidence import entry, merkle, subject_index, trust
+from ml_governance.evidence import authorship, entry, merkle, subject_index, trust
 from ml_governance.evidence.attestation import Attestation, EvidenceView
 from ml_governance.evidence.canonical import sha256_hex
 from ml_governance.evidence.checkpoint import Checkpoint, read_note
 from ml_governance.evidence.envelope import Envelope
-from ml_governance.evidence.envelope import verify as verify_signature
 from ml_governance.evidence.ledger import MAX_SKEW
 from ml_governance.evidence.predicates import Erasure, TrustUpdate, WriterClose, WriterOpen
 
@@ -306,19 +305,11 @@ def _signed(state: _Pass, index: int, leaf: entry.Leaf, parsed: entry.Parsed, fa
 
 
 def _signer(current: trust.TrustFile, index: int, parsed: entry.Parsed, faults: list[str]) -> trust.Principal | None:
-    roots = {key.keyid: key for key in current.root_keys}
     try:
-        if parsed.keyid in roots:
-            verify_signature(parsed.envelope, roots)
-            if parsed.kind not in (TrustUpdate.kind, WriterOpen.kind, WriterClose.kind):
-                faults.append("a root key signed it, and root keys sign trust files only")
-            return trust.ROOT
-        principal = current.signer(parsed.keyid, index)
-        verify_signature(parsed.envelope, current.public_keys())
+        return authorship.signer_of(parsed, current, index)
     except VerificationError as error:
         faults.append(error.found)
         return None
-    return principal
 
 
 def _chain(state: _Pass, leaf: entry.Leaf, parsed: entry.Parsed, faults: list[str]) -> None:

@@ -208,13 +208,32 @@ def test_a_rewritten_log_does_not_continue_what_was_verified_before(log: Log, tm
     assert "another log" in " ".join(p.what for p in log.verify(remembered=other).problems)
 
 
-def test_an_unknown_signer_is_named(log: Log) -> None:
+@pytest.mark.parametrize("who", ["eve", "root"])
+def test_what_nobody_may_sign_does_not_get_in(log: Log, who: str) -> None:
+    """An entry by a stranger would make the log unverifiable for good, so the door is checked too."""
+    size = log.ledger.size
+    with pytest.raises(VerificationError, match="belongs to nobody|trust files only"):
+        log.writer(getattr(log, who)).record(note("let me in"), [MODEL])
+    assert log.ledger.size == size
+    forged = sign(Envelope.from_bytes(stored(log, 5)[1]).payload.replace(b"entry 1", b"entry 7"), [log.eve])
+    stolen = replace(forged, signatures=(replace(forged.signatures[0], keyid=log.ada.keyid),))
+    with pytest.raises(VerificationError):
+        log.ledger.append([stolen])
+
+
+def open_the_door(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Ledger, "_know_signers", lambda *_: None)
+
+
+def test_an_unknown_signer_is_named(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_the_door(monkeypatch)
     with log.writer(log.eve) as writer:
         writer.record(note("I am nobody"), [MODEL])
     assert "belongs to nobody" in log.problems()
 
 
-def test_a_root_key_signs_nothing_but_trust(log: Log) -> None:
+def test_a_root_key_signs_nothing_but_trust(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_the_door(monkeypatch)
     with log.writer(log.root) as writer:
         writer.record(note("the root has an opinion"), [MODEL])
     assert "root keys sign trust files only" in log.problems()

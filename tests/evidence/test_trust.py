@@ -97,7 +97,7 @@ def test_unknown_and_wrong_fields_are_refused(log: Log) -> None:
             trust.TrustFile.from_dict({**value, **change})
 
 
-def test_a_revoked_key_signs_nothing_more_and_its_past_stays(log: Log) -> None:
+def test_a_revoked_key_signs_nothing_more_and_its_past_stays(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     ada = log.trust.principals[0]
     size = log.ledger.size
     revoked = successor(log, principals=(replace(ada, keys=(replace(ada.keys[0], valid_until=size),)),))
@@ -111,6 +111,11 @@ def test_a_revoked_key_signs_nothing_more_and_its_past_stays(log: Log) -> None:
             [Subject(name="trust/2", sha256=sha256_hex(envelope.payload))],
         )
     assert not log.verify().problems
+    with pytest.raises(VerificationError, match="signed at"):
+        log.writer().record(note("refused"), [Subject(name="m", sha256="1" * 64)])
+    from ml_governance.evidence.ledger import Ledger
+
+    monkeypatch.setattr(Ledger, "_know_signers", lambda *_: None)
     with log.writer() as writer:
         writer.record(note("after revocation"), [Subject(name="m", sha256="1" * 64)])
     assert f"signed at #{size + 3}" in log.problems()
