@@ -2,14 +2,15 @@
 
 Loading a model may run whatever its pickle says. So an artifact is loaded in a child process with a small,
 scrubbed environment, in an empty folder, and what comes back is numbers and JSON, never objects. The artifact is
-digested before and after. What this does not stop: a process of the same account can read that account's files.
-Assess models you do not trust on another account or machine.
+copied to a private folder, and the copy is digested and loaded. What this does not stop: a process of the same
+account can read that account's files. Assess models you do not trust on another account or machine.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -77,7 +78,7 @@ def recompute(
     artifact : Path
         File or folder with the model.
     sha256 : str
-        What its digest must be, before and after.
+        What its digest must be.
     loader : str
         ``module:function`` that loads it.
     rows : DataFrame
@@ -102,20 +103,20 @@ def recompute(
     Raises
     ------
     VerificationError
-        If the artifact is not, or is no longer, what the digest says.
+        If the artifact is not what the digest says.
     DataError
         If the model cannot be loaded or does not take these rows.
     UnavailableError
         If the child dies or takes too long.
     """
-    _same(artifact, sha256)
     with tempfile.TemporaryDirectory(prefix="mlgov-predict-") as name:
         folder = Path(name)
+        copy = _copied(artifact, folder, sha256)
         rows.to_parquet(folder / "rows.parquet", index=False)
         if explain is not None and background is not None:
             background.to_parquet(folder / "background.parquet", index=False)
         request = {
-            "artifact": str(artifact.resolve()),
+            "artifact": str(copy),
             "loader": loader,
             "exclude": list(exclude),
             "sensitiveFeatures": list(sensitive_features),
@@ -124,19 +125,28 @@ def recompute(
         }
         (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
         _run(folder, timeout)
-        found = _read(folder, len(rows))
-    _same(artifact, sha256)
-    return found
+        return _read(folder, len(rows))
 
 
-def _same(artifact: Path, sha256: str) -> None:
-    found = fingerprint.artifact(artifact).sha256
+def _copied(artifact: Path, folder: Path, sha256: str) -> Path:
+    """Copy the artifact to where nobody else writes, and digest the copy: what is digested is what is loaded."""
+    copy = folder / "artifact" / artifact.name
+    try:
+        if artifact.is_dir() and not artifact.is_symlink():
+            shutil.copytree(artifact, copy, symlinks=True)
+        else:
+            copy.parent.mkdir()
+            shutil.copy(artifact, copy, follow_symlinks=False)
+    except (OSError, shutil.Error) as error:
+        raise DataError(f"the artifact {artifact} cannot be read: {error}") from error
+    found = fingerprint.artifact(copy).sha256
     if found != sha256:
         raise VerificationError(
             f"the artifact has the digest sha256:{found}",
             expected=f"sha256:{sha256}, which was registered",
             next_step="find out who changed the files; register the new bytes as a new version if the change is wanted",
         )
+    return copy
 
 
 def _run(folder: Path, timeout: float) -> None:

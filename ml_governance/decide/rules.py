@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ml_governance.decide import bounds
 from ml_governance.decide.finding import Finding
+from ml_governance.decide.policy import ASSESSMENTS
 from ml_governance.errors import GovernanceError
 from ml_governance.evidence.predicates import Assessment, Registration, Revocation, TrainingRun
 
@@ -102,10 +103,16 @@ def _counting(rule: Rule, subject: Subject, evidence: EvidenceView) -> tuple[Att
         others = about
         about = tuple(a for a in about if require.signed_by in a.principal.roles)
         if others and not about:
-            return (
-                None,
-                f"{require.evidence} evidence is there, but none signed by a {_words(require.signed_by)}",
-            )
+            return None, f"{require.evidence} evidence is there, but none signed by a {_words(require.signed_by)}"
+        if require.evidence in ASSESSMENTS:
+            # Whoever made a model does not validate it, whatever other roles they have.
+            made, own = makers(subject, evidence), about
+            about = tuple(a for a in about if a.principal.id not in made["author"] | made["trainer"])
+            if own and not about:
+                return (
+                    None,
+                    f"{require.evidence} evidence is there, but signed by {own[-1].principal.id}, who made the model",
+                )
     if not about:
         by = f" signed by a {_words(require.signed_by)}" if require.signed_by else ""
         return None, f"there is no {require.evidence} evidence{by} about these bytes"
