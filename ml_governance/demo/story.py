@@ -304,8 +304,7 @@ def _tamper(path: Path, version: Subject) -> tuple[tuple[str, ...], str]:
 
 def edit_entry(database: sqlite3.Connection, index: int) -> None:
     """Do what a dishonest administrator would: make a number inside a stored, signed report look better."""
-    (digest,) = database.execute("SELECT envelope FROM leaves WHERE idx = ?", (index,)).fetchone()
-    (data,) = database.execute("SELECT data FROM blobs WHERE envelope = ?", (digest,)).fetchone()
+    (data,) = database.execute("SELECT data FROM blobs WHERE idx = ?", (index,)).fetchone()
     envelope = json.loads(data)
     statement = json.loads(base64.b64decode(envelope["payload"]))
     for measurement in statement["predicate"]["measurements"]:
@@ -314,4 +313,4 @@ def edit_entry(database: sqlite3.Connection, index: int) -> None:
             measurement["value"] *= 3
     envelope["payload"] = base64.b64encode(canonicalise(statement)).decode()
     database.execute("DROP TRIGGER blobs_no_update")  # a guard against accidents; an administrator can drop it
-    database.execute("UPDATE blobs SET data = ? WHERE envelope = ?", (canonicalise(envelope), digest))
+    database.execute("UPDATE blobs SET data = ? WHERE idx = ?", (canonicalise(envelope), index))

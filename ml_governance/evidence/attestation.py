@@ -56,6 +56,28 @@ class Attestation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Erased:
+    """An entry whose content was erased on purpose; its place and digests remain.
+
+    Parameters
+    ----------
+    index : int
+        The entry.
+    kind : str
+        What it was.
+    under : int
+        The entry that says who erased it, and why.
+    subjects : frozenset of str
+        Digests of what it was about.
+    """
+
+    index: int
+    kind: str
+    under: int
+    subjects: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceView:
     """Every verified entry up to one checkpoint, none missing.
 
@@ -69,6 +91,8 @@ class EvidenceView:
         Hexadecimal RFC 6962 root of those leaves.
     attestations : tuple of Attestation
         All entries, by index.
+    erased : tuple of Erased
+        Entries whose content is gone on purpose: what they said cannot count for a subject, and might have counted against it.
     principals : mapping of str to Principal
         The people now in force, by id.
     trust_expires_at : datetime
@@ -79,6 +103,7 @@ class EvidenceView:
     size: int
     root_hash: str
     attestations: tuple[Attestation, ...] = field(repr=False)
+    erased: tuple[Erased, ...] = ()
     principals: Mapping[str, Principal] = field(repr=False)
     trust_expires_at: datetime
 

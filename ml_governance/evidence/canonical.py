@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from typing import Any, NoReturn
 
 import rfc8785
@@ -49,11 +50,17 @@ def canonicalise(value: Any) -> bytes:
     CanonicalisationError
         If the value has no canonical form or is too large or too deep.
     """
+    if _plain(value, 0):
+        return _within(_ENCODER.encode(value).encode())
     _check(value, CanonicalisationError, "$", 0)
     try:
         data: bytes = rfc8785.dumps(value)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise CanonicalisationError(f"the value has no canonical JSON form: {error}") from error
+    return _within(data)
+
+
+def _within(data: bytes) -> bytes:
     if len(data) > MAX_BYTES:
         raise CanonicalisationError(f"the value takes {len(data):,} bytes", expected=f"at most {MAX_BYTES:,}")
     return data
@@ -83,16 +90,17 @@ def parse(data: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
     if len(data) > max_bytes:
         raise VerificationError(f"the document has {len(data):,} bytes", expected=f"at most {max_bytes:,}")
     # Brackets inside strings only make this bound stricter; it keeps the parser's recursion away.
-    if max(data.count(b"["), data.count(b"{")) > MAX_DEPTH and _nesting(data) > MAX_DEPTH:
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _nesting(data) > MAX_DEPTH:
         raise VerificationError("the document is nested too deeply", expected=f"at most {MAX_DEPTH} levels")
     try:
-        value = json.loads(
-            data.decode("utf-8"),
-            object_pairs_hook=_pairs,
-            parse_constant=_constant,
-            parse_int=_integer,
-            parse_float=_float,
-        )
+        text = data.decode("utf-8")
+        try:
+            value = _QUICK.decode(text)
+            if _ENCODER.encode(value) == text and (text.isascii() or max(text) < "\ud800"):
+                return value
+        except (_NotPlainError, json.JSONDecodeError):
+            pass
+        value = _STRICT.decode(text)
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise VerificationError(f"the document is not UTF-8 JSON: {error}") from error
     _check(value, VerificationError, "$", 0)
@@ -104,25 +112,67 @@ def parse(data: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
 def _nesting(data: bytes) -> int:
     """Return the deepest nesting of brackets outside strings."""
     depth = deepest = 0
-    inside = escaped = False
-    for byte in data:
-        if inside:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                inside = False
-        elif byte == 0x22:
-            inside = True
-        elif byte in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-            if deepest > MAX_DEPTH:
-                break
-        elif byte in b"]}":
-            depth -= 1
+    for bracket in _BRACKET.findall(_STRING.sub(b"", data)):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
     return deepest
+
+
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|$)', re.DOTALL)
+_BRACKET = re.compile(rb"[\[\]{}]")
+
+
+class _NotPlainError(Exception):
+    """A number whose spelling Python and RFC 8785 do not share: the slow way decides."""
+
+
+def _plain(value: Any, depth: int) -> bool:  # noqa: C901, PLR0912  one flat walk: every value of every document passes here
+    """Tell whether Python's own encoder surely writes a value as RFC 8785 does; False means only "not surely"."""
+    kind = type(value)
+    if kind is dict:
+        for key in value:
+            if type(key) is not str or not key.isascii():
+                return False
+        entries = value.values()
+    elif kind is list or kind is tuple:
+        entries = value
+    else:
+        entries, depth = (value,), depth - 1
+    if depth >= MAX_DEPTH:
+        return False
+    for entry in entries:
+        kind = type(entry)
+        if kind is str:
+            if not entry.isascii() and max(entry) >= "\ud800":
+                return False
+        elif kind is int:
+            if not -MAX_NUMBER < entry < MAX_NUMBER:
+                return False
+        elif kind is dict or kind is list or kind is tuple:
+            if not _plain(entry, depth + 1):
+                return False
+        elif kind is float:
+            # In this range both write the same shortest digits without an exponent.
+            if not 1e-4 <= abs(entry) < MAX_NUMBER or entry.is_integer():
+                return False
+        elif entry is not None and kind is not bool:
+            return False
+    return True
+
+
+def _quick_integer(text: str) -> int:
+    if len(text) > 15:
+        raise _NotPlainError
+    return int(text)
+
+
+def _quick_float(text: str) -> float:
+    if len(text) > 24:
+        raise _NotPlainError
+    value = float(text)
+    if not 1e-4 <= abs(value) < MAX_NUMBER or value.is_integer():
+        raise _NotPlainError
+    return value
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -182,3 +232,10 @@ def _check_text(text: str, error: type[CanonicalisationError | VerificationError
             text.encode("utf-8")
         except UnicodeEncodeError:
             raise error(f"{where} holds a lone surrogate", expected="text that UTF-8 can carry") from None
+
+
+_ENCODER = json.JSONEncoder(
+    ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False, check_circular=False
+)
+_QUICK = json.JSONDecoder(parse_int=_quick_integer, parse_float=_quick_float, parse_constant=_constant)
+_STRICT = json.JSONDecoder(object_pairs_hook=_pairs, parse_int=_integer, parse_float=_float, parse_constant=_constant)

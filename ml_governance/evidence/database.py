@@ -29,13 +29,12 @@ def engine_for(url: str) -> Engine:
     """Return an engine; SQLite is set to write-ahead logging with a flush at every commit."""
     from sqlalchemy import create_engine, event
     from sqlalchemy.exc import ArgumentError
-    from sqlalchemy.pool import NullPool
 
     try:
         engine = (
-            create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+            create_engine(url, isolation_level="AUTOCOMMIT")
             if url.startswith("sqlite")
-            else create_engine(url)
+            else create_engine(url, paramstyle="format")
         )
     except (ArgumentError, ImportError) as error:
         raise ConfigurationError(
@@ -59,23 +58,30 @@ def engine_for(url: str) -> Engine:
     return engine
 
 
-@contextmanager
-def database_errors(url: str) -> Iterator[None]:
-    """Turn the database's errors into ours; what fails has not been appended."""
-    from sqlalchemy.exc import DBAPIError, IntegrityError
+def shown(engine: Engine) -> str:
+    """Return the database's URL without its password."""
+    return engine.url.render_as_string(hide_password=True)
 
+
+@contextmanager
+def database_errors(engine: Engine) -> Iterator[None]:
+    """Turn the database's errors, and those of its driver, into ours; what fails has not been appended."""
+    from sqlalchemy.exc import DBAPIError
+
+    driver = engine.dialect.loaded_dbapi
     try:
         yield
     except GovernanceError:
         raise
-    except IntegrityError as error:
-        raise VerificationError(
-            f"the ledger refused an entry: {error.orig}", expected="an entry that is not in the ledger yet"
-        ) from error
-    except DBAPIError as error:
-        reason = str(error.orig)
-        advice = next((text for mark, text in _ADVICE.items() if mark in reason), "check the database")
-        raise LedgerError(f"the ledger at {url} cannot be used: {reason}", next_step=advice) from error
+    except (DBAPIError, driver.Error) as error:
+        reason = (error.orig if isinstance(error, DBAPIError) else error) or error
+        if isinstance(reason, driver.IntegrityError):
+            raise VerificationError(
+                f"the ledger refused an entry: {reason}", expected="an entry that is not in the ledger yet"
+            ) from error
+        said = " ".join(str(reason).split())
+        advice = next((text for mark, text in _ADVICE.items() if mark in said), "check the database")
+        raise LedgerError(f"the ledger at {shown(engine)} cannot be used: {said}", next_step=advice) from error
 
 
 _ADVICE = {
@@ -86,4 +92,7 @@ _ADVICE = {
     "not a database": "this file is no SQLite database: restore the ledger from a backup",
     "malformed": "the file is damaged: restore the ledger from a backup and compare with a kept checkpoint",
     "unable to open": "check the path and its permissions",
+    "disk I/O error": "the disk does not write: look at it before anything else; what was acknowledged is there",
+    "onnection refused": "start the database server, or check host and port",
+    "password authentication": "check the user and password in the ledger's URL",
 }

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from ml_governance.errors import VerificationError
-from ml_governance.evidence.canonical import canonicalise, parse
-from ml_governance.evidence.envelope import PAYLOAD_TYPE, Envelope
+from ml_governance.evidence.canonical import canonicalise, parse, sha256_hex
+from ml_governance.evidence.envelope import PAYLOAD_TYPE, Envelope, sign
 from ml_governance.evidence.predicates import CONTENTS, Chain, Content, predicate_type
 from ml_governance.evidence.statement import Statement, Subject
-from ml_governance.evidence.subject_index import kind_key
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ml_governance.evidence.keys import Signer
 
 LEAF_VERSION = 1
 _CHAIN_WIRE = frozenset(field.alias or name for name, field in Chain.model_fields.items())
@@ -72,31 +76,40 @@ class Leaf:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parsed:
-    """An envelope with everything inside it read and checked for form; signatures are not checked here."""
+class Entry:
+    """An envelope with everything inside it read and checked for form; signatures are not checked here.
 
-    envelope: Envelope
-    statement: Statement
-    kind: str
+    Parameters
+    ----------
+    envelope : Envelope
+        What was signed, and the signature.
+    data : bytes
+        Its canonical bytes, as they are stored.
+    leaf : Leaf
+        What the tree commits to.
+    subjects : tuple of Subject
+        What the entry is about.
+    chain : Chain
+        Its place.
+    content : Content
+        What it says.
+    """
+
+    envelope: Envelope = field(repr=False)
+    data: bytes = field(repr=False)
+    leaf: Leaf
+    subjects: tuple[Subject, ...]
     chain: Chain
     content: Content
-    keyid: str
 
-    def leaf(self) -> Leaf:
-        """Return the leaf that stands for this entry."""
-        return Leaf(
-            kind=self.kind,
-            payload=self.statement.payload_digest,
-            envelope=self.envelope.digest,
-            writer=self.chain.writer,
-            seq=self.chain.seq,
-            keyid=self.keyid,
-        )
+    @property
+    def kind(self) -> str:
+        """Short name of the predicate type."""
+        return self.leaf.kind
 
-    def index_keys(self) -> tuple[bytes, ...]:
-        """Return the keys under which the entry is found: its subjects and its kind."""
-        keys = {bytes.fromhex(subject.sha256) for subject in self.statement.subjects}
-        return (*sorted(keys), kind_key(self.kind))
+    def digests(self) -> tuple[bytes, ...]:
+        """Return the digests of the subjects, by which the entry is found."""
+        return tuple(sorted({bytes.fromhex(subject.sha256) for subject in self.subjects}))
 
 
 def predicate(chain: Chain, content: Content) -> dict[str, Any]:
@@ -104,21 +117,34 @@ def predicate(chain: Chain, content: Content) -> dict[str, Any]:
     return {**chain.to_wire(), **content.to_wire()}
 
 
-def statement(chain: Chain, content: Content, subjects: tuple[Subject, ...]) -> Statement:
+def statement(chain: Chain, content: Content, subjects: Sequence[Subject]) -> Statement:
     """Serialise a new entry's statement."""
     return Statement.build(
         predicate_type=predicate_type(content.kind), subjects=subjects, predicate=predicate(chain, content)
     )
 
 
-def read(envelope: Envelope) -> Parsed:
-    """Read an envelope's statement, chain and content.
+def make(chain: Chain, content: Content, subjects: Sequence[Subject], signer: Signer) -> Entry:
+    """Sign a new entry.
+
+    Raises
+    ------
+    CanonicalisationError
+        If its content has no canonical form, or is too large.
+    """
+    made = statement(chain, content, subjects)
+    return _entry(sign(made.payload, [signer]), None, made, chain, content)
+
+
+def read(data: bytes) -> Entry:
+    """Read an envelope, its statement, chain and content from untrusted bytes.
 
     Raises
     ------
     VerificationError
         If anything in it is unknown, missing or of the wrong form.
     """
+    envelope = Envelope.from_bytes(data)
     if envelope.payload_type != PAYLOAD_TYPE:
         raise VerificationError(f"the payloadType is {envelope.payload_type!r}", expected=PAYLOAD_TYPE)
     if len(envelope.signatures) != 1:
@@ -136,11 +162,17 @@ def read(envelope: Envelope) -> Parsed:
         raise VerificationError(
             f"the {kind} predicate does not have its form: {'.'.join(map(str, first['loc']))}: {first['msg']}"
         ) from error
-    return Parsed(
-        envelope=envelope,
-        statement=parsed,
-        kind=kind,
-        chain=chain,
-        content=content,
+    return _entry(envelope, data, parsed, chain, content)
+
+
+def _entry(envelope: Envelope, data: bytes | None, made: Statement, chain: Chain, content: Content) -> Entry:
+    stored = envelope.to_bytes() if data is None else data
+    leaf = Leaf(
+        kind=content.kind,
+        payload=made.payload_digest,
+        envelope=sha256_hex(stored),
+        writer=chain.writer,
+        seq=chain.seq,
         keyid=envelope.signatures[0].keyid,
     )
+    return Entry(envelope=envelope, data=stored, leaf=leaf, subjects=made.subjects, chain=chain, content=content)

@@ -6,7 +6,7 @@ import os
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ml_governance.errors import KeyFileError, VerificationError
@@ -15,7 +15,8 @@ from ml_governance.evidence.canonical import sha256_hex
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from securesystemslib.signer import CryptoSigner, SSlibKey
+    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
+    from securesystemslib.signer import CryptoSigner
 
 SCHEME = "ecdsa-sha2-nistp256"
 _MAX_FILE = 64 * 1024
@@ -49,14 +50,11 @@ class PublicKey:
         VerificationError
             If it was not made by this key over this message.
         """
-        from securesystemslib.exceptions import UnverifiedSignatureError
-        from securesystemslib.exceptions import VerificationError as BadKey
-        from securesystemslib.signer import Signature
+        from cryptography.exceptions import InvalidSignature
 
-        key, _ = _loaded(self.keyid, self.pem)
         try:
-            key.verify_signature(Signature(self.keyid, signature.hex()), message)
-        except (UnverifiedSignatureError, BadKey) as error:
+            _loaded(self.keyid, self.pem)[0].verify(signature, message, _ecdsa())
+        except InvalidSignature as error:
             raise VerificationError(f"the signature of key {self.keyid[:16]} does not verify") from error
 
     def to_dict(self) -> dict[str, Any]:
@@ -71,7 +69,8 @@ class PublicKey:
         if not isinstance(value["keyid"], str) or not isinstance(value["pem"], str):
             raise VerificationError("a key has the wrong types", expected="text")
         key = cls(keyid=value["keyid"], pem=value["pem"])
-        if _loaded(key.keyid, key.pem)[0].keyid != _derived_keyid(key.pem):
+        _loaded(key.keyid, key.pem)
+        if key.keyid != _derived_keyid(key.pem):
             raise VerificationError(
                 f"the key id {key.keyid[:16]} is not the id of its key", expected=_derived_keyid(key.pem)
             )
@@ -123,11 +122,18 @@ class KeySigner:
 
 
 @cache
-def _loaded(keyid: str, pem: str) -> tuple[SSlibKey, str]:
+def _ecdsa() -> ECDSA:
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    return ec.ECDSA(hashes.SHA256())
+
+
+@lru_cache(maxsize=4096)
+def _loaded(keyid: str, pem: str) -> tuple[EllipticCurvePublicKey, str]:
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
-    from securesystemslib.signer import SSlibKey
 
     try:
         public = serialization.load_pem_public_key(pem.encode("ascii"))
@@ -136,10 +142,10 @@ def _loaded(keyid: str, pem: str) -> tuple[SSlibKey, str]:
     if not isinstance(public, ec.EllipticCurvePublicKey) or public.curve.name != "secp256r1":
         raise VerificationError(f"the key {keyid[:16]} is of another type", expected="ECDSA on P-256")
     der = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return SSlibKey(keyid, "ecdsa", SCHEME, {"public": pem}), sha256_hex(der)
+    return public, sha256_hex(der)
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _derived_keyid(pem: str) -> str:
     from cryptography.hazmat.primitives import serialization
     from securesystemslib.signer import SSlibKey

@@ -9,29 +9,29 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
 from ml_governance.errors import ConfigurationError, LedgerError, VerificationError
 from ml_governance.evidence import entry, merkle, subject_index
-from ml_governance.evidence.authorship import signer_of
-from ml_governance.evidence.canonical import parse
+from ml_governance.evidence.authorship import holder_of, signer_of
 from ml_governance.evidence.checkpoint import Checkpoint, LogSigner, read_note
-from ml_governance.evidence.database import database_errors, engine_for, refuse_missing_file
+from ml_governance.evidence.database import database_errors, engine_for, refuse_missing_file, shown
 from ml_governance.evidence.envelope import Envelope
 from ml_governance.evidence.predicates import TrustUpdate, WriterClose, WriterOpen
 from ml_governance.evidence.reader import LogReader
-from ml_governance.evidence.schema import APPEND_ONLY, SCHEMA_VERSION, metadata, table
+from ml_governance.evidence.schema import SCHEMA_VERSION, Statements, guards, metadata, table
 from ml_governance.evidence.trust import TrustFile, verify_successor
+from ml_governance.evidence.trust import read as read_trust
+from ml_governance.evidence.walk import MAX_SKEW
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from sqlalchemy import Connection, Engine
 
-
-MAX_SKEW = timedelta(minutes=10)
-"""How far an entry's time may lie before an earlier entry's: clocks differ, history does not."""
+    from ml_governance.evidence.schema import Runner
+    from ml_governance.evidence.trust import Principal
 
 
 class GuardError(VerificationError):
@@ -49,15 +49,18 @@ class Guard:
     Parameters
     ----------
     since : int
-        No leaf from this index on may be found under ``keys``.
+        No leaf from this index on may be about ``keys`` or of ``kinds``.
     keys : frozenset of bytes
-        Index keys: subject digests and kind keys.
+        Digests of subjects.
+    kinds : frozenset of str
+        Kinds of entries.
     token : str, optional
         A single-use pass; a second use is refused.
     """
 
     since: int
-    keys: frozenset[bytes]
+    keys: frozenset[bytes] = frozenset()
+    kinds: frozenset[str] = frozenset()
     token: str | None = None
 
 
@@ -87,10 +90,49 @@ class Receipt:
 
 
 @dataclass(slots=True)
-class _Head:
+class Head:
+    """The right edge from which the log grows, while it grows.
+
+    Parameters
+    ----------
+    frontier : Frontier
+        Of the tree.
+    trie : bytes
+        Root of the index over subjects.
+    kinds : dict of str to Value
+        The index over kinds.
+    latest : datetime, optional
+        The newest time of an entry.
+    trust : int, optional
+        Index of the trust file in force.
+    """
+
     frontier: merkle.Frontier
-    index_root: bytes
+    trie: bytes
+    kinds: dict[str, subject_index.Value]
     latest: datetime | None = None
+    trust: int | None = None
+
+    def row(self, origin: str, signer: LogSigner) -> dict[str, object]:
+        """Return the stored form, with a signed checkpoint."""
+        return {
+            "id": 1, "size": self.frontier.size, "frontier": self.frontier.to_bytes(), "trie": self.trie,
+            "kinds": subject_index.pack_kinds(self.kinds), "checkpoint": signer.sign(self.checkpoint(origin)),
+            "latest": self.latest.isoformat() if self.latest else None, "trust": self.trust,
+        }  # fmt: skip
+
+    def checkpoint(self, origin: str) -> Checkpoint:
+        """Return what the log promises at this edge."""
+        return Checkpoint(
+            origin=origin,
+            size=self.frontier.size,
+            root=self.frontier.root,
+            index_root=subject_index.index_root(self.trie, subject_index.pack_kinds(self.kinds)),
+        )
+
+
+CACHED_NODES = 16_384
+"""How many index nodes a ledger keeps in memory; each is below 2 KB."""
 
 
 class Ledger(LogReader):
@@ -99,7 +141,9 @@ class Ledger(LogReader):
     def __init__(self, engine: Engine, origin: str, log_signer: LogSigner | None) -> None:
         super().__init__(engine, origin)
         self._log_signer = log_signer
-        self._trust: tuple[bytes, TrustFile] | None = None
+        self._statements = Statements(engine.dialect)
+        self._trust: tuple[int, TrustFile] | None = None
+        self._index_nodes: tuple[bytes, dict[str, bytes]] = (b"", {})
 
     # --- making and opening ---------------------------------------------------------------------------
 
@@ -115,25 +159,20 @@ class Ledger(LogReader):
         from sqlalchemy import inspect
 
         engine = engine_for(url)
-        with database_errors(url):
+        with database_errors(engine):
             if inspect(engine).has_table("meta"):
-                raise LedgerError(f"{url} already holds a ledger", expected="an empty database")
+                raise LedgerError(f"{shown(engine)} already holds a ledger", expected="an empty database")
             metadata().create_all(engine)
             ledger = cls(engine, origin, log_signer)
-            empty = _Head(merkle.Frontier(), subject_index.EMPTY_ROOT)
-            with engine.begin() as connection:
+            with ledger.writing() as connection:
                 connection.execute(
                     table("meta").insert(),
                     [{"key": "schema", "value": str(SCHEMA_VERSION)}, {"key": "origin", "value": origin}],
                 )
-                note = ledger._sign(empty)
-                connection.execute(
-                    table("head").insert(),
-                    {"id": 1, "size": 0, "frontier": b"", "index_root": empty.index_root, "checkpoint": note},
-                )
-                if engine.dialect.name == "sqlite":
-                    for statement in APPEND_ONLY:
-                        connection.exec_driver_sql(statement)
+                empty = Head(merkle.Frontier(), subject_index.EMPTY_TRIE, {})
+                connection.execute(table("head").insert(), empty.row(origin, log_signer))
+                for statement in guards(engine.dialect.name):
+                    connection.exec_driver_sql(statement)
         return ledger
 
     @classmethod
@@ -149,29 +188,30 @@ class Ledger(LogReader):
 
         refuse_missing_file(url)
         engine = engine_for(url)
-        with database_errors(url):
+        with database_errors(engine):
             if not inspect(engine).has_table("meta"):
-                raise LedgerError(f"{url} holds no ledger", expected="a database made by mlgov init")
+                raise LedgerError(f"{shown(engine)} holds no ledger", expected="a database made by mlgov init")
             with engine.connect() as connection:
                 rows = connection.execute(select(table("meta").c.key, table("meta").c.value)).all()
         found = {str(key): str(value) for key, value in rows}
         if found.get("schema") != str(SCHEMA_VERSION) or "origin" not in found:
+            older = found.get("schema", "").isdigit() and int(found["schema"]) < SCHEMA_VERSION
             raise LedgerError(
-                f"the ledger at {url} has schema {found.get('schema')!r}",
+                f"the ledger at {shown(engine)} has schema {found.get('schema')!r}",
                 expected=f"schema {SCHEMA_VERSION}",
-                next_step="use the version of ml-governance that wrote it",
+                next_step="mlgov log migrate" if older else "use the version of ml-governance that wrote it",
             )
         return cls(engine, found["origin"], log_signer)
 
     # --- appending --------------------------------------------------------------------------------------
 
     def append(self, envelopes: Sequence[Envelope], *, guard: Guard | None = None) -> tuple[Receipt, ...]:
-        """Append signed entries in one transaction; all of them, or none.
+        """Append entries that somebody signed, in one transaction; all of them, or none.
 
         Parameters
         ----------
         envelopes : sequence of Envelope
-            Signed statements.
+            Signed statements; each signature is verified.
         guard : Guard, optional
             Condition that must hold at that moment.
 
@@ -192,43 +232,58 @@ class Ledger(LogReader):
         LedgerError
             If the database cannot be written; nothing was appended.
         """
+        return self._append([entry.read(envelope.to_bytes()) for envelope in envelopes], signer_of, guard)
+
+    def append_own(self, entries: Sequence[entry.Entry], *, guard: Guard | None = None) -> tuple[Receipt, ...]:
+        """Append entries that this process has just signed: as :meth:`append`, without verifying its own signatures."""
+        return self._append(entries, _own, guard)
+
+    def _append(
+        self,
+        entries: Sequence[entry.Entry],
+        author: Callable[[entry.Entry, TrustFile, int], Principal],
+        guard: Guard | None,
+    ) -> tuple[Receipt, ...]:
         if self._log_signer is None:
             raise ConfigurationError(
                 "the ledger is open for reading only", expected="a log key to sign checkpoints with"
             )
-        # Everything that needs no lock comes before it.
-        parsed = [entry.read(envelope) for envelope in envelopes]
-        for one in parsed:
+        if not entries:
+            return ()
+        for one in entries:
             if one.chain.log != self.origin:
                 raise VerificationError(f"the entry was signed for the log {one.chain.log}", expected=self.origin)
-        with self._writing() as connection:
-            head = self._load_head(connection)
+        with self.writing() as connection:
+            sql = self._statements.on(connection)
+            head = self._load_head(sql)
             first = head.frontier.size
             self._hold_guard(connection, guard, first)
-            self._continue_chains(connection, parsed)
-            self._know_signers(connection, parsed, first)
-            self._keep_time(head, parsed)
-            receipts = self._insert(connection, head, parsed)
+            self._continue_chains(sql, entries)
+            self._know_signers(connection, head, entries, author)
+            self._keep_time(head, entries)
+            receipts, changed = self._insert(sql, head, entries, self._log_signer)
             if guard is not None and guard.token is not None:
                 connection.execute(table("tokens").insert(), {"token": guard.token, "idx": first})
-            note = self._save_head(connection, head)
-            return tuple(self._receipt(connection, index, one, note, head.frontier.size) for index, one in receipts)
+        self._remember_nodes(head.trie, changed)
+        return receipts
 
-    def _hold_guard(self, connection: Connection, guard: Guard | None, size: int) -> None:
+    @staticmethod
+    def _hold_guard(connection: Connection, guard: Guard | None, size: int) -> None:
         from sqlalchemy import select
 
         if guard is None:
             return
-        keyed = table("entries_by_key").c
-        late = connection.execute(
-            select(keyed.idx)
-            .where(keyed.key.in_(sorted(guard.keys)), keyed.idx >= guard.since)
-            .order_by(keyed.idx)
-            .limit(1)
-        ).scalar()
-        if late is not None:
+        subjects, kinds = table("entries_by_key").c, table("entries_by_kind").c
+        late = [
+            connection.execute(
+                select(rows.idx).where(named.in_(sorted(wanted)), rows.idx >= guard.since).order_by(rows.idx).limit(1)
+            ).scalar()
+            for rows, named, wanted in ((subjects, subjects["key"], guard.keys), (kinds, kinds["kind"], guard.kinds))
+        ]
+        found = [index for index in late if index is not None]
+        if found:
             raise GuardError(
-                f"entry #{late} came in while this was being prepared (the ledger now has {size} entries)",
+                f"entry #{min(found)} came in while this was being prepared (the ledger now has {size} entries)",
                 expected=f"nothing relevant from #{guard.since} on",
                 next_step="decide again",
             )
@@ -238,12 +293,15 @@ class Ledger(LogReader):
             if used is not None:
                 raise GuardError(f"this pass was used by entry #{used}", expected="a new decision for each promotion")
 
-    def _continue_chains(self, connection: Connection, parsed: Sequence[entry.Parsed]) -> None:
-        tails: dict[str, tuple[int, str, bool] | None] = {}
-        for one in parsed:
+    @staticmethod
+    def _continue_chains(sql: Runner, entries: Sequence[entry.Entry]) -> None:
+        tails: dict[str, tuple[int, str, str] | None] = {}
+        for one in entries:
             writer = one.chain.writer
             if writer not in tails:
-                tails[writer] = self._tail(connection, writer)
+                row = sql.one("tail", writer=writer)
+                last = entry.Leaf.from_bytes(row[1]) if row is not None else None
+                tails[writer] = (row[0], last.payload, last.kind) if last is not None else None
             tail = tails[writer]
             expected = (0, None) if tail is None else (tail[0] + 1, tail[1])
             if (one.chain.seq, one.chain.prev) != expected:
@@ -251,50 +309,54 @@ class Ledger(LogReader):
                     f"record {one.chain.seq} of writer {writer} does not continue its chain",
                     expected=f"record {expected[0]}",
                 )
-            if (tail is None) != (one.kind == WriterOpen.kind) or (tail is not None and tail[2]):
+            closed = tail is not None and tail[2] == WriterClose.kind
+            if (tail is None) != (one.kind == WriterOpen.kind) or closed:
                 raise ChainConflictError(
-                    f"writer {writer} {'has closed' if tail is not None and tail[2] else 'opens at the wrong place'}",
+                    f"writer {writer} {'has closed' if closed else 'opens at the wrong place'}",
                     expected="an opening record first, and nothing after the closing one",
                 )
-            tails[writer] = (one.chain.seq, one.statement.payload_digest, one.kind == WriterClose.kind)
+            tails[writer] = (one.chain.seq, one.leaf.payload, one.kind)
 
-    def _know_signers(self, connection: Connection, parsed: Sequence[entry.Parsed], first: int) -> None:
+    def _know_signers(
+        self,
+        connection: Connection,
+        head: Head,
+        entries: Sequence[entry.Entry],
+        author: Callable[[entry.Entry, TrustFile, int], Principal],
+    ) -> None:
         """Refuse what a later verification would have to call signed by nobody: it would spoil the log for good."""
-        current = self._trust_in_force(connection)
-        for offset, one in enumerate(parsed):
+        current = self._trust_in_force(connection, head.trust)
+        for index, one in enumerate(entries, head.frontier.size):
             if isinstance(one.content, TrustUpdate):
                 update = Envelope.from_dict(one.content.envelope)
-                current = (
-                    TrustFile.from_dict(parse(update.payload)) if current is None else verify_successor(update, current)
-                )
+                current = read_trust(update) if current is None else verify_successor(update, current)
+                head.trust = index
             elif current is None:
-                if first + offset:
+                if index:
                     raise VerificationError("the log has no trust file yet", expected="a trust file as its first fact")
                 continue  # the root's own session opens before the trust file that names it
-            signer_of(one, current, first + offset)
+            author(one, current, index)
 
-    def _trust_in_force(self, connection: Connection) -> TrustFile | None:
+    def _trust_in_force(self, connection: Connection, index: int | None) -> TrustFile | None:
         from sqlalchemy import select
 
-        leaves, blobs = table("leaves"), table("blobs")
-        data = connection.execute(
-            select(blobs.c.data)
-            .join(leaves, leaves.c.envelope == blobs.c.envelope)
-            .where(leaves.c.kind == TrustUpdate.kind)
-            .order_by(leaves.c.idx.desc())
-            .limit(1)
-        ).scalar_one_or_none()
-        if data is None:
+        if index is None:
             return None
-        if self._trust is None or self._trust[0] != data:
-            content = entry.read(Envelope.from_bytes(data)).content
-            assert isinstance(content, TrustUpdate)  # noqa: S101  selected by kind; this tells the type checker
-            self._trust = (data, TrustFile.from_dict(parse(Envelope.from_dict(content.envelope).payload)))
+        if self._trust is None or self._trust[0] != index:
+            blobs = table("blobs").c
+            data = connection.execute(select(blobs.data).where(blobs.idx == index)).scalar_one_or_none()
+            if data is None:
+                raise VerificationError(f"the trust file in force, entry #{index}, is missing")
+            content = entry.read(data).content
+            if not isinstance(content, TrustUpdate):
+                raise VerificationError(f"entry #{index} is no trust file", next_step="mlgov log verify")
+            self._trust = (index, read_trust(Envelope.from_dict(content.envelope)))
         return self._trust[1]
 
-    def _keep_time(self, head: _Head, parsed: Sequence[entry.Parsed]) -> None:
+    @staticmethod
+    def _keep_time(head: Head, entries: Sequence[entry.Entry]) -> None:
         """Refuse what a later verification would have to call backdated."""
-        for one in parsed:
+        for one in entries:
             at = one.chain.recorded_at
             if head.latest is not None and head.latest - at > MAX_SKEW:
                 raise VerificationError(
@@ -304,112 +366,105 @@ class Ledger(LogReader):
                 )
             head.latest = at if head.latest is None else max(head.latest, at)
 
+    def insert(self, connection: Connection, head: Head, entries: Sequence[entry.Entry]) -> None:
+        """Write entries that were checked elsewhere, as a migration does, inside a transaction of :meth:`writing`."""
+        assert self._log_signer is not None  # noqa: S101  a migration has it; this tells the type checker
+        _, changed = self._insert(self._statements.on(connection), head, entries, self._log_signer)
+        self._remember_nodes(head.trie, changed)
+
     def _insert(
-        self, connection: Connection, head: _Head, parsed: Sequence[entry.Parsed]
-    ) -> list[tuple[int, entry.Parsed]]:
-        nodes: dict[tuple[int, int], bytes] = {}
-        changed: dict[str, subject_index.Node] = {}
-        leaves, blobs, keyed, receipts = [], [], [], []
-
-        def read(prefix: str) -> subject_index.Node | None:
-            return changed[prefix] if prefix in changed else self._index_node(connection, prefix)
-
-        for one in parsed:
-            index, leaf = head.frontier.size, one.leaf()
-            data = leaf.to_bytes()
-            hashed = merkle.leaf_hash(data)
+        self, sql: Runner, head: Head, entries: Sequence[entry.Entry], signer: LogSigner
+    ) -> tuple[tuple[Receipt, ...], dict[str, bytes]]:
+        rows: dict[str, list[tuple[object, ...]]] = {name: [] for name in _ADDED}
+        edge = head.frontier.nodes()
+        trie = subject_index.Trie(self._read_index(sql, head.trie), head.trie)
+        placed = []
+        for index, one in enumerate(entries, head.frontier.size):
+            leaf = one.leaf.to_bytes()
+            hashed = merkle.leaf_hash(leaf)
             head.frontier, completed = head.frontier.append(hashed)
-            nodes.update({(level, position): value for level, position, value in completed})
-            for key in one.index_keys():
-                changed.update(subject_index.update(read, key, index, hashed))
-                keyed.append({"key": key, "idx": index})
-            leaves.append(
-                {
-                    "idx": index, "leaf": data, "leaf_hash": hashed, "kind": leaf.kind, "payload": leaf.payload,
-                    "envelope": leaf.envelope, "writer": leaf.writer, "seq": leaf.seq,
-                }
-            )  # fmt: skip
-            blobs.append({"envelope": leaf.envelope, "data": one.envelope.to_bytes()})
-            receipts.append((index, one))
-        head.index_root = changed[""].hash()
-        connection.execute(table("leaves").insert(), leaves)
-        connection.execute(table("blobs").insert(), blobs)
-        connection.execute(
-            table("nodes").insert(),
-            [{"level": lv, "position": p, "hash": value} for (lv, p), value in nodes.items()],
+            for level, position, value in completed:
+                edge[level, position] = value
+                if level:
+                    rows["nodes"].append((index, level, value))
+            for key in one.digests():
+                after = trie.extend(key, index, hashed)
+                rows["entries_by_key"].append((key, index, after.count, after.head))
+            head.kinds[one.kind] = after = head.kinds.get(one.kind, subject_index.Value()).extended(index, hashed)
+            rows["entries_by_kind"].append((one.kind, index, after.count, after.head))
+            rows["leaves"].append((index, leaf, hashed, one.leaf.writer, one.leaf.seq))
+            rows["blobs"].append((index, one.data))
+            placed.append((index, one, hashed))
+        head.trie, changed = trie.commit()
+        for name in _ADDED:
+            if rows[name]:
+                sql.many(f"add_{name}", rows[name])
+        sql.many("save_index", [(prefix.encode(), node) for prefix, node in changed.items()])
+        row = head.row(self.origin, signer)
+        sql.run("save_head", **row)
+        note = str(row["checkpoint"])
+        size = head.frontier.size
+        receipts = tuple(
+            Receipt(
+                index=index,
+                payload_digest=one.leaf.payload,
+                leaf_hash=hashed,
+                checkpoint=note,
+                # Whatever stands left of a new leaf is on the old edge, whatever stands right of it is new.
+                proof=merkle.inclusion_proof(lambda level, position: edge[level, position], index, size),
+            )
+            for index, one, hashed in placed
         )
-        connection.execute(table("entries_by_key").insert(), keyed)
-        self._save_index(connection, changed)
-        return receipts
+        return receipts, changed
 
-    def _save_index(self, connection: Connection, changed: dict[str, subject_index.Node]) -> None:
-        if self._engine.dialect.name == "postgresql":
-            from sqlalchemy.dialects.postgresql import insert
-        else:
-            from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]  # the same call for the other engine
-        statement = insert(table("index_nodes"))
-        statement = statement.on_conflict_do_update(index_elements=["prefix"], set_={"node": statement.excluded.node})
-        connection.execute(statement, [{"prefix": prefix, "node": node.to_bytes()} for prefix, node in changed.items()])
+    def _read_index(self, sql: Runner, trie: bytes) -> Callable[[str], bytes | None]:
+        if self._index_nodes[0] != trie or len(self._index_nodes[1]) > CACHED_NODES:
+            self._index_nodes = (trie, {})
+        known = self._index_nodes[1]
 
-    def _load_head(self, connection: Connection) -> _Head:
+        def read(prefix: str) -> bytes | None:
+            found = known.get(prefix)
+            if found is None:
+                row = sql.one("index_node", prefix=prefix.encode())
+                if row is not None:
+                    found = known[prefix] = bytes(row[0])
+            return found
+
+        return read
+
+    def _remember_nodes(self, trie: bytes, changed: dict[str, bytes]) -> None:
+        """Keep the nodes of the committed state; another process's append makes them unfit, and its root tells."""
+        known = self._index_nodes[1]
+        known.update(changed)
+        self._index_nodes = (trie, known)
+
+    def _load_head(self, sql: Runner) -> Head:
         """Read the right edge under the lock, and refuse to go on if it is not what was last signed."""
-        from sqlalchemy import select
-
-        head = table("head")
-        row = connection.execute(select(head).where(head.c.id == 1).with_for_update()).one_or_none()
+        row = sql.one("head")
         if row is None:
             raise VerificationError("the ledger has lost its head", next_step="mlgov log verify")
-        frontier = merkle.Frontier.from_bytes(row.size, row.frontier)
+        size, frontier, trie, kinds, note, latest, trust = row
+        head = Head(
+            frontier=merkle.Frontier.from_bytes(size, frontier),
+            trie=bytes(trie),
+            kinds=subject_index.unpack_kinds(kinds),
+            latest=datetime.fromisoformat(latest) if latest else None,
+            trust=trust,
+        )
         signer = self._log_signer
         assert signer is not None  # noqa: S101  append has checked; this tells the type checker
-        signed = read_note(row.checkpoint, [signer.public], origin=self.origin)
-        if (signed.size, signed.root, signed.index_root) != (frontier.size, frontier.root, row.index_root):
+        if read_note(note, [signer.public], origin=self.origin) != head.checkpoint(self.origin):
             raise VerificationError(
-                f"the stored edge of the tree (size {frontier.size}) is not the one that was last signed (size {signed.size})",
+                f"the stored edge of the tree (size {size}) is not the one that was last signed",
                 expected="an edge that reproduces the signed root",
                 next_step="mlgov log verify",
             )
-        return _Head(frontier, row.index_root, datetime.fromisoformat(row.latest) if row.latest else None)
-
-    def _sign(self, head: _Head) -> str:
-        if self._log_signer is None:
-            raise ConfigurationError(
-                "the ledger is open for reading only", expected="a log key to sign checkpoints with"
-            )
-        return self._log_signer.sign(
-            Checkpoint(
-                origin=self.origin,
-                size=head.frontier.size,
-                root=head.frontier.root,
-                index_root=head.index_root,
-            )
-        )
-
-    def _save_head(self, connection: Connection, head: _Head) -> str:
-        note = self._sign(head)
-        connection.execute(
-            table("head").update().where(table("head").c.id == 1),
-            {
-                "size": head.frontier.size, "frontier": head.frontier.to_bytes(), "index_root": head.index_root,
-                "checkpoint": note, "latest": head.latest.isoformat() if head.latest else None,
-            },
-        )  # fmt: skip
-        connection.execute(table("checkpoints").insert(), {"size": head.frontier.size, "note": note})
-        return note
-
-    def _receipt(self, connection: Connection, index: int, one: entry.Parsed, note: str, size: int) -> Receipt:
-        leaf = one.leaf()
-        return Receipt(
-            index=index,
-            payload_digest=leaf.payload,
-            leaf_hash=merkle.leaf_hash(leaf.to_bytes()),
-            checkpoint=note,
-            proof=merkle.inclusion_proof(lambda level, position: self._node(connection, level, position), index, size),
-        )
+        return head
 
     @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with database_errors(str(self._engine.url)), self._engine.connect() as connection:
+    def writing(self) -> Iterator[Connection]:
+        """Hold the log's only write transaction: committed at the end, rolled back on any error."""
+        with database_errors(self._engine), self._engine.connect() as connection:
             if self._engine.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
                 try:
@@ -421,3 +476,11 @@ class Ledger(LogReader):
             else:
                 with connection.begin():
                     yield connection
+
+
+def _own(one: entry.Entry, current: TrustFile, index: int) -> Principal:
+    return holder_of(one.leaf, current, index)
+
+
+_ADDED = ("leaves", "blobs", "nodes", "entries_by_key", "entries_by_kind")
+"""The tables to which an append only adds, in the order in which it does."""

@@ -87,6 +87,14 @@ class Frontier:
             root = node_hash(peak, root)
         return root
 
+    def nodes(self) -> dict[tuple[int, int], bytes]:
+        """Return the peaks by (level, position), as proofs address them."""
+        found, start = {}, 0
+        for peak, level in zip(self.peaks, _bits(self.size), strict=True):
+            found[level, start >> level] = peak
+            start += 1 << level
+        return found
+
     def to_bytes(self) -> bytes:
         """Return the concatenated hashes; the size is kept beside them."""
         return b"".join(self.peaks)
@@ -97,6 +105,11 @@ class Frontier:
         if len(data) % HASH:
             raise VerificationError("a stored frontier is no whole number of hashes")
         return cls(size, tuple(data[i : i + HASH] for i in range(0, len(data), HASH)))
+
+
+def _bits(size: int) -> list[int]:
+    """Return which bits are set, from the highest."""
+    return [bit for bit in range(size.bit_length() - 1, -1, -1) if size >> bit & 1]
 
 
 def root_of(leaves: Iterable[bytes]) -> bytes:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from ml_governance.errors import VerificationError
 from ml_governance.evidence import merkle, subject_index
 from ml_governance.evidence.database import database_errors
-from ml_governance.evidence.predicates import WriterClose
 from ml_governance.evidence.schema import table
 
 if TYPE_CHECKING:
@@ -29,6 +28,47 @@ class StoredEntry:
     leaf: bytes
     leaf_hash: bytes
     envelope: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredHead:
+    """The stored right edge of the log, nothing verified."""
+
+    size: int
+    frontier: bytes
+    trie: bytes
+    kinds: bytes
+    checkpoint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchor:
+    """What somebody else said about the log at one size, nothing verified.
+
+    Parameters
+    ----------
+    size : int
+        Number of leaves.
+    kind : {'cosigned', 'timestamp'}
+        A note with witnesses' signatures, or a note with an RFC 3161 token over it.
+    name : str
+        Who said it.
+    note : str
+        The checkpoint.
+    data : bytes
+        The token.
+    """
+
+    size: int
+    kind: str
+    name: str
+    note: str
+    data: bytes = b""
+
+
+def _whole(value: object) -> int:
+    """Return a stored number; what is none, an intruder wrote, and no number of a log is negative."""
+    return value if isinstance(value, int) else -1
 
 
 def _blob(value: object) -> bytes:
@@ -68,6 +108,11 @@ class LogReader:
         return f"<Ledger {self.origin} at {self._engine.url.render_as_string(hide_password=True)}>"
 
     @property
+    def url(self) -> str:
+        """The database's URL, with its password: not for showing."""
+        return self._engine.url.render_as_string(hide_password=False)
+
+    @property
     def size(self) -> int:
         """Number of entries."""
         from sqlalchemy import select
@@ -90,7 +135,7 @@ class LogReader:
         leaves, blobs = table("leaves"), table("blobs")
         query = (
             select(leaves.c.idx, leaves.c.leaf, leaves.c.leaf_hash, blobs.c.data)
-            .select_from(leaves.outerjoin(blobs, leaves.c.envelope == blobs.c.envelope))
+            .select_from(leaves.outerjoin(blobs, leaves.c.idx == blobs.c.idx))
             .order_by(leaves.c.idx)
             .limit(PAGE)
         )
@@ -111,53 +156,107 @@ class LogReader:
             after = rows[-1].idx
 
     def find(self, key: bytes) -> tuple[int, ...]:
-        """Return the indices stored under a key: a subject's digest, or a kind's key."""
+        """Return the indices stored under a subject's digest."""
+        return tuple(index for index, _ in self.history("entries_by_key", key))
+
+    def find_kind(self, kind: str) -> tuple[int, ...]:
+        """Return the indices stored under a kind."""
+        return tuple(index for index, _ in self.history("entries_by_kind", kind))
+
+    def history(
+        self, name: Literal["entries_by_key", "entries_by_kind"], key: bytes | str, before: int | None = None
+    ) -> tuple[tuple[int, subject_index.Value], ...]:
+        """Return the leaves under a key with its value after each; with ``before``, only the last one below that index."""
         from sqlalchemy import select
 
-        keyed = table("entries_by_key").c
+        keyed = table(name).c
+        query = select(keyed.idx, keyed["count"], keyed.head).where(keyed[0] == key)
+        query = (
+            query.order_by(keyed.idx)
+            if before is None
+            else query.where(keyed.idx < before).order_by(keyed.idx.desc()).limit(1)
+        )
         with self._reading() as connection:
-            return tuple(connection.execute(select(keyed.idx).where(keyed.key == key).order_by(keyed.idx)).scalars())
+            return tuple(
+                (_whole(row[0]), subject_index.Value(_whole(row[1]), _blob(row[2])))
+                for row in connection.execute(query)
+            )
 
-    def keyed(self) -> Iterator[tuple[bytes, int]]:
-        """Yield the whole look-up table, for verification."""
+    def keyed_subjects(self) -> Iterator[tuple[bytes, int, subject_index.Value]]:
+        """Yield the whole look-up table by subject in the order of its keys, for verification."""
+        return ((_blob(key), index, value) for key, index, value in self._keyed("entries_by_key"))
+
+    def keyed_kinds(self) -> Iterator[tuple[str, int, subject_index.Value]]:
+        """Yield the whole look-up table by kind in the order of its keys, for verification."""
+        return ((str(kind), index, value) for kind, index, value in self._keyed("entries_by_kind"))
+
+    def _keyed(self, name: str) -> Iterator[tuple[object, int, subject_index.Value]]:
+        from sqlalchemy import select
+
+        found = table(name)
+        query = select(found).order_by(found.c[0], found.c.idx).execution_options(yield_per=PAGE)
+        with self._reading() as connection:
+            for key, index, count, head in connection.execute(query):
+                yield key, _whole(index), subject_index.Value(_whole(count), _blob(head))
+
+    def head(self) -> StoredHead:
+        """Return the stored right edge, nothing verified."""
         from sqlalchemy import select
 
         with self._reading() as connection:
-            keyed = table("entries_by_key").c
-            for row in connection.execute(select(keyed.key, keyed.idx).order_by(keyed.idx, keyed.key)):
-                yield _blob(row.key), int(row.idx)
+            row = connection.execute(select(table("head"))).one_or_none()
+        if row is None:
+            return StoredHead(size=0, frontier=b"", trie=b"", kinds=b"", checkpoint="")
+        return StoredHead(
+            size=_whole(row.size),
+            frontier=_blob(row.frontier),
+            trie=_blob(row.trie),
+            kinds=_blob(row.kinds),
+            checkpoint=str(row.checkpoint),
+        )
 
-    def checkpoints(self) -> dict[int, str]:
-        """Return every signed note by size."""
+    def stored_nodes(self, start: int, stop: int) -> Iterator[tuple[int, int, bytes]]:
+        """Yield (leaf, level, hash) of the tree nodes that the leaves [start, stop) completed, in that order."""
         from sqlalchemy import select
 
-        notes = table("checkpoints")
+        nodes = table("nodes")
+        query = (
+            select(nodes)
+            .where(nodes.c.idx >= start, nodes.c.idx < stop)
+            .order_by(nodes.c.idx, nodes.c.level)
+            .execution_options(yield_per=PAGE)
+        )
         with self._reading() as connection:
-            return {row.size: str(row.note) for row in connection.execute(select(notes).order_by(notes.c.size))}
+            for row in connection.execute(query):
+                yield _whole(row.idx), _whole(row.level), _blob(row.hash)
 
-    def edge(self) -> tuple[int, bytes, bytes]:
-        """Return the stored size, frontier and index root, for verification."""
+    def stored_index(self) -> Iterator[tuple[str, bytes]]:
+        """Yield every stored index node by prefix, in order, for verification."""
         from sqlalchemy import select
 
-        head = table("head").c
+        nodes = table("index_nodes")
+        query = select(nodes).order_by(nodes.c.prefix).execution_options(yield_per=PAGE)
         with self._reading() as connection:
-            row = connection.execute(select(head.size, head.frontier, head.index_root)).one_or_none()
-        return (0, b"", b"") if row is None else (row.size, _blob(row.frontier), _blob(row.index_root))
+            for row in connection.execute(query):
+                yield _blob(row.prefix).decode("ascii", "replace"), _blob(row.node)
 
-    def stored_nodes(self) -> Iterator[tuple[int, int, bytes]]:
-        """Yield every stored tree node, for verification."""
+    def anchors(self) -> tuple[Anchor, ...]:
+        """Return what others have said about the log, by size."""
         from sqlalchemy import select
 
+        kept = table("anchors")
         with self._reading() as connection:
-            for row in connection.execute(select(table("nodes"))):
-                yield row.level, row.position, row.hash
-
-    def stored_index(self) -> dict[str, bytes]:
-        """Return every stored index node by prefix, for verification."""
-        from sqlalchemy import select
-
-        with self._reading() as connection:
-            return {row.prefix: row.node for row in connection.execute(select(table("index_nodes")))}
+            rows = connection.execute(select(kept).order_by(kept.c.size, kept.c.kind, kept.c.name)).all()
+        return tuple(
+            Anchor(
+                size=_whole(row.size),
+                kind=str(row.kind),
+                name=str(row.name),
+                note=str(row.note),
+                data=b"" if row.data is None else _blob(row.data),
+            )
+            for row in rows
+        )
 
     def inclusion_proof(self, index: int, size: int | None = None) -> tuple[bytes, ...]:
         """Return the proof that an entry is in the tree of a size (RFC 6962 section 2.1.1)."""
@@ -174,54 +273,63 @@ class LogReader:
             return merkle.consistency_proof(lambda level, position: self._node(connection, level, position), old, new)
 
     def index_proof(self, key: bytes) -> tuple[bytes, ...]:
-        """Return the proof of how many entries a key has, and which."""
+        """Return the proof of how many entries a subject has, and which."""
         with self._reading() as connection:
             return subject_index.prove(lambda prefix: self._index_node(connection, prefix), key)
 
-    def writer_tail(self, writer: str) -> tuple[int, str] | None:
-        """Return the sequence number and payload digest of a writer's last record."""
+    def index_node(self, prefix: str) -> bytes | None:
+        """Return one stored node of the subject index, not verified."""
         with self._reading() as connection:
-            tail = self._tail(connection, writer)
-        return None if tail is None else tail[:2]
+            return self._index_node(connection, prefix)
 
-    def _tail(self, connection: Connection, writer: str) -> tuple[int, str, bool] | None:
+    def keys_of(self, index: int) -> tuple[str, ...]:
+        """Return the digests of an entry's subjects from the look-up table; for entries whose content is erased."""
+        from sqlalchemy import select
+
+        keyed = table("entries_by_key").c
+        with self._reading() as connection:
+            found = connection.execute(select(keyed.key).where(keyed.idx == index).order_by(keyed.key)).scalars()
+            return tuple(_blob(key).hex() for key in found)
+
+    def writer_tail(self, writer: str, before: int | None = None) -> int | None:
+        """Return the index of a writer's last record, or of the last one below an index."""
         from sqlalchemy import select
 
         leaves = table("leaves").c
-        row = connection.execute(
-            select(leaves.seq, leaves.payload, leaves.kind)
-            .where(leaves.writer == writer)
-            .order_by(leaves.seq.desc())
-            .limit(1)
-        ).one_or_none()
-        return None if row is None else (row.seq, row.payload, row.kind == WriterClose.kind)
+        query = select(leaves.idx).where(leaves.writer == writer).order_by(leaves.seq.desc()).limit(1)
+        with self._reading() as connection:
+            found = connection.execute(query if before is None else query.where(leaves.idx < before)).scalar()
+        return None if found is None else _whole(found)
 
     def _node(self, connection: Connection, level: int, position: int) -> bytes:
         from sqlalchemy import select
 
-        nodes = table("nodes").c
+        leaves, nodes = table("leaves").c, table("nodes").c
+        completed_by = ((position + 1) << level) - 1
         found = connection.execute(
-            select(nodes.hash).where(nodes.level == level, nodes.position == position)
+            select(nodes.hash).where(nodes.idx == completed_by, nodes.level == level)
+            if level
+            else select(leaves.leaf_hash).where(leaves.idx == completed_by)
         ).scalar_one_or_none()
         if found is None:
             raise VerificationError(
                 f"the tree node at level {level}, position {position} is missing",
                 next_step="mlgov log verify",
             )
-        return bytes(found)
+        return _blob(found)
 
-    def _index_node(self, connection: Connection, prefix: str) -> subject_index.Node | None:
+    @staticmethod
+    def _index_node(connection: Connection, prefix: str) -> bytes | None:
         from sqlalchemy import select
 
-        found = connection.execute(
-            select(table("index_nodes").c.node).where(table("index_nodes").c.prefix == prefix)
-        ).scalar_one_or_none()
-        return None if found is None else subject_index.Node.from_bytes(found)
+        nodes = table("index_nodes").c
+        found = connection.execute(select(nodes.node).where(nodes.prefix == prefix.encode())).scalar_one_or_none()
+        return None if found is None else _blob(found)
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Read one state of the log for as long as this lasts, whatever others append meanwhile."""
-        with database_errors(str(self._engine.url)), self._engine.connect() as connection:
+        with database_errors(self._engine), self._engine.connect() as connection:
             if self._engine.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN")
                 connection.exec_driver_sql("SELECT size FROM head").all()  # SQLite fixes the state at the first read
@@ -238,8 +346,8 @@ class LogReader:
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
         if self._pinned is not None:
-            with database_errors(str(self._engine.url)):
+            with database_errors(self._engine):
                 yield self._pinned
             return
-        with database_errors(str(self._engine.url)), self._engine.connect() as connection:
+        with database_errors(self._engine), self._engine.connect() as connection:
             yield connection

@@ -1,19 +1,22 @@
-"""The ledger's tables: one definition for SQLite and PostgreSQL.
+"""The ledger's tables, and the statements of an append: one definition for SQLite and PostgreSQL.
 
-``leaves`` and ``blobs`` are the log. ``head`` is the right edge it grows from. ``nodes``, ``index_nodes``
-and ``entries_by_key`` are derived: they make proofs and look-ups cheap, and verification recomputes them.
+``leaves`` and ``blobs`` are the log. ``head`` is the right edge that it grows from. ``nodes``, ``index_nodes``,
+``entries_by_key`` and ``entries_by_kind`` are derived: they make proofs and look-ups cheap, and verification
+recomputes them. ``anchors`` are what others have said about the log; ``outbox`` is what is still to be sent.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sqlalchemy import MetaData, Table
+    from collections.abc import Iterable, Mapping
 
-SCHEMA_VERSION = 1
-"""Version of these tables; a ledger of another version is refused, not guessed at."""
+    from sqlalchemy import Connection, Dialect, MetaData, Table
+
+SCHEMA_VERSION = 2
+"""Version of these tables; an older one is migrated on request, a newer one is refused, not guessed at."""
 
 
 @cache
@@ -24,6 +27,7 @@ def metadata() -> MetaData:
         CheckConstraint,
         Column,
         ForeignKey,
+        Index,
         Integer,
         LargeBinary,
         MetaData,
@@ -35,6 +39,10 @@ def metadata() -> MetaData:
 
     number = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
     tables = MetaData()
+
+    def place(name: str, *, primary_key: bool = True) -> Column[int]:
+        return Column(name, number, primary_key=primary_key, autoincrement=False, nullable=False)
+
     Table(
         "meta",
         tables,
@@ -47,52 +55,48 @@ def metadata() -> MetaData:
         Column("id", Integer, CheckConstraint("id = 1"), primary_key=True),
         Column("size", number, nullable=False),
         Column("frontier", LargeBinary, nullable=False),
-        Column("index_root", LargeBinary, nullable=False),
+        Column("trie", LargeBinary, nullable=False),
+        Column("kinds", LargeBinary, nullable=False),
         Column("checkpoint", Text, nullable=False),
         Column("latest", String(40), nullable=True),
+        Column("trust", number, nullable=True),
     )
     Table(
         "leaves",
         tables,
-        Column("idx", number, primary_key=True, autoincrement=False),
+        place("idx"),
         Column("leaf", LargeBinary, nullable=False),
         Column("leaf_hash", LargeBinary, nullable=False),
-        Column("kind", String(80), nullable=False),
-        Column("payload", String(64), nullable=False, unique=True),
-        Column("envelope", String(64), nullable=False),
-        Column("writer", String(80), nullable=False),
-        Column("seq", number, nullable=False),
+        Column("writer", String(400), nullable=False),
+        place("seq", primary_key=False),
+        Index("leaves_writer_seq", "writer", "seq", unique=True),
     )
-    from sqlalchemy import Index
-
-    leaves = tables.tables["leaves"]
-    Index("leaves_writer_seq", leaves.c.writer, leaves.c.seq, unique=True)
-    Index("leaves_kind_idx", leaves.c.kind, leaves.c.idx)
-    Table(
-        "blobs",
-        tables,
-        Column("envelope", String(64), primary_key=True),
-        Column("data", LargeBinary, nullable=False),
-    )
+    Table("blobs", tables, place("idx"), Column("data", LargeBinary, nullable=False))
+    # The node at a level that the leaf `idx` completed; leaves themselves are level 0.
     Table(
         "nodes",
         tables,
+        place("idx"),
         Column("level", Integer, primary_key=True, autoincrement=False),
-        Column("position", number, primary_key=True, autoincrement=False),
         Column("hash", LargeBinary, nullable=False),
+        sqlite_with_rowid=False,
     )
     Table(
         "index_nodes",
         tables,
-        Column("prefix", String(64), primary_key=True),
+        Column("prefix", LargeBinary(64), primary_key=True),
         Column("node", LargeBinary, nullable=False),
     )
-    Table(
-        "entries_by_key",
-        tables,
-        Column("key", LargeBinary(32), primary_key=True),
-        Column("idx", number, ForeignKey("leaves.idx"), primary_key=True, autoincrement=False),
-    )
+    for name, column in (("entries_by_key", LargeBinary(32)), ("entries_by_kind", String(80))):
+        Table(
+            name,
+            tables,
+            Column(name.rpartition("_")[2], column, primary_key=True),
+            place("idx"),
+            Column("count", number, nullable=False),
+            Column("head", LargeBinary, nullable=False),
+            sqlite_with_rowid=False,
+        )
     Table(
         "tokens",
         tables,
@@ -100,15 +104,18 @@ def metadata() -> MetaData:
         Column("idx", number, ForeignKey("leaves.idx"), nullable=False),
     )
     Table(
-        "checkpoints",
+        "anchors",
         tables,
-        Column("size", number, primary_key=True, autoincrement=False),
+        place("size"),
+        Column("kind", String(40), primary_key=True),
+        Column("name", String(200), primary_key=True),
         Column("note", Text, nullable=False),
+        Column("data", LargeBinary, nullable=True),
     )
     Table(
         "outbox",
         tables,
-        Column("idx", number, ForeignKey("leaves.idx"), primary_key=True, autoincrement=False),
+        place("idx"),
         Column("destination", String(200), primary_key=True),
         Column("state", String(20), nullable=False),
         Column("attempts", Integer, nullable=False, default=0),
@@ -123,9 +130,111 @@ def table(name: str) -> Table:
     return metadata().tables[name]
 
 
-APPEND_ONLY: tuple[str, ...] = (
-    "CREATE TRIGGER leaves_no_update BEFORE UPDATE ON leaves BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END",
-    "CREATE TRIGGER leaves_no_delete BEFORE DELETE ON leaves BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END",
-    "CREATE TRIGGER blobs_no_update BEFORE UPDATE ON blobs BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END",
-)
-"""Guards against accidents on SQLite. The proof is the tree; whoever can write the file can drop these."""
+def guards(dialect: str) -> tuple[str, ...]:
+    """Return the statements that make the log's tables append-only.
+
+    They guard against accidents. The proof is the tree: whoever owns the database can drop them. An envelope may be deleted,
+    because erasure does that; verification then asks for the entry that explains it.
+    """
+    said = "the ledger is append-only"
+    forbidden = (
+        ("leaves", "UPDATE"),
+        ("leaves", "DELETE"),
+        ("blobs", "UPDATE"),
+        ("nodes", "UPDATE"),
+        ("nodes", "DELETE"),
+    )
+    if dialect == "sqlite":
+        return tuple(
+            f"CREATE TRIGGER {name}_no_{act.lower()} BEFORE {act} ON {name} BEGIN SELECT RAISE(ABORT, '{said}'); END"
+            for name, act in forbidden
+        )
+    return (
+        f"CREATE FUNCTION mlgov_append_only() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '{said}'; END $$",
+        *(
+            f"CREATE TRIGGER {name}_no_{act.lower()} BEFORE {act} ON {name} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION mlgov_append_only()"
+            for name, act in (*forbidden, ("leaves", "TRUNCATE"), ("blobs", "TRUNCATE"))
+        ),
+    )
+
+
+@cache
+def _append_statements() -> Mapping[str, Any]:
+    from sqlalchemy import bindparam, select
+    from sqlalchemy.dialects import postgresql, sqlite
+
+    head, leaves, node = table("head"), table("leaves"), table("index_nodes")
+    saved: dict[str, Any] = {
+        name: bindparam(name) for name in ("size", "frontier", "trie", "kinds", "checkpoint", "latest", "trust")
+    }
+    upserts = {}
+    for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql)):
+        insert = dialect.insert(node)
+        upserts[f"save_index_{name}"] = insert.on_conflict_do_update(
+            index_elements=["prefix"], set_={"node": insert.excluded.node}
+        )
+    return {
+        "head": select(*(head.c[name] for name in saved)).where(head.c.id == 1).with_for_update(),
+        "tail": select(leaves.c.seq, leaves.c.leaf)
+        .where(leaves.c.writer == bindparam("writer"))
+        .order_by(leaves.c.seq.desc())
+        .limit(1),
+        "index_node": select(node.c.node).where(node.c.prefix == bindparam("prefix")),
+        "save_head": head.update().where(head.c.id == 1).values(saved),
+        **{
+            f"add_{name}": table(name).insert()
+            for name in ("leaves", "blobs", "nodes", "entries_by_key", "entries_by_kind")
+        },
+        **upserts,
+    }
+
+
+_Compiled = tuple[str, tuple[str, ...], dict[str, Any]]
+"""A statement's text, the order of its values, and those it binds by itself."""
+
+
+class Statements:
+    """The statements of an append, compiled once for a dialect and run by the driver itself.
+
+    An append is a handful of small statements inside one lock; SQLAlchemy writes them, and its machinery for each
+    execution, which costs more than SQLite's own work, stays out of the locked section.
+    """
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._compiled: dict[str, _Compiled] = {}
+        for name, statement in _append_statements().items():
+            stem, _, only = name.rpartition("_")
+            if only not in ("sqlite", "postgresql"):
+                stem = name
+            elif only != dialect.name:
+                continue
+            compiled = statement.compile(dialect=dialect)
+            order = tuple(compiled.positiontup or ())
+            self._compiled[stem] = (str(compiled), order, {key: compiled.params[key] for key in order})
+
+    def on(self, connection: Connection) -> Runner:
+        """Return what runs them on a connection."""
+        return Runner(self._compiled, connection.connection.cursor())
+
+
+class Runner:
+    """Runs compiled statements on one driver cursor."""
+
+    def __init__(self, compiled: Mapping[str, _Compiled], cursor: Any) -> None:
+        self._compiled = compiled
+        self._cursor = cursor
+
+    def run(self, statement: str, **values: object) -> None:
+        """Run one statement."""
+        text, order, fixed = self._compiled[statement]
+        self._cursor.execute(text, tuple(values[name] if name in values else fixed[name] for name in order))
+
+    def one(self, statement: str, **values: object) -> Any:
+        """Run a query and return its first row, or None."""
+        self.run(statement, **values)
+        return self._cursor.fetchone()
+
+    def many(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
+        """Run a statement for rows whose values are in the order of the table's columns."""
+        self._cursor.executemany(self._compiled[statement][0], rows)

@@ -84,7 +84,7 @@ class Statement:
         return sha256_hex(self.payload)
 
     @classmethod
-    def build(cls, *, predicate_type: str, subjects: Sequence[Subject], predicate: Mapping[str, Any]) -> Statement:
+    def build(cls, *, predicate_type: str, subjects: Sequence[Subject], predicate: dict[str, Any]) -> Statement:
         """Serialise a new statement to canonical bytes.
 
         Raises
@@ -92,16 +92,17 @@ class Statement:
         CanonicalisationError
             If the predicate holds NaN, infinities, integers of 2**53 or more, or lone surrogates.
         """
-        return cls.from_bytes(
-            canonicalise(
-                {
-                    "_type": STATEMENT_TYPE,
-                    "subject": [subject.to_dict() for subject in subjects],
-                    "predicateType": predicate_type,
-                    "predicate": dict(predicate),
-                }
-            )
+        if not subjects:
+            raise VerificationError("the statement is about nothing", expected="at least one subject")
+        payload = canonicalise(
+            {
+                "_type": STATEMENT_TYPE,
+                "subject": [subject.to_dict() for subject in subjects],
+                "predicateType": predicate_type,
+                "predicate": predicate,
+            }
         )
+        return cls(predicate_type=predicate_type, subjects=tuple(subjects), predicate=predicate, payload=payload)
 
     @classmethod
     def from_bytes(cls, payload: bytes) -> Statement:

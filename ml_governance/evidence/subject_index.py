@@ -1,13 +1,15 @@
-"""The subject index: a Merkle radix trie from what a leaf is about to which leaves are about it.
+"""The index of the log: which leaves are about a digest, and which are of a kind, under one root.
 
-Keys are 32 bytes: the digests of a statement's subjects, and one key for each kind. The value of a key is
-``(count, head)``, where the head chains the leaves in order: ``head' = SHA-256(head || index || leaf hash)``.
-Each checkpoint commits to the trie's root, so whoever shows the entries about a subject cannot keep one back:
-the count and the head would not fit.
+Each checkpoint commits to that root, so whoever shows the entries about a subject cannot keep one back. What is
+committed to for a key is a :class:`Value`: how many leaves it has, and a chain over them in their order,
+``head' = SHA-256(head || index || leaf hash)``.
 
-A node has sixteen slots, one for each next half byte of the key: empty, a key with its value, or the hash
-of a deeper node. One more leaf touches about ``log16(keys)`` nodes. Nodes are addressed by the half bytes that lead
-to them; nothing here does I/O.
+Subjects stand in a radix trie over their 32-byte digests. A node has sixteen slots, one for each next half byte: empty,
+a key with its value, or the hash of a deeper node. Its bytes are two bitmaps, which slots hold keys and which hold nodes,
+and then the slots in order. The shape depends on the keys alone, not on the order in which they came. One more
+leaf touches about ``log16(keys)`` nodes. Kinds are few and stand in a plain list beside the trie.
+
+Nodes are addressed by the half bytes that lead to them, in hexadecimal. Nothing here does I/O.
 """
 
 from __future__ import annotations
@@ -19,17 +21,13 @@ from typing import TYPE_CHECKING
 from ml_governance.errors import VerificationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 KEY = 32
-_EMPTY, _ENTRY, _CHILD = b"\x00", b"\x01", b"\x02"
-EMPTY_ROOT = hashlib.sha256(b"mlgov:index:empty").digest()
+_ENTRY, _CHILD = 72, 32
 _START = bytes(32)
-
-
-def kind_key(kind: str) -> bytes:
-    """Return the key under which all leaves of a kind are found."""
-    return hashlib.sha256(b"mlgov:kind:" + kind.encode()).digest()
+_DIGIT = {digit: position for position, digit in enumerate("0123456789abcdef")}
+EMPTY_TRIE = hashlib.sha256(b"mlgov:index:empty").digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,66 +41,104 @@ class Value:
         """Return the value with one more leaf."""
         return Value(self.count + 1, hashlib.sha256(self.head + index.to_bytes(8, "big") + leaf).digest())
 
-
-Slot = None | tuple[bytes, Value] | bytes
-"""Nothing, a key with its value, or the hash of a deeper node."""
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """Sixteen slots."""
-
-    slots: tuple[Slot, ...] = (None,) * 16
-
     def to_bytes(self) -> bytes:
-        """Return the one encoding of a node: what is stored, and what is hashed."""
-        parts = []
-        for slot in self.slots:
-            if slot is None:
-                parts.append(_EMPTY)
-            elif isinstance(slot, bytes):
-                parts.append(_CHILD + slot)
-            else:
-                key, value = slot
-                parts.append(_ENTRY + key + value.count.to_bytes(8, "big") + value.head)
-        return b"".join(parts)
+        """Return the 40 bytes that stand for it."""
+        return self.count.to_bytes(8, "big") + self.head
 
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Node:
-        """Read :meth:`to_bytes`.
 
-        Raises
-        ------
-        VerificationError
-            If the bytes are no node.
-        """
-        slots: list[Slot] = []
-        at = 0
-        while at < len(data) and len(slots) < 16:
-            tag = data[at : at + 1]
-            at += 1
-            if tag == _EMPTY:
-                slots.append(None)
-            elif tag == _CHILD:
-                slots.append(data[at : at + 32])
-                at += 32
-            elif tag == _ENTRY:
-                key, count, head = data[at : at + 32], data[at + 32 : at + 40], data[at + 40 : at + 72]
-                slots.append((key, Value(int.from_bytes(count, "big"), head)))
-                at += 72
-            else:
-                break
-        if at != len(data) or len(slots) != 16:
-            raise VerificationError("a node of the subject index cannot be read")
-        return cls(tuple(slots))
+def chain(leaves: Iterable[tuple[int, bytes]]) -> Value:
+    """Return the value of a key whose leaves are these, in order: (index, leaf hash)."""
+    value = Value()
+    for index, leaf in leaves:
+        value = value.extended(index, leaf)
+    return value
 
-    def hash(self) -> bytes:
-        """Return the node's hash."""
-        return hashlib.sha256(b"mlgov:index:node" + self.to_bytes()).digest()
 
-    def replaced(self, position: int, slot: Slot) -> Node:
-        """Return the node with another slot."""
-        return Node((*self.slots[:position], slot, *self.slots[position + 1 :]))
+def index_root(trie: bytes, kinds: bytes) -> bytes:
+    """Return the root that a checkpoint commits to: over the trie's root and the list of kinds."""
+    return hashlib.sha256(b"mlgov:index:root" + trie + hashlib.sha256(b"mlgov:index:kinds" + kinds).digest()).digest()
+
+
+EMPTY_ROOT = index_root(EMPTY_TRIE, b"")
+
+
+def node_hash(data: bytes) -> bytes:
+    """Return the hash of a node's bytes."""
+    return hashlib.sha256(b"mlgov:index:node" + data).digest()
+
+
+def pack_kinds(kinds: Mapping[str, Value]) -> bytes:
+    """Return the one encoding of the list of kinds: length, name and value of each, by name."""
+    return b"".join(
+        len(name).to_bytes(1, "big") + name + value.to_bytes()
+        for name, value in sorted((kind.encode(), value) for kind, value in kinds.items())
+    )
+
+
+def unpack_kinds(data: bytes) -> dict[str, Value]:
+    """Read :func:`pack_kinds`.
+
+    Raises
+    ------
+    VerificationError
+        If the bytes are no such list.
+    """
+    kinds: dict[str, Value] = {}
+    at = 0
+    while at < len(data):
+        stop = at + 1 + data[at]
+        name, value = data[at + 1 : stop], data[stop : stop + 40]
+        if len(value) != 40 or not name.isascii():
+            raise VerificationError("the list of kinds cannot be read")
+        kinds[name.decode()] = Value(int.from_bytes(value[:8], "big"), value[8:])
+        at = stop + 40
+    if pack_kinds(kinds) != data:
+        raise VerificationError("the list of kinds is not in its one order")
+    return kinds
+
+
+# --- nodes --------------------------------------------------------------------------------------------------
+
+_NOTHING = bytes(4)
+
+
+def _place(data: bytes, position: int) -> tuple[int, int, int]:
+    """Return the two bitmaps of a node, and where the bytes of a slot begin."""
+    entries, children = data[0] << 8 | data[1], data[2] << 8 | data[3]
+    below = (1 << position) - 1
+    return entries, children, 4 + _ENTRY * (entries & below).bit_count() + _CHILD * (children & below).bit_count()
+
+
+def _bitmaps(entries: int, children: int) -> bytes:
+    return entries.to_bytes(2, "big") + children.to_bytes(2, "big")
+
+
+def children_of(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield the half byte and the hash of each deeper node.
+
+    Raises
+    ------
+    VerificationError
+        If the bytes are no node.
+    """
+    _check_node(data)
+    _, children, _ = _place(data, 0)
+    for digit, position in _DIGIT.items():
+        if children >> position & 1:
+            at = _place(data, position)[2]
+            yield digit, data[at : at + _CHILD]
+
+
+def _check_node(data: bytes) -> None:
+    if len(data) >= 4:
+        entries, children, size = _place(data, 16)
+        if not entries & children and size == len(data):
+            return
+    raise VerificationError("a node of the subject index cannot be read")
+
+
+def _entry_of(data: bytes, at: int) -> tuple[bytes, Value]:
+    return data[at : at + 32], Value(int.from_bytes(data[at + 32 : at + 40], "big"), data[at + 40 : at + 72])
 
 
 def path_of(key: bytes) -> str:
@@ -112,110 +148,269 @@ def path_of(key: bytes) -> str:
     return key.hex()
 
 
-def update(read: Callable[[str], Node | None], key: bytes, index: int, leaf: bytes) -> dict[str, Node]:
-    """Add one leaf under one key.
+class Trie:
+    """A trie while it is changed: reads nodes when it needs them, hashes each changed node once.
 
     Parameters
     ----------
     read : callable
-        ``read(prefix)`` returns the stored node at a prefix, None where there is none.
-    key : bytes
-        32 bytes.
-    index : int
-        The leaf's ledger index.
-    leaf : bytes
-        The leaf's hash.
-
-    Returns
-    -------
-    dict of str to Node
-        The nodes that changed, by prefix; the root is at the empty prefix.
+        ``read(prefix)`` returns the stored bytes of a node, None where there is none.
+    root : bytes
+        The trie's root; every node that is read must hang from it.
     """
-    path = path_of(key)
-    trail: list[Node] = []
+
+    def __init__(self, read: Callable[[str], bytes | None], root: bytes) -> None:
+        self._read = read
+        self._root = root
+        self._nodes: dict[str, bytes | None] = {}
+        self._dirty: set[str] = set()
+
+    def _node(self, prefix: str) -> bytes | None:
+        if prefix in self._nodes:
+            return self._nodes[prefix]
+        if prefix:
+            above, position = self._nodes[prefix[:-1]] or _NOTHING, _DIGIT[prefix[-1]]
+            at = _place(above, position)[2]
+            expected = above[at : at + _CHILD]
+        else:
+            expected = self._root
+        data = self._read(prefix)
+        if (EMPTY_TRIE if data is None else node_hash(data)) != expected:
+            raise VerificationError(
+                f"the node {prefix or 'at the top'} of the subject index is not the one its root commits to",
+                next_step="mlgov log verify",
+            )
+        if data is not None:
+            _check_node(data)
+        self._nodes[prefix] = data
+        return data
+
+    def get(self, key: bytes) -> Value:
+        """Return a key's value."""
+        path = path_of(key)
+        for depth in range(len(path)):
+            data = self._node(path[:depth]) or _NOTHING
+            entries, children, at = _place(data, _DIGIT[path[depth]])
+            bit = 1 << _DIGIT[path[depth]]
+            if not children & bit:
+                return _entry_of(data, at)[1] if entries & bit and data[at : at + 32] == key else Value()
+        return Value()
+
+    def extend(self, key: bytes, index: int, leaf: bytes) -> Value:
+        """Add one leaf under a key and return the key's new value."""
+        return self._put(key, lambda old: old.extended(index, leaf))
+
+    def restore(self, key: bytes, value: Value) -> None:
+        """Set a key's value to what it was before; a count of 0 takes the key out."""
+        if value.count:
+            self._put(key, lambda _old: value)
+        else:
+            self._remove(key)
+
+    def _put(self, key: bytes, change: Callable[[Value], Value]) -> Value:
+        path = path_of(key)
+        depth = 0
+        while True:
+            prefix, position = path[:depth], _DIGIT[path[depth]]
+            data = self._node(prefix) or _NOTHING
+            entries, children, at = _place(data, position)
+            self._dirty.add(prefix)
+            bit = 1 << position
+            if children & bit:
+                depth += 1
+                continue
+            if not entries & bit:
+                value = change(Value())
+                data = _bitmaps(entries | bit, children) + data[4:at] + key + value.to_bytes() + data[at:]
+            elif data[at : at + 32] == key:
+                value = change(_entry_of(data, at)[1])
+                data = data[: at + 32] + value.to_bytes() + data[at + 72 :]
+            else:
+                value = change(Value())
+                self._part(data[at : at + 72], key + value.to_bytes(), depth + 1)
+                data = _bitmaps(entries & ~bit, children | bit) + data[4:at] + _START + data[at + 72 :]
+            self._nodes[prefix] = data
+            return value
+
+    def _part(self, one: bytes, other: bytes, depth: int) -> None:
+        """Make the nodes below which two keys that share a prefix part."""
+        first, second = one[:32].hex(), other[:32].hex()
+        while first[depth] == second[depth]:
+            self._nodes[first[:depth]] = _bitmaps(0, 1 << _DIGIT[first[depth]]) + _START
+            self._dirty.add(first[:depth])
+            depth += 1
+        low, high = sorted((one, other))
+        bits = 1 << _DIGIT[first[depth]] | 1 << _DIGIT[second[depth]]
+        self._nodes[first[:depth]] = _bitmaps(bits, 0) + low + high
+        self._dirty.add(first[:depth])
+
+    def _remove(self, key: bytes) -> None:
+        path = path_of(key)
+        depth = 0
+        while True:
+            data = self._node(path[:depth]) or _NOTHING
+            entries, children, at = _place(data, _DIGIT[path[depth]])
+            if not children >> _DIGIT[path[depth]] & 1:
+                break
+            self._dirty.add(path[:depth])
+            depth += 1
+        bit = 1 << _DIGIT[path[depth]]
+        if not entries & bit or data[at : at + 32] != key:
+            raise VerificationError("a key that the subject index should have is not in it")
+        data = _bitmaps(entries & ~bit, children) + data[4:at] + data[at + 72 :]
+        # A node that is left with a single key gives it to the node above: the shape depends on the keys alone.
+        while depth and len(data) == 4 + _ENTRY:
+            self._drop(path[:depth])
+            depth -= 1
+            above = self._node(path[:depth]) or _NOTHING
+            entries, children, at = _place(above, _DIGIT[path[depth]])
+            bit = 1 << _DIGIT[path[depth]]
+            data = _bitmaps(entries | bit, children & ~bit) + above[4:at] + data[4:] + above[at + _CHILD :]
+        prefix = path[:depth]
+        if data == _NOTHING:
+            self._drop(prefix)
+        else:
+            self._nodes[prefix] = data
+            self._dirty.add(prefix)
+
+    def _drop(self, prefix: str) -> None:
+        self._nodes[prefix] = None
+        self._dirty.discard(prefix)
+
+    def commit(self) -> tuple[bytes, dict[str, bytes]]:
+        """Return the trie's root, and the nodes that changed, by prefix; afterwards nothing is pending."""
+        changed: dict[str, bytes] = {}
+        for prefix in sorted(self._dirty, key=len, reverse=True):
+            data = self._nodes[prefix]
+            assert data is not None  # noqa: S101  a dropped node is not dirty; this tells the type checker
+            changed[prefix] = data
+            if prefix:
+                above, position = prefix[:-1], _DIGIT[prefix[-1]]
+                parent = self._nodes[above]
+                assert parent is not None  # noqa: S101  the path to a changed node has been read
+                at = _place(parent, position)[2]
+                self._nodes[above] = parent[:at] + node_hash(data) + parent[at + _CHILD :]
+                self._dirty.add(above)
+        self._dirty = set()
+        top = self._node("")
+        return (EMPTY_TRIE if top is None else node_hash(top)), changed
+
+
+def build(entries: Iterable[tuple[bytes, Value]]) -> bytes:
+    """Return the root of the trie over keys that come in ascending order; holds one path at a time.
+
+    Raises
+    ------
+    VerificationError
+        If a key comes twice or out of order.
+    """
+    open_nodes: list[list[bytes]] = []  # for each depth on the current path: its bitmaps as numbers, and its slots
+    maps: list[list[int]] = []
+
+    def close(depth: int, path: str) -> None:
+        while len(open_nodes) > depth:
+            data = _bitmaps(*maps.pop()) + b"".join(open_nodes.pop())
+            if not open_nodes:
+                tops.append(node_hash(data))
+                return
+            open_nodes[-1].append(node_hash(data))
+            maps[-1][1] |= 1 << _DIGIT[path[len(open_nodes) - 1]]
+
+    tops: list[bytes] = []
+    previous, shared_before = None, 0
+    pending: tuple[bytes, Value] | None = None
+    for key, value in entries:
+        if pending is not None:
+            if key <= pending[0]:
+                raise VerificationError("the keys of the subject index are out of order")
+            shared = _shared(pending[0].hex(), key.hex())
+            _add(open_nodes, maps, pending, max(shared_before, shared))
+            close(shared + 1, pending[0].hex())
+            shared_before = shared
+        pending = previous = (key, value)
+    if pending is None or previous is None:
+        return EMPTY_TRIE
+    _add(open_nodes, maps, pending, shared_before)
+    close(0, pending[0].hex())
+    return tops[0]
+
+
+def _add(open_nodes: list[list[bytes]], maps: list[list[int]], entry: tuple[bytes, Value], depth: int) -> None:
+    while len(open_nodes) <= depth:
+        open_nodes.append([])
+        maps.append([0, 0])
+    maps[depth][0] |= 1 << _DIGIT[entry[0].hex()[depth]]
+    open_nodes[depth].append(entry[0] + entry[1].to_bytes())
+
+
+def _shared(one: str, other: str) -> int:
     depth = 0
-    while True:
-        node = read(path[:depth])
-        if node is None:
-            node = Node()
-        trail.append(node)
-        slot = node.slots[int(path[depth], 16)]
-        if not isinstance(slot, bytes):
-            break
+    while one[depth] == other[depth]:
         depth += 1
-    changed: dict[str, Node] = {}
-    new: Slot
-    if slot is None or slot[0] == key:
-        new = (key, (slot[1] if slot else Value()).extended(index, leaf))
-    else:
-        new = _part(slot, (key, Value().extended(index, leaf)), depth + 1, changed).hash()
-    for level in range(depth, -1, -1):
-        node = trail[level].replaced(int(path[level], 16), new)
-        changed[path[:level]] = node
-        new = node.hash()
-    return changed
+    return depth
 
 
-def _part(one: tuple[bytes, Value], other: tuple[bytes, Value], depth: int, changed: dict[str, Node]) -> Node:
-    """Make the nodes below which two keys that share a prefix part."""
-    first, second = path_of(one[0]), path_of(other[0])
-    left, right = int(first[depth], 16), int(second[depth], 16)
-    if left == right:
-        node = Node().replaced(left, _part(one, other, depth + 1, changed).hash())
-    else:
-        node = Node().replaced(left, one).replaced(right, other)
-    changed[first[:depth]] = node
-    return node
+# --- proofs -------------------------------------------------------------------------------------------------
 
 
-def prove(read: Callable[[str], Node | None], key: bytes) -> tuple[bytes, ...]:
+def prove(read: Callable[[str], bytes | None], key: bytes) -> tuple[bytes, ...]:
     """Return the nodes from the root towards a key: they prove its value, or that it has none."""
     path, nodes = path_of(key), []
     for depth in range(len(path)):
-        node = read(path[:depth])
-        if node is None:
+        data = read(path[:depth])
+        if data is None:
             break
-        nodes.append(node.to_bytes())
-        if not isinstance(node.slots[int(path[depth], 16)], bytes):
+        nodes.append(data)
+        if not _place(data, 0)[1] >> _DIGIT[path[depth]] & 1:
             break
     return tuple(nodes)
 
 
-def verify_proof(root: bytes, key: bytes, proof: Sequence[bytes]) -> Value:
-    """Check a proof and return the value that the root commits to; count 0 where the key is absent.
+def verify_key(root: bytes, key: bytes, proof: Sequence[bytes], kinds: bytes) -> Value:
+    """Check a proof and return the value that an index root commits to; count 0 where the key is absent.
+
+    Parameters
+    ----------
+    root : bytes
+        Index root of a checkpoint.
+    key : bytes
+        Digest of a subject.
+    proof : sequence of bytes
+        What :func:`prove` returned.
+    kinds : bytes
+        The packed list of kinds beside the trie.
 
     Raises
     ------
     VerificationError
         If the proof does not lead from the root to the key's place.
     """
-    if not proof:
-        if root != EMPTY_ROOT:
-            raise VerificationError("the index proof is empty, the index is not")
-        return Value()
-    path, expected = path_of(key), root
+    path = path_of(key)
     if len(proof) > len(path):
         raise VerificationError("the index proof is too long")
+    top = node_hash(proof[0]) if proof else EMPTY_TRIE
+    if index_root(top, kinds) != root:
+        raise VerificationError("the index proof does not begin at the root of the index")
+    expected = top
     for depth, data in enumerate(proof):
-        node = Node.from_bytes(data)
-        if node.hash() != expected:
+        _check_node(data)
+        if node_hash(data) != expected:
             raise VerificationError(f"the index proof breaks at depth {depth}")
-        slot = node.slots[int(path[depth], 16)]
-        last = depth == len(proof) - 1
-        if isinstance(slot, bytes):
-            if last:
+        entries, children, at = _place(data, _DIGIT[path[depth]])
+        bit = 1 << _DIGIT[path[depth]]
+        if children & bit:
+            if depth == len(proof) - 1:
                 raise VerificationError("the index proof is too short")
-            expected = slot
-            continue
-        if not last:
+            expected = data[at : at + _CHILD]
+        elif depth != len(proof) - 1:
             raise VerificationError("the index proof is too long")
-        return slot[1] if slot is not None and slot[0] == key else Value()
-    raise VerificationError("the index proof ends nowhere")
+        elif entries & bit and data[at : at + 32] == key:
+            return _entry_of(data, at)[1]
+    return Value()
 
 
-def chain(leaves: Sequence[tuple[int, bytes]]) -> Value:
-    """Return the value that these leaves, in order, would give a key."""
-    value = Value()
-    for index, leaf in leaves:
-        value = value.extended(index, leaf)
-    return value
+def verify_kind(root: bytes, kind: str, trie: bytes, kinds: bytes) -> Value:
+    """Check the list of kinds against an index root and return the value of one kind."""
+    if index_root(trie, kinds) != root:
+        raise VerificationError("the list of kinds does not belong to the root of the index")
+    return unpack_kinds(kinds).get(kind, Value())

@@ -123,9 +123,21 @@ class TrustFile:
     log_keys: tuple[LogKey, ...]
     principals: tuple[Principal, ...]
     previous: str | None
+    root_ids: frozenset[str] = field(init=False, repr=False, compare=False)
+    verification_keys: Mapping[str, PublicKey] = field(init=False, repr=False, compare=False)
+    _holders: Mapping[str, tuple[tuple[Principal, TrustedKey], ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _check(self)
+        holders: dict[str, tuple[tuple[Principal, TrustedKey], ...]] = {}
+        for principal in self.principals:
+            for key in principal.keys:
+                holders[key.public.keyid] = (*holders.get(key.public.keyid, ()), (principal, key))
+        roots = {key.keyid: key for key in self.root_keys}
+        people = {keyid: held[0][1].public for keyid, held in holders.items()}
+        object.__setattr__(self, "root_ids", frozenset(roots))
+        object.__setattr__(self, "verification_keys", roots | people)
+        object.__setattr__(self, "_holders", holders)
 
     @property
     def root_digest(self) -> str:
@@ -149,21 +161,21 @@ class TrustFile:
         VerificationError
             If nobody has that key, or it does not count at that index.
         """
-        for principal in self.principals:
-            for key in principal.keys:
-                if key.public.keyid == keyid:
-                    if key.valid_at(index):
-                        return principal
-                    until = f" to {key.valid_until - 1}" if key.valid_until is not None else " on"
-                    raise VerificationError(
-                        f"the key {keyid[:16]} of {principal.id} signed at #{index}",
-                        expected=f"an index from {key.valid_from}{until}",
-                    )
-        raise VerificationError(f"the key {keyid[:16]} belongs to nobody in version {self.version} of the trust file")
-
-    def public_keys(self) -> dict[str, PublicKey]:
-        """Return every person's key by key id."""
-        return {key.public.keyid: key.public for principal in self.principals for key in principal.keys}
+        held = self._holders.get(keyid, ())
+        for principal, key in held:
+            if key.valid_at(index):
+                return principal
+        if not held:
+            raise VerificationError(
+                f"the key {keyid[:16]} belongs to nobody in version {self.version} of the trust file"
+            )
+        ranges = ", ".join(
+            f"{key.valid_from} to {key.valid_until - 1}" if key.valid_until is not None else f"{key.valid_from} on"
+            for _, key in held
+        )
+        raise VerificationError(
+            f"the key {keyid[:16]} of {held[0][0].id} signed at #{index}", expected=f"an index from {ranges}"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -233,7 +245,7 @@ def verify_trust(envelope: dsse.Envelope, *, root: str) -> TrustFile:
     VerificationError
         If the file is malformed, is not version 1, has another root, or too few root keys signed it.
     """
-    trust = _read(envelope)
+    trust = read(envelope)
     if trust.version != 1 or trust.previous is not None:
         raise VerificationError(
             f"the first trust file has version {trust.version}", expected="version 1 without a previous one"
@@ -254,7 +266,7 @@ def verify_successor(envelope: dsse.Envelope, current: TrustFile) -> TrustFile:
     VerificationError
         If any of these does not hold.
     """
-    trust = _read(envelope)
+    trust = read(envelope)
     if trust.version != current.version + 1:
         raise VerificationError(
             f"trust version {trust.version} follows {current.version}",
@@ -271,7 +283,14 @@ def verify_successor(envelope: dsse.Envelope, current: TrustFile) -> TrustFile:
     return trust
 
 
-def _read(envelope: dsse.Envelope) -> TrustFile:
+def read(envelope: dsse.Envelope) -> TrustFile:
+    """Read a trust file whose signatures are checked elsewhere, or have been before.
+
+    Raises
+    ------
+    VerificationError
+        If it is malformed.
+    """
     if envelope.payload_type != TRUST_TYPE:
         raise VerificationError(f"the payloadType is {envelope.payload_type!r}", expected=repr(TRUST_TYPE))
     return TrustFile.from_dict(parse(envelope.payload))

@@ -1,55 +1,53 @@
-"""Full verification: every entry, from the trust root to the signed checkpoint, with every problem named.
+"""Verification of a log: every entry, from the trust root to the signed checkpoint, with every problem named.
 
 What is checked, for each entry: its place, its leaf and envelope digests, that leaf and signed content say the
 same, the form of statement and predicate, the signature by a key that the trust file in force accepted at that
 index, the writer's chain, and the time against earlier entries. For the log: the tree, the subject index and every
-stored table derived from them are computed again and compared with what is stored and with each signed checkpoint.
+stored table derived from them are computed again and compared with what is stored and with the signed checkpoint.
+
+A verifier that keeps the :class:`Prefix` of its last verification goes on from there: new entries are checked in
+the same way, and tree and index must continue what was verified before.
 """
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ml_governance.errors import VerificationError
-from ml_governance.evidence import authorship, entry, merkle, subject_index, trust
-from ml_governance.evidence.attestation import Attestation, EvidenceView
-from ml_governance.evidence.canonical import sha256_hex
+from ml_governance.evidence import entry, index_check, merkle, subject_index, trust
+from ml_governance.evidence.attestation import Attestation, Erased, EvidenceView
+from ml_governance.evidence.check import Checked, Tally, check, said
 from ml_governance.evidence.checkpoint import Checkpoint, read_note
 from ml_governance.evidence.envelope import Envelope
-from ml_governance.evidence.ledger import MAX_SKEW
-from ml_governance.evidence.predicates import Erasure, TrustUpdate, WriterClose, WriterOpen
+from ml_governance.evidence.predicates import TrustUpdate
+from ml_governance.evidence.reader import PAGE
+from ml_governance.evidence.walk import Prefix, Problem, Session, Walk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from datetime import datetime
+    from collections.abc import Callable, Mapping, Sequence
 
-    from ml_governance.evidence.reader import LogReader, StoredEntry
+    from ml_governance.evidence.keys import PublicKey
+    from ml_governance.evidence.reader import LogReader
 
 NO_ANCHOR = (
     "not rollback-proof: nothing outside the operator's control was compared; keep `mlgov log checkpoint` elsewhere"
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """Something that does not verify.
-
-    Parameters
-    ----------
-    index : int or None
-        The entry; None where it is the log as a whole.
-    what : str
-        A sentence that names the entry and what is wrong.
-    """
-
-    index: int | None
-    what: str
+PINNED = (
+    "continues the pinned checkpoint of {size} entries; it is rollback-proof up to there if that checkpoint was kept "
+    "outside the operator's control"
+)
+REMEMBERED = (
+    "continues the {size} entries that this account verified before; "
+    "against whoever controls this account too, it is not rollback-proof without an outside checkpoint"
+)
+OPEN_SESSIONS = "still open or ended without a closing record"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedLog:
-    """The outcome of a full verification.
+    """The outcome of a verification.
 
     Parameters
     ----------
@@ -60,16 +58,25 @@ class VerifiedLog:
     notes : tuple of str
         What a reader should know all the same, such as what is not proven.
     attestations : tuple of Attestation
-        The entries that verify.
+        The entries that verify, if they were asked for.
+    erased : tuple of Erased
+        Entries whose content was erased on purpose.
     trust : TrustFile or None
         The trust file in force at the end.
+    prefix : Prefix
+        What to keep, to go on from here another time; only worth keeping without problems.
+    checked : int
+        How many entries were checked this time.
     """
 
     checkpoint: Checkpoint
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
     attestations: tuple[Attestation, ...] = field(repr=False)
+    erased: tuple[Erased, ...] = ()
     trust: trust.TrustFile | None = field(repr=False)
+    prefix: Prefix = field(repr=False)
+    checked: int
 
     def view(self) -> EvidenceView:
         """Return the evidence, complete up to the checkpoint.
@@ -94,54 +101,24 @@ class VerifiedLog:
             size=self.checkpoint.size,
             root_hash=self.checkpoint.root.hex(),
             attestations=self.attestations,
+            erased=self.erased,
             principals=trust.by_id(self.trust.principals),
             trust_expires_at=self.trust.expires_at,
         )
-
-
-@dataclass(slots=True)
-class _Session:
-    seq: int
-    payload: str
-    keyid: str
-    recorded_at: datetime
-    closed: bool = False
-
-
-@dataclass(slots=True)
-class _Pass:
-    """What one walk over the log carries along."""
-
-    origin: str
-    root: str
-    trust: trust.TrustFile | None = None
-    frontier: merkle.Frontier = field(default_factory=merkle.Frontier)
-    nodes: dict[tuple[int, int], bytes] = field(default_factory=dict)
-    index: dict[str, subject_index.Node] = field(default_factory=dict)
-    keyed: set[tuple[bytes, int]] = field(default_factory=set)
-    sessions: dict[str, _Session] = field(default_factory=dict)
-    payloads: dict[str, int] = field(default_factory=dict)
-    gone: dict[int, entry.Leaf] = field(default_factory=dict)
-    latest: datetime | None = None
-    attestations: list[Attestation] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-
-    @property
-    def index_root(self) -> bytes:
-        return self.index[""].hash() if self.index else subject_index.EMPTY_ROOT
-
-    def problem(self, index: int | None, what: str) -> None:
-        self.problems.append(Problem(index=index, what=what))
 
 
 def verify(
     ledger: LogReader,
     *,
     root: str,
+    since: Prefix | None = None,
+    pinned: Sequence[Checkpoint] = (),
     remembered: Checkpoint | None = None,
+    collect: bool = True,
+    workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> VerifiedLog:
-    """Verify a whole log.
+    """Verify a log, or what is new in it.
 
     Parameters
     ----------
@@ -149,8 +126,17 @@ def verify(
         The log.
     root : str
         ``sha256:...`` of the trust root, obtained by another way than the log.
+    since : Prefix, optional
+        What this verifier has verified before; only later entries are checked, and they must continue it.
+    pinned : sequence of Checkpoint
+        Checkpoints that this verifier got from elsewhere; the log must continue each.
     remembered : Checkpoint, optional
-        A checkpoint that this verifier keeps; the log must continue it.
+        What this account verified before, if everything is to be checked again.
+    collect : bool, default True
+        Keep the verified entries. Without it memory stays bounded whatever the log's length.
+    workers : int, default 1
+        Processes that check entries; with more than one, nothing can be collected, and the calling program's main
+        module must be importable without side effects (``if __name__ == "__main__"``).
     progress : callable, optional
         ``progress(done, total)``, called now and then.
 
@@ -164,265 +150,280 @@ def verify(
     LedgerError
         If the database itself cannot be read.
     """
-    state = _Pass(origin=ledger.origin, root=root)
     with ledger.snapshot():
-        total = ledger.size
-        notes_by_size = ledger.checkpoints()
-        roots: dict[int, tuple[bytes, bytes]] = {0: (merkle.EMPTY, subject_index.EMPTY_ROOT)}
-        wanted = {*notes_by_size, *({remembered.size} if remembered is not None else ())}
-        state.trust = _genesis(ledger, state)
-        for stored in ledger.entries():
-            _entry(state, stored)
-            if state.frontier.size in wanted:
-                roots[state.frontier.size] = (state.frontier.root, state.index_root)
-            if progress is not None and state.frontier.size % 256 == 0:
-                progress(state.frontier.size, total)
-        _missing(state)
-        computed = Checkpoint(
-            origin=ledger.origin,
-            size=state.frontier.size,
-            root=state.frontier.root,
-            index_root=state.index_root,
+        return _Verification(ledger, root, since, progress).run(
+            pinned, remembered, collect=collect and workers < 2, workers=workers
         )
-        _checkpoints(state, ledger.checkpoint(), notes_by_size, roots, computed)
-        _derived(state, ledger)
-        notes = _memory(state, remembered, roots, computed)
-    open_sessions = sum(not session.closed for session in state.sessions.values())
-    if open_sessions:
-        notes.append(
-            f"{open_sessions} writer session{'s are' if open_sessions > 1 else ' is'} still open or ended without a closing record"
-        )
-    return VerifiedLog(
-        checkpoint=computed,
-        problems=tuple(state.problems),
-        notes=tuple(notes),
-        attestations=tuple(state.attestations),
-        trust=state.trust,
-    )
 
 
-def _genesis(ledger: LogReader, state: _Pass) -> trust.TrustFile | None:
-    """Read the first trust file, which says who may sign everything, itself included."""
-    for stored in ledger.entries(0, 2):
-        if stored.index != 1 or stored.envelope is None:
-            continue
-        try:
-            content = entry.read(Envelope.from_bytes(stored.envelope)).content
-            if isinstance(content, TrustUpdate):
-                first = trust.verify_trust(Envelope.from_dict(content.envelope), root=state.root)
-                if first.origin != state.origin:
-                    raise VerificationError(f"the trust file is for the log {first.origin}", expected=state.origin)
-                return first
-        except VerificationError as error:
-            state.problem(1, f"the first trust file does not verify: {_said(error)}")
+class _Verification:
+    """One run of :func:`verify`."""
+
+    def __init__(
+        self,
+        ledger: LogReader,
+        root: str,
+        since: Prefix | None,
+        progress: Callable[[int, int], None] | None,
+    ) -> None:
+        self.ledger = ledger
+        self.since = since
+        self.progress = progress
+        self.head = ledger.head()
+        self.start = since.frontier.size if since is not None else 0
+        self.tally = Tally(secrets.token_bytes(32))
+        self.hashes = bytearray()
+        self.new_keys: list[tuple[bytes, int, bytes]] = []
+        self.nodes_differ = False
+        self.attestations: list[Attestation] = []
+        self.walk = Walk(origin=ledger.origin, root=root, trust=None, earlier=self._earlier)
+        if since is not None:
+            self.walk.frontier, self.walk.latest = since.frontier, since.latest
+            self.walk.sessions, self.walk.trust_at = dict(since.sessions), since.trust
+            self.walk.kinds = subject_index.unpack_kinds(since.kinds)
+
+    def run(
+        self, pinned: Sequence[Checkpoint], remembered: Checkpoint | None, *, collect: bool, workers: int
+    ) -> VerifiedLog:
+        walk, ledger = self.walk, self.ledger
+        self._begin()
+        known = dict(walk.trust.verification_keys) if walk.trust is not None else {}
+        if workers > 1:
+            from ml_governance.evidence.parallel import checked_pages
+
+            stop = max(self.head.size, self.start)
+            for checked, tally in checked_pages(ledger, self.start, stop, known, self.tally, workers=workers):
+                self.tally.sum = (self.tally.sum + tally) % (1 << 256)
+                self._page([(one, None) for one in checked], known, collect=False, workers=True)
+        else:
+            page = []
+            for stored in ledger.entries(self.start):
+                page.append(check(stored, known))
+                if len(page) == PAGE:
+                    self._page(page, known, collect=collect)
+                    page = []
+            self._page(page, known, collect=collect)
+        erased = walk.missing()
+        computed, trie = self._computed(erased)
+        self._checkpoint(computed)
+        notes = self._pins(pinned, remembered, computed)
+        open_sessions = sum(not session.closed for session in walk.sessions.values())
+        if open_sessions:
+            notes.append(f"{open_sessions} writer session{'s are' if open_sessions > 1 else ' is'} {OPEN_SESSIONS}")
+        return VerifiedLog(
+            checkpoint=computed,
+            problems=tuple(walk.problems),
+            notes=tuple(notes),
+            attestations=tuple(self.attestations),
+            erased=tuple(
+                Erased(index=index, kind=leaf.kind, under=under, subjects=frozenset(ledger.keys_of(index)))
+                for index, (leaf, under) in sorted(erased.items())
+            ),
+            trust=walk.trust,
+            prefix=walk.prefix(trie),
+            checked=computed.size - self.start,
+        )
+
+    # --- beginning ----------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Find the trust file under which the first entry to be checked stands."""
+        walk, since = self.walk, self.since
+        if since is not None and (since.origin, since.root) != (walk.origin, walk.root):
+            walk.problem(None, f"what was verified before is of the log {since.origin} under {since.root}")
+        elif since is None or since.trust is None:
+            walk.trust = self._genesis()
+        else:
+            index, payload = since.trust
+            stored = next(self.ledger.entries(index, index + 1), None)
+            try:
+                if stored is None or stored.envelope is None:
+                    raise VerificationError("it is missing from the database")
+                read = entry.read(stored.envelope)
+                if read.leaf.payload != payload or not isinstance(read.content, TrustUpdate):
+                    raise VerificationError("it is not the one that was verified before")
+                walk.trust = trust.read(Envelope.from_dict(read.content.envelope))
+            except VerificationError as error:
+                walk.problem(index, f"the trust file in force: {said(error)}")
+
+    def _genesis(self) -> trust.TrustFile | None:
+        """Read the first trust file, which says who may sign everything, itself included."""
+        walk = self.walk
+        for stored in self.ledger.entries(0, 2):
+            if stored.index != 1 or stored.envelope is None:
+                continue
+            try:
+                content = entry.read(stored.envelope).content
+                if isinstance(content, TrustUpdate):
+                    first = trust.verify_trust(Envelope.from_dict(content.envelope), root=walk.root)
+                    if first.origin != walk.origin:
+                        raise VerificationError(f"the trust file is for the log {first.origin}", expected=walk.origin)
+                    return first
+            except VerificationError as error:
+                walk.problem(1, f"the first trust file does not verify: {said(error)}")
+                return None
+        walk.problem(1, "the log does not begin with a trust file, so nobody's signature can count")
+        return None
+
+    def _earlier(self, writer: str) -> Session | None:
+        """Return where a writer stood at the end of the verified prefix; its record must be proven to be in it."""
+        if self.since is None:
             return None
-    state.problem(1, "the log does not begin with a trust file, so nobody's signature can count")
-    return None
-
-
-def _entry(state: _Pass, stored: StoredEntry) -> None:
-    """Check one stored row and carry it into the tree."""
-    index = state.frontier.size
-    if stored.index != index:
-        missing = f"#{index}" if stored.index == index + 1 else f"#{index} to #{stored.index - 1}"
-        state.problem(index, f"the entries {missing} are missing: #{stored.index} follows #{index - 1}")
-    hashed = merkle.leaf_hash(stored.leaf)
-    state.frontier, completed = state.frontier.append(hashed)
-    state.nodes.update({(level, position): value for level, position, value in completed})
-    faults = []
-    if hashed != stored.leaf_hash:
-        faults.append("its stored leaf hash is not the hash of its leaf")
-    try:
-        leaf = entry.Leaf.from_bytes(stored.leaf)
-    except VerificationError as error:
-        state.problem(stored.index, f"the leaf cannot be read: {_said(error)}")
-        return
-    if stored.envelope is None:
-        state.gone[stored.index] = leaf
-        _index(state, index, hashed, (subject_index.kind_key(leaf.kind),))
-        return
-    if sha256_hex(stored.envelope) != leaf.envelope:
-        faults.append(
-            f"its stored bytes have the digest {sha256_hex(stored.envelope)[:16]}..., the tree holds {leaf.envelope[:16]}..."
-        )
-    name = leaf.kind
-    try:
-        parsed = entry.read(Envelope.from_bytes(stored.envelope))
-        name = f"{leaf.kind} about {parsed.statement.subjects[0].name}"
-        _index(state, index, hashed, parsed.index_keys())
-        attestation = _signed(state, stored.index, leaf, parsed, faults)
-    except VerificationError as error:
-        faults.append(_said(error))
-        attestation = None
-    if faults:
-        state.problem(stored.index, f"{name}: {'; '.join(faults)}")
-    elif attestation is not None:
-        state.attestations.append(attestation)
-
-
-def _index(state: _Pass, index: int, hashed: bytes, keys: tuple[bytes, ...]) -> None:
-    for key in keys:
-        state.index.update(subject_index.update(state.index.get, key, index, hashed))
-        state.keyed.add((key, index))
-
-
-def _signed(state: _Pass, index: int, leaf: entry.Leaf, parsed: entry.Parsed, faults: list[str]) -> Attestation | None:
-    """Check what the entry's writer signed; faults are collected, so that all of them are told."""
-    if parsed.leaf() != leaf:
-        different = [name for name in entry.Leaf.__slots__ if getattr(parsed.leaf(), name) != getattr(leaf, name)]
-        faults.append(f"its leaf and its signed content differ in {', '.join(different)}")
-    if parsed.chain.log != state.origin:
-        faults.append(f"it was signed for the log {parsed.chain.log}")
-    other = state.payloads.setdefault(parsed.statement.payload_digest, index)
-    if other != index:
-        faults.append(f"it repeats entry #{other}")
-    if state.trust is None:
-        return None
-    principal = _signer(state.trust, index, parsed, faults)
-    _chain(state, leaf, parsed, faults)
-    at = parsed.chain.recorded_at
-    if state.latest is not None and state.latest - at > MAX_SKEW:
-        faults.append(f"it claims the time {at.isoformat()}, and an earlier entry is from {state.latest.isoformat()}")
-    if principal is not None:
-        state.latest = at if state.latest is None else max(state.latest, at)
-    if isinstance(parsed.content, TrustUpdate) and index != 1:
+        index = self.ledger.writer_tail(writer, before=self.start)
+        stored = None if index is None else next(self.ledger.entries(index, index + 1), None)
+        if index is None or stored is None:
+            return None
         try:
-            state.trust = trust.verify_successor(Envelope.from_dict(parsed.content.envelope), state.trust)
+            checked, _ = check(stored, {})
+            proof = self.ledger.inclusion_proof(index, self.start)
+            merkle.verify_inclusion(checked.hashed, index, self.start, proof, self.since.frontier.root)
+        except VerificationError:
+            return None
+        leaf = checked.leaf
+        if leaf is None or leaf.writer != writer:
+            return None
+        return Session(
+            seq=leaf.seq, payload=leaf.payload, keyid=leaf.keyid, at=checked.at, closed=leaf.kind == "writer-close"
+        )
+
+    # --- entries ------------------------------------------------------------------------------------------
+
+    def _page(
+        self,
+        page: Sequence[tuple[Checked, entry.Entry | None]],
+        known: dict[str, PublicKey],
+        *,
+        collect: bool,
+        workers: bool = False,
+    ) -> None:
+        walk = self.walk
+        begins, expected = walk.frontier.size, []
+        for checked, read in page:
+            one = checked
+            if one.signed is None and one.at is not None:
+                one = self._again(one, read, known)
+            nodes, principal = walk.step(one)
+            expected += [(one.place, level, value) for level, _, value in nodes[1:]]
+            if one.trust is not None and walk.trust is not None:
+                known.update(walk.trust.verification_keys)
+            self._index(one, counted=workers)
+            if collect and principal is not None and read is not None:
+                self.attestations.append(_attestation(one.place, read, principal))
+        if list(self.ledger.stored_nodes(begins, walk.frontier.size)) != expected:
+            self.nodes_differ = True
+        if self.progress is not None:
+            self.progress(walk.frontier.size, max(self.head.size, walk.frontier.size))
+
+    def _again(self, one: Checked, read: entry.Entry | None, known: Mapping[str, PublicKey]) -> Checked:
+        """Check a signature whose key was not known when the entry was first looked at."""
+        if one.leaf is None or one.leaf.keyid not in known:
+            return one
+        if read is None:
+            stored = next(self.ledger.entries(one.place, one.place + 1), None)
+            return one if stored is None else check(stored, known)[0]
+        from ml_governance.evidence.check import signed_by
+
+        return one._replace(signed=signed_by(read, known))
+
+    def _index(self, one: Checked, *, counted: bool) -> None:
+        if self.since is None:
+            self.hashes += one.hashed
+            if not counted:
+                self.tally.add(one.keys, one.place)
+            return
+        keys = one.keys if one.at is not None else self.ledger.keys_of(one.place)
+        self.new_keys += [
+            (key if isinstance(key, bytes) else bytes.fromhex(key), one.place, one.hashed) for key in keys
+        ]
+
+    # --- the log as a whole -------------------------------------------------------------------------------
+
+    def _computed(self, erased: Mapping[int, object]) -> tuple[Checkpoint, bytes]:
+        """Recompute the index, compare the stored tables with it, and return what the log comes to."""
+        walk, head = self.walk, self.head
+        kinds = subject_index.pack_kinds(walk.kinds)
+        gone = frozenset(walk.gone) | frozenset(erased)
+        if self.since is None:
+            trie, faults = index_check.full(self.ledger, self.hashes, walk.kinds, self.tally, gone)
+        else:
+            trie, faults = index_check.continued(self.ledger, self.since.trie, head.trie, self.start, self.new_keys)
+        for fault in faults:
+            walk.problem(None, fault)
+        stored = (head.size, head.frontier, head.trie, head.kinds)
+        if stored != (walk.frontier.size, walk.frontier.to_bytes(), trie, kinds):
+            walk.problem(None, "the stored edge of the tree is not the edge of the stored entries")
+        if self.nodes_differ:
+            walk.problem(None, "the stored tree nodes are not those of the stored entries")
+        computed = Checkpoint(
+            origin=walk.origin,
+            size=walk.frontier.size,
+            root=walk.frontier.root,
+            index_root=subject_index.index_root(trie, kinds),
+        )
+        return computed, trie
+
+    def _checkpoint(self, computed: Checkpoint) -> None:
+        walk, since = self.walk, self.since
+        if walk.trust is None:
+            return
+        try:
+            signed = read_note(self.head.checkpoint, walk.trust.log_keys, origin=walk.origin)
         except VerificationError as error:
-            faults.append(_said(error))
-    if principal is None:
-        return None
+            walk.problem(None, f"the newest checkpoint does not verify: {said(error)}")
+            return
+        if since is not None and self.head.size < since.frontier.size:
+            walk.problem(
+                None,
+                f"the log was rolled back: {since.frontier.size} entries were verified here before, {self.head.size} are left",
+            )
+        elif signed.size != computed.size:
+            walk.problem(
+                None, f"the newest checkpoint promises {signed.size} entries, the database has {computed.size}"
+            )
+        elif signed.root != computed.root and since is not None:
+            walk.problem(
+                None,
+                f"the log was rewritten: what is signed now does not continue the {since.frontier.size} entries "
+                "that were verified here before",
+            )
+        elif signed != computed:
+            walk.problem(None, "the tree over the stored entries is not the one that the newest checkpoint signed")
+
+    def _pins(self, pinned: Sequence[Checkpoint], remembered: Checkpoint | None, computed: Checkpoint) -> list[str]:
+        """Hold the log against checkpoints that the verifier brought along."""
+        pins = [(pin, "the pinned checkpoint") for pin in pinned]
+        if remembered is not None:
+            pins.append((remembered, "what this account verified before"))
+        for pin, whose in pins:
+            if pin.origin != computed.origin:
+                self.walk.problem(None, f"{whose} is of another log, {pin.origin}")
+            elif pin.size > computed.size:
+                self.walk.problem(
+                    None,
+                    f"the log was rolled back: {whose} has {pin.size} entries, {computed.size} are left",
+                )
+            else:
+                try:
+                    proof = self.ledger.consistency_proof(pin.size, computed.size)
+                    merkle.verify_consistency(pin.size, computed.size, pin.root, computed.root, proof)
+                except VerificationError:
+                    self.walk.problem(
+                        None, f"the log was rewritten: its first {pin.size} entries are not those of {whose}"
+                    )
+        if pinned:
+            return [PINNED.format(size=max(pin.size for pin in pinned))]
+        known = self.since.frontier.size if self.since is not None else remembered.size if remembered is not None else 0
+        return [REMEMBERED.format(size=known)] if known else [NO_ANCHOR]
+
+
+def _attestation(index: int, read: entry.Entry, principal: trust.Principal) -> Attestation:
     return Attestation(
         index=index,
-        kind=parsed.kind,
-        payload_digest=parsed.statement.payload_digest,
-        subjects=parsed.statement.subjects,
-        content=parsed.content,
-        recorded_at=at,
-        keyid=parsed.keyid,
+        kind=read.kind,
+        payload_digest=read.leaf.payload,
+        subjects=read.subjects,
+        content=read.content,
+        recorded_at=read.chain.recorded_at,
+        keyid=read.leaf.keyid,
         principal=principal,
     )
-
-
-def _signer(current: trust.TrustFile, index: int, parsed: entry.Parsed, faults: list[str]) -> trust.Principal | None:
-    try:
-        return authorship.signer_of(parsed, current, index)
-    except VerificationError as error:
-        faults.append(error.found)
-        return None
-
-
-def _chain(state: _Pass, leaf: entry.Leaf, parsed: entry.Parsed, faults: list[str]) -> None:
-    chain = parsed.chain
-    session = state.sessions.get(chain.writer)
-    # What the tree holds, so that an edited entry is blamed once and not again by the one that follows it.
-    digest = leaf.payload
-    if session is None:
-        if (chain.seq, chain.prev, parsed.kind) != (0, None, WriterOpen.kind):
-            faults.append(f"writer {chain.writer} begins with record {chain.seq}, so its earlier records were dropped")
-    else:
-        if (chain.seq, chain.prev) != (session.seq + 1, session.payload):
-            faults.append(f"record {chain.seq} of writer {chain.writer} does not follow its record {session.seq}")
-        if session.closed:
-            faults.append(f"writer {chain.writer} had closed")
-        if parsed.keyid != session.keyid:
-            faults.append(f"writer {chain.writer} changed its key")
-        if chain.recorded_at < session.recorded_at:
-            faults.append(f"writer {chain.writer} went back in time")
-    if isinstance(parsed.content, WriterClose) and parsed.content.records != chain.seq + 1:
-        faults.append(f"writer {chain.writer} closes after {parsed.content.records} records, {chain.seq + 1} are here")
-    state.sessions[chain.writer] = _Session(
-        chain.seq, digest, parsed.keyid, chain.recorded_at, closed=parsed.kind == WriterClose.kind
-    )
-
-
-def _missing(state: _Pass) -> None:
-    """Tell erased content, which a leaf accounts for, from content that is simply gone."""
-    erased = {
-        a.content.leaf: (a.index, a.content.payload) for a in state.attestations if isinstance(a.content, Erasure)
-    }
-    for index, leaf in state.gone.items():
-        under = erased.get(index)
-        if under is not None and under[1] == leaf.payload:
-            state.problem(index, f"{leaf.kind}: its content was erased under entry #{under[0]}")
-        else:
-            state.problem(index, f"{leaf.kind}: its content is missing from the database")
-
-
-def _checkpoints(
-    state: _Pass,
-    newest: str,
-    history: Mapping[int, str],
-    roots: Mapping[int, tuple[bytes, bytes]],
-    computed: Checkpoint,
-) -> None:
-    if state.trust is None:
-        return
-    for size, note in (*history.items(), (None, newest)):
-        try:
-            signed = read_note(note, state.trust.log_keys, origin=state.origin)
-        except VerificationError as error:
-            state.problem(
-                None,
-                f"the {'newest checkpoint' if size is None else f'checkpoint of size {size}'} does not verify: {_said(error)}",
-            )
-            continue
-        if size is None:
-            if signed.size != computed.size:
-                state.problem(
-                    None,
-                    f"the newest checkpoint promises {signed.size} entries, the database has {computed.size}",
-                )
-            elif signed != computed:
-                state.problem(None, "the tree over the stored entries is not the one that the newest checkpoint signed")
-        elif signed.size != size or roots.get(size) != (signed.root, signed.index_root):
-            state.problem(None, f"the checkpoint of size {size} was signed over other entries than those stored now")
-
-
-def _derived(state: _Pass, ledger: LogReader) -> None:
-    """Compare the stored look-up tables with what the entries give."""
-    size, frontier, index_root = ledger.edge()
-    computed_index = {prefix: node.to_bytes() for prefix, node in state.index.items()}
-    computed_root = state.index_root
-    if (size, frontier, index_root) != (state.frontier.size, state.frontier.to_bytes(), computed_root):
-        state.problem(None, "the stored edge of the tree is not the edge of the stored entries")
-    if {(level, position): value for level, position, value in ledger.stored_nodes()} != state.nodes:
-        state.problem(None, "the stored tree nodes are not those of the stored entries")
-    if set(ledger.keyed()) != state.keyed:
-        state.problem(None, "the look-up table by subject does not list exactly the stored entries")
-    if ledger.stored_index() != computed_index:
-        state.problem(None, "the stored subject index is not the index of the stored entries")
-
-
-def _memory(
-    state: _Pass,
-    remembered: Checkpoint | None,
-    roots: Mapping[int, tuple[bytes, bytes]],
-    computed: Checkpoint,
-) -> list[str]:
-    if remembered is None:
-        return [NO_ANCHOR]
-    if remembered.origin != computed.origin:
-        state.problem(None, f"the remembered checkpoint is of another log, {remembered.origin}")
-    elif remembered.size > computed.size:
-        state.problem(
-            None,
-            f"the log was rolled back: {remembered.size} entries were verified here before, {computed.size} are left",
-        )
-    elif roots.get(remembered.size) != (remembered.root, remembered.index_root):
-        state.problem(
-            None,
-            f"the log was rewritten: its first {remembered.size} entries are not those verified here before",
-        )
-    else:
-        return [
-            (
-                f"continues the {remembered.size} entries that this account verified before; "
-                "against whoever controls this account too, it is not rollback-proof without an outside checkpoint"
-            )
-        ]
-    return [NO_ANCHOR]
-
-
-def _said(error: VerificationError) -> str:
-    return f"{error.found} (expected {error.expected})" if error.expected else error.found

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Self
 from ml_governance.errors import UsageError
 from ml_governance.evidence import entry
 from ml_governance.evidence.canonical import sha256_hex
-from ml_governance.evidence.envelope import Envelope, sign
 from ml_governance.evidence.predicates import Chain, Content, WriterClose, WriterOpen
 from ml_governance.evidence.statement import Subject
 
@@ -87,18 +86,26 @@ class Writer:
         GuardError, VerificationError, LedgerError
             As :meth:`Ledger.append`; the chain is as before and the call may be repeated.
         """
+        return self.record_all([(content, subjects)], guard=guard)[0]
+
+    def record_all(
+        self, records: Sequence[tuple[Content, Sequence[Subject]]], *, guard: Guard | None = None
+    ) -> tuple[Receipt, ...]:
+        """Sign a group of records and append them in one transaction, all or none; otherwise as :meth:`record`."""
         self._check()
-        seq, prev = self._seq, self._prev
-        batch = []
-        if seq == 0:
-            opening = self._signed(WriterOpen(software=self._software), (log_subject(self._ledger.origin),), seq, prev)
-            batch.append(opening)
-            seq, prev = 1, sha256_hex(opening.payload)
-        signed = self._signed(content, tuple(subjects), seq, prev)
-        batch.append(signed)
-        receipt = self._ledger.append(batch, guard=guard)[-1]
-        self._seq, self._prev = seq + 1, sha256_hex(signed.payload)
-        return receipt
+        todo = list(records)
+        if not todo:
+            return ()
+        if self._seq == 0:
+            todo.insert(0, (WriterOpen(software=self._software), (log_subject(self._ledger.origin),)))
+        batch: list[entry.Entry] = []
+        for content, subjects in todo:
+            prev = batch[-1].leaf.payload if batch else self._prev
+            batch.append(self._signed(content, subjects, self._seq + len(batch), prev))
+        # Signed before the log is locked.
+        receipts = self._ledger.append_own(batch, guard=guard)
+        self._seq, self._prev = self._seq + len(batch), batch[-1].leaf.payload
+        return receipts[-len(records) :]
 
     def close(self) -> None:
         """End the session with a signed record; a session without records leaves none."""
@@ -123,7 +130,7 @@ class Writer:
         if threading.get_ident() != self._thread:
             raise UsageError("this writer belongs to another thread", expected="one workspace per thread")
 
-    def _signed(self, content: Content, subjects: tuple[Subject, ...], seq: int, prev: str | None) -> Envelope:
+    def _signed(self, content: Content, subjects: Sequence[Subject], seq: int, prev: str | None) -> entry.Entry:
         chain = Chain(
             log=self._ledger.origin,
             writer=self.id,
@@ -132,4 +139,4 @@ class Writer:
             nonce=secrets.token_hex(16),
             recorded_at=self._clock(),
         )
-        return sign(entry.statement(chain, content, subjects).payload, [self._signer])
+        return entry.make(chain, content, subjects, self._signer)

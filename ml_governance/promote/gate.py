@@ -26,7 +26,6 @@ from ml_governance.evidence import fingerprint
 from ml_governance.evidence.canonical import canonicalise, sha256_hex
 from ml_governance.evidence.ledger import Guard, GuardError
 from ml_governance.evidence.predicates import Promotion
-from ml_governance.evidence.subject_index import kind_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -208,8 +207,9 @@ def _decide(
 
 
 def _guard(subject: Subject, since: int, token: str | None = None) -> Guard:
-    keys = {bytes.fromhex(subject.sha256), *(kind_key(kind) for kind in GLOBAL_KINDS)}
-    return Guard(since=since, keys=frozenset(keys), token=token)
+    return Guard(
+        since=since, keys=frozenset({bytes.fromhex(subject.sha256)}), kinds=frozenset(GLOBAL_KINDS), token=token
+    )
 
 
 def _same_bytes(registry: Registry, registration: Registration, subject: Subject) -> None:

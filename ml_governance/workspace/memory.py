@@ -1,4 +1,4 @@
-"""The newest checkpoint that this account has verified of each log, kept outside the log's own folder.
+"""What this account has verified of each log, kept outside the log's own folder.
 
 A database that is rolled back passes every check inside itself. What it cannot undo is this memory, unless
 whoever rolls it back holds this account as well. It is a convenience for one machine, not an anchor.
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ml_governance.errors import VerificationError
 from ml_governance.evidence.canonical import canonicalise, parse, sha256_hex
-from ml_governance.evidence.checkpoint import Checkpoint
+from ml_governance.evidence.walk import Prefix
 from ml_governance.workspace.config import write_atomically
 
 
@@ -20,8 +20,8 @@ def _place(origin: str) -> Path:
     return Path(state) / "mlgov" / f"{sha256_hex(origin.encode())[:32]}.json"
 
 
-def recall(origin: str) -> Checkpoint | None:
-    """Return the remembered checkpoint of a log, or None if it was never verified here.
+def recall(origin: str) -> Prefix | None:
+    """Return what was verified of a log before, or None if it was never verified here.
 
     Raises
     ------
@@ -30,35 +30,21 @@ def recall(origin: str) -> Checkpoint | None:
     """
     path = _place(origin)
     try:
-        value = parse(path.read_bytes())
-        return Checkpoint(
-            origin=value["origin"],
-            size=value["size"],
-            root=bytes.fromhex(value["root"]),
-            index_root=bytes.fromhex(value["indexRoot"]),
-        )
+        return Prefix.from_dict(parse(path.read_bytes()))
     except FileNotFoundError:
         return None
-    except (OSError, KeyError, TypeError, ValueError, VerificationError) as error:
+    except (OSError, VerificationError) as error:
         raise VerificationError(
-            f"the remembered checkpoint {path} cannot be read: {error}",
+            f"what was verified before, {path}, cannot be read: {error}",
             next_step="compare the log with a checkpoint you trust, then delete that file",
         ) from error
 
 
-def remember(checkpoint: Checkpoint) -> None:
-    """Keep a checkpoint that has just been verified; an account without a home simply has no memory."""
-    path = _place(checkpoint.origin)
-    text = canonicalise(
-        {
-            "origin": checkpoint.origin,
-            "size": checkpoint.size,
-            "root": checkpoint.root.hex(),
-            "indexRoot": checkpoint.index_root.hex(),
-        }
-    ).decode()
+def remember(prefix: Prefix) -> None:
+    """Keep what has just been verified; an account without a home simply has no memory."""
+    path = _place(prefix.origin)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_atomically(path, text, mode=0o600)
+        write_atomically(path, canonicalise(prefix.to_dict()).decode(), mode=0o600)
     except OSError:
         return

@@ -158,10 +158,11 @@ class Workspace:
         VerifiedLog
             With every problem found; an empty ``problems`` means that all entries verify.
         """
-        remembered = memory.recall(self.config.origin)
+        before = memory.recall(self.config.origin)
+        remembered = before.checkpoint if before is not None else None
         verified = verify(self.ledger, root=self.config.trust_root, remembered=remembered, progress=progress)
         if not verified.problems:
-            memory.remember(verified.checkpoint)
+            memory.remember(verified.prefix)
         return verified
 
     def view(self) -> EvidenceView:

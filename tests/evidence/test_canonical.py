@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 import math
 import struct
 
 import numpy as np
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -142,3 +144,32 @@ def test_brackets_inside_text_are_no_nesting() -> None:
 def test_size_is_bounded_before_anything_is_parsed() -> None:
     with pytest.raises(VerificationError, match="bytes"):
         parse(b"[" * 11, max_bytes=10)
+
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from([1e-4, 1e16, 2.5, -0.0])
+documents = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4)
+)
+
+
+@given(documents)
+def test_the_quick_way_and_the_library_write_the_same_bytes(value: object) -> None:
+    """Where Python's own encoder is used, it gives what rfc8785 gives; whatever rfc8785 refuses is refused."""
+    try:
+        data = canonicalise(value)
+    except CanonicalisationError:
+        return
+    assert data == rfc8785.dumps(value)
+    assert parse(data) == value
+
+
+@given(documents, st.sampled_from([None, 1]), st.booleans())
+def test_only_the_canonical_spelling_is_read(value: object, indent: int | None, ascii_only: bool) -> None:
+    try:
+        data = canonicalise(value)
+    except CanonicalisationError:
+        return
+    other = json.dumps(value, indent=indent, ensure_ascii=ascii_only).encode()
+    if other != data:
+        with pytest.raises(VerificationError):
+            parse(other)

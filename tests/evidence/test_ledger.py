@@ -39,14 +39,16 @@ def test_proofs_come_from_the_database(log: Log) -> None:
     for stored in log.ledger.entries():
         proof = log.ledger.inclusion_proof(stored.index)
         merkle.verify_inclusion(stored.leaf_hash, stored.index, size, proof, root)
-    for old, text in log.ledger.checkpoints().items():
-        before = read_note(text, [log.log_signer.public], origin=ORIGIN)
-        merkle.verify_consistency(old, size, before.root, root, log.ledger.consistency_proof(old, size))
-    key = bytes.fromhex(MODEL.sha256)
-    value = subject_index.verify_proof(log.verify().checkpoint.index_root, key, log.ledger.index_proof(key))
-    leaves = {stored.index: stored.leaf_hash for stored in log.ledger.entries()}
+    leaves = [stored.leaf_hash for stored in log.ledger.entries()]
+    for old in range(size + 1):
+        before = merkle.root_of(leaves[:old])
+        merkle.verify_consistency(old, size, before, root, log.ledger.consistency_proof(old, size))
+    key, index_root, head = bytes.fromhex(MODEL.sha256), log.verify().checkpoint.index_root, log.ledger.head()
+    value = subject_index.verify_key(index_root, key, log.ledger.index_proof(key), head.kinds)
     assert value == subject_index.chain([(i, leaves[i]) for i in log.ledger.find(key)])
     assert value.count == 3
+    value = subject_index.verify_kind(index_root, "revocation", head.trie, head.kinds)
+    assert value == subject_index.chain([(i, leaves[i]) for i in log.ledger.find_kind("revocation")])
 
 
 def test_nothing_that_an_append_writes_grows_with_the_log(tmp_path: Path) -> None:
@@ -198,11 +200,13 @@ def test_a_full_disk_loses_nothing(log: Log) -> None:
         pages = cursor.execute("PRAGMA page_count").fetchone()[0]
         cursor.execute(f"PRAGMA max_page_count = {pages}")
 
+    log.ledger.close()
     event.listen(log.ledger._engine, "connect", small)
     with pytest.raises(LedgerError, match="full") as caught, log.writer() as writer:
         for number in range(200):
             writer.record(note("x" * 3000 + str(number)), [MODEL])
     event.remove(log.ledger._engine, "connect", small)
+    log.ledger.close()
     assert caught.value.exit_code == 5
     assert "disk" in str(caught.value)
     assert log.ledger.size >= size

@@ -1,0 +1,157 @@
+"""What can be checked of one stored entry by itself: its digests, its form, its signature.
+
+Nothing here depends on other entries, so entries can be checked in any order and in several processes. What does
+depend on others (place, chain, time, whose key it is at that index) is left to :mod:`ml_governance.evidence.walk`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, NamedTuple
+
+from ml_governance.errors import VerificationError
+from ml_governance.evidence import entry, merkle
+from ml_governance.evidence.canonical import sha256_hex
+from ml_governance.evidence.envelope import pae
+from ml_governance.evidence.predicates import Erasure, TrustUpdate, WriterClose
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from ml_governance.evidence.keys import PublicKey
+    from ml_governance.evidence.reader import StoredEntry
+
+
+class Checked(NamedTuple):
+    """What one stored entry says, and what is wrong with it.
+
+    ``leaf`` is None where the leaf cannot be read, ``at`` is None where the envelope is gone or unreadable. ``signed``
+    tells whether the signature verified; None if the key is unknown to whoever checked.
+    """
+
+    place: int
+    hashed: bytes
+    leaf: entry.Leaf | None
+    name: str
+    faults: tuple[str, ...]
+    gone: bool = False
+    log: str = ""
+    prev: str | None = None
+    at: datetime | None = None
+    keys: tuple[bytes, ...] = ()
+    signed: bool | None = None
+    trust: TrustUpdate | None = None
+    erases: tuple[int, str] | None = None
+    closes: int | None = None
+
+
+def check(stored: StoredEntry, keys: Mapping[str, PublicKey]) -> tuple[Checked, entry.Entry | None]:
+    """Check one stored row.
+
+    Parameters
+    ----------
+    stored : StoredEntry
+        Untrusted.
+    keys : mapping of str to PublicKey
+        Every key that might have signed, by key id; whether it may is decided later.
+
+    Returns
+    -------
+    checked : Checked
+        Never an exception: hostile content becomes faults.
+    read : Entry or None
+        The entry itself where it could be read.
+    """
+    hashed = merkle.leaf_hash(stored.leaf)
+    faults: list[str] = []
+    if hashed != stored.leaf_hash:
+        faults.append("its stored leaf hash is not the hash of its leaf")
+    read: entry.Entry | None = None
+    unread = ""
+    if stored.envelope is not None:
+        try:
+            read = entry.read(stored.envelope)
+        except VerificationError as error:
+            unread = said(error)
+    leaf = read.leaf if read is not None and read.leaf.to_bytes() == stored.leaf else None
+    if leaf is None:
+        try:
+            leaf = entry.Leaf.from_bytes(stored.leaf)
+        except VerificationError as error:
+            unreadable = f"the leaf cannot be read: {said(error)}"
+            return Checked(stored.index, hashed, None, "", (*faults, unreadable)), None
+        if stored.envelope is not None:
+            faults += _differences(leaf, read, stored.envelope)
+    if read is None:
+        faults += [unread] if unread else []
+        gone = stored.envelope is None
+        return Checked(stored.index, hashed, leaf, leaf.kind, tuple(faults), gone=gone), None
+    content, chain = read.content, read.chain
+    checked = Checked(
+        place=stored.index,
+        hashed=hashed,
+        leaf=leaf,
+        name=f"{leaf.kind} about {read.subjects[0].name}",
+        faults=tuple(faults),
+        log=chain.log,
+        prev=chain.prev,
+        at=chain.recorded_at,
+        keys=read.digests(),
+        signed=signed_by(read, keys),
+        trust=content if isinstance(content, TrustUpdate) else None,
+        erases=(content.leaf, content.payload) if isinstance(content, Erasure) else None,
+        closes=content.records if isinstance(content, WriterClose) else None,
+    )
+    return checked, read
+
+
+def signed_by(read: entry.Entry, keys: Mapping[str, PublicKey]) -> bool | None:
+    """Tell whether the key that an entry names has signed it; None if that key is unknown."""
+    key = keys.get(read.leaf.keyid)
+    if key is None:
+        return None
+    try:
+        key.verify(read.envelope.signatures[0].sig, pae(read.envelope.payload_type, read.envelope.payload))
+    except VerificationError:
+        return False
+    return True
+
+
+def _differences(leaf: entry.Leaf, read: entry.Entry | None, envelope: bytes) -> list[str]:
+    faults = []
+    digest = sha256_hex(envelope)
+    if digest != leaf.envelope:
+        faults.append(f"its stored bytes have the digest {digest[:16]}..., the tree holds {leaf.envelope[:16]}...")
+    if read is not None:
+        different = [name for name in entry.Leaf.__slots__ if getattr(read.leaf, name) != getattr(leaf, name)]
+        if different:
+            faults.append(f"its leaf and its signed content differ in {', '.join(different)}")
+    return faults
+
+
+def said(error: VerificationError) -> str:
+    """Return an error as one clause."""
+    return f"{error.found} (expected {error.expected})" if error.expected else error.found
+
+
+class Tally:
+    """A sum over (key, index) pairs that two sets share only if they are equal.
+
+    Each pair is hashed with a secret of this run, so nobody can prepare pairs that cancel out.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        self.secret = secret
+        self.sum = 0
+
+    def fresh(self) -> Tally:
+        """Return an empty sum with the same secret."""
+        return Tally(self.secret)
+
+    def add(self, keys: Iterable[bytes], index: int) -> None:
+        """Count an entry under its keys."""
+        place = index.to_bytes(8, "big", signed=True)
+        for key in keys:
+            digest = hashlib.blake2b(place + key, digest_size=32, key=self.secret).digest()
+            self.sum = (self.sum + int.from_bytes(digest, "big")) % (1 << 256)

@@ -1,0 +1,143 @@
+"""Verification of the subject index: computed again from the entries, or shown to continue what was verified before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ml_governance.errors import VerificationError
+from ml_governance.evidence import subject_index
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from ml_governance.evidence.check import Tally
+    from ml_governance.evidence.reader import LogReader
+    from ml_governance.evidence.subject_index import Value
+
+LOOKUP = "the look-up table by subject does not list exactly the stored entries"
+KINDS = "the look-up table by kind does not list exactly the stored entries"
+NODES = "the stored subject index is not the index of the stored entries"
+CONTINUES = "the subject index does not continue the one that was verified here before"
+
+
+def full(
+    ledger: LogReader, hashes: bytes | bytearray, kinds: Mapping[str, Value], expected: Tally, gone: frozenset[int]
+) -> tuple[bytes, list[str]]:
+    """Compute the trie from the look-up table, after holding that table against the entries.
+
+    Parameters
+    ----------
+    ledger : LogReader
+        The log.
+    hashes : bytes
+        The leaf hashes of all entries, one after the other.
+    kinds : mapping of str to Value
+        What the entries give for each kind.
+    expected : Tally
+        Over all (subject, index) pairs that the entries' contents name.
+    gone : frozenset of int
+        Entries without content: their subjects stand in the look-up table alone, and the signed root vouches for them.
+
+    Returns
+    -------
+    trie : bytes
+        The trie's root.
+    faults : list of str
+        What is wrong.
+    """
+    faults: list[str] = []
+    tally = expected.fresh()
+
+    def leaf(index: int) -> bytes:
+        return bytes(hashes[32 * index : 32 * index + 32]) if index >= 0 else b""
+
+    agree = True
+
+    def values() -> Iterator[tuple[bytes, Value]]:
+        nonlocal agree
+        current: bytes | None = None
+        value = subject_index.Value()
+        for key, index, stored in ledger.keyed_subjects():
+            if key != current:
+                if current is not None:
+                    yield current, value
+                current, value = key, subject_index.Value()
+            value = value.extended(max(index, 0), leaf(index))
+            agree = agree and value == stored
+            if index not in gone:
+                tally.add((key,), index)
+        if current is not None:
+            yield current, value
+
+    try:
+        trie = subject_index.build(values())
+    except VerificationError:
+        trie = b""
+    if not trie or not agree or tally.sum != expected.sum:
+        faults.append(LOOKUP)
+    if not _kinds_agree(ledger, kinds, leaf):
+        faults.append(KINDS)
+    if not _nodes_hang_together(ledger, trie):
+        faults.append(NODES)
+    return trie, faults
+
+
+def _kinds_agree(ledger: LogReader, kinds: Mapping[str, Value], leaf: Callable[[int], bytes]) -> bool:
+    found: dict[str, Value] = {}
+    for kind, index, stored in ledger.keyed_kinds():
+        found[kind] = found.get(kind, subject_index.Value()).extended(max(index, 0), leaf(index))
+        if found[kind] != stored:
+            return False
+    return found == kinds
+
+
+def _nodes_hang_together(ledger: LogReader, trie: bytes) -> bool:
+    """Tell whether the stored nodes are exactly those below the root: each where its parent says, none besides."""
+    wanted: list[tuple[str, bytes]] = [("", trie)] if trie != subject_index.EMPTY_TRIE else []
+    try:
+        for prefix, node in ledger.stored_index():
+            if not wanted or wanted.pop() != (prefix, subject_index.node_hash(node)):
+                return False
+            # The table is read in the order of prefixes, so the first child comes next.
+            wanted += [(prefix + digit, hashed) for digit, hashed in reversed(list(subject_index.children_of(node)))]
+    except VerificationError:
+        return False
+    return not wanted
+
+
+def continued(
+    ledger: LogReader, old: bytes, new: bytes, start: int, added: Sequence[tuple[bytes, int, bytes]]
+) -> tuple[bytes, list[str]]:
+    """Show that a trie is the one verified before plus the new entries and nothing else.
+
+    The new value of each key must extend its old one by the new leaves. Then every old value is put back, and the root
+    must be the old root: whatever the stored tables say, only the true old values give it.
+
+    Parameters
+    ----------
+    ledger : LogReader
+        The log.
+    old, new : bytes
+        Root that was verified before, and the stored one.
+    start : int
+        First new entry.
+    added : sequence of (bytes, int, bytes)
+        Subject, index and leaf hash of the new entries.
+    """
+    grown: dict[bytes, Value] = {}
+    before: dict[bytes, Value] = {}
+    trie = subject_index.Trie(ledger.index_node, new)
+    try:
+        for key, index, hashed in added:
+            if key not in before:
+                last = ledger.history("entries_by_key", key, before=start)
+                before[key] = last[0][1] if last else subject_index.Value()
+                grown[key] = before[key]
+            grown[key] = grown[key].extended(index, hashed)
+        if any(trie.get(key) != value for key, value in grown.items()):
+            return new, [NODES]
+        for key, value in before.items():
+            trie.restore(key, value)
+        return new, ([] if trie.commit()[0] == old else [CONTINUES])
+    except VerificationError as error:
+        return new, [f"{CONTINUES}: {error.found}"]

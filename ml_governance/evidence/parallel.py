@@ -1,0 +1,71 @@
+"""Checking the entries of a long log in several processes, page by page, in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from multiprocessing import get_all_start_methods, get_context
+from typing import TYPE_CHECKING
+
+from ml_governance.evidence.check import Checked, Tally, check
+from ml_governance.evidence.keys import PublicKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from concurrent.futures import Future
+
+    from ml_governance.evidence.ledger import Ledger
+    from ml_governance.evidence.reader import LogReader
+
+PAGE = 500
+
+
+def checked_pages(
+    ledger: LogReader, start: int, stop: int, keys: Mapping[str, PublicKey], tally: Tally, *, workers: int
+) -> Iterator[tuple[list[Checked], int]]:
+    """Yield the checked entries [start, stop) in pages, in order, each with its tally.
+
+    The processes read the database themselves. Each holds one page, and only a few pages wait, so memory is bounded.
+    """
+    method = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
+    pems = {keyid: key.pem for keyid, key in keys.items()}
+    with ProcessPoolExecutor(
+        workers, mp_context=get_context(method), initializer=_begin, initargs=(ledger.url, pems, tally.secret)
+    ) as pool:
+        waiting: deque[Future[tuple[list[Checked], int]]] = deque()
+        for first in range(start, stop, PAGE):
+            waiting.append(pool.submit(_check_page, first, min(first + PAGE, stop)))
+            if len(waiting) >= 3 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+_ARGUMENTS: list[tuple[str, dict[str, str], bytes]] = []
+
+
+def _begin(url: str, pems: dict[str, str], secret: bytes) -> None:
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    _ARGUMENTS.append((url, pems, secret))
+
+
+@cache
+def _log() -> tuple[Ledger, dict[str, PublicKey]]:
+    from ml_governance.evidence.ledger import Ledger
+
+    url, pems, _ = _ARGUMENTS[0]
+    return Ledger.open(url), {keyid: PublicKey(keyid=keyid, pem=pem) for keyid, pem in pems.items()}
+
+
+def _check_page(start: int, stop: int) -> tuple[list[Checked], int]:
+    ledger, keys = _log()
+    tally = Tally(_ARGUMENTS[0][2])
+    page = []
+    for stored in ledger.entries(start, stop):
+        one, _ = check(stored, keys)
+        tally.add(one.keys, one.place)
+        page.append(one)
+    return page, tally.sum

@@ -1,0 +1,320 @@
+"""One walk over a log, in its order: what each entry may say after those before it.
+
+The walk's state is small: the tree's right edge, the trust file in force, the newest time, and where each writer stands. It can
+be kept (:class:`Prefix`) and taken up again, so that what was verified once need not be verified again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from ml_governance.errors import VerificationError
+from ml_governance.evidence import authorship, merkle, subject_index
+from ml_governance.evidence.check import said
+from ml_governance.evidence.checkpoint import Checkpoint
+from ml_governance.evidence.envelope import Envelope
+from ml_governance.evidence.predicates import WriterClose, WriterOpen
+from ml_governance.evidence.trust import verify_successor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ml_governance.evidence.check import Checked
+    from ml_governance.evidence.entry import Leaf
+    from ml_governance.evidence.trust import Principal, TrustFile
+
+MAX_SKEW = timedelta(minutes=10)
+"""How far an entry's time may lie before an earlier entry's: clocks differ, history does not."""
+
+ERASER = "data_protection_officer"
+"""The role that may erase content."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something that does not verify.
+
+    Parameters
+    ----------
+    index : int or None
+        The entry; None where it is the log as a whole.
+    what : str
+        A sentence that names the entry and what is wrong.
+    """
+
+    index: int | None
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """Where a writer stands: its last record."""
+
+    seq: int
+    payload: str
+    keyid: str
+    at: datetime | None
+    closed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prefix:
+    """What a verifier keeps of a log that it has verified up to a size, to go on from there.
+
+    Parameters
+    ----------
+    origin : str
+        The log's name.
+    root : str
+        ``sha256:...`` of the trust root under which it was verified.
+    frontier : Frontier
+        The tree's right edge.
+    trie, kinds : bytes
+        The subject index: its trie's root and the packed list of kinds.
+    latest : datetime or None
+        The newest time of an entry.
+    trust : tuple of (int, str) or None
+        Index and payload digest of the trust file in force.
+    sessions : dict of str to Session
+        Writers whose last record is so recent that it could be repeated unnoticed.
+    """
+
+    origin: str
+    root: str
+    frontier: merkle.Frontier
+    trie: bytes
+    kinds: bytes
+    latest: datetime | None
+    trust: tuple[int, str] | None
+    sessions: dict[str, Session]
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """What the log promised at that size."""
+        return Checkpoint(
+            origin=self.origin,
+            size=self.frontier.size,
+            root=self.frontier.root,
+            index_root=subject_index.index_root(self.trie, self.kinds),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "version": 1,
+            "origin": self.origin,
+            "root": self.root,
+            "size": self.frontier.size,
+            "frontier": self.frontier.to_bytes().hex(),
+            "trie": self.trie.hex(),
+            "kinds": self.kinds.hex(),
+            "latest": None if self.latest is None else self.latest.isoformat(),
+            "trust": None if self.trust is None else list(self.trust),
+            "sessions": {
+                writer: [s.seq, s.payload, s.keyid, None if s.at is None else s.at.isoformat(), s.closed]
+                for writer, s in self.sessions.items()
+            },
+        }
+
+    @classmethod
+    def from_dict(cls, value: Any) -> Prefix:
+        """Read :meth:`to_dict`.
+
+        Raises
+        ------
+        VerificationError
+            If it has another form.
+        """
+        try:
+            if value["version"] != 1:
+                raise VerificationError(f"the verified prefix has version {value['version']!r}", expected="1")
+            return cls(
+                origin=str(value["origin"]),
+                root=str(value["root"]),
+                frontier=merkle.Frontier.from_bytes(value["size"], bytes.fromhex(value["frontier"])),
+                trie=bytes.fromhex(value["trie"]),
+                kinds=bytes.fromhex(value["kinds"]),
+                latest=None if value["latest"] is None else datetime.fromisoformat(value["latest"]),
+                trust=None if value["trust"] is None else (int(value["trust"][0]), str(value["trust"][1])),
+                sessions={
+                    str(writer): Session(
+                        seq=int(seq),
+                        payload=str(payload),
+                        keyid=str(keyid),
+                        at=None if at is None else datetime.fromisoformat(at),
+                        closed=bool(closed),
+                    )
+                    for writer, (seq, payload, keyid, at, closed) in value["sessions"].items()
+                },
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise VerificationError(f"the verified prefix has a wrong form: {error!r}") from error
+
+
+@dataclass(slots=True)
+class Walk:
+    """The state of a walk.
+
+    Parameters
+    ----------
+    origin, root : str
+        The log's name and the ``sha256:...`` of the trust root.
+    trust : TrustFile or None
+        The trust file in force at the next entry.
+    earlier : callable
+        ``earlier(writer)`` returns where a writer stood before the walk began, None where it is new.
+    """
+
+    origin: str
+    root: str
+    trust: TrustFile | None
+    earlier: Callable[[str], Session | None]
+    trust_at: tuple[int, str] | None = None
+    frontier: merkle.Frontier = field(default_factory=merkle.Frontier)
+    kinds: dict[str, subject_index.Value] = field(default_factory=dict)
+    sessions: dict[str, Session] = field(default_factory=dict)
+    gone: dict[int, Leaf] = field(default_factory=dict)
+    erasures: dict[int, tuple[int, str]] = field(default_factory=dict)
+    latest: datetime | None = None
+    problems: list[Problem] = field(default_factory=list)
+
+    def problem(self, index: int | None, what: str) -> None:
+        """Note something that does not verify."""
+        self.problems.append(Problem(index=index, what=what))
+
+    def step(self, one: Checked) -> tuple[tuple[tuple[int, int, bytes], ...], Principal | None]:
+        """Carry one entry into the walk.
+
+        Returns
+        -------
+        nodes : tuple of (level, position, hash)
+            The subtrees that the entry completed.
+        principal : Principal or None
+            Who signed it, if nothing is wrong with it.
+        """
+        index = self.frontier.size
+        if one.place != index:
+            missing = f"#{index}" if one.place == index + 1 else f"#{index} to #{one.place - 1}"
+            self.problem(index, f"the entries {missing} are missing: #{one.place} follows #{index - 1}")
+        self.frontier, completed = self.frontier.append(one.hashed)
+        leaf = one.leaf
+        if leaf is None:
+            self.problem(one.place, "; ".join(one.faults))
+            return completed, None
+        self.kinds[leaf.kind] = self.kinds.get(leaf.kind, subject_index.Value()).extended(index, one.hashed)
+        faults = list(one.faults)
+        if one.gone:
+            self.gone[one.place] = leaf
+            self._chain(leaf, one, faults, known=False)
+            principal = None
+        elif one.at is None:
+            self._chain(leaf, one, faults, known=False)
+            principal = None
+        else:
+            principal = self._statement(leaf, one, one.at, faults)
+        if faults:
+            self.problem(one.place, f"{one.name}: {'; '.join(faults)}")
+            return completed, None
+        return completed, principal
+
+    def _statement(self, leaf: Leaf, one: Checked, at: datetime, faults: list[str]) -> Principal | None:
+        """Check what the entry's writer signed; faults are collected, so that all of them are told."""
+        if one.log != self.origin:
+            faults.append(f"it was signed for the log {one.log}")
+        principal = self._signer(leaf, one, faults)
+        self._chain(leaf, one, faults, known=True)
+        if self.latest is not None and self.latest - at > MAX_SKEW:
+            faults.append(
+                f"it claims the time {at.isoformat()}, and an earlier entry is from {self.latest.isoformat()}"
+            )
+        if principal is None:
+            return None
+        self.latest = at if self.latest is None else max(self.latest, at)
+        if one.trust is not None:
+            self._trust(leaf, one, faults)
+        if one.erases is not None:
+            if ERASER in principal.roles:
+                self.erasures[one.erases[0]] = (one.place, one.erases[1])
+            else:
+                faults.append(f"{principal.id} erased content without the role {ERASER}")
+        return principal
+
+    def _signer(self, leaf: Leaf, one: Checked, faults: list[str]) -> Principal | None:
+        if self.trust is None:
+            return None
+        try:
+            principal = authorship.holder_of(leaf, self.trust, one.place)
+        except VerificationError as error:
+            faults.append(error.found)
+            return None
+        if not one.signed:
+            faults.append(f"the signature of key {leaf.keyid[:16]} does not verify")
+            return None
+        return principal
+
+    def _trust(self, leaf: Leaf, one: Checked, faults: list[str]) -> None:
+        assert one.trust is not None  # noqa: S101  asked by the caller; this tells the type checker
+        if self.trust_at is not None and self.trust is not None:
+            try:
+                self.trust = verify_successor(Envelope.from_dict(one.trust.envelope), self.trust)
+            except VerificationError as error:
+                faults.append(said(error))
+                return
+        self.trust_at = (one.place, leaf.payload)
+
+    def _chain(self, leaf: Leaf, one: Checked, faults: list[str], *, known: bool) -> None:
+        """Check a record's place in its writer's chain; ``known`` tells whether its content could be read."""
+        session = self.sessions.get(leaf.writer) or self.earlier(leaf.writer)
+        if session is None:
+            if leaf.seq != 0 or leaf.kind != WriterOpen.kind or (known and one.prev is not None):
+                faults.append(
+                    f"writer {leaf.writer} begins with record {leaf.seq}, so its earlier records were dropped"
+                )
+        else:
+            if leaf.seq <= session.seq:
+                faults.append(f"record {leaf.seq} of writer {leaf.writer} repeats one that is in the log")
+            elif leaf.seq != session.seq + 1 or (known and one.prev != session.payload):
+                faults.append(f"record {leaf.seq} of writer {leaf.writer} does not follow its record {session.seq}")
+            if session.closed:
+                faults.append(f"writer {leaf.writer} had closed")
+            if leaf.keyid != session.keyid:
+                faults.append(f"writer {leaf.writer} changed its key")
+            if one.at is not None and session.at is not None and one.at < session.at:
+                faults.append(f"writer {leaf.writer} went back in time")
+        if one.closes is not None and one.closes != leaf.seq + 1:
+            faults.append(f"writer {leaf.writer} closes after {one.closes} records, {leaf.seq + 1} are here")
+        # What the tree holds, so that an edited entry is blamed once and not again by the one that follows it.
+        at = one.at if one.at is not None or session is None else session.at
+        self.sessions[leaf.writer] = Session(
+            seq=leaf.seq, payload=leaf.payload, keyid=leaf.keyid, at=at, closed=leaf.kind == WriterClose.kind
+        )
+
+    def missing(self) -> dict[int, tuple[Leaf, int]]:
+        """Tell erased content, which an entry accounts for, from content that is simply gone; return the erased."""
+        erased = {}
+        for index, leaf in self.gone.items():
+            under = self.erasures.get(index)
+            if under is not None and under[1] == leaf.payload:
+                erased[index] = (leaf, under[0])
+            else:
+                self.problem(index, f"{leaf.kind}: its content is missing from the database")
+        return erased
+
+    def prefix(self, trie: bytes) -> Prefix:
+        """Return what to keep, after a walk without problems."""
+        recent = {} if self.latest is None else self.sessions
+        return Prefix(
+            origin=self.origin,
+            root=self.root,
+            frontier=self.frontier,
+            trie=trie,
+            kinds=subject_index.pack_kinds(self.kinds),
+            latest=self.latest,
+            trust=self.trust_at,
+            # An older record cannot be repeated: its time would give it away.
+            sessions={
+                w: s for w, s in recent.items() if s.at is None or self.latest is None or self.latest - s.at <= MAX_SKEW
+            },
+        )
