@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 BUSY_SECONDS = 30
+CACHE_KIB = 32 * 1024
+"""SQLite's page cache."""
+WAL_PAGES = 4000
+"""Pages in the write-ahead log before they are moved into the database: 16 MB."""
 
 
 def refuse_missing_file(url: str) -> None:
@@ -50,7 +54,8 @@ def engine_for(url: str) -> Engine:
                 "PRAGMA journal_mode = WAL",
                 "PRAGMA synchronous = FULL",
                 "PRAGMA foreign_keys = ON",
-                "PRAGMA secure_delete = ON",
+                f"PRAGMA cache_size = -{CACHE_KIB}",
+                f"PRAGMA wal_autocheckpoint = {WAL_PAGES}",
             ):
                 cursor.execute(setting)
             cursor.close()

@@ -15,8 +15,7 @@ from ml_governance.evidence.canonical import sha256_hex
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
-    from securesystemslib.signer import CryptoSigner
+    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey, EllipticCurvePublicKey
 
 SCHEME = "ecdsa-sha2-nistp256"
 _MAX_FILE = 64 * 1024
@@ -96,11 +95,13 @@ class Signer(Protocol):
 
 
 class KeySigner:
-    """A signer over a securesystemslib signer."""
+    """A signer over a private key in this process."""
 
-    def __init__(self, signer: CryptoSigner) -> None:
-        self._signer = signer
-        key = signer.public_key
+    def __init__(self, private: EllipticCurvePrivateKey) -> None:
+        from securesystemslib.signer import SSlibKey
+
+        key = SSlibKey.from_crypto(private.public_key(), scheme=SCHEME)
+        self._private = private
         self._public = PublicKey(keyid=key.keyid, pem=key.keyval["public"])
 
     @property
@@ -115,7 +116,7 @@ class KeySigner:
 
     def sign(self, message: bytes) -> bytes:
         """Return an ECDSA P-256 / SHA-256 signature, DER."""
-        return bytes.fromhex(self._signer.sign(message).signature)
+        return self._private.sign(message, _ecdsa())
 
     def __repr__(self) -> str:
         return f"<KeySigner {self.keyid[:16]}>"
@@ -163,11 +164,10 @@ def generate(path: Path) -> KeySigner:
         If the file exists or cannot be written.
     """
     from cryptography.hazmat.primitives.asymmetric import ec
-    from securesystemslib.signer import CryptoSigner
 
     private = ec.generate_private_key(ec.SECP256R1())
     write_private(path, private)
-    return KeySigner(CryptoSigner(private))
+    return KeySigner(private)
 
 
 def write_private(path: Path, private: Any) -> None:
@@ -210,12 +210,11 @@ def load(path: Path, *, passphrase: bytes | None = None) -> KeySigner:
         If the file is missing, unsafe, unreadable, encrypted without a passphrase, or no P-256 key.
     """
     from cryptography.hazmat.primitives.asymmetric import ec
-    from securesystemslib.signer import CryptoSigner
 
     private = read_private(path, passphrase=passphrase)
     if not isinstance(private, ec.EllipticCurvePrivateKey) or private.curve.name != "secp256r1":
         raise KeyFileError(f"{path} holds a key of another type", expected="ECDSA on P-256, as made by mlgov init")
-    return KeySigner(CryptoSigner(private))
+    return KeySigner(private)
 
 
 def read_private(path: Path, *, passphrase: bytes | None = None) -> Any:

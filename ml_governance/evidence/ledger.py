@@ -26,7 +26,7 @@ from ml_governance.evidence.trust import read as read_trust
 from ml_governance.evidence.walk import MAX_SKEW
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Engine
 
@@ -78,15 +78,24 @@ class Receipt:
         RFC 6962 leaf hash.
     checkpoint : str
         Signed note over the tree that holds it.
-    proof : tuple of bytes
-        Inclusion proof for that tree.
+    size : int
+        Number of leaves of that tree.
+    edge : mapping of (int, int) to bytes
+        The hashes of that tree from which the proof is taken.
     """
 
     index: int
     payload_digest: str
     leaf_hash: bytes = field(repr=False)
     checkpoint: str = field(repr=False)
-    proof: tuple[bytes, ...] = field(repr=False)
+    size: int
+    edge: Mapping[tuple[int, int], bytes] = field(repr=False)
+
+    @property
+    def proof(self) -> tuple[bytes, ...]:
+        """Inclusion proof for the checkpoint's tree (RFC 6962 section 2.1.1)."""
+        # Whatever stands left of a new leaf is on the old edge, whatever stands right of it is new.
+        return merkle.inclusion_proof(lambda level, position: self.edge[level, position], self.index, self.size)
 
 
 @dataclass(slots=True)
@@ -143,6 +152,7 @@ class Ledger(LogReader):
         self._log_signer = log_signer
         self._statements = Statements(engine.dialect)
         self._trust: tuple[int, TrustFile] | None = None
+        self._signed: tuple[str, Checkpoint] | None = None  # a note whose signature is known to verify
         self._index_nodes: tuple[bytes, dict[str, bytes]] = (b"", {})
 
     # --- making and opening ---------------------------------------------------------------------------
@@ -403,6 +413,7 @@ class Ledger(LogReader):
         row = head.row(self.origin, signer)
         sql.run("save_head", **row)
         note = str(row["checkpoint"])
+        self._signed = (note, head.checkpoint(self.origin))
         size = head.frontier.size
         receipts = tuple(
             Receipt(
@@ -410,8 +421,8 @@ class Ledger(LogReader):
                 payload_digest=one.leaf.payload,
                 leaf_hash=hashed,
                 checkpoint=note,
-                # Whatever stands left of a new leaf is on the old edge, whatever stands right of it is new.
-                proof=merkle.inclusion_proof(lambda level, position: edge[level, position], index, size),
+                size=size,
+                edge=edge,
             )
             for index, one, hashed in placed
         )
@@ -453,7 +464,9 @@ class Ledger(LogReader):
         )
         signer = self._log_signer
         assert signer is not None  # noqa: S101  append has checked; this tells the type checker
-        if read_note(note, [signer.public], origin=self.origin) != head.checkpoint(self.origin):
+        if self._signed is None or self._signed[0] != note:
+            self._signed = (note, read_note(note, [signer.public], origin=self.origin))
+        if self._signed[1] != head.checkpoint(self.origin):
             raise VerificationError(
                 f"the stored edge of the tree (size {size}) is not the one that was last signed",
                 expected="an edge that reproduces the signed root",
