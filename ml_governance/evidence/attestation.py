@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from ml_governance.evidence.entry import Entry
     from ml_governance.evidence.predicates import Content
     from ml_governance.evidence.statement import Subject
     from ml_governance.evidence.trust import Principal
@@ -53,6 +54,20 @@ class Attestation:
     def about(self, sha256: str) -> bool:
         """Tell whether one of the subjects has this digest."""
         return any(subject.sha256 == sha256 for subject in self.subjects)
+
+
+def attestation(index: int, read: Entry, principal: Principal) -> Attestation:
+    """Return a verified entry as a gate reads it."""
+    return Attestation(
+        index=index,
+        kind=read.kind,
+        payload_digest=read.leaf.payload,
+        subjects=read.subjects,
+        content=read.content,
+        recorded_at=read.chain.recorded_at,
+        keyid=read.leaf.keyid,
+        principal=principal,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,7 +39,7 @@ class Checked(NamedTuple):
     log: str = ""
     prev: str | None = None
     at: datetime | None = None
-    keys: tuple[bytes, ...] = ()
+    digests: tuple[bytes, ...] = ()
     signed: bool | None = None
     trust: TrustUpdate | None = None
     erases: tuple[int, str] | None = None
@@ -97,7 +97,7 @@ def check(stored: StoredEntry, keys: Mapping[str, PublicKey]) -> tuple[Checked, 
         log=chain.log,
         prev=chain.prev,
         at=chain.recorded_at,
-        keys=read.digests(),
+        digests=read.digests(),
         signed=signed_by(read, keys),
         trust=content if isinstance(content, TrustUpdate) else None,
         erases=(content.leaf, content.payload) if isinstance(content, Erasure) else None,

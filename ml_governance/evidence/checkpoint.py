@@ -97,9 +97,36 @@ class LogSigner:
         return f"{body}\n\N{EM DASH} {self.public.name} {signature}\n"
 
 
-def key_hint(name: str, raw: bytes) -> bytes:
-    """Return the first four bytes of SHA-256(name || 0x0A || 0x01 || key) (c2sp.org/signed-note)."""
-    return hashlib.sha256(name.encode() + b"\n" + _ED25519 + raw).digest()[:4]
+def key_hint(name: str, raw: bytes, kind: bytes = _ED25519) -> bytes:
+    """Return the first four bytes of SHA-256(name || 0x0A || type || key) (c2sp.org/signed-note)."""
+    return hashlib.sha256(name.encode() + b"\n" + kind + raw).digest()[:4]
+
+
+def vkey(key: LogKey) -> str:
+    """Return a log key as other tools take it: ``name+hint+base64(type || key)`` (c2sp.org/signed-note)."""
+    raw = bytes.fromhex(key.public)
+    return f"{key.name}+{key_hint(key.name, raw).hex()}+{base64.b64encode(_ED25519 + raw).decode()}"
+
+
+def parse_vkey(text: str, kind: bytes = _ED25519) -> LogKey:
+    """Read a verifier key of one type.
+
+    Raises
+    ------
+    VerificationError
+        If it has another form or type, or its hint is not its own.
+    """
+    name, _, rest = text.partition("+")
+    hint, _, encoded = rest.partition("+")
+    data = decode_base64(encoded) if encoded else b""
+    if not name or len(data) != 33 or data[:1] != kind:
+        raise VerificationError(
+            f"{text[:60]!r} is no verifier key of this type",
+            expected=f"name+hint+base64 of an Ed25519 key of type {kind.hex()}",
+        )
+    if key_hint(name, data[1:], kind).hex() != hint:
+        raise VerificationError(f"the verifier key of {name} has the hint {hint!r}", expected="the hint of its own key")
+    return LogKey(name=name, public=data[1:].hex())
 
 
 def read_note(text: str, log_keys: Sequence[LogKey], *, origin: str) -> Checkpoint:
@@ -122,7 +149,7 @@ def read_note(text: str, log_keys: Sequence[LogKey], *, origin: str) -> Checkpoi
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-    body, signatures = _split(text)
+    body, signatures = split_note(text)
     checkpoint = parse_body(body)
     if checkpoint.origin != origin:
         raise VerificationError(f"the checkpoint is from {checkpoint.origin}", expected=origin)
@@ -145,7 +172,14 @@ def read_note(text: str, log_keys: Sequence[LogKey], *, origin: str) -> Checkpoi
     return checkpoint
 
 
-def _split(text: str) -> tuple[str, list[tuple[str, bytes]]]:
+def split_note(text: str) -> tuple[str, list[tuple[str, bytes]]]:
+    """Split a signed note into its body and its signatures: (key name, key hint and signature).
+
+    Raises
+    ------
+    VerificationError
+        If it is no signed note, or larger than any note need be.
+    """
     if len(text) > MAX_NOTE:
         raise VerificationError("the note is too long", expected=f"at most {MAX_NOTE} characters")
     if any(ord(character) < 0x20 and character != "\n" for character in text):
@@ -159,7 +193,7 @@ def _split(text: str) -> tuple[str, list[tuple[str, bytes]]]:
         parts = line.split(" ")
         if len(parts) != 3 or parts[0] != "\N{EM DASH}" or not parts[1]:
             raise VerificationError("a signature line has a wrong form", expected="an em dash, a name and base64")
-        blob = _base64(parts[2])
+        blob = decode_base64(parts[2])
         if len(blob) < 5:
             raise VerificationError("a signature is too short")
         signatures.append((parts[1], blob))
@@ -180,17 +214,18 @@ def parse_body(body: str) -> Checkpoint:
     size = lines[1]
     if not size.isascii() or not size.isdigit() or (size[0] == "0" and size != "0") or len(size) > 16:
         raise VerificationError(f"the checkpoint's size is {size!r}", expected="decimal digits without leading zeros")
-    root, index = _base64(lines[2]), _base64(lines[3].removeprefix(_INDEX))
+    root, index = decode_base64(lines[2]), decode_base64(lines[3].removeprefix(_INDEX))
     if len(root) != 32 or len(index) != 32:
         raise VerificationError("a root in the checkpoint has a wrong length", expected="32 bytes")
     return Checkpoint(origin=lines[0], size=int(size), root=root, index_root=index)
 
 
-def _base64(text: str) -> bytes:
+def decode_base64(text: str) -> bytes:
+    """Decode base64, of which only the one usual spelling is accepted."""
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise VerificationError("the note holds something that is not base64") from error
+        raise VerificationError("something here is not base64") from error
     if base64.b64encode(data).decode() != text:
-        raise VerificationError("the note holds base64 in another spelling", expected="zero padding bits")
+        raise VerificationError("something here is base64 in another spelling", expected="zero padding bits")
     return data

@@ -66,6 +66,6 @@ def _check_page(start: int, stop: int) -> tuple[list[Checked], int]:
     page = []
     for stored in ledger.entries(start, stop):
         one, _ = check(stored, keys)
-        tally.add(one.keys, one.place)
+        tally.add(one.digests, one.place)
         page.append(one)
     return page, tally.sum

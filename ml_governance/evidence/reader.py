@@ -277,6 +277,11 @@ class LogReader:
         with self._reading() as connection:
             return subject_index.prove(lambda prefix: self._index_node(connection, prefix), key)
 
+    def node(self, level: int, position: int) -> bytes:
+        """Return the hash of a complete subtree, as stored."""
+        with self._reading() as connection:
+            return self._node(connection, level, position)
+
     def index_node(self, prefix: str) -> bytes | None:
         """Return one stored node of the subject index, not verified."""
         with self._reading() as connection:

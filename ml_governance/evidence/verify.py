@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from ml_governance.errors import VerificationError
 from ml_governance.evidence import entry, index_check, merkle, subject_index, trust
-from ml_governance.evidence.attestation import Attestation, Erased, EvidenceView
+from ml_governance.evidence.attestation import Attestation, Erased, EvidenceView, attestation
 from ml_governance.evidence.check import Checked, Tally, check, said
 from ml_governance.evidence.checkpoint import Checkpoint, read_note
 from ml_governance.evidence.envelope import Envelope
@@ -308,7 +308,7 @@ class _Verification:
                 known.update(walk.trust.verification_keys)
             self._index(one, counted=workers)
             if collect and principal is not None and read is not None:
-                self.attestations.append(_attestation(one.place, read, principal))
+                self.attestations.append(attestation(one.place, read, principal))
         if list(self.ledger.stored_nodes(begins, walk.frontier.size)) != expected:
             self.nodes_differ = True
         if self.progress is not None:
@@ -329,9 +329,9 @@ class _Verification:
         if self.since is None:
             self.hashes += one.hashed
             if not counted:
-                self.tally.add(one.keys, one.place)
+                self.tally.add(one.digests, one.place)
             return
-        keys = one.keys if one.at is not None else self.ledger.keys_of(one.place)
+        keys = one.digests if one.at is not None else self.ledger.keys_of(one.place)
         self.new_keys += [
             (key if isinstance(key, bytes) else bytes.fromhex(key), one.place, one.hashed) for key in keys
         ]
@@ -414,16 +414,3 @@ class _Verification:
             return [PINNED.format(size=max(pin.size for pin in pinned))]
         known = self.since.frontier.size if self.since is not None else remembered.size if remembered is not None else 0
         return [REMEMBERED.format(size=known)] if known else [NO_ANCHOR]
-
-
-def _attestation(index: int, read: entry.Entry, principal: trust.Principal) -> Attestation:
-    return Attestation(
-        index=index,
-        kind=read.kind,
-        payload_digest=read.leaf.payload,
-        subjects=read.subjects,
-        content=read.content,
-        recorded_at=read.chain.recorded_at,
-        keyid=read.leaf.keyid,
-        principal=principal,
-    )

@@ -1,0 +1,290 @@
+"""Checking what a log gave away, a bundle or a folder of tiles, with nothing but the digest of the trust root."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from ml_governance.errors import VerificationError
+from ml_governance.evidence import authorship, bundle, entry, merkle, subject_index, tiles, trust
+from ml_governance.evidence.attestation import Attestation, Erased, attestation
+from ml_governance.evidence.check import Checked, check, said
+from ml_governance.evidence.checkpoint import Checkpoint, parse_body, read_note, split_note
+from ml_governance.evidence.envelope import Envelope
+from ml_governance.evidence.predicates import TrustUpdate
+from ml_governance.evidence.walk import ERASER, Problem, Walk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from ml_governance.evidence.bundle import Bundle
+    from ml_governance.evidence.keys import PublicKey
+    from ml_governance.evidence.reader import StoredEntry
+
+SIGNER_UNKNOWN = (
+    "self-consistent, signer unknown: whoever made this file could have made its trust root as well; "
+    "get the root's digest from somebody else and pass --root sha256:..."
+)
+PARTIAL = (
+    "complete for its subjects and for trust files, policies, revocations and erasures; the order and the writers' chains of "
+    "other entries are proven by a full verification only"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkout:
+    """The outcome of an offline verification.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        What the log promised.
+    note : str
+        The signed note itself.
+    problems : tuple of Problem
+        Everything that does not verify.
+    notes : tuple of str
+        What is and is not proven.
+    attestations : tuple of Attestation
+        The entries that verify.
+    erased : tuple of Erased
+        Entries whose content was erased on purpose.
+    trust : TrustFile or None
+        The trust file in force at the end.
+    root : str
+        The trust root under which it was verified.
+    root_known : bool
+        Whether the verifier brought that root along; if not, nothing says who signed.
+    """
+
+    checkpoint: Checkpoint
+    note: str = field(repr=False)
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+    attestations: tuple[Attestation, ...] = field(repr=False)
+    erased: tuple[Erased, ...] = ()
+    trust: trust.TrustFile | None = field(repr=False)
+    root: str
+    root_known: bool
+
+
+def verify_bundle(data: bytes, *, root: str | None) -> Checkout:
+    """Check a bundle.
+
+    Parameters
+    ----------
+    data : bytes
+        The file.
+    root : str or None
+        ``sha256:...`` of the trust root, obtained by another way than the file.
+
+    Raises
+    ------
+    VerificationError
+        If it is no bundle at all. Whatever is wrong inside one becomes a problem.
+    """
+    found = bundle.Bundle.from_bytes(data)
+    stored = [one.entry for one in found.entries]
+    if not found.subjects:
+        return _whole(stored, found.checkpoint, root)
+    return _Partial(found, root).run()
+
+
+def verify_tiles(folder: Path, *, root: str | None) -> Checkout:
+    """Check a folder of tiles: every tile, every entry, every signature."""
+    note = tiles.note_of(folder)
+    size = parse_body(split_note(note)[0]).size
+    return _whole(tiles.entries(folder, size), note, root)
+
+
+def _first_trust(stored: Sequence[StoredEntry], root: str | None, origin: str) -> tuple[trust.TrustFile, str]:
+    """Return the first trust file and the root it was checked against."""
+    first = next((one for one in stored if one.index == 1), None)
+    if first is None or first.envelope is None:
+        raise VerificationError("the first trust file, entry #1, is missing")
+    content = entry.read(first.envelope).content
+    if not isinstance(content, TrustUpdate):
+        raise VerificationError("entry #1 is no trust file")
+    envelope = Envelope.from_dict(content.envelope)
+    digest = root if root is not None else trust.read(envelope).root_digest
+    found = trust.verify_trust(envelope, root=digest)
+    if found.origin != origin:
+        raise VerificationError(f"the trust file is for the log {found.origin}", expected=origin)
+    return found, digest
+
+
+def _whole(stored: Iterable[StoredEntry], note: str, root: str | None) -> Checkout:
+    """Walk over a whole log that did not come from its database."""
+    promised = parse_body(split_note(note)[0])
+    entries = iter(stored)
+    walk = Walk(origin=promised.origin, root=root or "", trust=None, earlier=lambda _: None)
+    subjects: dict[bytes, subject_index.Value] = {}
+    attestations: list[Attestation] = []
+    known: dict[str, PublicKey] = {}
+    unknown_keys = False
+    try:
+        head = list(islice(entries, 2))
+        walk.trust, walk.root = _first_trust(head, root, promised.origin)
+        known.update(walk.trust.verification_keys)
+        for one in (*head, *entries):
+            checked, read = check(one, known)
+            _, principal = walk.step(checked)
+            if checked.trust is not None and walk.trust is not None:
+                known.update(walk.trust.verification_keys)
+            unknown_keys = unknown_keys or (checked.gone and checked.leaf is not None)
+            for key in checked.digests:
+                subjects[key] = subjects.get(key, subject_index.Value()).extended(one.index, checked.hashed)
+            if principal is not None and read is not None:
+                attestations.append(attestation(one.index, read, principal))
+    except VerificationError as error:
+        walk.problem(None, said(error))
+    erased = walk.missing()
+    signed = _checkpoint(walk, note)
+    if signed is not None and (signed.size, signed.root) != (walk.frontier.size, walk.frontier.root):
+        walk.problem(None, f"the {walk.frontier.size} entries do not give the tree that the checkpoint signed")
+    elif signed is not None and not unknown_keys:
+        # What an erased entry was about is not here, so the index can only be computed without any.
+        computed = subject_index.index_root(
+            subject_index.build(sorted(subjects.items())), subject_index.pack_kinds(walk.kinds)
+        )
+        if computed != signed.index_root:
+            walk.problem(None, "the entries do not give the subject index that the checkpoint signed")
+    return Checkout(
+        checkpoint=promised,
+        note=note,
+        problems=tuple(walk.problems),
+        notes=() if root is not None else (SIGNER_UNKNOWN,),
+        attestations=tuple(attestations),
+        erased=tuple(
+            Erased(index=index, kind=leaf.kind, under=under, subjects=frozenset())
+            for index, (leaf, under) in sorted(erased.items())
+        ),
+        trust=walk.trust,
+        root=walk.root,
+        root_known=root is not None,
+    )
+
+
+def _checkpoint(walk: Walk, note: str) -> Checkpoint | None:
+    if walk.trust is None:
+        return None
+    try:
+        return read_note(note, walk.trust.log_keys, origin=walk.origin)
+    except VerificationError as error:
+        walk.problem(None, f"the checkpoint does not verify: {said(error)}")
+        return None
+
+
+class _Partial:
+    """The verification of a bundle about some subjects."""
+
+    def __init__(self, found: Bundle, root: str | None) -> None:
+        self.found = found
+        self.given = root
+        self.root = root or ""
+        self.promised = parse_body(split_note(found.checkpoint)[0])
+        self.problems: list[Problem] = []
+        self.attestations: list[Attestation] = []
+        self.erasures: dict[int, tuple[int, str]] = {}
+        self.gone: dict[int, entry.Leaf] = {}
+        self.trust: trust.TrustFile | None = None
+
+    def problem(self, index: int | None, what: str) -> None:
+        self.problems.append(Problem(index=index, what=what))
+
+    def run(self) -> Checkout:
+        found = self.found
+        try:
+            self.trust, self.root = _first_trust([one.entry for one in found.entries], self.given, found.origin)
+        except VerificationError as error:
+            self.problem(1, f"the first trust file does not verify: {said(error)}")
+        checked = [self._entry(one) for one in found.entries]
+        signed = None
+        if self.trust is not None:
+            try:
+                signed = read_note(found.checkpoint, self.trust.log_keys, origin=found.origin)
+            except VerificationError as error:
+                self.problem(None, f"the checkpoint does not verify: {said(error)}")
+        if signed is not None:
+            self._complete(signed, checked)
+        erased = self._erased()
+        return Checkout(
+            checkpoint=self.promised,
+            note=found.checkpoint,
+            problems=tuple(self.problems),
+            notes=(PARTIAL,) if self.given is not None else (PARTIAL, SIGNER_UNKNOWN),
+            attestations=tuple(self.attestations),
+            erased=erased,
+            trust=self.trust,
+            root=self.root,
+            root_known=self.given is not None,
+        )
+
+    def _entry(self, one: bundle.Bundled) -> Checked:
+        stored = one.entry
+        checked, read = check(stored, self.trust.verification_keys if self.trust is not None else {})
+        faults = list(checked.faults)
+        try:
+            merkle.verify_inclusion(checked.hashed, stored.index, self.promised.size, one.proof, self.promised.root)
+        except VerificationError as error:
+            faults.append(error.found)
+        principal = None
+        if checked.gone and checked.leaf is not None:
+            self.gone[stored.index] = checked.leaf
+        elif read is not None and self.trust is not None:
+            try:
+                if checked.log != self.found.origin:
+                    raise VerificationError(f"it was signed for the log {checked.log}")
+                principal = authorship.holder_of(read.leaf, self.trust, stored.index)
+                if not checked.signed:
+                    raise VerificationError(f"the signature of key {read.leaf.keyid[:16]} does not verify")
+                if checked.trust is not None and stored.index != 1:
+                    self.trust = trust.verify_successor(Envelope.from_dict(checked.trust.envelope), self.trust)
+                if checked.erases is not None and ERASER in principal.roles:
+                    self.erasures[checked.erases[0]] = (stored.index, checked.erases[1])
+            except VerificationError as error:
+                faults.append(said(error))
+        if faults:
+            self.problem(stored.index, f"{checked.name}: {'; '.join(faults)}")
+        elif principal is not None and read is not None:
+            self.attestations.append(attestation(stored.index, read, principal))
+        return checked
+
+    def _complete(self, signed: Checkpoint, checked: Sequence[Checked]) -> None:
+        """Hold the entries against the index: all of them must be here, and no others."""
+        found = self.found
+        try:
+            for kind in bundle.ALWAYS:
+                value = subject_index.verify_kind(signed.index_root, kind, found.trie, found.kinds)
+                of_kind = [(c.place, c.hashed) for c in checked if c.leaf is not None and c.leaf.kind == kind]
+                if subject_index.chain(of_kind) != value:
+                    raise VerificationError(
+                        f"{value.count} {kind} entries are in the log, {len(of_kind)} others are here"
+                    )
+            for digest in found.subjects:
+                key = bytes.fromhex(digest)
+                value = subject_index.verify_key(signed.index_root, key, found.proofs.get(digest, ()), found.kinds)
+                about = [
+                    (c.place, c.hashed)
+                    for c, one in zip(checked, found.entries, strict=True)
+                    if key in c.digests or (c.gone and digest in one.about)
+                ]
+                if subject_index.chain(about) != value:
+                    raise VerificationError(
+                        f"{value.count} entries about {digest[:12]}... are in the log, {len(about)} others are here"
+                    )
+        except VerificationError as error:
+            self.problem(None, f"the bundle is not complete: {said(error)}")
+
+    def _erased(self) -> tuple[Erased, ...]:
+        erased = []
+        about = {one.entry.index: frozenset(one.about) for one in self.found.entries}
+        for index, leaf in self.gone.items():
+            under = self.erasures.get(index)
+            if under is not None and under[1] == leaf.payload:
+                erased.append(Erased(index=index, kind=leaf.kind, under=under[0], subjects=about[index]))
+            else:
+                self.problem(index, f"{leaf.kind}: its content is missing from the bundle")
+        return tuple(erased)
