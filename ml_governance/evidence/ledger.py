@@ -194,24 +194,13 @@ class Ledger(LogReader):
         LedgerError
             If the database is missing, is no ledger, or has tables of another version.
         """
-        from sqlalchemy import inspect, select
-
         refuse_missing_file(url)
         engine = engine_for(url)
-        with database_errors(engine):
-            if not inspect(engine).has_table("meta"):
-                raise LedgerError(f"{shown(engine)} holds no ledger", expected="a database made by mlgov init")
-            with engine.connect() as connection:
-                rows = connection.execute(select(table("meta").c.key, table("meta").c.value)).all()
-        found = {str(key): str(value) for key, value in rows}
-        if found.get("schema") != str(SCHEMA_VERSION) or "origin" not in found:
-            older = found.get("schema", "").isdigit() and int(found["schema"]) < SCHEMA_VERSION
-            raise LedgerError(
-                f"the ledger at {shown(engine)} has schema {found.get('schema')!r}",
-                expected=f"schema {SCHEMA_VERSION}",
-                next_step="mlgov log migrate" if older else "use the version of ml-governance that wrote it",
-            )
-        return cls(engine, found["origin"], log_signer)
+        try:
+            return cls(engine, _origin_of(engine), log_signer)
+        except BaseException:
+            engine.dispose()
+            raise
 
     # --- appending --------------------------------------------------------------------------------------
 
@@ -489,6 +478,26 @@ class Ledger(LogReader):
             else:
                 with connection.begin():
                     yield connection
+
+
+def _origin_of(engine: Engine) -> str:
+    """Return the name of the log in a database, whose tables must be of the present version."""
+    from sqlalchemy import inspect, select
+
+    with database_errors(engine):
+        if not inspect(engine).has_table("meta"):
+            raise LedgerError(f"{shown(engine)} holds no ledger", expected="a database made by mlgov init")
+        with engine.connect() as connection:
+            rows = connection.execute(select(table("meta").c.key, table("meta").c.value)).all()
+    found = {str(key): str(value) for key, value in rows}
+    if found.get("schema") != str(SCHEMA_VERSION) or "origin" not in found:
+        older = found.get("schema", "").isdigit() and int(found["schema"]) < SCHEMA_VERSION
+        raise LedgerError(
+            f"the ledger at {shown(engine)} has schema {found.get('schema')!r}",
+            expected=f"schema {SCHEMA_VERSION}",
+            next_step="mlgov log migrate" if older else "use the version of ml-governance that wrote it",
+        )
+    return found["origin"]
 
 
 def _own(one: entry.Entry, current: TrustFile, index: int) -> Principal:

