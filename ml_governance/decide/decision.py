@@ -12,8 +12,10 @@ from ml_governance.decide.rules import SKEW, apply, makers, worst_first
 from ml_governance.evidence.predicates import (
     DecisionRecord,
     InputAttestation,
+    PolicyInForce,
     PolicyRef,
     Registration,
+    Revocation,
     VerifierId,
 )
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ml_governance.decide.policy import Policy
-    from ml_governance.evidence.attestation import Attestation, EvidenceView
+    from ml_governance.evidence.attestation import Attestation, EvidenceView, Void
     from ml_governance.evidence.statement import Subject
 
 Result = Literal["allow", "deny", "review"]
@@ -248,6 +250,13 @@ def _circumstances(
             "error",
             f"The trust file expired at {evidence.trust_expires_at.isoformat()}; the root must sign a new one.",
         )
+    for gone in evidence.void:
+        if _still_matters(gone, subject, stage, evidence):
+            block(
+                f"GATE-void-{gone.index}",
+                "error",
+                f"The {gone.kind} at #{gone.index} counts no more, and might have counted against it: {gone.why}.",
+            )
     latest = max((a.recorded_at for a in evidence.attestations), default=at)
     if at < latest - SKEW:
         block(
@@ -256,6 +265,20 @@ def _circumstances(
             f"The clock says {at.isoformat()}, and the log has an entry from {latest.isoformat()}.",
         )
     return found
+
+
+def _still_matters(gone: Void, subject: Subject, stage: str, evidence: EvidenceView) -> bool:
+    """Tell whether an entry that counts no more could have changed the decision; a newer one of its kind replaces it."""
+    if gone.kind == PolicyInForce.kind:
+        return not any(
+            a.index > gone.index and isinstance(a.content, PolicyInForce) and a.content.stage == stage
+            for a in evidence.of_kind(gone.kind)
+        )
+    if not gone.about(subject.sha256):
+        return False
+    return gone.kind == Revocation.kind or not any(
+        a.index > gone.index for a in evidence.about(subject.sha256, gone.kind)
+    )
 
 
 def _waive(found: Sequence[Finding], waived: Sequence[approval.Waived]) -> tuple[list[Finding], list[approval.Waived]]:

@@ -71,8 +71,10 @@ def attestation(index: int, read: Entry, principal: Principal) -> Attestation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Erased:
-    """An entry whose content was erased on purpose; its place and digests remain.
+class Void:
+    """An entry that stands in the log and counts no more: erased on purpose, or signed with a key taken back since.
+
+    What it said might have counted against a subject, so for that subject it blocks until a newer entry of its kind.
 
     Parameters
     ----------
@@ -80,16 +82,20 @@ class Erased:
         The entry.
     kind : str
         What it was.
-    under : int
-        The entry that says who erased it, and why.
     subjects : frozenset of str
         Digests of what it was about.
+    why : str
+        A clause, such as ``its content was erased under entry #20``.
     """
 
     index: int
     kind: str
-    under: int
     subjects: frozenset[str]
+    why: str
+
+    def about(self, sha256: str) -> bool:
+        """Tell whether it was about this digest."""
+        return sha256 in self.subjects
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,8 +112,8 @@ class EvidenceView:
         Hexadecimal RFC 6962 root of those leaves.
     attestations : tuple of Attestation
         All entries, by index.
-    erased : tuple of Erased
-        Entries whose content is gone on purpose: what they said cannot count for a subject, and might have counted against it.
+    void : tuple of Void
+        Entries that count no more.
     principals : mapping of str to Principal
         The people now in force, by id.
     trust_expires_at : datetime
@@ -118,7 +124,7 @@ class EvidenceView:
     size: int
     root_hash: str
     attestations: tuple[Attestation, ...] = field(repr=False)
-    erased: tuple[Erased, ...] = ()
+    void: tuple[Void, ...] = ()
     principals: Mapping[str, Principal] = field(repr=False)
     trust_expires_at: datetime
 

@@ -18,7 +18,7 @@ from ml_governance.evidence import keys
 from ml_governance.evidence.trust import LogKey
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -75,7 +75,7 @@ class LogSigner:
         return cls(private, name)
 
     @classmethod
-    def load(cls, path: Path, *, name: str) -> Self:
+    def load(cls, path: Path, *, name: str, passphrase: bytes | Callable[[], bytes | None] | None = None) -> Self:
         """Load a key from a safe file.
 
         Raises
@@ -85,7 +85,7 @@ class LogSigner:
         """
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-        private = keys.read_private(path)
+        private = keys.read_private(path, passphrase=passphrase)
         if not isinstance(private, Ed25519PrivateKey):
             raise KeyFileError(f"{path} holds a key of another type", expected="the log's Ed25519 key")
         return cls(private, name)

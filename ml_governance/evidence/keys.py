@@ -13,6 +13,7 @@ from ml_governance.errors import KeyFileError, VerificationError
 from ml_governance.evidence.canonical import sha256_hex
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey, EllipticCurvePublicKey
@@ -155,8 +156,73 @@ def _derived_keyid(pem: str) -> str:
     return str(key.keyid)
 
 
-def generate(path: Path) -> KeySigner:
-    """Make a P-256 key and write it as PKCS#8 PEM with mode 0600.
+class UriSigner:
+    """A signer whose private key is in a key management service or a hardware module.
+
+    Parameters
+    ----------
+    uri : str
+        As securesystemslib names it: ``awskms:``, ``gcpkms:``, ``azurekms:``, ``hashivault:`` or ``hsm:``.
+    public : PublicKey
+        The public key; every signature is checked against it before it is used.
+    secret : callable
+        ``secret(name)`` returns a PIN or passphrase when the service asks for it.
+    """
+
+    def __init__(self, uri: str, public: PublicKey, *, secret: Callable[[str], str]) -> None:
+        from cryptography.hazmat.primitives import serialization
+        from securesystemslib.signer import KEY_FOR_TYPE_AND_SCHEME, SSlibKey
+        from securesystemslib.signer import Signer as AnySigner
+
+        assert KEY_FOR_TYPE_AND_SCHEME  # noqa: S101  importing it fills the table of schemes
+        key = SSlibKey.from_crypto(serialization.load_pem_public_key(public.pem.encode("ascii")), scheme=SCHEME)
+        self.uri = uri
+        self._public = public
+        try:
+            self._signer = AnySigner.from_priv_key_uri(uri, key, secret)
+        except Exception as error:
+            raise KeyFileError(
+                f"the key {uri} cannot be used: {error}",
+                expected="a URI that securesystemslib knows, and the service's own library installed",
+                next_step="pip install 'ml-governance[kms]'",
+            ) from error
+
+    @property
+    def keyid(self) -> str:
+        """Id of the public key."""
+        return self._public.keyid
+
+    @property
+    def public(self) -> PublicKey:
+        """The public key."""
+        return self._public
+
+    def sign(self, message: bytes) -> bytes:
+        """Return an ECDSA P-256 / SHA-256 signature, DER.
+
+        Raises
+        ------
+        KeyFileError
+            If the service cannot be reached or refuses.
+        VerificationError
+            If what it returns is no signature by this key.
+        """
+        try:
+            signature = bytes.fromhex(self._signer.sign(message).signature)
+        except Exception as error:
+            raise KeyFileError(
+                f"the key {self.uri} did not sign: {error or type(error).__name__}",
+                next_step="check the service, its credentials and the PIN",
+            ) from error
+        self._public.verify(signature, message)
+        return signature
+
+    def __repr__(self) -> str:
+        return f"<UriSigner {self.uri} {self.keyid[:16]}>"
+
+
+def generate(path: Path, *, passphrase: bytes | None = None) -> KeySigner:
+    """Make a P-256 key and write it as PKCS#8 PEM with mode 0600, encrypted if there is a passphrase.
 
     Raises
     ------
@@ -166,16 +232,38 @@ def generate(path: Path) -> KeySigner:
     from cryptography.hazmat.primitives.asymmetric import ec
 
     private = ec.generate_private_key(ec.SECP256R1())
-    write_private(path, private)
+    write_private(path, private, passphrase=passphrase)
     return KeySigner(private)
 
 
-def write_private(path: Path, private: Any) -> None:
+def public_from_pem(pem: str) -> PublicKey:
+    """Read a public key, as somebody sends it.
+
+    Raises
+    ------
+    VerificationError
+        If it is no P-256 key in PEM form.
+    """
+    from cryptography.hazmat.primitives import serialization
+
+    if "PRIVATE" in pem:
+        raise VerificationError(
+            "this is a private key", expected="the public key alone", next_step="never send the private key to anybody"
+        )
+    _loaded("", pem)
+    key = serialization.load_pem_public_key(pem.encode("ascii"))
+    text = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+    return PublicKey(keyid=_derived_keyid(text), pem=text)
+
+
+def write_private(path: Path, private: Any, *, passphrase: bytes | None = None) -> None:
     """Write a private key that is there whole, with mode 0600, or not at all."""
     from cryptography.hazmat.primitives import serialization
 
     data = private.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption(),
     )
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -194,15 +282,15 @@ def write_private(path: Path, private: Any) -> None:
         raise KeyFileError(f"{path} cannot be written: {error.strerror}") from error
 
 
-def load(path: Path, *, passphrase: bytes | None = None) -> KeySigner:
+def load(path: Path, *, passphrase: bytes | Callable[[], bytes | None] | None = None) -> KeySigner:
     """Load a person's key.
 
     Parameters
     ----------
     path : Path
         A PKCS#8 PEM file: regular, owned by this account, mode 0600 or 0400, no symbolic link.
-    passphrase : bytes, optional
-        Needed if the file is encrypted.
+    passphrase : bytes or callable, optional
+        Needed if the file is encrypted; a callable is only asked then.
 
     Raises
     ------
@@ -217,38 +305,56 @@ def load(path: Path, *, passphrase: bytes | None = None) -> KeySigner:
     return KeySigner(private)
 
 
-def read_private(path: Path, *, passphrase: bytes | None = None) -> Any:
+def read_private(path: Path, *, passphrase: bytes | Callable[[], bytes | None] | None = None) -> Any:
     """Read a private key of any type from a safe file; the checks are on the open file, not on its name."""
     from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives import serialization
 
+    data = read_secret(path)
+    try:
+        return _decrypted(path, data, passphrase)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise KeyFileError(
+            f"{path} cannot be read as a private key",
+            expected="PKCS#8 PEM, and the right passphrase if it is encrypted",
+        ) from error
+
+
+def read_secret(path: Path) -> bytes:
+    """Read a file that only its owner may read; the checks are on the open file, not on its name.
+
+    Raises
+    ------
+    KeyFileError
+        If it is missing, unsafe or unreadable.
+    """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
-        raise KeyFileError(f"{path} does not exist", expected="a private key in PEM form") from None
+        raise KeyFileError(f"{path} does not exist", expected="a private file") from None
     except OSError as error:
         if path.is_symlink():
             raise KeyFileError(f"{path} is a symbolic link", expected="the key file itself") from error
         raise KeyFileError(f"{path} cannot be opened: {error.strerror}") from error
     try:
         _refuse_unsafe(path, os.fstat(handle))
-        data = os.read(handle, _MAX_FILE)
+        return os.read(handle, _MAX_FILE)
     finally:
         os.close(handle)
+
+
+def _decrypted(path: Path, data: bytes, passphrase: bytes | Callable[[], bytes | None] | None) -> Any:
+    from cryptography.hazmat.primitives import serialization
+
     try:
-        return serialization.load_pem_private_key(data, passphrase)
-    except TypeError as error:
-        raise KeyFileError(
-            f"{path}: {'the passphrase is missing' if passphrase is None else 'the file is not encrypted'}",
-            next_step="set the variable MLGOV_PASSPHRASE"
-            if passphrase is None
-            else "unset the variable MLGOV_PASSPHRASE",
-        ) from error
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise KeyFileError(
-            f"{path} cannot be read as a private key",
-            expected="PKCS#8 PEM, and the right passphrase if it is encrypted",
-        ) from error
+        return serialization.load_pem_private_key(data, None)
+    except TypeError:  # encrypted
+        phrase = passphrase() if callable(passphrase) else passphrase
+        if not phrase:
+            raise KeyFileError(
+                f"{path}: the passphrase is missing",
+                next_step="set the variable MLGOV_PASSPHRASE or MLGOV_PASSPHRASE_FILE, or type it when asked",
+            ) from None
+        return serialization.load_pem_private_key(data, phrase)
 
 
 def _refuse_unsafe(path: Path, status: os.stat_result) -> None:

@@ -254,7 +254,7 @@ class Ledger(LogReader):
                 raise VerificationError(f"the entry was signed for the log {one.chain.log}", expected=self.origin)
         with self.writing() as connection:
             sql = self._statements.on(connection)
-            head = self._load_head(sql)
+            head = self._load_head(connection, sql)
             first = head.frontier.size
             self._hold_guard(connection, guard, first)
             self._continue_chains(sql, entries)
@@ -438,7 +438,7 @@ class Ledger(LogReader):
         known.update(changed)
         self._index_nodes = (trie, known)
 
-    def _load_head(self, sql: Runner) -> Head:
+    def _load_head(self, connection: Connection, sql: Runner) -> Head:
         """Read the right edge under the lock, and refuse to go on if it is not what was last signed."""
         row = sql.one("head")
         if row is None:
@@ -454,7 +454,15 @@ class Ledger(LogReader):
         signer = self._log_signer
         assert signer is not None  # noqa: S101  append has checked; this tells the type checker
         if self._signed is None or self._signed[0] != note:
-            self._signed = (note, read_note(note, [signer.public], origin=self.origin))
+            # While the log changes its key, the newest checkpoint may be by the one before.
+            current = self._trust_in_force(connection, trust)
+            known = (signer.public, *(current.log_keys if current is not None else ()))
+            if current is not None and signer.public not in current.log_keys:
+                raise VerificationError(
+                    f"no key that counts would sign: the trust file in force does not name this log key of {signer.public.name}",
+                    expected=f"one of {len(current.log_keys)} keys that it names",
+                )
+            self._signed = (note, read_note(note, known, origin=self.origin))
         if self._signed[1] != head.checkpoint(self.origin):
             raise VerificationError(
                 f"the stored edge of the tree (size {size}) is not the one that was last signed",

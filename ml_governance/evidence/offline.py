@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from ml_governance.errors import VerificationError
 from ml_governance.evidence import authorship, bundle, entry, merkle, subject_index, tiles, trust
-from ml_governance.evidence.attestation import Attestation, Erased, attestation
+from ml_governance.evidence.attestation import Attestation, Void, attestation
 from ml_governance.evidence.check import Checked, check, said
 from ml_governance.evidence.checkpoint import Checkpoint, parse_body, read_note, split_note
 from ml_governance.evidence.envelope import Envelope
 from ml_governance.evidence.predicates import TrustUpdate
-from ml_governance.evidence.walk import ERASER, Problem, Walk
+from ml_governance.evidence.walk import ERASER, Problem, Walk, standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -49,8 +49,8 @@ class Checkout:
         What is and is not proven.
     attestations : tuple of Attestation
         The entries that verify.
-    erased : tuple of Erased
-        Entries whose content was erased on purpose.
+    void : tuple of Void
+        Entries that count no more.
     trust : TrustFile or None
         The trust file in force at the end.
     root : str
@@ -64,7 +64,7 @@ class Checkout:
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
     attestations: tuple[Attestation, ...] = field(repr=False)
-    erased: tuple[Erased, ...] = ()
+    void: tuple[Void, ...] = ()
     trust: trust.TrustFile | None = field(repr=False)
     root: str
     root_known: bool
@@ -140,7 +140,7 @@ def _whole(stored: Iterable[StoredEntry], note: str, root: str | None) -> Checko
                 attestations.append(attestation(one.index, read, principal))
     except VerificationError as error:
         walk.problem(None, said(error))
-    erased = walk.missing()
+    void = walk.erased("what was exported", lambda _: ())
     signed = _checkpoint(walk, note)
     if signed is not None and (signed.size, signed.root) != (walk.frontier.size, walk.frontier.root):
         walk.problem(None, f"the {walk.frontier.size} entries do not give the tree that the checkpoint signed")
@@ -151,16 +151,14 @@ def _whole(stored: Iterable[StoredEntry], note: str, root: str | None) -> Checko
         )
         if computed != signed.index_root:
             walk.problem(None, "the entries do not give the subject index that the checkpoint signed")
+    counting, taken_back = standing(attestations, walk.trust)
     return Checkout(
         checkpoint=promised,
         note=note,
         problems=tuple(walk.problems),
         notes=() if root is not None else (SIGNER_UNKNOWN,),
-        attestations=tuple(attestations),
-        erased=tuple(
-            Erased(index=index, kind=leaf.kind, under=under, subjects=frozenset())
-            for index, (leaf, under) in sorted(erased.items())
-        ),
+        attestations=tuple(counting),
+        void=(*void, *taken_back),
         trust=walk.trust,
         root=walk.root,
         root_known=root is not None,
@@ -209,14 +207,15 @@ class _Partial:
                 self.problem(None, f"the checkpoint does not verify: {said(error)}")
         if signed is not None:
             self._complete(signed, checked)
-        erased = self._erased()
+        void = self._erased()
+        counting, taken_back = standing(self.attestations, self.trust)
         return Checkout(
             checkpoint=self.promised,
             note=found.checkpoint,
             problems=tuple(self.problems),
             notes=(PARTIAL,) if self.given is not None else (PARTIAL, SIGNER_UNKNOWN),
-            attestations=tuple(self.attestations),
-            erased=erased,
+            attestations=tuple(counting),
+            void=(*void, *taken_back),
             trust=self.trust,
             root=self.root,
             root_known=self.given is not None,
@@ -278,13 +277,14 @@ class _Partial:
         except VerificationError as error:
             self.problem(None, f"the bundle is not complete: {said(error)}")
 
-    def _erased(self) -> tuple[Erased, ...]:
-        erased = []
+    def _erased(self) -> list[Void]:
+        void = []
         about = {one.entry.index: frozenset(one.about) for one in self.found.entries}
         for index, leaf in self.gone.items():
             under = self.erasures.get(index)
             if under is not None and under[1] == leaf.payload:
-                erased.append(Erased(index=index, kind=leaf.kind, under=under[0], subjects=about[index]))
+                why = f"its content was erased under entry #{under[0]}"
+                void.append(Void(index=index, kind=leaf.kind, subjects=about[index], why=why))
             else:
                 self.problem(index, f"{leaf.kind}: its content is missing from the bundle")
-        return tuple(erased)
+        return void

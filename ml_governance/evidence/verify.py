@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 
 from ml_governance.errors import VerificationError
 from ml_governance.evidence import entry, index_check, merkle, subject_index, trust
-from ml_governance.evidence.attestation import Attestation, Erased, EvidenceView, attestation
+from ml_governance.evidence.attestation import Attestation, EvidenceView, Void, attestation
 from ml_governance.evidence.check import Checked, Tally, check, said
 from ml_governance.evidence.checkpoint import Checkpoint, read_note
 from ml_governance.evidence.envelope import Envelope
 from ml_governance.evidence.predicates import TrustUpdate
 from ml_governance.evidence.reader import PAGE
-from ml_governance.evidence.walk import Prefix, Problem, Session, Walk
+from ml_governance.evidence.walk import Prefix, Problem, Session, Walk, standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -59,8 +59,8 @@ class VerifiedLog:
         What a reader should know all the same, such as what is not proven.
     attestations : tuple of Attestation
         The entries that verify, if they were asked for.
-    erased : tuple of Erased
-        Entries whose content was erased on purpose.
+    void : tuple of Void
+        Entries that count no more: erased on purpose, or signed with a key that was taken back.
     trust : TrustFile or None
         The trust file in force at the end.
     prefix : Prefix
@@ -73,7 +73,7 @@ class VerifiedLog:
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
     attestations: tuple[Attestation, ...] = field(repr=False)
-    erased: tuple[Erased, ...] = ()
+    void: tuple[Void, ...] = ()
     trust: trust.TrustFile | None = field(repr=False)
     prefix: Prefix = field(repr=False)
     checked: int
@@ -101,7 +101,7 @@ class VerifiedLog:
             size=self.checkpoint.size,
             root_hash=self.checkpoint.root.hex(),
             attestations=self.attestations,
-            erased=self.erased,
+            void=self.void,
             principals=trust.by_id(self.trust.principals),
             trust_expires_at=self.trust.expires_at,
         )
@@ -203,10 +203,11 @@ class _Verification:
                     self._page(page, known, collect=collect)
                     page = []
             self._page(page, known, collect=collect)
-        erased = walk.missing()
-        computed, trie = self._computed(erased)
+        void = walk.erased("the database", ledger.keys_of)
+        computed, trie = self._computed()
         self._checkpoint(computed)
         notes = self._pins(pinned, remembered, computed)
+        counting, taken_back = standing(self.attestations, walk.trust)
         open_sessions = sum(not session.closed for session in walk.sessions.values())
         if open_sessions:
             notes.append(f"{open_sessions} writer session{'s are' if open_sessions > 1 else ' is'} {OPEN_SESSIONS}")
@@ -214,11 +215,8 @@ class _Verification:
             checkpoint=computed,
             problems=tuple(walk.problems),
             notes=tuple(notes),
-            attestations=tuple(self.attestations),
-            erased=tuple(
-                Erased(index=index, kind=leaf.kind, under=under, subjects=frozenset(ledger.keys_of(index)))
-                for index, (leaf, under) in sorted(erased.items())
-            ),
+            attestations=tuple(counting),
+            void=tuple(sorted((*void, *taken_back), key=lambda one: one.index)),
             trust=walk.trust,
             prefix=walk.prefix(trie),
             checked=computed.size - self.start,
@@ -338,11 +336,11 @@ class _Verification:
 
     # --- the log as a whole -------------------------------------------------------------------------------
 
-    def _computed(self, erased: Mapping[int, object]) -> tuple[Checkpoint, bytes]:
+    def _computed(self) -> tuple[Checkpoint, bytes]:
         """Recompute the index, compare the stored tables with it, and return what the log comes to."""
         walk, head = self.walk, self.head
         kinds = subject_index.pack_kinds(walk.kinds)
-        gone = frozenset(walk.gone) | frozenset(erased)
+        gone = frozenset(walk.gone)
         if self.since is None:
             trie, faults = index_check.full(self.ledger, self.hashes, walk.kinds, self.tally, gone)
         else:

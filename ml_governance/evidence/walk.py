@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from ml_governance.errors import VerificationError
 from ml_governance.evidence import authorship, merkle, subject_index
+from ml_governance.evidence.attestation import Void
 from ml_governance.evidence.check import said
 from ml_governance.evidence.checkpoint import Checkpoint
 from ml_governance.evidence.envelope import Envelope
-from ml_governance.evidence.predicates import WriterClose, WriterOpen
-from ml_governance.evidence.trust import verify_successor
+from ml_governance.evidence.predicates import Approval, Revocation, WriterClose, WriterOpen
+from ml_governance.evidence.trust import ROOT, verify_successor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
+    from ml_governance.evidence.attestation import Attestation
     from ml_governance.evidence.check import Checked
     from ml_governance.evidence.entry import Leaf
     from ml_governance.evidence.trust import Principal, TrustFile
@@ -291,16 +293,17 @@ class Walk:
             seq=leaf.seq, payload=leaf.payload, keyid=leaf.keyid, at=at, closed=leaf.kind == WriterClose.kind
         )
 
-    def missing(self) -> dict[int, tuple[Leaf, int]]:
+    def erased(self, where: str, subjects: Callable[[int], Iterable[str]]) -> list[Void]:
         """Tell erased content, which an entry accounts for, from content that is simply gone; return the erased."""
-        erased = {}
-        for index, leaf in self.gone.items():
+        void = []
+        for index, leaf in sorted(self.gone.items()):
             under = self.erasures.get(index)
             if under is not None and under[1] == leaf.payload:
-                erased[index] = (leaf, under[0])
+                why = f"its content was erased under entry #{under[0]}"
+                void.append(Void(index=index, kind=leaf.kind, subjects=frozenset(subjects(index)), why=why))
             else:
-                self.problem(index, f"{leaf.kind}: its content is missing from the database")
-        return erased
+                self.problem(index, f"{leaf.kind}: its content is missing from {where}")
+        return void
 
     def prefix(self, trie: bytes) -> Prefix:
         """Return what to keep, after a walk without problems."""
@@ -318,3 +321,26 @@ class Walk:
                 w: s for w, s in recent.items() if s.at is None or self.latest is None or self.latest - s.at <= MAX_SKEW
             },
         )
+
+
+STANDS = (Revocation.kind,)
+"""What counts against somebody stays, whoever's key signed it: taking a key back must not turn a no into a yes."""
+
+
+def standing(attestations: Sequence[Attestation], current: TrustFile | None) -> tuple[list[Attestation], list[Void]]:
+    """Part the entries that count from those whose key was taken back since: stolen, or no longer trusted at their index."""
+    if current is None:
+        return list(attestations), []
+    counting, void = [], []
+    for one in attestations:
+        rejects = isinstance(one.content, Approval) and one.content.verdict == "reject"
+        if one.principal is not ROOT and one.kind not in STANDS and not rejects:
+            try:
+                current.signer(one.keyid, one.index)
+            except VerificationError:
+                why = f"the key {one.keyid[:16]} of {one.principal.id} was taken back, and no longer counts at #{one.index}"
+                subjects = frozenset(subject.sha256 for subject in one.subjects)
+                void.append(Void(index=one.index, kind=one.kind, subjects=subjects, why=why))
+                continue
+        counting.append(one)
+    return counting, void

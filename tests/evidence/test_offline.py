@@ -113,7 +113,7 @@ CHANGES: list[tuple[Callable[[dict], None], str, str]] = [  # type: ignore[type-
     (edit_payload, "does not verify", "does not verify"),
     (edit_leaf, "not in the tree", "differ in seq"),
     (swap_envelopes, "differ in", "differ in"),
-    (remove_content, "missing from the bundle", "missing from the database"),
+    (remove_content, "missing from the bundle", "missing from what was exported"),
     (forge_checkpoint, "does not verify|no key", "does not verify|no key"),
     (shrink_index, "list of kinds does not belong", ""),
 ]
