@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
+    from ml_governance.evidence.reader import Anchor
     from ml_governance.evidence.schema import Runner
     from ml_governance.evidence.trust import Principal
 
@@ -233,15 +234,48 @@ class Ledger(LogReader):
         """
         return self._append([entry.read(envelope.to_bytes()) for envelope in envelopes], signer_of, guard)
 
-    def append_own(self, entries: Sequence[entry.Entry], *, guard: Guard | None = None) -> tuple[Receipt, ...]:
-        """Append entries that this process has just signed: as :meth:`append`, without verifying its own signatures."""
-        return self._append(entries, _own, guard)
+    def append_own(
+        self, entries: Sequence[entry.Entry], *, guard: Guard | None = None, erases: int | None = None
+    ) -> tuple[Receipt, ...]:
+        """Append entries that this process has just signed: as :meth:`append`, without verifying its own signatures.
+
+        With ``erases``, the stored content of that entry goes in the same transaction.
+        """
+        return self._append(entries, _own, guard, erases)
+
+    def forget(self) -> None:
+        """Make the database forget what was deleted from it: overwrite free space, and shorten the write-ahead log."""
+        with database_errors(self._engine):
+            if self._engine.dialect.name == "sqlite":
+                with self._engine.connect() as connection:
+                    for statement in ("PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
+                        connection.exec_driver_sql(statement)
+            else:
+                with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                    connection.exec_driver_sql("VACUUM FULL blobs")
+
+    def keep_anchor(self, anchor: Anchor) -> None:
+        """Keep what somebody else said about the log; the same again replaces it."""
+        kept = table("anchors")
+        with self.writing() as connection:
+            connection.execute(
+                kept.delete().where(
+                    (kept.c.size == anchor.size) & (kept.c.kind == anchor.kind) & (kept.c.name == anchor.name)
+                )
+            )
+            connection.execute(
+                kept.insert(),
+                {
+                    "size": anchor.size, "kind": anchor.kind, "name": anchor.name, "note": anchor.note, "data": anchor.data,
+                },
+            )  # fmt: skip
 
     def _append(
         self,
         entries: Sequence[entry.Entry],
         author: Callable[[entry.Entry, TrustFile, int], Principal],
         guard: Guard | None,
+        erases: int | None = None,
     ) -> tuple[Receipt, ...]:
         if self._log_signer is None:
             raise ConfigurationError(
@@ -253,6 +287,8 @@ class Ledger(LogReader):
             if one.chain.log != self.origin:
                 raise VerificationError(f"the entry was signed for the log {one.chain.log}", expected=self.origin)
         with self.writing() as connection:
+            if erases is not None and self._engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("PRAGMA secure_delete = ON")
             sql = self._statements.on(connection)
             head = self._load_head(connection, sql)
             first = head.frontier.size
@@ -263,6 +299,9 @@ class Ledger(LogReader):
             receipts, changed = self._insert(sql, head, entries, self._log_signer)
             if guard is not None and guard.token is not None:
                 connection.execute(table("tokens").insert(), {"token": guard.token, "idx": first})
+            if erases is not None:
+                blobs = table("blobs")
+                connection.execute(blobs.delete().where(blobs.c.idx == erases))
         self._remember_nodes(head.trie, changed)
         return receipts
 

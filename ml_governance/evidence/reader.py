@@ -332,7 +332,7 @@ class LogReader:
         return None if found is None else _blob(found)
 
     @contextmanager
-    def snapshot(self) -> Iterator[None]:
+    def snapshot(self) -> Iterator[Connection]:
         """Read one state of the log for as long as this lasts, whatever others append meanwhile."""
         with database_errors(self._engine), self._engine.connect() as connection:
             if self._engine.dialect.name == "sqlite":
@@ -342,7 +342,7 @@ class LogReader:
                 connection.execution_options(isolation_level="REPEATABLE READ").begin()
             self._pinned = connection
             try:
-                yield
+                yield connection
             finally:
                 self._pinned = None
                 if self._engine.dialect.name == "sqlite":

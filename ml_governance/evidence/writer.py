@@ -62,7 +62,14 @@ class Writer:
         """Id of the key that signs."""
         return self._signer.keyid
 
-    def record(self, content: Content, subjects: Sequence[Subject], *, guard: Guard | None = None) -> Receipt:
+    def record(
+        self,
+        content: Content,
+        subjects: Sequence[Subject],
+        *,
+        guard: Guard | None = None,
+        erases: int | None = None,
+    ) -> Receipt:
         """Sign one record and append it.
 
         Parameters
@@ -73,6 +80,8 @@ class Writer:
             What it is about; at least one.
         guard : Guard, optional
             Condition for appending.
+        erases : int, optional
+            The entry whose stored content goes in the same transaction.
 
         Returns
         -------
@@ -86,10 +95,14 @@ class Writer:
         GuardError, VerificationError, LedgerError
             As :meth:`Ledger.append`; the chain is as before and the call may be repeated.
         """
-        return self.record_all([(content, subjects)], guard=guard)[0]
+        return self.record_all([(content, subjects)], guard=guard, erases=erases)[0]
 
     def record_all(
-        self, records: Sequence[tuple[Content, Sequence[Subject]]], *, guard: Guard | None = None
+        self,
+        records: Sequence[tuple[Content, Sequence[Subject]]],
+        *,
+        guard: Guard | None = None,
+        erases: int | None = None,
     ) -> tuple[Receipt, ...]:
         """Sign a group of records and append them in one transaction, all or none; otherwise as :meth:`record`."""
         self._check()
@@ -103,7 +116,7 @@ class Writer:
             prev = batch[-1].leaf.payload if batch else self._prev
             batch.append(self._signed(content, subjects, self._seq + len(batch), prev))
         # Signed before the log is locked.
-        receipts = self._ledger.append_own(batch, guard=guard)
+        receipts = self._ledger.append_own(batch, guard=guard, erases=erases)
         self._seq, self._prev = self._seq + len(batch), batch[-1].leaf.payload
         return receipts[-len(records) :]
 

@@ -1,0 +1,128 @@
+"""What others have said about the log, held against the log as it is now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ml_governance.errors import VerificationError
+from ml_governance.evidence import merkle, timestamp, witness
+from ml_governance.evidence.checkpoint import Checkpoint, read_note
+from ml_governance.evidence.walk import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from cryptography.x509 import Certificate
+
+    from ml_governance.evidence.reader import Anchor, LogReader
+    from ml_governance.evidence.trust import LogKey
+    from ml_governance.evidence.witness import WitnessPolicy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchored:
+    """An anchor that verifies.
+
+    Parameters
+    ----------
+    size : int
+        How many entries it covers.
+    by : tuple of str
+        Who says so.
+    at : datetime
+        When; of several, the first.
+    kind : {'cosigned', 'timestamp'}
+        What they say: that the log continued what they had seen, or that it existed.
+    """
+
+    size: int
+    by: tuple[str, ...]
+    at: datetime
+    kind: str
+
+    def sentence(self) -> str:
+        """Return what it proves, and what it does not."""
+        when, who = self.at.isoformat(timespec="seconds"), ", ".join(self.by)
+        if self.kind == "cosigned":
+            return f"rollback-proof up to {self.size} entries: {who} cosigned them, first at {when}"
+        return (
+            f"the first {self.size} entries existed at {when}, says {who}; "
+            "a timestamp does not prove that there was nothing newer"
+        )
+
+
+def hold(
+    ledger: LogReader,
+    computed: Checkpoint,
+    log_keys: Sequence[LogKey],
+    *,
+    witnesses: WitnessPolicy | None = None,
+    authorities: Sequence[Certificate] = (),
+) -> tuple[tuple[Anchored, ...], tuple[Problem, ...]]:
+    """Check the anchors that the log keeps, as far as the verifier knows who made them.
+
+    Parameters
+    ----------
+    ledger : LogReader
+        The log.
+    computed : Checkpoint
+        What its verification came to.
+    log_keys : sequence of LogKey
+        The log's keys.
+    witnesses : WitnessPolicy, optional
+        Whose cosignatures count.
+    authorities : sequence of Certificate
+        Roots of the timestamping authorities that count.
+
+    Returns
+    -------
+    anchored : tuple of Anchored
+        What verifies.
+    problems : tuple of Problem
+        Anchors over another history, and anchors that do not verify.
+    """
+    anchored, problems = [], []
+    for anchor in ledger.anchors():
+        if (anchor.kind == "cosigned" and witnesses is None) or (anchor.kind == "timestamp" and not authorities):
+            continue
+        try:
+            _continues(ledger, anchor, computed, log_keys)
+            anchored.append(_vouched(anchor, witnesses, authorities))
+        except VerificationError as error:
+            problems.append(
+                Problem(index=None, what=f"the {anchor.kind} checkpoint of {anchor.size} entries: {error.found}")
+            )
+    return tuple(anchored), tuple(problems)
+
+
+def _continues(ledger: LogReader, anchor: Anchor, computed: Checkpoint, log_keys: Sequence[LogKey]) -> None:
+    kept = read_note(anchor.note, log_keys, origin=computed.origin)
+    if kept.size > computed.size:
+        raise VerificationError(f"it covers {kept.size} entries, and {computed.size} are left: the log was rolled back")
+    try:
+        proof = ledger.consistency_proof(kept.size, computed.size)
+        merkle.verify_consistency(kept.size, computed.size, kept.root, computed.root, proof)
+    except VerificationError as error:
+        raise VerificationError(
+            f"the log does not continue it: its first {kept.size} entries were rewritten"
+        ) from error
+
+
+def _vouched(anchor: Anchor, witnesses: WitnessPolicy | None, authorities: Sequence[Certificate]) -> Anchored:
+    if anchor.kind == "cosigned" and witnesses is not None:
+        cosigned = witness.require_quorum(anchor.note, witnesses)
+        return (
+            Anchored(size=anchor.size, by=tuple(sorted(cosigned)), at=min(cosigned.values()), kind=anchor.kind)
+            if cosigned
+            else _nobody()
+        )
+    if anchor.kind == "timestamp":
+        at = timestamp.verify(anchor.data, anchor.note, authorities)
+        return Anchored(size=anchor.size, by=(anchor.name,), at=at, kind=anchor.kind)
+    raise VerificationError(f"its kind is {anchor.kind!r}", expected="cosigned or timestamp")
+
+
+def _nobody() -> Anchored:
+    raise VerificationError("nobody cosigned it, and the policy asks for nobody", expected="a policy with a quorum")

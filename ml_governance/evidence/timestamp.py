@@ -1,0 +1,96 @@
+"""RFC 3161 timestamps over checkpoints: a third party says when a log's first N entries existed.
+
+A timestamp proves existence, never that nothing newer was there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ml_governance.errors import ConfigurationError, VerificationError
+from ml_governance.evidence.checkpoint import split_note
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from types import ModuleType
+
+    from cryptography.x509 import Certificate
+
+MAX_TOKEN = 64 * 1024
+CONTENT_TYPE = "application/timestamp-query"
+
+
+def _client() -> ModuleType:
+    try:
+        import rfc3161_client
+    except ImportError as error:
+        raise ConfigurationError(
+            "RFC 3161 timestamps need the package rfc3161-client", next_step="pip install 'ml-governance[timestamp]'"
+        ) from error
+    return rfc3161_client
+
+
+def request(note: str) -> bytes:
+    """Return the DER request for a timestamp over a checkpoint's body (SHA-256, with a nonce and the TSA's certificate)."""
+    client = _client()
+    builder = client.TimestampRequestBuilder().data(_message(note)).hash_algorithm(client.HashAlgorithm.SHA256)
+    made: bytes = builder.nonce(nonce=True).cert_request(cert_request=True).build().as_bytes()
+    return made
+
+
+def verify(token: bytes, note: str, roots: Sequence[Certificate]) -> datetime:
+    """Check a timestamp response and return its time, UTC.
+
+    Parameters
+    ----------
+    token : bytes
+        DER TimeStampResp.
+    note : str
+        The checkpoint that it must be over; signatures on the note do not matter.
+    roots : sequence of Certificate
+        The authorities that the verifier believes.
+
+    Raises
+    ------
+    VerificationError
+        If it is malformed, over something else, or not by an authority under these roots.
+    ConfigurationError
+        If the client library is not installed.
+    """
+    client = _client()
+    if len(token) > MAX_TOKEN:
+        raise VerificationError("the timestamp is too large", expected=f"at most {MAX_TOKEN:,} bytes")
+    try:
+        response = client.decode_timestamp_response(token)
+        builder = client.VerifierBuilder()
+        for root in roots:
+            builder = builder.add_root_certificate(root)
+        builder.build().verify_message(response, _message(note))
+        at: datetime = response.tst_info.gen_time
+    except (client.VerificationError, ValueError) as error:
+        raise VerificationError(f"the timestamp does not verify: {error}") from error
+    return at
+
+
+def read_roots(pem: bytes) -> tuple[Certificate, ...]:
+    """Read the certificates of the authorities to believe.
+
+    Raises
+    ------
+    VerificationError
+        If there is none.
+    """
+    from cryptography import x509
+
+    try:
+        return tuple(x509.load_pem_x509_certificates(pem))
+    except ValueError as error:
+        raise VerificationError(
+            f"no certificate can be read: {error}", expected="root certificates in PEM form"
+        ) from error
+
+
+def _message(note: str) -> bytes:
+    body, _ = split_note(note)
+    return body.encode()
