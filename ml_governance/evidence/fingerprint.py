@@ -5,14 +5,11 @@ A folder's digest can be checked with coreutils alone, from inside the folder::
     find . -type f | LC_ALL=C sort | sed 's|^\\./||' | xargs -d '\\n' sha256sum | sha256sum
 
 A table has a *logical* digest: the same content gives the same digest in pandas, Polars, Arrow and any Parquet
-layout, and every row counts. The rules, version 1:
+layout, and every row counts. The rules are in :mod:`ml_governance.evidence.table_digest`. Besides:
 
-- columns in order, each with its name, canonical type and row count; a pandas index without a name is
-  a row number and not part of the table, one with a name is refused;
-- strings of any kind and dictionaries decode to one string type; times have microseconds, with their zone;
-- NaN in a float column is null, because pandas, Polars and Arrow do not agree which of the two they hold;
-- a validity bitmap, then the values with nulls zeroed and -0.0 as 0.0, in windows of 1,048,576 rows;
-- nested types are refused.
+- a pandas index without a name is a row number and not part of the table, one with a name is refused;
+- Parquet is read column by column in batches, CSV in batches of rows as pandas reads it: memory holds one window
+  of 1,048,576 rows of one column of a Parquet file, and of every column of a CSV file.
 """
 
 from __future__ import annotations
@@ -20,7 +17,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,9 +24,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from ml_governance.errors import DataError, VerificationError
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from ml_governance.evidence.table_source import Digested
 
-WINDOW = 1 << 20
 _BLOCK = 1 << 20
 
 
@@ -161,162 +156,36 @@ def table(data: Any) -> Fingerprint:
     Raises
     ------
     DataError
-        If it is no table, has duplicate or unnamed columns, a meaningful pandas index, or a nested type.
+        If it is no table, has duplicate or unnamed columns, a meaningful pandas index, or a type without a rule.
     """
-    arrow = _arrow(data)
-    names = arrow.column_names
-    if len(set(names)) != len(names):
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise DataError(f"the table has the columns {', '.join(twice)} twice", expected="distinct column names")
-    hasher = hashlib.sha256(b"mlgov-table-v1" + struct.pack("<QQ", arrow.num_rows, len(names)))
-    columns = []
-    for name, column in zip(names, arrow.columns, strict=True):
-        kind, digest = _column(name, column)
-        encoded = name.encode()
-        hasher.update(struct.pack("<Q", len(encoded)) + encoded + digest)
-        columns.append((name, kind))
-    return Fingerprint(kind="table", sha256=hasher.hexdigest(), rows=arrow.num_rows, columns=tuple(columns))
+    from ml_governance.evidence import table_source
 
-
-def _arrow(data: Any) -> pa.Table:
-    import pyarrow as pa
-
-    if isinstance(data, pa.Table):
-        return data
     if isinstance(data, str | Path | bytes):
         raise DataError(f"{data!r} is no table", expected="a data frame; a path is read by of()")
-    import pandas as pd
-
-    if isinstance(data, pd.Series):
-        data = data.to_frame(name=str(data.name if data.name is not None else "value"))
-    if isinstance(data, pd.DataFrame):
-        if not isinstance(data.index, pd.RangeIndex) and (data.index.name is not None or data.index.nlevels > 1):
-            raise DataError("the table's index has a name, so it says something", expected="frame.reset_index() first")
-        if not data.columns.is_unique:
-            twice = sorted({str(name) for name in data.columns[data.columns.duplicated()]})
-            raise DataError(f"the table has the columns {', '.join(twice)} twice", expected="distinct column names")
-        if not all(isinstance(name, str) for name in data.columns):
-            raise DataError("the table has column names that are not text", expected="text names")
-        try:
-            return pa.Table.from_pandas(data, preserve_index=False)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-            raise DataError(
-                f"the table has a column of mixed types: {error}", expected="one type in each column"
-            ) from error
-    import narwhals as nw
-
-    try:
-        return nw.from_native(data, allow_series=False).lazy().collect(backend="pyarrow").to_native()
-    except TypeError as error:
-        raise DataError(f"the data is a {type(data).__name__}", expected="a data frame or a path to one") from error
+    return _of_table(table_source.frame(data))
 
 
-def _column(name: str, column: pa.ChunkedArray) -> tuple[str, bytes]:
-    import pyarrow as pa
-
-    kind = _canonical_type(name, column.type)
-    text = str(kind)
-    hasher = hashlib.sha256(b"T" + text.encode() + struct.pack("<Q", len(column)))
-    for start in range(0, len(column), WINDOW):
-        window = column.slice(start, WINDOW)
-        if window.type != kind:
-            window = window.cast(kind)
-        array = window.combine_chunks()
-        if isinstance(array, pa.ChunkedArray):
-            array = array.chunk(0) if array.num_chunks else pa.array([], kind)
-        _hash_array(hasher, array, kind)
-    return text, hasher.digest()
-
-
-def _canonical_type(name: str, kind: pa.DataType) -> pa.DataType:
-    import pyarrow as pa
-    from pyarrow import types
-
-    if types.is_dictionary(kind):
-        return _canonical_type(name, kind.value_type)
-    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind) or types.is_null(kind):
-        return pa.large_string()
-    if types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind):
-        return pa.large_binary()
-    if types.is_timestamp(kind):
-        return pa.timestamp("us", tz=kind.tz)
-    if types.is_duration(kind):
-        return pa.duration("us")
-    if types.is_date(kind):
-        return pa.date32()
-    if types.is_decimal(kind):
-        return pa.decimal128(min(kind.precision, 38), kind.scale) if kind.precision <= 38 else kind
-    if types.is_boolean(kind) or types.is_integer(kind) or types.is_floating(kind):
-        return kind
-    raise DataError(
-        f"the column {name!r} has the type {kind}",
-        expected="numbers, text, times, booleans or bytes, not nested",
-    )
-
-
-def _hash_array(hasher: Any, array: pa.Array, kind: pa.DataType) -> None:
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    from pyarrow import types
-
-    if types.is_floating(kind):
-        array = pc.if_else(pc.is_nan(array), pa.scalar(None, kind), array)
-    valid = array.is_valid().to_numpy(zero_copy_only=False)
-    hasher.update(np.packbits(valid, bitorder="little").tobytes())
-    if types.is_large_string(kind) or types.is_large_binary(kind):
-        array = array.fill_null("" if types.is_large_string(kind) else b"")
-        offsets = np.frombuffer(array.buffers()[1], dtype="<i8")[array.offset : array.offset + len(array) + 1]
-        hasher.update((offsets - offsets[0]).tobytes())
-        data = array.buffers()[2]
-        if data is not None:
-            hasher.update(memoryview(data)[int(offsets[0]) : int(offsets[-1])])
-    elif types.is_boolean(kind):
-        hasher.update(np.packbits(array.fill_null(False).to_numpy(zero_copy_only=False), bitorder="little").tobytes())
-    elif types.is_floating(kind):
-        values = array.fill_null(0).to_numpy(zero_copy_only=False)
-        hasher.update(np.ascontiguousarray(values + values.dtype.type(0)).tobytes())  # -0.0 + 0.0 is 0.0
-    elif types.is_decimal(kind):
-        import decimal
-
-        filled = pc.fill_null(array, pa.scalar(decimal.Decimal(0), kind))
-        width = kind.bit_width // 8
-        raw = memoryview(filled.buffers()[1])
-        hasher.update(raw[filled.offset * width : (filled.offset + len(filled)) * width])
-    else:
-        whole = {8: "int8", 16: "int16", 32: "int32", 64: "int64"}[kind.bit_width]
-        target = kind if types.is_integer(kind) else getattr(pa, whole)()
-        values = array.view(target) if target != kind else array
-        hasher.update(np.ascontiguousarray(values.fill_null(0).to_numpy(zero_copy_only=False)).tobytes())
+def _of_table(found: Digested) -> Fingerprint:
+    return Fingerprint(kind="table", sha256=found.sha256, rows=found.rows, columns=found.columns)
 
 
 def of(data: Any) -> Fingerprint:
     """Return the digest of a table, or of what stands at a path.
 
-    A path to Parquet or CSV is read as a table; any other file and any folder is digested as bytes.
+    A path to Parquet or CSV is read as a table, in bounded memory; any other file and any folder is digested as bytes.
 
     Raises
     ------
     DataError
         If there is nothing there, or it cannot be read.
+    VerificationError
+        If a file changed while it was read.
     """
     if not isinstance(data, str | Path):
         return table(data)
+    from ml_governance.evidence import table_source
+
     path = Path(data)
-    suffix = path.suffix.lower()
-    if path.is_file() and suffix == ".parquet":
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        try:
-            return table(pq.read_table(path))
-        except (pa.ArrowInvalid, OSError) as error:
-            raise DataError(f"{path} cannot be read as Parquet: {error}") from error
-    if path.is_file() and suffix == ".csv":
-        import pandas as pd
-
-        try:
-            return table(pd.read_csv(path))
-        except (ValueError, OSError) as error:
-            raise DataError(f"{path} cannot be read as CSV: {error}") from error
-    return artifact(path)
+    readers = {".parquet": table_source.parquet, ".csv": table_source.csv}
+    reader = readers.get(path.suffix.lower()) if path.is_file() else None
+    return _of_table(reader(path)) if reader else artifact(path)

@@ -102,7 +102,6 @@ def test_every_row_counts() -> None:
 def test_what_is_no_plain_table_is_refused() -> None:
     for wrong in (
         pd.DataFrame([[1, 2]], columns=["a", "a"]),
-        pd.DataFrame({"a": [[1], [2]]}),
         pd.DataFrame({"a": [1, "x"]}),
         pd.DataFrame({1: [1]}),
         pd.DataFrame({"a": [1]}, index=pd.Index([3], name="id")),
