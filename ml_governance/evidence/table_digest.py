@@ -280,7 +280,7 @@ class ColumnDigest:
 
     def _text(self, array: Any, valid: Any) -> None:
         offsets = _offsets(array)
-        if valid is not None and np.diff(offsets)[valid == 0].any():  # something lies behind a null
+        if valid is not None and _behind_null(offsets, valid):
             array = array.fill_null(b"" if "binary" in str(array.type) else "")
             offsets = _offsets(array)
         first, last = int(offsets[0]), int(offsets[-1])
@@ -333,6 +333,15 @@ def _offsets(array: Any) -> NDArray[Any]:
 
     large = types.is_large_string(array.type) or types.is_large_binary(array.type)
     return np.frombuffer(array.buffers()[1], "<i8" if large else "<i4")[array.offset :][: len(array) + 1]
+
+
+def _behind_null(offsets: NDArray[Any], valid: NDArray[np.uint8]) -> bool:
+    begins, ends = offsets[:-1], offsets[1:]
+    for start in range(0, len(valid), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        if np.greater(begins[block] != ends[block], valid[block]).any():
+            return True
+    return False
 
 
 def _has_nan(words: NDArray[Any]) -> bool:
