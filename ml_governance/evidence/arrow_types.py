@@ -15,30 +15,18 @@ def children_of(kind: Any) -> list[tuple[str, Any]] | None:
     """Return the names and types of what a nested type holds; None if it is not nested."""
     from pyarrow import types
 
-    if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
-        return children_of(kind.value_type)
     if types.is_map(kind):
         return [("", _entries(kind).value_type)]
     if types.is_struct(kind):
         return [(field.name, field.type) for field in kind]
-    if (
-        types.is_list(kind)
-        or types.is_large_list(kind)
-        or types.is_fixed_size_list(kind)
-        or types.is_list_view(kind)
-        or types.is_large_list_view(kind)
-    ):
-        return [("", kind.value_type)]
-    return None
+    return [("", kind.value_type)] if _is_list(kind) else None
 
 
-def is_struct(kind: Any) -> bool:
-    """Say whether a type is a struct, encoded in whatever way."""
+def _is_list(kind: Any) -> bool:
     from pyarrow import types
 
-    while types.is_dictionary(kind) or types.is_run_end_encoded(kind):
-        kind = kind.value_type
-    return bool(types.is_struct(kind))
+    tests = (types.is_list, types.is_large_list, types.is_fixed_size_list, types.is_list_view, types.is_large_list_view)
+    return any(test(kind) for test in tests)
 
 
 def _entries(kind: Any) -> Any:
@@ -76,11 +64,14 @@ def canonical_type(name: str, kind: Any, *, wide: bool) -> Any:
 
     if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
         return canonical_type(name, kind.value_type, wide=wide)
+    if _is_stored(kind):
+        return canonical_type(name, kind.storage_type, wide=wide)
     if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind) or types.is_null(kind):
         return pa.large_string()
-    if types.is_fixed_size_binary(kind) or types.is_binary_view(kind) or types.is_large_binary(kind):
-        return pa.large_binary()
-    if types.is_binary(kind):
+    if any(
+        test(kind)
+        for test in (types.is_binary, types.is_large_binary, types.is_binary_view, types.is_fixed_size_binary)
+    ):
         return pa.large_binary()
     unit = "ns" if wide else "us"
     if types.is_timestamp(kind):
@@ -116,22 +107,48 @@ def _zone(name: str, zone: str | None) -> str | None:
     return f"Etc/GMT{'-' if found[1] == '+' else '+'}{hours}" if hours else "UTC"
 
 
-def plain(array: Any) -> Any:
-    """Return the array without dictionary, run-end encoding or map."""
+def _is_stored(kind: Any) -> bool:
+    """Say whether a type only adds a name to its storage: engines that do not know the name read the storage."""
     import pyarrow as pa
-    import pyarrow.compute as pc
-    from pyarrow import types
 
-    while True:
-        kind = array.type
-        if types.is_dictionary(kind):
-            values = array.dictionary
-            if types.is_string(values.type) or types.is_binary(values.type):  # decoded, they may pass 2 GiB
-                values = values.cast(pa.large_string() if types.is_string(values.type) else pa.large_binary())
-            array = values.take(array.indices)
-        elif types.is_run_end_encoded(kind):
-            array = pc.run_end_decode(array)
-        elif types.is_map(kind):
-            array = array.cast(_entries(kind))
-        else:
-            return array
+    return isinstance(kind, pa.BaseExtensionType) and kind.extension_name in {"arrow.json", "arrow.uuid"}
+
+
+class Decoder:
+    """Takes the encoding off arrays of one column; it remembers the last dictionary, which arrays often share."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Any, Any, Any] = (None, None, None)
+
+    def plain(self, array: Any) -> Any:
+        """Return the array without dictionary, run-end encoding, extension name or map."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+        from pyarrow import types
+
+        while True:
+            kind = array.type
+            if types.is_dictionary(kind):
+                array = self._large(array.dictionary).take(array.indices)
+            elif types.is_run_end_encoded(kind):
+                whole = pa.RunEndEncodedArray.from_arrays(array.run_ends, self._large(array.values))
+                array = pc.run_end_decode(whole.slice(array.offset, len(array)))
+            elif _is_stored(kind):
+                array = array.storage
+            elif types.is_map(kind):
+                array = array.cast(_entries(kind))
+            else:
+                return array
+
+    def _large(self, values: Any) -> Any:
+        """Return text and bytes with 64-bit offsets: decoded, they may pass 2 GiB, and Arrow would not notice."""
+        import pyarrow as pa
+        from pyarrow import types
+
+        if not types.is_string(values.type) and not types.is_binary(values.type):
+            return values
+        key = (values.offset, len(values), *(buffer and buffer.address for buffer in values.buffers()))
+        if self._last[0] != key:
+            large = values.cast(pa.large_string() if types.is_string(values.type) else pa.large_binary())
+            self._last = (key, values, large)  # the values are kept, so that nothing else gets their addresses
+        return self._last[2]

@@ -19,6 +19,7 @@ time zones                     count by name; ``+00:00`` is ``UTC``, and ``+02:0
 date                           32-bit days
 decimal                        the scale counts; the precision is a limit, not content, and does not: 128 bits, or
                                256 if the column has a value of more than 38 digits
+categories                     are their values; which ones could be there, and in what order, does not count
 list                           of any kind (large, fixed size, view): each one's length; then the column of all
                                elements
 map                            a list of structs with the fields ``key`` and ``value``; the order of entries counts
@@ -27,7 +28,8 @@ null                           a zero bit and a zero value: what lies behind a n
 ============================== ======================================================================================
 
 A column inside another one has windows of its own; its number of rows and digest follow the windows of the outer one.
-Extension types, unions, intervals of months and run-time objects are refused: their bytes do not say all they mean.
+Refused, because their bytes do not say all they mean or engines differ: extension types other than JSON (text) and
+UUID (bytes), unions, intervals of months, dictionaries of nested values.
 """
 
 from __future__ import annotations
@@ -51,13 +53,13 @@ WINDOW = 1 << 20
 _BLOCK = 1 << 15  # words worked on at a time: small enough to stay in a core's own cache
 _INFINITY = {2: 0x7C00, 4: 0x7F80_0000, 8: 0x7FF0_0000_0000_0000}
 
-Path = tuple[int, ...]
+_Place = tuple[int, ...]
 
 
 class _TooNarrowError(Exception):
     """A value does not fit the narrower of the two types its column could have."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: _Place) -> None:
         super().__init__()
         self.path = path
 
@@ -81,7 +83,7 @@ def digest_column(name: str, kind: pa.DataType, rows: int, pieces: Callable[[], 
     DataError
         If the type is refused, a value does not fit its canonical type, or the pieces have other than `rows` rows.
     """
-    wide: frozenset[Path] = frozenset()
+    wide: frozenset[_Place] = frozenset()
     while True:
         column = ColumnDigest(name, kind, rows=rows, wide=wide)
         try:
@@ -126,13 +128,22 @@ class ColumnDigest:
     """
 
     def __init__(
-        self, name: str, kind: pa.DataType, *, rows: int | None, path: Path = (), wide: frozenset[Path] = frozenset()
+        self,
+        name: str,
+        kind: pa.DataType,
+        *,
+        rows: int | None,
+        path: _Place = (),
+        wide: frozenset[_Place] = frozenset(),
     ) -> None:
+        import pyarrow as pa
+
         self.name = name
         self.rows = 0
         self._expected = rows
         self._path = path
         self._wide = path in wide
+        self._decoder = arrow_types.Decoder()
         self._waiting: list[Any] = []
         self._held = 0
         self._children: list[tuple[bytes, ColumnDigest]] = []
@@ -145,7 +156,7 @@ class ColumnDigest:
             self.text = tag = str(self._kind)
         else:
             self._kind = None
-            kind_of_nest = "struct" if arrow_types.is_struct(kind) else "list"
+            kind_of_nest = "struct" if pa.types.is_struct(kind) else "list"
             tag = f"{kind_of_nest}<{len(nested)}>"
             inside = ", ".join(
                 f"{label}: {c.text}" if label else c.text
@@ -190,25 +201,18 @@ class ColumnDigest:
         import pyarrow as pa
 
         try:
-            window = self._joined()
+            plain = [self._decoder.plain(piece) for piece in self._waiting]
             if self._kind is None:
-                self._nested(window)
+                self._nested(plain)
             else:
-                self._leaf(window)
+                settled = [self._settled(piece, alone=len(plain) == 1) for piece in plain]
+                self._leaf(settled[0] if len(settled) == 1 else pa.concat_arrays(settled))
         except pa.ArrowException as error:
             raise DataError(
                 f"the column {self.name!r} cannot be digested: {error}", expected="values that fit their type"
             ) from error
         self.rows += self._held
         self._waiting, self._held = [], 0
-
-    def _joined(self) -> Any:
-        import pyarrow as pa
-
-        plain = [arrow_types.plain(piece) for piece in self._waiting]
-        if self._kind is not None:
-            plain = [self._settled(piece, alone=len(plain) == 1) for piece in plain]
-        return plain[0] if len(plain) == 1 else pa.concat_arrays(plain)
 
     def _settled(self, array: Any, *, alone: bool) -> Any:
         """Return the array with the values of the canonical type, except that nanoseconds are left for later."""
@@ -245,13 +249,14 @@ class ColumnDigest:
             words = np.frombuffer(data, f"<i{width}")[array.offset * lanes : (array.offset + count) * lanes]
             valid = None if bits is None else _unpacked(bits, count)
             floating = types.is_floating(kind)
+            finer = arrow_types.is_time(kind) and kind.unit == "ns" and not self._wide
             if floating and _has_nan(words):
                 valid = _not_nan(words, valid)
                 bits = np.packbits(valid, bitorder="little")
             self._bitmap(bits, count)
             if valid is not None and lanes > 1:
                 valid = np.repeat(valid, lanes)
-            self._words(words, valid, floating=floating, thousandths=arrow_types.is_time(kind) and kind != self._kind)
+            self._words(words, valid, floating=floating, thousandths=finer)
 
     def _bitmap(self, bits: Any, count: int) -> None:
         self._hasher.update((_ones(count) if bits is None else bits).data)
@@ -291,21 +296,24 @@ class ColumnDigest:
         if last > first:
             self._hasher.update(memoryview(array.buffers()[2])[first:last])
 
-    def _nested(self, array: Any) -> None:
+    def _nested(self, arrays: list[Any]) -> None:
         import pyarrow as pa
         import pyarrow.compute as pc
-        from pyarrow import types
 
-        count = len(array)
-        self._bitmap(_bits(array.buffers()[0], array.offset, count) if array.null_count else None, count)
-        if types.is_struct(array.type):
-            inside = array.flatten()
+        if any(array.null_count for array in arrays):
+            valid = np.concatenate([array.is_valid().to_numpy(zero_copy_only=False) for array in arrays])
+            self._bitmap(np.packbits(valid, bitorder="little"), self._held)
         else:
-            lengths = pc.list_value_length(array).cast(pa.int64()).fill_null(0)
-            self._hasher.update(lengths.to_numpy().data)
-            inside = [array.flatten()]
-        for (_, child), values in zip(self._children, inside, strict=True):
-            child.push(values)
+            self._bitmap(None, self._held)
+        for array in arrays:
+            if not pa.types.is_struct(array.type):
+                lengths = pc.list_value_length(array).cast(pa.int64()).fill_null(0)
+                self._hasher.update(lengths.to_numpy().data)
+            inside = array.flatten()
+            for (_, child), values in zip(
+                self._children, inside if isinstance(inside, list) else [inside], strict=True
+            ):
+                child.push(values)
 
 
 def _ones(count: int) -> NDArray[np.uint8]:

@@ -65,19 +65,27 @@ def frame(data: Any) -> Digested:
 
 def _other(data: Any) -> Digested:
     import narwhals as nw
+    import pandas as pd
+    import pyarrow as pa
 
     try:
-        native = nw.from_native(data, allow_series=True)
+        table = nw.from_native(data, allow_series=True)
     except TypeError as error:
         raise DataError(f"the data is a {type(data).__name__}", expected="a data frame or a path to one") from error
-    if isinstance(native, nw.Series):
-        native = native.alias(native.name or "value").to_frame()
-    for name, kind in native.collect_schema().items():
-        if kind in {nw.Object, nw.Unknown} and native.implementation.is_polars():
+    if isinstance(table, nw.Series):
+        table = table.alias(table.name or "value").to_frame()
+    native = table.to_native()
+    if isinstance(native, pa.Table | pd.DataFrame):
+        return frame(native)
+    for name, kind in table.collect_schema().items():
+        if kind == nw.Object:  # Polars would hand out the addresses of the objects
             raise DataError(f"the column {name!r} has the type {kind}", expected="values, not objects of this process")
-    if isinstance(native, nw.LazyFrame):
-        return frame(native.collect(backend="pyarrow").to_native())
-    return _by_column(len(native), native.columns, lambda i: native[:, i].to_arrow())
+    if isinstance(table, nw.LazyFrame):
+        try:
+            return frame(table.collect(backend="pyarrow").to_native())
+        except pa.ArrowException as error:
+            raise DataError(f"the data has a column of a type that Arrow has not: {error}") from error
+    return _by_column(len(table), table.columns, lambda i: table[:, i].to_arrow())
 
 
 def _by_column(rows: int, names: list[str], column: Callable[[int], Any]) -> Digested:
