@@ -152,6 +152,8 @@ def parquet(path: Path) -> Digested:
     import pyarrow.parquet as pq
 
     def pieces(file: Any, name: str) -> Iterator[pa.Array]:
+        if not file.metadata.num_row_groups:
+            return
         for batch in file.iter_batches(batch_size=_BATCH, columns=[name], use_threads=False):
             yield batch.column(batch.schema.get_field_index(name))  # a name with a dot can select more than its column
 
@@ -172,7 +174,9 @@ def parquet(path: Path) -> Digested:
 def csv(path: Path) -> Digested:
     """Digest a CSV file as ``pandas.read_csv(path, low_memory=False)`` reads it, in batches of rows.
 
-    A file of more than one batch is read twice, because only its end settles the types.
+    A file of more than one batch is read twice, because only its end settles the types. One thing differs then: where
+    whole numbers from 2**63 on make pandas read text, it has missing cells as empty text; here they are null, or the
+    file is refused.
 
     Raises
     ------
@@ -260,7 +264,15 @@ def _settle(path: Path, name: str, kinds: set[str]) -> str:
         return "bool"
     if kinds <= {"bool", "boolean", "nothing"}:
         return "boolean"
-    return "uint64" if kinds <= {"int64", "uint64"} else "str"
+    if kinds <= {"int64", "uint64"}:
+        return "uint64"
+    if "uint64" in kinds and "str" not in kinds:  # pandas' choice hangs on cells that parts do not show
+        raise DataError(
+            f"{path} has whole numbers from 2**63 on beside other numbers or missing cells in the column {name!r}",
+            expected="a file whose types are known",
+            next_step="write it as Parquet",
+        )
+    return "str"
 
 
 @contextmanager
