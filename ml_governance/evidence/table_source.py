@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -174,9 +175,8 @@ def parquet(path: Path) -> Digested:
 def csv(path: Path) -> Digested:
     """Digest a CSV file as ``pandas.read_csv(path, low_memory=False)`` reads it, in batches of rows.
 
-    A file of more than one batch is read twice, because only its end settles the types. One thing differs then: where
-    whole numbers from 2**63 on make pandas read text, it has missing cells as empty text; here they are null, or the
-    file is refused.
+    A file of more than one batch is read twice, because only its end settles the types. What pandas then makes of whole
+    numbers from 2**63 on beside other numbers or missing cells no part can tell, so such a file is refused.
 
     Raises
     ------
@@ -248,8 +248,23 @@ def _kinds(part: pd.DataFrame) -> dict[str, str]:
             kind = "str"
         elif kind == "int64" and (column < 0).any():
             kind = "negative"
+        if kind == "str" and _is_large(column):
+            kind = "large"
         kinds[str(name)] = kind
     return kinds
+
+
+def _is_large(column: pd.Series[Any]) -> bool:
+    """Say whether text is no text, but what pandas makes of whole numbers from 2**63 on and missing cells."""
+    import pandas as pd
+
+    cells = column.dropna().astype("str")
+    whole = cells.str.fullmatch(r"[+-]?\d+")
+    if not whole.any() or not cells[whole].str.fullmatch(r"[+-]?\d{19,}").any():
+        return False
+    others = cells[~whole].unique()
+    quoted = "".join('"{}"\n'.format(cell.replace('"', '""')) for cell in others)
+    return not len(others) or bool(pd.read_csv(io.StringIO("x\n" + quoted), dtype="str")["x"].isna().all())
 
 
 def _settle(path: Path, name: str, kinds: set[str]) -> str:
@@ -266,7 +281,7 @@ def _settle(path: Path, name: str, kinds: set[str]) -> str:
         return "boolean"
     if kinds <= {"int64", "uint64"}:
         return "uint64"
-    if "uint64" in kinds and "str" not in kinds:  # pandas' choice hangs on cells that parts do not show
+    if kinds & {"uint64", "large"} and "str" not in kinds:
         raise DataError(
             f"{path} has whole numbers from 2**63 on beside other numbers or missing cells in the column {name!r}",
             expected="a file whose types are known",

@@ -578,15 +578,13 @@ def test_a_csv_in_parts_is_what_pandas_reads_at_once(
     path = tmp_path_factory.mktemp("csv") / "t.csv"
     lines = [",".join([*(c[r] for c in columns), "1"]) for r in range(rows)]
     path.write_text("\n".join([",".join([*(f"c{i}" for i in range(len(columns))), "last"]), *lines]) + "\n")
-    read = pd.read_csv(path, low_memory=False)
     found = None
     with small_windows(window=1 << 20, block=1 << 15), suppress(DataError):
         found = fingerprint.of(path)
     if found is None:  # refused: numbers from 2**63 on beside others
         assert any(cell.isdigit() and int(cell) >= 2**63 for column in columns for cell in column)
         return
-    assume(not any(read[name].isin(["", "NA"]).any() for name in read if read[name].dtype == "str"))
-    assert found == fingerprint.table(read)
+    assert found == fingerprint.table(pd.read_csv(path, low_memory=False))
 
 
 def test_a_csv_with_nameless_cells_is_refused(tmp_path: Path) -> None:
