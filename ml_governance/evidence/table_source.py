@@ -255,7 +255,7 @@ def _kinds(part: pd.DataFrame) -> dict[str, str]:
 
 
 def _is_large(column: pd.Series[Any]) -> bool:
-    """Say whether text is no text, but what pandas makes of whole numbers from 2**63 on and missing cells."""
+    """Say whether text is no text, but what pandas makes of whole numbers from 2**63 on beside other cells."""
     import pandas as pd
 
     cells = column.dropna().astype("str")
@@ -264,7 +264,7 @@ def _is_large(column: pd.Series[Any]) -> bool:
         return False
     others = cells[~whole].unique()
     quoted = "".join('"{}"\n'.format(cell.replace('"', '""')) for cell in others)
-    return not len(others) or bool(pd.read_csv(io.StringIO("x\n" + quoted), dtype="str")["x"].isna().all())
+    return not len(others) or bool(pd.read_csv(io.StringIO("x\n" + quoted), low_memory=False)["x"].dtype.kind in "iuf")
 
 
 def _settle(path: Path, name: str, kinds: set[str]) -> str:
