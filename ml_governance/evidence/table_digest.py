@@ -91,6 +91,8 @@ def digest_column(name: str, kind: pa.DataType, rows: int, pieces: Callable[[], 
                 column.push(piece)
             return column.text, column.digest()
         except _TooNarrowError as error:
+            if error.path in wide:
+                raise DataError(f"the column {name!r} has a value that fits no type of its kind") from error
             wide |= {error.path}
 
 

@@ -632,3 +632,8 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeyp
     monkeypatch.setattr(table_source, "_kinds", meddle)
     with small_windows(), pytest.raises(VerificationError, match="changed"):
         fingerprint.of(path)
+
+
+def test_rows_that_do_not_come_are_missed() -> None:
+    with pytest.raises(DataError, match="1 rows"):
+        table_digest.digest_column("x", pa.int64(), 3, lambda: [pa.array([1])])
