@@ -60,6 +60,13 @@ def init(
         str | None,
         typer.Option(help="mlflow+URI or local:DIR; default is MLflow on SQLite inside the workspace."),
     ] = None,
+    ledger: Annotated[
+        str | None,
+        typer.Option(
+            envvar="MLGOV_LEDGER_URL",
+            help="postgresql+psycopg://... of an empty database; default is SQLite inside the workspace.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Make a workspace: keys, trust file, ledger, policy, governance.toml.
@@ -72,7 +79,7 @@ def init(
     from ml_governance.workspace import init as make
 
     people = parse_people(person) if person else PEOPLE
-    with make(path, project=project, policy=policy, people=people, registry=registry) as ws:
+    with make(path, project=project, policy=policy, people=people, registry=registry, ledger=ledger) as ws:
         if json:
             render.out_json(
                 {

@@ -2,12 +2,187 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
 from ml_governance.cli import render
 from ml_governance.cli.options import Json, Where, opened
+from ml_governance.errors import UsageError
+
+if TYPE_CHECKING:
+    from ml_governance.evidence.trust import TrustedKey
+    from ml_governance.workspace.custody import Enacted
 
 app = typer.Typer(help="Keys and trust.", no_args_is_help=True)
+
+
+Roots = Annotated[
+    list[str] | None,
+    typer.Option("--root-key", metavar="FILE", help="A root key to sign with, a file or a name; may be repeated."),
+]
+Draft = Annotated[
+    Path | None,
+    typer.Option(
+        help="Where the new trust file waits if more root keys must sign: continue with `mlgov keys trust DRAFT`."
+    ),
+]
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(metavar="ID", help="The person's id, also the files' name.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the key.")] = Path(),
+    encrypt: Annotated[
+        bool, typer.Option("--encrypt", help="Encrypt it; the passphrase is asked, or MLGOV_PASSPHRASE or _FILE.")
+    ] = False,
+    uri: Annotated[
+        str | None, typer.Option(help="The key is in a service: awskms:, gcpkms:, azurekms:, hashivault: or hsm: ...")
+    ] = None,
+    public: Annotated[Path | None, typer.Option(help="Its public key in PEM form, beside --uri.")] = None,
+    json: Json = False,
+) -> None:
+    """Make a key of one's own, on one's own account. Only the .pub file is given to anybody.
+
+    Example: mlgov keys new vera --encrypt --out ~/.config/mlgov
+    """
+    from ml_governance.workspace import custody
+
+    made = custody.new_key(out, name, encrypt=encrypt, uri=uri, public=public)
+    if json:
+        render.out_json({"keyid": made.keyid, "private": str(made.private), "public": str(made.public)})
+        return
+    render.out(f"private: {made.private} (keep it; mode 0600)")
+    render.out(f"public:  {made.public} (send it to whoever holds the root key)")
+    render.out(f"keyid:   {made.keyid}")
+
+
+@app.command()
+def trust(
+    public: Annotated[
+        Path, typer.Argument(metavar="PUBLIC|DRAFT", help="A public key, or a draft that waits for signatures.")
+    ],
+    person: Annotated[str | None, typer.Option("--id", help="Whose key it is.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name for reports.")] = None,
+    role: Annotated[list[str] | None, typer.Option(help="A role; may be repeated.")] = None,
+    project: Annotated[list[str] | None, typer.Option(help="A project; default is this one.")] = None,
+    custodian: Annotated[str | None, typer.Option(help="Who could use this key; default is the person alone.")] = None,
+    root_key: Roots = None,
+    draft: Draft = None,
+    workspace: Where = None,
+    json: Json = False,
+) -> None:
+    """Trust a person with a key: the root signs the next trust file, and an entry of the ledger puts it in force.
+
+    Example: mlgov keys trust vera.pub --id vera --role validator --root-key root
+    """
+    with opened(workspace) as ws:
+        if person is None:
+            done = ws.custody.continue_draft(public, roots=root_key or [])
+        else:
+            done = ws.custody.trust(
+                person, public, roots=root_key or [], name=name, roles=role or [], projects=project or [],
+                custodian=custodian, draft=draft,
+            )  # fmt: skip
+    _told(done, draft if person is not None else public, json=json)
+
+
+@app.command()
+def revoke(
+    who: Annotated[str, typer.Argument(metavar="ID|KEYID", help="A person, or the first digits of a key id.")],
+    compromised: Annotated[
+        bool, typer.Option("--compromised", help="The key was stolen: take back what it signed.")
+    ] = False,
+    last_good: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --compromised: an anchored checkpoint from before the theft; what it covers still counts."
+        ),
+    ] = None,
+    root_key: Roots = None,
+    draft: Draft = None,
+    workspace: Where = None,
+    json: Json = False,
+) -> None:
+    """End the validity of a person's keys, from now on or, after a theft, for what they signed since.
+
+    Example: mlgov keys revoke vera --root-key root
+
+    Example: mlgov keys revoke vera --compromised --last-good checkpoint.txt --root-key root
+    """
+    from ml_governance.workspace.keeping import read_pin
+
+    if last_good is not None and not compromised:
+        raise UsageError("--last-good is for a stolen key", expected="--compromised beside it")
+    with opened(workspace) as ws:
+        size = None
+        if compromised:
+            size = 0
+            if last_good is not None:
+                size = read_pin(last_good).size
+                audit = ws.log.verify(pinned=[last_good])
+                audit.verified.view()
+        done = ws.custody.revoke(who, roots=root_key or [], last_good=size, draft=draft)
+    _told(done, draft, json=json)
+
+
+@app.command()
+def rotate(
+    who: Annotated[
+        str, typer.Argument(metavar="ID|root|log", help="A person, `root`, or `log` for the checkpoint key.")
+    ],
+    public: Annotated[
+        list[Path] | None, typer.Option("--public", help="The new public key; for the root, one for each holder.")
+    ] = None,
+    threshold: Annotated[int, typer.Option(min=1, help="How many of the new root keys must sign.")] = 1,
+    root_key: Roots = None,
+    draft: Draft = None,
+    workspace: Where = None,
+    json: Json = False,
+) -> None:
+    """Go on with another key. A new root needs the signatures of the old root and of the new one.
+
+    Example: mlgov keys rotate vera --public vera-2.pub --root-key root
+
+    Example: mlgov keys rotate root --public r1.pub --public r2.pub --threshold 2 --root-key root --root-key r1.pem --root-key r2.pem
+    """
+    keys, roots = public or [], root_key or []
+    with opened(workspace) as ws:
+        if who == "log":
+            done = ws.custody.rotate_log_key(roots=roots)
+        elif who == "root":
+            done = ws.custody.rotate_root(keys, roots=roots, threshold=threshold, draft=draft)
+        elif len(keys) == 1:
+            done = ws.custody.rotate(who, keys[0], roots=roots, draft=draft)
+        else:
+            raise UsageError(f"{len(keys)} public keys were named", expected="--public FILE, once")
+    _told(done, draft, json=json)
+
+
+@app.command()
+def renew(root_key: Roots = None, draft: Draft = None, workspace: Where = None, json: Json = False) -> None:
+    """Sign the trust file again for another year; an expired one lets nothing new be decided.
+
+    Example: mlgov keys renew --root-key root
+    """
+    with opened(workspace) as ws:
+        done = ws.custody.renew(roots=root_key or [], draft=draft)
+    _told(done, draft, json=json)
+
+
+def _told(done: Enacted, draft: Path | None, *, json: bool) -> None:
+    if json:
+        render.out_json(
+            {"version": done.version, "index": done.index, "signatures": done.signatures, "needed": done.needed}
+        )
+    elif done.index is not None:
+        render.out(f"trust file {done.version} is in force since entry #{done.index}")
+    else:
+        render.out(
+            f"trust file {done.version} waits in {draft}: {done.signatures} of {done.needed} signatures", "yellow"
+        )
+        render.out(f"  next: mlgov keys trust {draft} --root-key KEY")
 
 
 @app.command()
@@ -17,17 +192,12 @@ def ls(workspace: Where = None, json: Json = False) -> None:
     Example: mlgov keys ls
     """
     with opened(workspace) as ws:
-        people = sorted(ws.view().principals.values(), key=lambda person: person.id)
+        from ml_governance.workspace import custody
+
+        current = ws.custody.current()
+        people = sorted(current.principals, key=lambda person: person.id)
         if json:
-            render.out_json(
-                [
-                    {
-                        "id": p.id, "name": p.name, "roles": sorted(p.roles), "projects": sorted(p.projects),
-                        "custodian": p.custodian, "keys": [key.public.keyid for key in p.keys],
-                    }
-                    for p in people
-                ]
-            )  # fmt: skip
+            render.out_json(custody.people(current))
             return
         render.table(
             ("person", "roles", "projects", "custodian", "keys"),
@@ -37,7 +207,7 @@ def ls(workspace: Where = None, json: Json = False) -> None:
                     ", ".join(sorted(p.roles)),
                     ", ".join(sorted(p.projects)),
                     p.custodian,
-                    ", ".join(key.public.keyid[:16] for key in p.keys),
+                    ", ".join(key.public.keyid[:16] + _range(key) for key in p.keys),
                 )
                 for p in people
             ],
@@ -51,8 +221,19 @@ def root(workspace: Where = None, json: Json = False) -> None:
     Example: mlgov keys root
     """
     with opened(workspace) as ws:
-        ws.view()
+        from ml_governance.evidence.checkpoint import vkey
+
+        log_keys = [vkey(key) for key in ws.custody.current().log_keys]
         if json:
-            render.out_json({"root": ws.config.trust_root})
+            render.out_json({"root": ws.config.trust_root, "logKeys": log_keys})
         else:
             render.out(ws.config.trust_root)
+            for key in log_keys:
+                render.narrate(f"log key: {key}")
+
+
+def _range(key: TrustedKey) -> str:
+    """Return for which entries a key counts, where that is not all of them."""
+    if key.valid_until is not None:
+        return f" (#{key.valid_from} to #{key.valid_until - 1})" if key.valid_until > key.valid_from else " (void)"
+    return f" (from #{key.valid_from})" if key.valid_from else ""

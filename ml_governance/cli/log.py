@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ml_governance.cli import render
-from ml_governance.cli.options import Json, Version, Where, opened
+from ml_governance.cli.options import As, Json, Version, Where, opened
 from ml_governance.errors import MissingEvidenceError, UsageError
 from ml_governance.evidence.predicates import TrainingRun, WriterClose, WriterOpen
 
@@ -116,13 +117,39 @@ def show(
 
 
 @app.command()
-def verify(workspace: Where = None, json: Json = False) -> None:
+def verify(
+    path: Annotated[
+        Path | None,
+        typer.Argument(help="A bundle, a folder of tiles or a .tlog-proof; default is the workspace's ledger."),
+    ] = None,
+    root: Annotated[
+        str | None, typer.Option(metavar="sha256:...", help="The trust root, obtained by another way than PATH.")
+    ] = None,
+    vkey: Annotated[str | None, typer.Option(help="The log's verifier key, for a .tlog-proof.")] = None,
+    pin: Annotated[
+        list[Path] | None, typer.Option(help="A checkpoint that you kept; the log must continue it. May be repeated.")
+    ] = None,
+    witnesses: Annotated[Path | None, typer.Option(help="A witness policy (c2sp.org/tlog-policy).")] = None,
+    tsa: Annotated[Path | None, typer.Option(help="Root certificates of timestamping authorities, PEM.")] = None,
+    workspace: Where = None,
+    json: Json = False,
+) -> None:
     """Verify every entry: signatures, chains, tree, index, trust. Exit code 4 if anything does not verify.
 
-    Example: mlgov log verify
+    Example: mlgov log verify --pin checkpoint.txt
+
+    Example: mlgov log verify credit-risk.bundle.json --root sha256:...
     """
-    with opened(workspace) as ws, render.working("verifying the ledger"):
-        verified = ws.verify()
+    from ml_governance.cli import offline
+
+    if path is not None:
+        offline.verify(path, root=root, vkey=vkey, pins=pin or [], json=json)
+    with opened(workspace) as ws, render.progress("verifying the ledger") as tell:
+        audit = ws.log.verify(
+            pinned=pin or [], witnesses=witnesses, authorities=tsa, workers=os.cpu_count() or 1, progress=tell
+        )
+        root = ws.config.trust_root
+    verified = audit.verified
     if json:
         render.out_json(
             {
@@ -132,25 +159,213 @@ def verify(workspace: Where = None, json: Json = False) -> None:
                 "verified": not verified.problems,
                 "problems": [{"index": p.index, "what": p.what} for p in verified.problems],
                 "notes": list(verified.notes),
+                "anchors": [
+                    {"size": one.size, "kind": one.kind, "by": list(one.by), "at": one.at.isoformat()}
+                    for one in audit.anchored
+                ],
+                "newest": audit.newest.isoformat() if audit.newest else None,
+                "trustRoot": root,
             }
         )
     else:
-        render.verification(verified)
+        render.verification(verified, newest=audit.newest)
     raise typer.Exit(4 if verified.problems else 0)
 
 
 @app.command()
-def checkpoint(workspace: Where = None, json: Json = False) -> None:
+def checkpoint(
+    witnesses: Annotated[
+        Path | None, typer.Option(help="Have it cosigned by the witnesses of this policy, and keep that.")
+    ] = None,
+    timestamp: Annotated[
+        str | None, typer.Option(metavar="URL", help="Have it timestamped by this RFC 3161 authority, and keep that.")
+    ] = None,
+    tsa: Annotated[Path | None, typer.Option(help="Root certificates of the timestamping authority, PEM.")] = None,
+    workspace: Where = None,
+    json: Json = False,
+) -> None:
     """Print the signed checkpoint; kept by somebody else, it is what makes a rollback visible.
 
     Example: mlgov log checkpoint > checkpoint.txt
+
+    Example: mlgov log checkpoint --witnesses witnesses.txt --timestamp https://tsa.example/ --tsa tsa-roots.pem
     """
+    at = None
+    refusals: dict[str, str] = {}
+    if timestamp is not None and tsa is None:
+        raise UsageError("the authority's root certificate is missing", expected="--tsa FILE beside --timestamp")
     with opened(workspace) as ws:
         note = ws.ledger.checkpoint()
+        if witnesses is not None:
+            note, refusals = ws.log.ask_witnesses(witnesses)
+        if timestamp is not None and tsa is not None:
+            at = ws.log.ask_time(timestamp, tsa)
+    for name, why in refusals.items():
+        render.warn(f"{name} did not cosign: {why}")
     if json:
-        render.out_json({"checkpoint": note})
+        stamped = at.isoformat() if at else None
+        render.out_json({"checkpoint": note, "timestamp": stamped, "refusals": refusals})
     else:
         sys.stdout.write(note)
+
+
+@app.command()
+def prove(
+    what: Annotated[str, typer.Argument(metavar="SUBJECT|INDEX", help="A model, a digest, or a ledger index.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for the proofs; default is standard output, for one proof."),
+    ] = None,
+    workspace: Where = None,
+    json: Json = False,
+) -> None:
+    """Write proofs that entries are in the log (c2sp.org/tlog-proof@v1), checkable with tools that are not ours.
+
+    Example: mlgov log prove 5 > 5.tlog-proof
+
+    Example: mlgov log prove credit-risk/2 --out proofs
+    """
+    with opened(workspace) as ws:
+        proofs = ws.log.prove(what)
+    if json:
+        render.out_json([{"index": one.index, "proof": one.to_text()} for one in proofs])
+        return
+    if out is None:
+        if len(proofs) > 1:
+            raise UsageError(
+                f"{len(proofs)} entries are about {what}: {', '.join('#' + str(one.index) for one in proofs)}",
+                expected="one entry, or --out FOLDER",
+            )
+        sys.stdout.write(proofs[0].to_text())
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    for one in proofs:
+        (out / f"{one.index}.tlog-proof").write_text(one.to_text(), encoding="utf-8")
+        render.out(str(out / f"{one.index}.tlog-proof"))
+
+
+@app.command()
+def export(
+    tiles: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the log as C2SP tiles.")] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write one file with envelopes and proofs.")
+    ] = None,
+    subject: Annotated[list[str] | None, typer.Option(help="Limit the bundle to this model; may be repeated.")] = None,
+    workspace: Where = None,
+    json: Json = False,
+) -> None:
+    """Give the log away in a form that anybody can verify offline.
+
+    Example: mlgov log export --bundle credit-risk.bundle.json --subject credit-risk/2
+
+    Example: mlgov log export --tiles public/log
+    """
+    if tiles is None and bundle is None:
+        raise UsageError("nothing to write was named", expected="--tiles DIR or --bundle FILE")
+    done = {}
+    with opened(workspace) as ws:
+        if tiles is not None:
+            with render.progress("writing tiles") as tell:
+                done["tiles"] = ws.log.export_tiles(tiles, progress=tell)
+        if bundle is not None:
+            done["bundle"] = ws.log.export_bundle(bundle, subjects=subject or [])
+        root = ws.config.trust_root
+    if json:
+        render.out_json({"entries": done, "root": root})
+        return
+    for form, entries in done.items():
+        where = tiles if form == "tiles" else bundle
+        render.out(f"{form}: {entries} entries in {where}")
+        render.out(f"  to check: mlgov log verify {where} --root {root}   (give the root by another way than the file)")
+
+
+@app.command()
+def erase(
+    index: Annotated[int | None, typer.Argument(min=0, help="Ledger index.")] = None,
+    reason: Annotated[str, typer.Option(help="Why; kept for ever, so it names no person.")] = "",
+    early: Annotated[bool, typer.Option("--early", help="Although its retention period is not over.")] = False,
+    due: Annotated[bool, typer.Option("--due", help="Only list what may go: entries whose period is over.")] = False,
+    acting: As = None,
+    workspace: Where = None,
+    json: Json = False,
+) -> None:
+    """Delete the content of one entry for good. Its leaf, every proof and the erasure itself stay.
+
+    Example: mlgov log erase 12 --reason "right to erasure, request 2026-118" --as dora
+    """
+    with opened(workspace, acting) as ws:
+        if due or index is None:
+            over = ws.log.due()
+            if json:
+                render.out_json([{"index": d.index, "kind": d.kind, "since": d.since.isoformat()} for d in over])
+            else:
+                render.table(
+                    ("#", "kind", "recorded", "may go since"),
+                    [
+                        (str(d.index), d.kind, d.recorded_at.date().isoformat(), d.since.date().isoformat())
+                        for d in over
+                    ],
+                )
+            return
+        receipt = ws.log.erase(index, reason=reason, early=early)
+    if json:
+        render.out_json({"erased": index, "under": receipt.index})
+        return
+    render.out(f"erased #{index}; entry #{receipt.index} says so")
+    render.out("  this store only: look for copies in OpenLineage backends, exports, reports and backups")
+
+
+@app.command()
+def backup(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="A new file.")],
+    workspace: Where = None,
+    json: Json = False,
+) -> None:
+    """Copy the ledger into one SQLite file, whatever database it lives in, while others write.
+
+    Example: mlgov log backup ledger-2026-11-24.sqlite
+    """
+    with opened(workspace) as ws, render.progress("copying the ledger") as tell:
+        size = ws.log.backup(path, progress=tell)
+    if json:
+        render.out_json({"file": str(path), "entries": size})
+    else:
+        render.out(f"{size} entries in {path}")
+
+
+@app.command()
+def restore(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="What `mlgov log backup` wrote.")],
+    pin: Annotated[
+        list[Path] | None, typer.Option(help="A checkpoint kept elsewhere that the backup must reach; may be repeated.")
+    ] = None,
+    workspace: Where = None,
+    json: Json = False,
+) -> None:
+    """Put a backup in the place of a lost ledger, if it verifies and reaches a checkpoint that was kept elsewhere.
+
+    Example: mlgov log restore ledger-2026-11-24.sqlite --pin checkpoint.txt
+    """
+    with opened(workspace) as ws, render.progress("verifying and restoring") as tell:
+        verified = ws.log.restore(path, pinned=pin or [], progress=tell)
+    if json:
+        render.out_json({"entries": verified.checkpoint.size, "root": verified.checkpoint.root.hex()})
+    else:
+        render.out(f"restored {verified.checkpoint.size} entries")
+
+
+@app.command()
+def migrate(workspace: Where = None, json: Json = False) -> None:
+    """Bring the tables of an older ledger up to date. Back it up first.
+
+    Example: mlgov log backup before.sqlite && mlgov log migrate
+    """
+    with opened(workspace) as ws, render.progress("migrating") as tell:
+        before, after = ws.migrate(progress=tell)
+    if json:
+        render.out_json({"before": before, "after": after})
+    else:
+        render.out(f"schema {before} -> {after}" if before != after else f"schema {after}: nothing to do")
 
 
 @app.command()

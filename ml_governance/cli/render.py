@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from ml_governance.decide.decision import Decision
@@ -95,7 +97,37 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     Console().print(drawn)
 
 
-def verification(verified: VerifiedLog) -> None:
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Show a bar on stderr that ``tell(done, total)`` moves; silent when not a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def warn(text: str) -> None:
+    """Print a warning to stderr."""
+    sys.stderr.write(f"mlgov: {text}\n")
+
+
+def age(moment: datetime) -> str:
+    """Return how long ago something was, in the largest unit that fits."""
+    seconds = (datetime.now(UTC) - moment).total_seconds()
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        count = int(seconds // length)
+        if count >= 1:
+            return f"{count} {unit}{'s' if count != 1 else ''} ago"
+    return "just now"
+
+
+def verification(verified: VerifiedLog, *, newest: datetime | None) -> None:
     """Print what a verification found and what it does not prove."""
     checkpoint = verified.checkpoint
     if verified.problems:
@@ -108,5 +140,9 @@ def verification(verified: VerifiedLog) -> None:
     else:
         out(f"verified: all {checkpoint.size} entries of {checkpoint.origin}", "bold green")
         out(f"  tree root {checkpoint.root.hex()}")
+        if newest is not None:
+            out(f"  newest entry: {newest.isoformat(timespec='seconds')} ({age(newest)})")
+    for gone in verified.void:
+        out(f"  #{gone.index} {gone.kind}: {gone.why}")
     for note in verified.notes:
         out(f"  note: {note}")

@@ -225,9 +225,14 @@ class TrustFile:
             raise VerificationError(f"the trust file has a field of the wrong type: {error}") from error
 
 
+def payload_of(trust: TrustFile) -> bytes:
+    """Return the bytes that root keys sign."""
+    return canonicalise(trust.to_dict())
+
+
 def sign_trust(trust: TrustFile, signers: Sequence[Signer]) -> dsse.Envelope:
     """Sign a trust file with root keys."""
-    return dsse.sign(canonicalise(trust.to_dict()), signers, payload_type=TRUST_TYPE)
+    return dsse.sign(payload_of(trust), signers, payload_type=TRUST_TYPE)
 
 
 def verify_trust(envelope: dsse.Envelope, *, root: str) -> TrustFile:

@@ -12,7 +12,7 @@ the same way, and tree and index must continue what was verified before.
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ml_governance.errors import VerificationError
@@ -77,6 +77,11 @@ class VerifiedLog:
     trust: trust.TrustFile | None = field(repr=False)
     prefix: Prefix = field(repr=False)
     checked: int
+
+    def with_more(self, *, problems: Sequence[Problem], notes: Sequence[str]) -> VerifiedLog:
+        """Return the outcome with what anchors add; one that verifies makes the warning about rollback needless."""
+        kept = self.notes if not notes else tuple(note for note in self.notes if note != NO_ANCHOR)
+        return replace(self, problems=(*self.problems, *problems), notes=(*kept, *notes))
 
     def view(self) -> EvidenceView:
         """Return the evidence, complete up to the checkpoint.

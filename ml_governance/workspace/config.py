@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import tempfile
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ml_governance.errors import ConfigurationError
 
 FILE = "governance.toml"
+LEDGER_VARIABLE = "MLGOV_LEDGER_URL"
+"""Where the log is, instead of what governance.toml says: a database's password belongs into no file that is shared."""
 
 
 class _Section(BaseModel):
@@ -61,6 +63,7 @@ class _File(_Section):
     keys: KeysSection
     registry: RegistrySection
     stages: dict[str, StageSection] = Field(min_length=1)
+    retention: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +88,8 @@ class Config:
         Registry URI.
     stages : dict of str to StageSection
         Stages by name.
+    retention : dict of str to int
+        Days for which entries of a kind must be kept; ``default`` is for the others.
     """
 
     root: Path
@@ -96,6 +101,7 @@ class Config:
     keys: Path
     registry: str
     stages: dict[str, StageSection]
+    retention: dict[str, int] = field(default_factory=dict)
 
     def stage(self, name: str) -> StageSection:
         """Look a stage up.
@@ -156,12 +162,13 @@ def load(root: Path) -> Config:
         root=root,
         project=file.project,
         origin=file.ledger.origin,
-        ledger_url=_anchor(file.ledger.url, "sqlite:///", root),
+        ledger_url=_anchor(os.environ.get(LEDGER_VARIABLE) or file.ledger.url, "sqlite:///", root),
         trust_root=file.trust.root,
         trust_file=root / file.trust.file,
         keys=root / file.keys.directory,
         registry=_anchor(_anchor(file.registry.uri, "mlflow+sqlite:///", root), "local:", root),
         stages=file.stages,
+        retention=dict(file.retention),
     )
 
 

@@ -22,6 +22,7 @@ def init(
     people: Sequence[setup.Person] = setup.PEOPLE,
     policy: str = "credit-scoring",
     registry: str | None = None,
+    ledger: str | None = None,
     signer: str | Path | None = None,
     clock: Callable[[], datetime] = utc_now,
 ) -> Workspace:
@@ -39,6 +40,9 @@ def init(
         Name of a shipped pack, or a folder that holds policy.yaml. It is copied, signed and put in force.
     registry : str, optional
         ``mlflow+<tracking uri>`` or ``local:<folder>``; default is MLflow on SQLite inside the workspace.
+    ledger : str, optional
+        SQLAlchemy URL of an empty database, such as ``postgresql+psycopg://user@host/name``; default is SQLite inside the
+        workspace. A password in it is not written to governance.toml.
     signer : str or Path, optional
         With whose key the returned workspace acts.
     clock : callable
@@ -59,6 +63,7 @@ def init(
         people=people,
         policy=policy,
         registry=registry,
+        ledger=ledger,
         clock=clock,
         software=software(),
     )

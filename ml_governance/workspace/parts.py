@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
+import json
 import platform
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import ml_governance
-from ml_governance.errors import ConfigurationError
+from ml_governance.errors import ConfigurationError, KeyFileError
 from ml_governance.evidence import keys
 from ml_governance.evidence.checkpoint import LogSigner
 from ml_governance.evidence.ledger import Ledger
-from ml_governance.workspace import setup
+from ml_governance.workspace import secrets, setup
 
 if TYPE_CHECKING:
     from ml_governance.evidence.keys import Signer
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ml_governance.workspace.config import Config
 
 SIGNER_VARIABLE = "MLGOV_SIGNER"
-PASSPHRASE_VARIABLE = "MLGOV_PASSPHRASE"  # noqa: S105  the variable's name, not a secret
 
 
 def utc_now() -> datetime:
@@ -47,15 +46,37 @@ def load_signer(config: Config, signer: str | Path) -> Signer:
     path = config.keys / f"{signer}.pem"
     if isinstance(signer, Path) or not path.exists():
         path = Path(signer).expanduser()
+        kept = config.keys / f"{signer}.uri"
+        if not path.exists() and kept.exists():
+            path = kept
     if not path.exists() and len(path.parts) == 1:
         others = (setup.ROOT_KEY, setup.LOG_KEY)
-        known = sorted(file.stem for file in config.keys.glob("*.pem") if file.name not in others)
+        files = (file for pattern in ("*.pem", "*.uri") for file in config.keys.glob(pattern))
+        known = sorted(file.stem for file in files if file.name not in others)
         raise ConfigurationError(
             f"there is no key for {str(signer)!r} in {config.keys}",
             expected=f"one of {', '.join(known)}, or a key file",
         )
-    phrase = os.environ.get(PASSPHRASE_VARIABLE)
-    return keys.load(path, passphrase=phrase.encode() if phrase else None)
+    if path.suffix == ".uri":
+        return _in_a_service(path)
+    return keys.load(path, passphrase=lambda: secrets.passphrase(path.stem))
+
+
+def _in_a_service(path: Path) -> Signer:
+    try:
+        value = json.loads(keys.read_secret(path))
+        return keys.UriSigner(value["uri"], keys.public_from_pem(value["public"]), secret=secrets.pin)
+    except (ValueError, KeyError, TypeError) as error:
+        raise KeyFileError(
+            f"{path} has a wrong form: {error}", expected="a file made by mlgov keys new --uri"
+        ) from error
+
+
+def load_log_signer(config: Config) -> LogSigner:
+    """Load the key that signs checkpoints."""
+    return LogSigner.load(
+        config.keys / setup.LOG_KEY, name=config.origin, passphrase=lambda: secrets.passphrase("the log's key")
+    )
 
 
 def open_ledger(config: Config, *, writing: bool) -> Ledger:
@@ -68,7 +89,7 @@ def open_ledger(config: Config, *, writing: bool) -> Ledger:
     LedgerError
         If it cannot be read.
     """
-    log_signer = LogSigner.load(config.keys / setup.LOG_KEY, name=config.origin) if writing else None
+    log_signer = load_log_signer(config) if writing else None
     ledger = Ledger.open(config.ledger_url, log_signer=log_signer)
     if ledger.origin != config.origin:
         ledger.close()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ml_governance.capture.training import TrainingRun
     from ml_governance.decide.decision import Decision
     from ml_governance.evidence.attestation import EvidenceView
+    from ml_governance.evidence.checkpoint import Checkpoint
     from ml_governance.evidence.keys import Signer
     from ml_governance.evidence.ledger import Ledger, Receipt
     from ml_governance.evidence.trust import Principal
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from ml_governance.promote.registry import Registry
     from ml_governance.report.lineage import Graph
     from ml_governance.workspace.assessment import Assessed, Report
+    from ml_governance.workspace.custody import Custody
+    from ml_governance.workspace.keeping import Keeping
     from ml_governance.workspace.reporting import Written
 
 
@@ -150,7 +153,28 @@ class Workspace:
 
     # --- evidence -------------------------------------------------------------------------------------
 
-    def verify(self, progress: Callable[[int, int], None] | None = None) -> VerifiedLog:
+    @property
+    def custody(self) -> Custody:
+        """Who is trusted: keys, and the trust file."""
+        from ml_governance.workspace.custody import Custody
+
+        return Custody(self)
+
+    @property
+    def log(self) -> Keeping:
+        """The log as its keeper sees it: export, proofs, anchors, erasure, backup."""
+        from ml_governance.workspace.keeping import Keeping
+
+        return Keeping(self)
+
+    def verify(
+        self,
+        progress: Callable[[int, int], None] | None = None,
+        *,
+        pinned: Sequence[Checkpoint] = (),
+        workers: int = 1,
+        collect: bool = True,
+    ) -> VerifiedLog:
         """Verify every entry of the log, and that it continues what this account has verified before.
 
         Returns
@@ -159,11 +183,24 @@ class Workspace:
             With every problem found; an empty ``problems`` means that all entries verify.
         """
         before = memory.recall(self.config.origin)
-        remembered = before.checkpoint if before is not None else None
-        verified = verify(self.ledger, root=self.config.trust_root, remembered=remembered, progress=progress)
+        verified = verify(
+            self.ledger,
+            root=self.config.trust_root,
+            remembered=before.checkpoint if before is not None else None,
+            pinned=pinned,
+            workers=workers,
+            collect=collect,
+            progress=progress,
+        )
         if not verified.problems:
             memory.remember(verified.prefix)
         return verified
+
+    def migrate(self, progress: Callable[[int, int], None] | None = None) -> tuple[int, int]:
+        """Bring the log's tables up to date; return the version before and after."""
+        from ml_governance.evidence.migrate import migrate
+
+        return migrate(self.config.ledger_url, log_signer=parts.load_log_signer(self.config), progress=progress)
 
     def view(self) -> EvidenceView:
         """Return the verified-complete evidence at the ledger's head.

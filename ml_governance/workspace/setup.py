@@ -90,6 +90,7 @@ def make(
     people: Sequence[Person],
     policy: str,
     registry: str | None,
+    ledger: str | None,
     clock: Callable[[], datetime],
     software: dict[str, str],
 ) -> Path:
@@ -126,7 +127,7 @@ def make(
         ) from error
     placed: list[Path] = []
     try:
-        config = _build(building, project, people, owner, pack, registry, clock, software)
+        config = _build(building, project, people, owner, pack, registry, ledger, clock, software)
         for name in (FOLDER, "policies"):
             (building / name).rename(path / name)
             placed.append(path / name)
@@ -169,6 +170,7 @@ def _build(
     owner: Person,
     pack: Path,
     registry: str | None,
+    database: str | None,
     clock: Callable[[], datetime],
     software: dict[str, str],
 ) -> str:
@@ -201,7 +203,7 @@ def _build(
     policy = parse_policy(text)
     shutil.copytree(pack, building / "policies" / pack.name)
     ledger, envelope = genesis.begin(
-        f"sqlite:///{home / 'ledger.sqlite'}",
+        database or f"sqlite:///{home / 'ledger.sqlite'}",
         trust=document,
         root_signers=[root_signer],
         log_signer=log_signer,
@@ -215,7 +217,9 @@ def _build(
             PolicyInForce(name=policy.policy, version=policy.version, stage=policy.stage, sha256=digest, text=text),
             [Subject(name=f"policy/{policy.policy}", sha256=digest)],
         )
-    return _toml(project, origin, document.root_digest, f"policies/{pack.name}/policy.yaml", policy.stage, registry)
+    return _toml(
+        project, origin, document.root_digest, f"policies/{pack.name}/policy.yaml", policy.stage, registry, database
+    )
 
 
 def _principal(person: Person, signer: Signer, project: str) -> trust.Principal:
@@ -229,7 +233,9 @@ def _principal(person: Person, signer: Signer, project: str) -> trust.Principal:
     )
 
 
-def _toml(project: str, origin: str, root: str, policy: str, stage: str, registry: str | None) -> str:
+def _toml(
+    project: str, origin: str, root: str, policy: str, stage: str, registry: str | None, database: str | None
+) -> str:
     def quoted(text: str) -> str:
         return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
@@ -239,7 +245,8 @@ version = 1
 project = {quoted(project)}
 
 [ledger]
-url = "sqlite:///{FOLDER}/ledger.sqlite"
+# MLGOV_LEDGER_URL overrides it: a database's password belongs into no file that is shared.
+url = {quoted(_without_password(database) or f"sqlite:///{FOLDER}/ledger.sqlite")}
 origin = {quoted(origin)}
 
 [trust]
@@ -258,4 +265,18 @@ uri = {quoted(registry or f"mlflow+sqlite:///{FOLDER}/mlflow.db")}
 # The signed copy in the ledger is in force, not this file: see `mlgov attest --policy`.
 policy = {quoted(policy)}
 alias = {quoted(stage)}
+
+# For how many days content must be kept before `mlgov log erase` takes it, by kind; leaves and proofs stay for ever.
+# [retention]
+# default = 3650
+# training-run = 365
 """
+
+
+def _without_password(url: str | None) -> str | None:
+    from sqlalchemy import make_url
+
+    if url is None:
+        return None
+    parsed = make_url(url)
+    return parsed.set(password=None).render_as_string(hide_password=False)

@@ -1,0 +1,320 @@
+"""Who is trusted: new keys, and the next version of the trust file, signed by the root and put in force by the log."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ml_governance.errors import ConfigurationError, NotAuthorizedError, VerificationError
+from ml_governance.evidence import envelope as dsse
+from ml_governance.evidence import keys, succession, trust
+from ml_governance.evidence.canonical import parse, sha256_hex
+from ml_governance.evidence.checkpoint import LogSigner
+from ml_governance.evidence.predicates import TrustUpdate
+from ml_governance.evidence.statement import Subject
+from ml_governance.evidence.writer import Writer
+from ml_governance.workspace import parts, secrets, setup
+from ml_governance.workspace.config import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from ml_governance.evidence.keys import PublicKey, Signer
+    from ml_governance.evidence.trust import TrustFile
+    from ml_governance.workspace.session import Workspace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewKey:
+    """A key that was just made: where its private part is, and what to send to the root's holder."""
+
+    keyid: str
+    private: Path
+    public: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enacted:
+    """A trust file in force, or one that still waits for signatures.
+
+    Parameters
+    ----------
+    version : int
+        Its number.
+    index : int or None
+        The entry that put it in force; None while it waits.
+    signatures, needed : int
+        How many root keys have signed, and how many must.
+    """
+
+    version: int
+    index: int | None
+    signatures: int
+    needed: int
+
+
+def new_key(
+    folder: Path, name: str, *, encrypt: bool = False, uri: str | None = None, public: Path | None = None
+) -> NewKey:
+    """Make a person's key in a folder, or take note of one that a key service keeps.
+
+    Parameters
+    ----------
+    folder : Path
+        Where ``NAME.pem`` and ``NAME.pub`` go.
+    name : str
+        The person's id.
+    encrypt : bool, default False
+        Encrypt the private key with a passphrase.
+    uri : str, optional
+        securesystemslib URI of a key in a service; then ``public`` is its public key, and ``NAME.uri`` is written instead.
+
+    Raises
+    ------
+    KeyFileError
+        If a file exists or cannot be written, or there is no passphrase.
+    """
+    setup.Person(id=name, name=name, roles=())  # refuses names that cannot be ids
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    shared = folder / f"{name}.pub"
+    if uri is None:
+        phrase = secrets.new_passphrase(name) if encrypt else None
+        signer: Signer = keys.generate(folder / f"{name}.pem", passphrase=phrase)
+        private = folder / f"{name}.pem"
+    else:
+        if public is None:
+            raise ConfigurationError(f"the public key of {uri} is missing", expected="--public FILE, in PEM form")
+        known = _public(public)
+        signer = keys.UriSigner(uri, known, secret=secrets.pin)
+        signer.sign(b"mlgov: may this key sign?")
+        private = folder / f"{name}.uri"
+        write_atomically(private, json.dumps({"uri": uri, "public": known.pem}, indent=2) + "\n", mode=0o600)
+    write_atomically(shared, signer.public.pem)
+    return NewKey(keyid=signer.keyid, private=private, public=shared)
+
+
+def _public(path: Path) -> PublicKey:
+    try:
+        return keys.public_from_pem(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}", expected="a public key in PEM form") from error
+
+
+class Custody:
+    """The trust file of a workspace, and its succession. Reached as ``ws.custody``."""
+
+    def __init__(self, ws: Workspace) -> None:
+        self._ws = ws
+
+    def trust(
+        self,
+        person: str,
+        public: Path,
+        *,
+        roots: Sequence[str],
+        name: str | None = None,
+        roles: Sequence[str] = (),
+        projects: Sequence[str] = (),
+        custodian: str | None = None,
+        draft: Path | None = None,
+    ) -> Enacted:
+        """Trust a person with a public key from now on.
+
+        Parameters
+        ----------
+        person : str
+            Their id; a person who is known gets these roles instead of the old ones.
+        public : Path
+            Their public key.
+        roots : sequence of str
+            Root keys to sign with: files, or names in the key folder.
+        name, roles, projects, custodian
+            As in the trust file; the project defaults to this workspace's, the custodian to the person.
+        draft : Path, optional
+            Where the version waits if the root's threshold is not reached yet.
+        """
+        setup.Person(id=person, name=person, roles=())
+        for role in roles:
+            if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", role):
+                raise ConfigurationError(
+                    f"{role!r} cannot be a role", expected=f"lower-case words, such as {', '.join(trust.ROLES)}"
+                )
+        key = _public(public)
+
+        def change(version: TrustFile, index: int) -> TrustFile:
+            known = {one.id: one for one in version.principals}.get(person)
+            principal = trust.Principal(
+                id=person,
+                name=name or (known.name if known else person),
+                custodian=custodian or (known.custodian if known else person),
+                roles=frozenset(roles) or (known.roles if known else frozenset()),
+                projects=frozenset(projects) or (known.projects if known else frozenset({self._ws.config.project})),
+            )
+            return succession.admit(version, principal, key, index=index)
+
+        return self._next(change, roots, draft)
+
+    def revoke(
+        self, who: str, *, roots: Sequence[str], last_good: int | None = None, draft: Path | None = None
+    ) -> Enacted:
+        """End the validity of a person's keys, or of one key by its id.
+
+        Parameters
+        ----------
+        who : str
+            A person's id, or the first digits of a key id.
+        roots : sequence of str
+            Root keys to sign with.
+        last_good : int, optional
+            For a stolen key: the size of the newest anchored checkpoint from before the theft. What the key signed
+            from there on counts no more; 0 takes back all of it.
+        """
+        return self._next(
+            lambda version, index: succession.revoke(version, who, until=index if last_good is None else last_good),
+            roots,
+            draft,
+        )
+
+    def rotate(self, person: str, public: Path, *, roots: Sequence[str], draft: Path | None = None) -> Enacted:
+        """Let a person go on with a new key; the old one ends where the new one begins."""
+        key = _public(public)
+        return self._next(lambda version, index: succession.change_key(version, person, key, index=index), roots, draft)
+
+    def renew(self, *, roots: Sequence[str], draft: Path | None = None) -> Enacted:
+        """Sign the same trust again with a new expiry, a year from now."""
+        return self._next(lambda version, _: version, roots, draft)
+
+    def rotate_root(
+        self, public: Sequence[Path], *, roots: Sequence[str], threshold: int = 1, draft: Path | None = None
+    ) -> Enacted:
+        """Put other root keys in charge; the old root and the new one must both sign."""
+        new = [_public(path) for path in public]
+        return self._next(lambda version, _: succession.change_root(version, new, threshold), roots, draft)
+
+    def rotate_log_key(self, *, roots: Sequence[str]) -> Enacted:
+        """Make a new key for checkpoints; the old one still counts for what it has signed.
+
+        The old key file stays beside the new one, renamed.
+        """
+        config = self._ws.config
+        present, coming = config.keys / setup.LOG_KEY, config.keys / f"next-{setup.LOG_KEY}"
+        coming.unlink(missing_ok=True)
+        new = LogSigner.generate(coming, name=config.origin)
+        enacted = self._next(
+            lambda version, _: succession.change_log_keys(version, (new.public, *version.log_keys)), roots, None
+        )
+        present.rename(config.keys / f"retired-{enacted.version}-{setup.LOG_KEY}")
+        coming.rename(present)
+        self._ws.close()  # whoever appends next signs with the new key
+        return enacted
+
+    def continue_draft(self, draft: Path, *, roots: Sequence[str]) -> Enacted:
+        """Add root signatures to a version that waits, and put it in force when there are enough."""
+        try:
+            envelope = dsse.Envelope.from_dict(parse(draft.read_bytes()))
+        except OSError as error:
+            raise ConfigurationError(f"{draft} cannot be read: {error.strerror}") from error
+        version = trust.read(envelope)
+        return self._sign(version, envelope.signatures, roots, draft)
+
+    # --- putting in force ---------------------------------------------------------------------------------
+
+    def current(self) -> TrustFile:
+        """Return the trust file in force, from the verified log."""
+        verified = self._ws.verify()
+        verified.view()
+        assert verified.trust is not None  # noqa: S101  a view is only given with a trust file
+        return verified.trust
+
+    def _next(self, change: Callable[[TrustFile, int], TrustFile], roots: Sequence[str], draft: Path | None) -> Enacted:
+        ws = self._ws
+        now = ws.clock()
+        current = self.current()
+        # The root's own session opens before the trust file, so the first entry under it comes two later.
+        index = ws.ledger.size + 2
+        version = change(succession.following(current, at=now, expires_at=now + setup.TRUST_LIFETIME), index)
+        return self._sign(version, (), roots, draft)
+
+    def _sign(
+        self,
+        version: TrustFile,
+        signatures: Sequence[dsse.Signature],
+        roots: Sequence[str],
+        draft: Path | None,
+    ) -> Enacted:
+        ws = self._ws
+        current = self.current()
+        allowed = current.root_ids | version.root_ids
+        signers = [parts.load_signer(ws.config, name) for name in roots]
+        for signer in signers:
+            if signer.keyid not in allowed:
+                raise NotAuthorizedError(
+                    f"the key {signer.keyid[:16]} is no root key",
+                    expected="a key of the root in force, or of the next one",
+                )
+        message = dsse.pae(trust.TRUST_TYPE, trust.payload_of(version))
+        made = {one.keyid: one for one in signatures}
+        made |= {one.keyid: dsse.Signature(keyid=one.keyid, sig=one.sign(message)) for one in signers}
+        envelope = dsse.Envelope(
+            payload=trust.payload_of(version), payload_type=trust.TRUST_TYPE, signatures=tuple(made.values())
+        )
+        try:
+            trust.verify_successor(envelope, current)
+        except VerificationError:
+            if draft is None:
+                raise
+            write_atomically(draft, envelope.to_bytes().decode())
+            return Enacted(version=version.version, index=None, signatures=len(made), needed=_needed(current, version))
+        return self._enact(version, envelope, signers, len(made))
+
+    def _enact(
+        self, version: TrustFile, envelope: dsse.Envelope, signers: Sequence[Signer], signatures: int
+    ) -> Enacted:
+        ws = self._ws
+        current_roots = {key.keyid for key in self.current().root_keys}
+        writer_key = next((one for one in signers if one.keyid in current_roots), None)
+        if writer_key is None:
+            raise ConfigurationError(
+                "no key of the root in force is here to write the entry",
+                next_step="repeat with --root-key of the old root",
+            )
+        ledger = parts.open_ledger(ws.config, writing=True)
+        with ledger, Writer(ledger, writer_key, clock=ws.clock, software=parts.software()) as writer:
+            receipt = writer.record(
+                TrustUpdate(version=version.version, envelope=envelope.to_dict()),
+                [Subject(name=f"trust/{version.version}", sha256=sha256_hex(envelope.payload))],
+            )
+        write_atomically(ws.config.trust_file, envelope.to_bytes().decode())
+        return Enacted(
+            version=version.version,
+            index=receipt.index,
+            signatures=signatures,
+            needed=_needed(version, version),
+        )
+
+
+def _needed(current: TrustFile, version: TrustFile) -> int:
+    if current.root_ids == version.root_ids:
+        return current.root_threshold
+    return current.root_threshold + version.root_threshold
+
+
+def people(view_trust: TrustFile) -> list[dict[str, Any]]:
+    """Return the people of a trust file as plain values, with what each key is worth."""
+    return [
+        {
+            "id": one.id,
+            "name": one.name,
+            "roles": sorted(one.roles),
+            "projects": sorted(one.projects),
+            "custodian": one.custodian,
+            "keys": [
+                {"keyid": key.public.keyid, "validFrom": key.valid_from, "validUntil": key.valid_until}
+                for key in one.keys
+            ],
+        }
+        for one in sorted(view_trust.principals, key=lambda person: person.id)
+    ]

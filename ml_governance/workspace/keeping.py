@@ -1,0 +1,389 @@
+"""Keeping the log: giving it away, anchoring it, erasing from it, backing it up. Reached as ``ws.log``."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from ml_governance.errors import (
+    ConfigurationError,
+    DataError,
+    MissingEvidenceError,
+    NotAuthorizedError,
+    UnavailableError,
+    UsageError,
+    VerificationError,
+)
+from ml_governance.evidence import anchors, bundle, copying, offline, tiles, timestamp, witness
+from ml_governance.evidence.checkpoint import MAX_NOTE, parse_body, split_note
+from ml_governance.evidence.predicates import Erasure, TrustUpdate, WriterClose, WriterOpen
+from ml_governance.evidence.proof import HEADER, MAX_PROOF_FILE, TlogProof
+from ml_governance.evidence.reader import Anchor
+from ml_governance.evidence.statement import Subject
+from ml_governance.evidence.walk import ERASER
+from ml_governance.workspace.config import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from ml_governance.evidence.anchors import Anchored
+    from ml_governance.evidence.checkpoint import Checkpoint
+    from ml_governance.evidence.ledger import Receipt
+    from ml_governance.evidence.offline import Checkout
+    from ml_governance.evidence.verify import VerifiedLog
+    from ml_governance.workspace.session import Workspace
+
+NEVER_ERASED = (TrustUpdate.kind, WriterOpen.kind, WriterClose.kind, Erasure.kind)
+"""Without these the rest could not be verified, or the erasure itself would be hidden."""
+
+HTTP_SECONDS = 30
+ALL_WORKERS_FROM = 20_000
+"""Entries below which several processes cost more than they save."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """A full verification with what anchors add to it.
+
+    Parameters
+    ----------
+    verified : VerifiedLog
+        The log itself.
+    anchored : tuple of Anchored
+        Anchors that verify.
+    newest : datetime or None
+        Time of the newest entry: how old the checkpoint is.
+    """
+
+    verified: VerifiedLog
+    anchored: tuple[Anchored, ...]
+    newest: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """An entry whose retention period is over."""
+
+    index: int
+    kind: str
+    recorded_at: datetime
+    since: datetime
+
+
+class Keeping:
+    """The log of a workspace as its keeper sees it."""
+
+    def __init__(self, ws: Workspace) -> None:
+        self._ws = ws
+
+    # --- verifying ----------------------------------------------------------------------------------------
+
+    def verify(
+        self,
+        *,
+        pinned: Sequence[Path] = (),
+        witnesses: Path | None = None,
+        authorities: Path | None = None,
+        workers: int = 1,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Audit:
+        """Verify every entry, and hold the log against checkpoints and anchors from elsewhere.
+
+        Parameters
+        ----------
+        pinned : sequence of Path
+            Signed checkpoints that the verifier kept, got from a branch, or from somebody.
+        witnesses : Path, optional
+            A witness policy (c2sp.org/tlog-policy).
+        authorities : Path, optional
+            Root certificates of timestamping authorities, PEM.
+        workers : int, default 1
+            Processes that check a long log.
+        progress : callable, optional
+            ``progress(done, total)``.
+        """
+        ws = self._ws
+        policy = witness.parse_policy(_text(witnesses)) if witnesses is not None else None
+        roots = timestamp.read_roots(_bytes(authorities, 1 << 20)) if authorities is not None else ()
+        long = ws.ledger.size >= ALL_WORKERS_FROM
+        verified = ws.verify(
+            progress, pinned=[read_pin(path) for path in pinned], workers=workers if long else 1, collect=False
+        )
+        held: tuple[Anchored, ...] = ()
+        if verified.trust is not None:
+            held, problems = anchors.hold(
+                ws.ledger, verified.checkpoint, verified.trust.log_keys, witnesses=policy, authorities=roots
+            )
+            notes = tuple(one.sentence() for one in held)
+            verified = verified.with_more(problems=problems, notes=notes)
+        return Audit(verified=verified, anchored=held, newest=verified.prefix.latest)
+
+    # --- giving away --------------------------------------------------------------------------------------
+
+    def export_tiles(self, folder: Path, *, progress: Callable[[int, int], None] | None = None) -> int:
+        """Write the log as C2SP tiles; return its size."""
+        return tiles.write(self._ws.ledger, folder, progress=progress)
+
+    def export_bundle(self, path: Path, *, subjects: Sequence[str | Subject] = ()) -> int:
+        """Write one file that anybody can check offline; return the number of its entries."""
+        found = bundle.collect(self._ws.ledger, [self._digest(one) for one in subjects])
+        write_atomically(path, found.to_bytes().decode())
+        return len(found.entries)
+
+    def prove(self, reference: str) -> tuple[TlogProof, ...]:
+        """Return proofs of inclusion: of one entry by its index, or of every entry about a subject.
+
+        Raises
+        ------
+        MissingEvidenceError
+            If there is no such entry.
+        """
+        ledger = self._ws.ledger
+        if reference.isdigit() and len(reference) < 16:
+            places: tuple[int, ...] = (int(reference),)
+        else:
+            places = ledger.find(bytes.fromhex(self._digest(reference)))
+        with ledger.snapshot():
+            size, note = ledger.size, ledger.checkpoint()
+            proofs = []
+            for index in places:
+                one = next(ledger.entries(index, index + 1), None)
+                if one is None:
+                    raise MissingEvidenceError(f"the ledger has no entry #{index}", expected=f"0 to {size - 1}")
+                hashes = ledger.inclusion_proof(index, size)
+                proofs.append(TlogProof(index=index, leaf=one.leaf, hashes=hashes, checkpoint=note))
+        if not proofs:
+            raise MissingEvidenceError(f"the ledger has no entry about {reference}")
+        return tuple(proofs)
+
+    def _digest(self, reference: str | Subject) -> str:
+        if isinstance(reference, Subject):
+            return reference.sha256
+        plain = reference.removeprefix("sha256:")
+        if len(plain) == 64 and not plain.strip("0123456789abcdef"):
+            return plain
+        return self._ws.resolve(reference).sha256
+
+    # --- anchoring ----------------------------------------------------------------------------------------
+
+    def ask_witnesses(self, policy_file: Path) -> tuple[str, dict[str, str]]:
+        """Have the newest checkpoint cosigned, and keep it.
+
+        Returns
+        -------
+        note : str
+            The cosigned checkpoint.
+        refusals : dict of str to str
+            Who did not cosign, and why.
+
+        Raises
+        ------
+        VerificationError
+            If too few cosigned.
+        """
+        ledger = self._ws.ledger
+        policy = witness.parse_policy(_text(policy_file))
+        seen = [one.size for one in ledger.anchors() if one.kind == "cosigned"]
+        with ledger.snapshot():
+            size, note = ledger.size, ledger.checkpoint()
+            cosigned, refusals = witness.gather(
+                note,
+                policy,
+                post=_post,
+                proof=lambda old: ledger.consistency_proof(old, size),
+                known_size=max(seen, default=0),
+            )
+        try:
+            witness.require_quorum(cosigned, policy)
+        except VerificationError as error:
+            reasons = "; ".join(f"{name}: {why}" for name, why in refusals.items())
+            raise VerificationError(
+                f"{error.found}{': ' + reasons if reasons else ''}", expected=error.expected
+            ) from error
+        ledger.keep_anchor(Anchor(size=size, kind="cosigned", name="witnesses", note=cosigned))
+        return cosigned, refusals
+
+    def ask_time(self, url: str, authorities: Path) -> datetime:
+        """Have the newest checkpoint timestamped by an RFC 3161 authority, check the token, and keep it."""
+        roots = timestamp.read_roots(_bytes(authorities, 1 << 20))
+        note = self._ws.ledger.checkpoint()
+        status, answer = _exchange(url, timestamp.request(note), timestamp.CONTENT_TYPE)
+        if status != 200:
+            raise UnavailableError(f"{url} answered {status}", expected="200 and a timestamp")
+        return self.keep_time(answer, note, url, roots)
+
+    def keep_time(self, token: bytes, note: str, name: str, roots: Sequence[object]) -> datetime:
+        """Keep a timestamp that was got by another way, after checking it."""
+        at = timestamp.verify(token, note, roots)  # type: ignore[arg-type]  # certificates, whose type needs no import here
+        size = parse_body(split_note(note)[0]).size
+        self._ws.ledger.keep_anchor(Anchor(size=size, kind="timestamp", name=name[:200], note=note, data=token))
+        return at
+
+    # --- erasing ------------------------------------------------------------------------------------------
+
+    def erase(self, index: int, *, reason: str, early: bool = False) -> Receipt:
+        """Delete the content of one entry for good; its leaf and every proof stay.
+
+        Parameters
+        ----------
+        index : int
+            Ledger index.
+        reason : str
+            Why; kept for ever, so it names no person.
+        early : bool, default False
+            Erase although the retention period is not over.
+
+        Raises
+        ------
+        NotAuthorizedError
+            If the person who acts is not the data protection officer.
+        UsageError
+            If the entry must stay, or its retention period is not over.
+        """
+        ws = self._ws
+        if not reason.strip():
+            raise UsageError("the reason is empty", expected="why the content must go, without personal data")
+        view = ws.view()
+        me = ws.me(view)
+        if ERASER not in me.roles:
+            raise NotAuthorizedError(
+                f"{me.id} has the roles {', '.join(sorted(me.roles)) or 'none'}",
+                expected=f"{ERASER}, to erase content",
+                next_step=f"mlgov keys trust PUBLIC --id {me.id} --role {ERASER} --root-key root",
+            )
+        entry = next((one for one in view.attestations if one.index == index), None)
+        if entry is None:
+            gone = next((one for one in view.void if one.index == index), None)
+            raise MissingEvidenceError(
+                f"#{index} is not there to erase" + (f": {gone.why}" if gone else ""), expected=f"0 to {view.size - 1}"
+            )
+        if entry.kind in NEVER_ERASED:
+            raise UsageError(
+                f"#{index} is a {entry.kind} entry, which the rest is verified with", expected="another kind"
+            )
+        over = self._over(entry.kind, entry.recorded_at)
+        if over is not None and ws.clock() < over and not early:
+            raise UsageError(
+                f"#{index} must be kept until {over.date().isoformat()} by [retention] in governance.toml",
+                expected="an entry whose retention period is over",
+                next_step="--early, if a law asks for it",
+            )
+        receipt = ws.writer.record(
+            Erasure(leaf=index, payload=entry.payload_digest, reason=reason.strip()),
+            [Subject(name=f"erased from #{index}", sha256=one.sha256) for one in entry.subjects],
+            erases=index,
+        )
+        ws.ledger.forget()
+        return receipt
+
+    def due(self) -> tuple[Due, ...]:
+        """Return the entries whose retention period is over, oldest first."""
+        now = self._ws.clock()
+        found = []
+        for one in self._ws.view().attestations:
+            over = self._over(one.kind, one.recorded_at)
+            if over is not None and over <= now and one.kind not in NEVER_ERASED:
+                found.append(Due(index=one.index, kind=one.kind, recorded_at=one.recorded_at, since=over))
+        return tuple(found)
+
+    def _over(self, kind: str, at: datetime) -> datetime | None:
+        periods = self._ws.config.retention
+        days = periods.get(kind, periods.get("default"))
+        return None if days is None else at + timedelta(days=days)
+
+    # --- backup -------------------------------------------------------------------------------------------
+
+    def backup(self, path: Path, *, progress: Callable[[int, int], None] | None = None) -> int:
+        """Copy the log into one SQLite file; return its size."""
+        return copying.backup(self._ws.ledger, path, progress=progress)
+
+    def restore(
+        self, path: Path, *, pinned: Sequence[Path] = (), progress: Callable[[int, int], None] | None = None
+    ) -> VerifiedLog:
+        """Put a backup in the place of a lost log; what this account verified before counts as a pin."""
+        from ml_governance.workspace import memory
+
+        config = self._ws.config
+        pins = [read_pin(one) for one in pinned]
+        before = memory.recall(config.origin)
+        if before is not None:
+            pins.append(before.checkpoint)
+        return copying.restore(path, config.ledger_url, root=config.trust_root, pinned=pins, progress=progress)
+
+
+def read_pin(path: Path) -> Checkpoint:
+    """Read a checkpoint that the verifier kept. It counts because of where it was kept; who signed it adds nothing."""
+    return parse_body(split_note(_bytes(path, MAX_NOTE).decode("utf-8", "replace"))[0])
+
+
+def verify_path(path: Path, *, root: str | None, vkey: str | None = None) -> Checkout | tuple[TlogProof, str]:
+    """Check a bundle, a folder of tiles or a proof, with no workspace.
+
+    Parameters
+    ----------
+    path : Path
+        What somebody gave away.
+    root : str, optional
+        ``sha256:...`` of the trust root.
+    vkey : str, optional
+        The log's verifier key, which a proof needs.
+
+    Returns
+    -------
+    Checkout, or (TlogProof, str)
+        For a proof, the kind of the entry that is proven to be in the log.
+    """
+    from ml_governance.evidence.checkpoint import parse_vkey
+
+    if path.is_dir():
+        return offline.verify_tiles(path, root=root)
+    data = _bytes(path, bundle.MAX_BUNDLE)
+    if data.startswith(HEADER.encode()):
+        if len(data) > MAX_PROOF_FILE or vkey is None:
+            raise UsageError(
+                "a proof is checked with the log's verifier key", next_step="--vkey KEY, as `mlgov keys root` prints it"
+            )
+        key = parse_vkey(vkey)
+        proof = TlogProof.from_text(data.decode("utf-8", "replace"))
+        leaf, _ = proof.verify([key], origin=key.name)
+        return proof, leaf.kind
+    return offline.verify_bundle(data, root=root)
+
+
+def _bytes(path: Path, limit: int) -> bytes:
+    try:
+        if path.stat().st_size > limit:
+            raise DataError(f"{path} is too large", expected=f"at most {limit:,} bytes")
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _text(path: Path) -> str:
+    return _bytes(path, 1 << 20).decode("utf-8", "replace")
+
+
+def _exchange(url: str, body: bytes, kind: str) -> tuple[int, bytes]:
+    if not url.startswith(("https://", "http://")):
+        raise ConfigurationError(f"{url!r} is no web address", expected="https://...")
+    request = urllib.request.Request(url, data=body, headers={"Content-Type": kind}, method="POST")  # noqa: S310  checked above
+    try:
+        with urllib.request.urlopen(request, timeout=HTTP_SECONDS) as answer:  # noqa: S310  checked above
+            return int(answer.status), answer.read(1 << 20)
+    except urllib.error.HTTPError as error:
+        return error.code, error.read(1 << 16)
+    except urllib.error.URLError as error:
+        raise UnavailableError(f"{url} cannot be reached: {error.reason}") from error
+
+
+def _post(url: str, body: bytes) -> tuple[int, str]:
+    try:
+        status, answer = _exchange(url, body, "text/plain")
+    except UnavailableError as error:
+        raise OSError(error.found) from error
+    return status, answer.decode("utf-8", "replace")
