@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The ledger.", no_args_is_help=True)
 
+WATCH_SECONDS = 5
+
 SESSION = (WriterOpen.kind, WriterClose.kind)
 """Kinds that every session has, and that few readers want to see."""
 
@@ -313,6 +315,51 @@ def erase(
         return
     render.out(f"erased #{index}; entry #{receipt.index} says so")
     render.out("  this store only: look for copies in OpenLineage backends, exports, reports and backups")
+
+
+@app.command()
+def outbox(
+    send: Annotated[bool, typer.Option("--send", help="Send what is due now.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on sending until interrupted.")] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Send again what was refused, and what waits for its next attempt.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many for each destination.")] = None,
+    workspace: Where = None,
+    json: Json = False,
+) -> None:
+    """Show which lineage events are still to be sent to OpenLineage backends, and send them.
+
+    Example: mlgov log outbox --send
+    """
+    from time import sleep
+
+    with opened(workspace) as ws:
+        while send or watch or retry:
+            for one in ws.log.send(limit=limit, retry=retry):
+                render.narrate(f"{one.destination}: {one.sent} sent" + (f", {one.stopped}" if one.stopped else ""))
+            if not watch:
+                break
+            retry = False
+            sleep(WATCH_SECONDS)
+        standing = ws.log.outbox()
+    if json:
+        render.out_json(
+            [
+                {
+                    "destination": s.destination, "sent": s.sent, "waiting": s.waiting, "failed": s.failed,
+                    "nextAt": s.next_at.isoformat() if s.next_at else None, "lastError": s.last_error,
+                }
+                for s in standing
+            ]
+        )  # fmt: skip
+    else:
+        render.table(
+            ("destination", "sent", "waiting", "refused", "why"),
+            [(s.destination, str(s.sent), str(s.waiting), str(s.failed), s.last_error or "") for s in standing],
+        )
+    if send and any(s.waiting for s in standing):
+        raise typer.Exit(5)
 
 
 @app.command()

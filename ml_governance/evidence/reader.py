@@ -117,7 +117,7 @@ class LogReader:
         """Number of entries."""
         from sqlalchemy import select
 
-        with self._reading() as connection:
+        with self.reading() as connection:
             size = connection.execute(select(table("head").c.size)).scalar_one_or_none()
         return size if isinstance(size, int) else 0
 
@@ -125,7 +125,7 @@ class LogReader:
         """Return the newest signed note."""
         from sqlalchemy import select
 
-        with self._reading() as connection:
+        with self.reading() as connection:
             return str(connection.execute(select(table("head").c.checkpoint)).scalar_one_or_none())
 
     def entries(self, start: int = 0, stop: int | None = None) -> Iterator[StoredEntry]:
@@ -141,7 +141,7 @@ class LogReader:
         )
         after = start - 1
         while True:
-            with self._reading() as connection:
+            with self.reading() as connection:
                 condition = leaves.c.idx > after if stop is None else (leaves.c.idx > after) & (leaves.c.idx < stop)
                 rows = connection.execute(query.where(condition)).all()
             for row in rows:
@@ -176,7 +176,7 @@ class LogReader:
             if before is None
             else query.where(keyed.idx < before).order_by(keyed.idx.desc()).limit(1)
         )
-        with self._reading() as connection:
+        with self.reading() as connection:
             return tuple(
                 (_whole(row[0]), subject_index.Value(_whole(row[1]), _blob(row[2])))
                 for row in connection.execute(query)
@@ -195,7 +195,7 @@ class LogReader:
 
         found = table(name)
         query = select(found).order_by(found.c[0], found.c.idx).execution_options(yield_per=PAGE)
-        with self._reading() as connection:
+        with self.reading() as connection:
             for key, index, count, head in connection.execute(query):
                 yield key, _whole(index), subject_index.Value(_whole(count), _blob(head))
 
@@ -203,7 +203,7 @@ class LogReader:
         """Return the stored right edge, nothing verified."""
         from sqlalchemy import select
 
-        with self._reading() as connection:
+        with self.reading() as connection:
             row = connection.execute(select(table("head"))).one_or_none()
         if row is None:
             return StoredHead(size=0, frontier=b"", trie=b"", kinds=b"", checkpoint="")
@@ -226,7 +226,7 @@ class LogReader:
             .order_by(nodes.c.idx, nodes.c.level)
             .execution_options(yield_per=PAGE)
         )
-        with self._reading() as connection:
+        with self.reading() as connection:
             for row in connection.execute(query):
                 yield _whole(row.idx), _whole(row.level), _blob(row.hash)
 
@@ -236,7 +236,7 @@ class LogReader:
 
         nodes = table("index_nodes")
         query = select(nodes).order_by(nodes.c.prefix).execution_options(yield_per=PAGE)
-        with self._reading() as connection:
+        with self.reading() as connection:
             for row in connection.execute(query):
                 yield _blob(row.prefix).decode("ascii", "replace"), _blob(row.node)
 
@@ -245,7 +245,7 @@ class LogReader:
         from sqlalchemy import select
 
         kept = table("anchors")
-        with self._reading() as connection:
+        with self.reading() as connection:
             rows = connection.execute(select(kept).order_by(kept.c.size, kept.c.kind, kept.c.name)).all()
         return tuple(
             Anchor(
@@ -260,7 +260,7 @@ class LogReader:
 
     def inclusion_proof(self, index: int, size: int | None = None) -> tuple[bytes, ...]:
         """Return the proof that an entry is in the tree of a size (RFC 6962 section 2.1.1)."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return merkle.inclusion_proof(
                 lambda level, position: self._node(connection, level, position),
                 index,
@@ -269,22 +269,22 @@ class LogReader:
 
     def consistency_proof(self, old: int, new: int) -> tuple[bytes, ...]:
         """Return the proof that one tree continues another (RFC 6962 section 2.1.2)."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return merkle.consistency_proof(lambda level, position: self._node(connection, level, position), old, new)
 
     def index_proof(self, key: bytes) -> tuple[bytes, ...]:
         """Return the proof of how many entries a subject has, and which."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return subject_index.prove(lambda prefix: self._index_node(connection, prefix), key)
 
     def node(self, level: int, position: int) -> bytes:
         """Return the hash of a complete subtree, as stored."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return self._node(connection, level, position)
 
     def index_node(self, prefix: str) -> bytes | None:
         """Return one stored node of the subject index, not verified."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return self._index_node(connection, prefix)
 
     def keys_of(self, index: int) -> tuple[str, ...]:
@@ -292,7 +292,7 @@ class LogReader:
         from sqlalchemy import select
 
         keyed = table("entries_by_key").c
-        with self._reading() as connection:
+        with self.reading() as connection:
             found = connection.execute(select(keyed.key).where(keyed.idx == index).order_by(keyed.key)).scalars()
             return tuple(_blob(key).hex() for key in found)
 
@@ -302,7 +302,7 @@ class LogReader:
 
         leaves = table("leaves").c
         query = select(leaves.idx).where(leaves.writer == writer).order_by(leaves.seq.desc()).limit(1)
-        with self._reading() as connection:
+        with self.reading() as connection:
             found = connection.execute(query if before is None else query.where(leaves.idx < before)).scalar()
         return None if found is None else _whole(found)
 
@@ -349,7 +349,8 @@ class LogReader:
                     connection.exec_driver_sql("ROLLBACK")
 
     @contextmanager
-    def _reading(self) -> Iterator[Connection]:
+    def reading(self) -> Iterator[Connection]:
+        """Give a connection to read with: the snapshot's, or one of its own."""
         if self._pinned is not None:
             with database_errors(self._engine):
                 yield self._pinned

@@ -55,6 +55,12 @@ class StageSection(_Section):
     alias: str
 
 
+class OpenLineageSection(_Section):
+    """Where signed lineage events are sent to."""
+
+    destinations: tuple[str, ...] = ()
+
+
 class _File(_Section):
     version: int = Field(ge=1, le=1)
     project: str = Field(min_length=1)
@@ -64,6 +70,7 @@ class _File(_Section):
     registry: RegistrySection
     stages: dict[str, StageSection] = Field(min_length=1)
     retention: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
+    openlineage: OpenLineageSection = OpenLineageSection()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +97,8 @@ class Config:
         Stages by name.
     retention : dict of str to int
         Days for which entries of a kind must be kept; ``default`` is for the others.
+    destinations : tuple of str
+        URLs to which OpenLineage events are sent.
     """
 
     root: Path
@@ -102,6 +111,7 @@ class Config:
     registry: str
     stages: dict[str, StageSection]
     retention: dict[str, int] = field(default_factory=dict)
+    destinations: tuple[str, ...] = ()
 
     def stage(self, name: str) -> StageSection:
         """Look a stage up.
@@ -169,6 +179,7 @@ def load(root: Path) -> Config:
         registry=_anchor(_anchor(file.registry.uri, "mlflow+sqlite:///", root), "local:", root),
         stages=file.stages,
         retention=dict(file.retention),
+        destinations=tuple(one for one in file.openlineage.destinations),
     )
 
 

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from ml_governance.evidence.checkpoint import Checkpoint
     from ml_governance.evidence.ledger import Receipt
     from ml_governance.evidence.offline import Checkout
+    from ml_governance.evidence.outbox import Standing
     from ml_governance.evidence.verify import VerifiedLog
+    from ml_governance.integrations.openlineage import Delivered
     from ml_governance.workspace.session import Workspace
 
 NEVER_ERASED = (TrustUpdate.kind, WriterOpen.kind, WriterClose.kind, Erasure.kind)
@@ -295,6 +297,42 @@ class Keeping:
         periods = self._ws.config.retention
         days = periods.get(kind, periods.get("default"))
         return None if days is None else at + timedelta(days=days)
+
+    # --- OpenLineage --------------------------------------------------------------------------------------
+
+    def send(self, *, limit: int | None = None, retry: bool = False) -> tuple[Delivered, ...]:
+        """Send lineage events that are due to every destination of governance.toml.
+
+        Parameters
+        ----------
+        limit : int, optional
+            At most so many for each destination.
+        retry : bool, default False
+            Also those that were given up, and those whose next attempt is not due.
+        """
+        from ml_governance.evidence.outbox import Outbox
+        from ml_governance.integrations import openlineage
+
+        ws = self._ws
+        if not ws.config.destinations:
+            raise ConfigurationError(
+                "governance.toml names no destination for lineage events",
+                expected='[openlineage] destinations = ["https://host/api/v1/lineage"]',
+            )
+        if retry:
+            for one in ws.config.destinations:
+                Outbox(ws.ledger).retry(openlineage.shown(one))
+        return tuple(openlineage.deliver(ws.ledger, one, clock=ws.clock, limit=limit) for one in ws.config.destinations)
+
+    def outbox(self) -> tuple[Standing, ...]:
+        """Return how far each destination is; those that were never sent to count everything as waiting."""
+        from ml_governance.evidence.outbox import Outbox
+        from ml_governance.integrations import openlineage
+
+        box = Outbox(self._ws.ledger)
+        for one in self._ws.config.destinations:
+            box.plan(openlineage.shown(one))
+        return box.standing()
 
     # --- backup -------------------------------------------------------------------------------------------
 

@@ -270,6 +270,10 @@ alias = {quoted(stage)}
 # [retention]
 # default = 3650
 # training-run = 365
+
+# Signed lineage events go there from a durable outbox: `mlgov log outbox --send`.
+# [openlineage]
+# destinations = ["https://lineage.example/api/v1/lineage?key_env=OPENLINEAGE_KEY"]
 """
 
 
