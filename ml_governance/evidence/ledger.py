@@ -367,9 +367,12 @@ class Ledger(LogReader):
         for index, one in enumerate(entries, head.frontier.size):
             if isinstance(one.content, TrustUpdate):
                 update = Envelope.from_dict(one.content.envelope)
-                current = read_trust(update) if current is None else verify_successor(update, current)
-                head.trust = index
-            elif current is None:
+                coming = read_trust(update) if current is None else verify_successor(update, current)
+                # Whoever the trust file in force names puts the next one in force.
+                author(one, current or coming, index)
+                current, head.trust = coming, index
+                continue
+            if current is None:
                 if index:
                     raise VerificationError("the log has no trust file yet", expected="a trust file as its first fact")
                 continue  # the root's own session opens before the trust file that names it

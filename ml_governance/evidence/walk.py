@@ -6,7 +6,7 @@ be kept (:class:`Prefix`) and taken up again, so that what was verified once nee
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -265,6 +265,9 @@ class Walk:
                 faults.append(said(error))
                 return
         self.trust_at = (one.place, leaf.payload)
+        if self.trust is not None and leaf.keyid not in self.trust.root_ids:
+            # A root that has handed over can sign nothing more, so this record ends its session.
+            self.sessions[leaf.writer] = replace(self.sessions[leaf.writer], closed=True)
 
     def _chain(self, leaf: Leaf, one: Checked, faults: list[str], *, known: bool) -> None:
         """Check a record's place in its writer's chain; ``known`` tells whether its content could be read."""

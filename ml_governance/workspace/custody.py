@@ -282,11 +282,14 @@ class Custody:
                 next_step="repeat with --root-key of the old root",
             )
         ledger = parts.open_ledger(ws.config, writing=True)
-        with ledger, Writer(ledger, writer_key, clock=ws.clock, software=parts.software()) as writer:
+        with ledger:
+            writer = Writer(ledger, writer_key, clock=ws.clock, software=parts.software())
             receipt = writer.record(
                 TrustUpdate(version=version.version, envelope=envelope.to_dict()),
                 [Subject(name=f"trust/{version.version}", sha256=sha256_hex(envelope.payload))],
             )
+            if writer_key.keyid in version.root_ids:
+                writer.close()  # a root that has handed over can sign nothing more, not even that
         write_atomically(ws.config.trust_file, envelope.to_bytes().decode())
         return Enacted(
             version=version.version,
