@@ -92,6 +92,10 @@ def ls(
 @app.command()
 def show(
     index: Annotated[int, typer.Argument(min=0, help="Ledger index.")],
+    envelope: Annotated[bool, typer.Option("--envelope", help="The DSSE envelope itself.")] = False,
+    sigstore: Annotated[
+        bool, typer.Option("--sigstore", help="A Sigstore bundle with a public key, for sigstore's own tools.")
+    ] = False,
     workspace: Where = None,
     json: Json = False,
 ) -> None:
@@ -100,10 +104,18 @@ def show(
     Example: mlgov log show 5
     """
     with opened(workspace) as ws:
+        if envelope or sigstore:
+            render.out_json(ws.log.envelope(index, sigstore=sigstore))
+            return
         view = ws.view()
         if index >= view.size:
             raise MissingEvidenceError(f"the ledger has no entry #{index}", expected=f"0 to {view.size - 1}")
-        entry = view.attestations[index]
+        entry = next((one for one in view.attestations if one.index == index), None)
+        if entry is None:
+            gone = next(one for one in view.void if one.index == index)
+            raise MissingEvidenceError(
+                f"#{index} counts no more: {gone.why}", next_step=f"mlgov log show {index} --envelope"
+            )
         value = {
             **_row(entry),
             "payload": entry.payload_digest,

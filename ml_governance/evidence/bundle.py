@@ -178,6 +178,22 @@ def collect(ledger: LogReader, subjects: Sequence[str] = ()) -> Bundle:
         )
 
 
+def sigstore_bundle(envelope: Envelope) -> dict[str, Any]:
+    """Return an envelope as a Sigstore bundle with a public key, which sigstore's own tools verify.
+
+    Format: Sigstore bundle 0.3 (github.com/sigstore/protobuf-specs); the key's id is the hint.
+    """
+    return {
+        "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+        "verificationMaterial": {
+            "publicKey": {"hint": envelope.signatures[0].keyid},
+            "tlogEntries": [],
+            "timestampVerificationData": {"rfc3161Timestamps": []},
+        },
+        "dsseEnvelope": envelope.to_dict(),
+    }
+
+
 def _bundled(value: Any) -> Bundled:
     if (
         set(value) != {"index", "leaf", "envelope", "proof", "about"}

@@ -6,7 +6,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ml_governance.errors import (
     ConfigurationError,
@@ -19,6 +19,7 @@ from ml_governance.errors import (
 )
 from ml_governance.evidence import anchors, bundle, copying, offline, tiles, timestamp, witness
 from ml_governance.evidence.checkpoint import MAX_NOTE, parse_body, split_note
+from ml_governance.evidence.envelope import Envelope
 from ml_governance.evidence.predicates import Erasure, TrustUpdate, WriterClose, WriterOpen
 from ml_governance.evidence.proof import HEADER, MAX_PROOF_FILE, TlogProof
 from ml_governance.evidence.reader import Anchor
@@ -136,6 +137,14 @@ class Keeping:
         found = bundle.collect(self._ws.ledger, [self._digest(one) for one in subjects])
         write_atomically(path, found.to_bytes().decode())
         return len(found.entries)
+
+    def envelope(self, index: int, *, sigstore: bool = False) -> dict[str, Any]:
+        """Return the DSSE envelope of an entry, or the same as a Sigstore bundle."""
+        stored = next(self._ws.ledger.entries(index, index + 1), None)
+        if stored is None or stored.envelope is None:
+            raise MissingEvidenceError(f"the ledger has no content at #{index}")
+        found = Envelope.from_bytes(stored.envelope)
+        return bundle.sigstore_bundle(found) if sigstore else found.to_dict()
 
     def prove(self, reference: str) -> tuple[TlogProof, ...]:
         """Return proofs of inclusion: of one entry by its index, or of every entry about a subject.
