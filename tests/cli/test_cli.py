@@ -173,7 +173,7 @@ def test_an_unexpected_error_is_5_without_a_traceback_and_raised_with_debug(
 ) -> None:
     from ml_governance.workspace import Workspace
 
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(Workspace, "verify", broken)
@@ -186,7 +186,7 @@ def test_an_unexpected_error_is_5_without_a_traceback_and_raised_with_debug(
 def test_an_interruption_is_130(ws: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     from ml_governance.workspace import Workspace
 
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Workspace, "verify", interrupted)
