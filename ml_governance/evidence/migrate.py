@@ -95,7 +95,7 @@ def _from_1(
     ).one()
     signed = read_note(str(note), [log_signer.public], origin=ledger.origin)
     head = Head(merkle.Frontier(), subject_index.EMPTY_TRIE, {})
-    connection.execute(table("head").insert(), head.row(ledger.origin, log_signer))
+    connection.execute(table("head").insert(), {"id": 1, **head.signed(ledger.origin, log_signer)[1]})
     connection.execute(
         table("meta").insert(),
         [{"key": "schema", "value": str(SCHEMA_VERSION)}, {"key": "origin", "value": ledger.origin}],
@@ -113,7 +113,7 @@ def _from_1(
             next_step="verify the ledger with the version of ml-governance that wrote it",
         )
     head.latest = datetime.fromisoformat(latest) if latest else None
-    connection.execute(table("head").update(), head.row(ledger.origin, log_signer))
+    connection.execute(table("head").update(), head.signed(ledger.origin, log_signer)[1])
     connection.exec_driver_sql(f"INSERT INTO tokens SELECT token, idx FROM {_OLD}tokens")  # noqa: S608  a name from this module
     for name in reversed(_TABLES):
         connection.exec_driver_sql(f"DROP TABLE {_OLD}{name}")
