@@ -56,6 +56,10 @@ class Leaf:
     seq: int
     keyid: str
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel between processes as plain values."""
+        return _leaf, (self.kind, self.payload, self.envelope, self.writer, self.seq, self.keyid)
+
     def to_bytes(self) -> bytes:
         """Return the canonical JSON that is hashed into the tree."""
         if _PLAIN.fullmatch(self.kind + self.writer + self.keyid):
@@ -83,6 +87,10 @@ class Leaf:
         if type(fields["seq"]) is not int or any(type(fields[n]) is not str for n in names - {"v", "seq"}):
             raise VerificationError("the leaf's fields have wrong types")
         return cls(**fields)
+
+
+def _leaf(kind: str, payload: str, envelope: str, writer: str, seq: int, keyid: str) -> Leaf:
+    return Leaf(kind=kind, payload=payload, envelope=envelope, writer=writer, seq=seq, keyid=keyid)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

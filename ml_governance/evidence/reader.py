@@ -66,6 +66,10 @@ class Anchor:
     data: bytes = b""
 
 
+LARGEST = 2**62
+"""No index is larger."""
+
+
 def _whole(value: object) -> int:
     """Return a stored number; what is none, an intruder wrote, and no number of a log is negative."""
     return value if isinstance(value, int) else -1
@@ -182,21 +186,45 @@ class LogReader:
                 for row in connection.execute(query)
             )
 
-    def keyed_subjects(self) -> Iterator[tuple[bytes, int, subject_index.Value]]:
-        """Yield the whole look-up table by subject in the order of its keys, for verification."""
-        return ((_blob(key), index, value) for key, index, value in self._keyed("entries_by_key"))
+    def leaf_hashes(self, stop: int) -> tuple[bytes, frozenset[int]]:
+        """Return the stored leaf hashes below an index, one after the other, and which of those entries have no content."""
+        from sqlalchemy import select
 
-    def keyed_kinds(self) -> Iterator[tuple[str, int, subject_index.Value]]:
-        """Yield the whole look-up table by kind in the order of its keys, for verification."""
-        return ((str(kind), index, value) for kind, index, value in self._keyed("entries_by_kind"))
+        leaves, blobs = table("leaves").c, table("blobs").c
+        query = select(leaves.leaf_hash).where(leaves.idx < stop).order_by(leaves.idx)
+        bare = select(leaves.idx).where(leaves.idx < stop, leaves.idx.not_in(select(blobs.idx)))
+        with self.reading() as connection:
+            found = connection.execute(query.execution_options(yield_per=PAGE)).scalars()
+            # A hash of another length would move all that follow.
+            hashes = b"".join(_blob(value)[:32].ljust(32, b"\0") for value in found)
+            return hashes, frozenset(_whole(index) for index in connection.execute(bare).scalars())
 
-    def _keyed(self, name: str) -> Iterator[tuple[object, int, subject_index.Value]]:
+    def keyed_subjects(self, stop: int) -> Iterator[tuple[bytes, int, subject_index.Value]]:
+        """Yield the look-up table by subject below an index, in the order of its keys, for verification."""
+        return ((_blob(key), index, value) for key, index, value in self._keyed("entries_by_key", stop))
+
+    def keyed_kinds(self, stop: int) -> Iterator[tuple[str, int, subject_index.Value]]:
+        """Yield the look-up table by kind below an index, in the order of its keys, for verification."""
+        return ((str(kind), index, value) for kind, index, value in self._keyed("entries_by_kind", stop))
+
+    def keyed_from(self, start: int) -> bool:
+        """Tell whether a look-up table names an entry from an index on."""
+        from sqlalchemy import select
+
+        with self.reading() as connection:
+            return any(
+                connection.execute(select(found.c.idx).where(found.c.idx >= start).limit(1)).first() is not None
+                for found in (table("entries_by_key"), table("entries_by_kind"))
+            )
+
+    def _keyed(self, name: str, stop: int) -> Iterator[tuple[object, int, subject_index.Value]]:
         from sqlalchemy import select
 
         found = table(name)
-        query = select(found).order_by(found.c[0], found.c.idx).execution_options(yield_per=PAGE)
+        # What an intruder wrote may be no number at all; such rows compare as greater, and must not be passed over.
+        query = select(found).where(~found.c.idx.between(stop, LARGEST)).order_by(found.c[0], found.c.idx)
         with self.reading() as connection:
-            for key, index, count, head in connection.execute(query):
+            for key, index, count, head in connection.execute(query.execution_options(yield_per=PAGE)):
                 yield key, _whole(index), subject_index.Value(_whole(count), _blob(head))
 
     def head(self) -> StoredHead:

@@ -177,7 +177,7 @@ class _Verification:
         self.head = ledger.head()
         self.start = since.frontier.size if since is not None else 0
         self.tally = Tally(secrets.token_bytes(32))
-        self.hashes = bytearray()
+        self.tables: index_check.Tables | None = None
         self.new_keys: list[tuple[bytes, int, bytes]] = []
         self.nodes_differ = False
         self.attestations: list[Attestation] = []
@@ -197,9 +197,15 @@ class _Verification:
             from ml_governance.evidence.parallel import checked_pages
 
             stop = max(self.head.size, self.start)
-            for checked, tally in checked_pages(ledger, self.start, stop, known, self.tally, workers=workers):
-                self.tally.sum = (self.tally.sum + tally) % (1 << 256)
-                self._page([(one, None) for one in checked], known, collect=False, workers=True)
+            for found in checked_pages(
+                ledger, self.start, stop, known, self.tally, workers=workers, tables=self.since is None
+            ):
+                if isinstance(found, index_check.Tables):
+                    self.tables = found
+                else:
+                    checked, tally = found
+                    self.tally.sum = (self.tally.sum + tally) % (1 << 256)
+                    self._page([(one, None) for one in checked], known, collect=False, workers=True)
         else:
             page = []
             for stored in ledger.entries(self.start):
@@ -330,7 +336,6 @@ class _Verification:
 
     def _index(self, one: Checked, *, counted: bool) -> None:
         if self.since is None:
-            self.hashes += one.hashed
             if not counted:
                 self.tally.add(one.digests, one.place)
             return
@@ -347,7 +352,9 @@ class _Verification:
         kinds = subject_index.pack_kinds(walk.kinds)
         gone = frozenset(walk.gone)
         if self.since is None:
-            trie, faults = index_check.full(self.ledger, self.hashes, walk.kinds, self.tally, gone)
+            size = walk.frontier.size
+            found = self.tables or index_check.tables(self.ledger, size, self.tally.fresh())
+            trie, faults = found.trie, index_check.full(self.ledger, size, found, walk.kinds, self.tally.sum, gone)
         else:
             trie, faults = index_check.continued(self.ledger, self.since.trie, head.trie, self.start, self.new_keys)
         for fault in faults:

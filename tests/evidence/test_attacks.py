@@ -125,6 +125,10 @@ def invent_lookup(log: Log) -> None:
     attack(log, ("UPDATE entries_by_key SET key = ? WHERE idx = 5", (bytes(32),)))
 
 
+def announce_lookup(log: Log) -> None:
+    attack(log, ("INSERT INTO entries_by_key SELECT key, 99, count, head FROM entries_by_key WHERE idx = 5", ()))
+
+
 def edit_edge(log: Log) -> None:
     attack(log, ("UPDATE head SET trie = ?", (bytes(32),)))
 
@@ -175,6 +179,7 @@ ATTACKS: list[tuple[Callable[[Log], None], str]] = [
     (drop_blob, "5: revocation: its content is missing"),
     (drop_lookup, "look-up table by subject"),
     (invent_lookup, "look-up table by subject"),
+    (announce_lookup, "look-up table by subject"),
     (drop_kind, "look-up table by kind"),
     (edit_node, "tree nodes"),
     (edit_index, "subject index"),
