@@ -215,10 +215,18 @@ def ls(workspace: Where = None, json: Json = False) -> None:
 
 
 @app.command()
-def root(workspace: Where = None, json: Json = False) -> None:
+def root(
+    log_key: Annotated[
+        bool, typer.Option("--log-key", help="The log's verifier keys instead, as tools for signed notes take them.")
+    ] = False,
+    workspace: Where = None,
+    json: Json = False,
+) -> None:
     """Print the trust root's digest, to be compared by another way than this one.
 
     Example: mlgov keys root
+
+    Example: mlgov keys root --log-key
     """
     with opened(workspace) as ws:
         from ml_governance.evidence.checkpoint import vkey
@@ -227,9 +235,8 @@ def root(workspace: Where = None, json: Json = False) -> None:
         if json:
             render.out_json({"root": ws.config.trust_root, "logKeys": log_keys})
         else:
-            render.out(ws.config.trust_root)
-            for key in log_keys:
-                render.narrate(f"log key: {key}")
+            for line in log_keys if log_key else [ws.config.trust_root]:
+                render.out(line)
 
 
 def _range(key: TrustedKey) -> str:

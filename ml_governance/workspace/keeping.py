@@ -368,7 +368,9 @@ def read_pin(path: Path) -> Checkpoint:
     return parse_body(split_note(_bytes(path, MAX_NOTE).decode("utf-8", "replace"))[0])
 
 
-def verify_path(path: Path, *, root: str | None, vkey: str | None = None) -> Checkout | tuple[TlogProof, str]:
+def verify_path(
+    path: Path, *, root: str | None, vkey: str | None = None, pinned: Sequence[Path] = ()
+) -> Checkout | tuple[TlogProof, str]:
     """Check a bundle, a folder of tiles or a proof, with no workspace.
 
     Parameters
@@ -379,6 +381,8 @@ def verify_path(path: Path, *, root: str | None, vkey: str | None = None) -> Che
         ``sha256:...`` of the trust root.
     vkey : str, optional
         The log's verifier key, which a proof needs.
+    pinned : sequence of Path
+        Checkpoints that the verifier kept.
 
     Returns
     -------
@@ -387,19 +391,21 @@ def verify_path(path: Path, *, root: str | None, vkey: str | None = None) -> Che
     """
     from ml_governance.evidence.checkpoint import parse_vkey
 
+    pins = [read_pin(one) for one in pinned]
     if path.is_dir():
-        return offline.verify_tiles(path, root=root)
+        return offline.verify_tiles(path, root=root, pins=pins)
     data = _bytes(path, bundle.MAX_BUNDLE)
     if data.startswith(HEADER.encode()):
         if len(data) > MAX_PROOF_FILE or vkey is None:
             raise UsageError(
-                "a proof is checked with the log's verifier key", next_step="--vkey KEY, as `mlgov keys root` prints it"
+                "a proof is checked with the log's verifier key",
+                next_step="--vkey KEY, as `mlgov keys root --log-key` prints it",
             )
         key = parse_vkey(vkey)
         proof = TlogProof.from_text(data.decode("utf-8", "replace"))
         leaf, _ = proof.verify([key], origin=key.name)
         return proof, leaf.kind
-    return offline.verify_bundle(data, root=root)
+    return offline.verify_bundle(data, root=root, pins=pins)
 
 
 def _bytes(path: Path, limit: int) -> bytes:

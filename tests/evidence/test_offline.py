@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +21,8 @@ from tests.evidence.conftest import MODEL, ORIGIN, Log, make_log, note
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from ml_governance.evidence.checkpoint import Checkpoint
 
 OTHER = Subject(name="model/2", sha256="cd" * 32)
 
@@ -54,6 +57,43 @@ def test_without_a_root_nobody_is_known(mixed: Log) -> None:
     assert not checkout.problems
     assert not checkout.root_known
     assert "signer unknown" in " ".join(checkout.notes)
+
+
+@pytest.mark.parametrize("form", ["bundle", "tiles"])
+def test_what_was_given_away_continues_a_pinned_checkpoint_or_is_refused(mixed: Log, tmp_path: Path, form: str) -> None:
+    older, root = mixed.verify().checkpoint, mixed.trust.root_digest
+    with mixed.writer() as writer:
+        writer.record_all([(note(str(number)), [MODEL]) for number in range(5)])
+    newest = mixed.verify().checkpoint
+    data = bundle.collect(mixed.ledger).to_bytes()
+    tiles.write(mixed.ledger, tmp_path / "tiles")
+
+    def offered(*pins: Checkpoint) -> offline.Checkout:
+        if form == "bundle":
+            return offline.verify_bundle(data, root=root, pins=pins)
+        return offline.verify_tiles(tmp_path / "tiles", root=root, pins=pins)
+
+    assert "not rollback-proof" in " ".join(offered().notes)
+    held = offered(older, newest)
+    assert not held.problems, whats(held)
+    assert f"continues the pinned checkpoint of {older.size} entries" in held.notes[0]
+    for pin, words in (
+        (replace(older, root=bytes(32)), "forked or rewritten"),
+        (replace(newest, root=bytes(32)), "forked or rewritten"),
+        (replace(newest, size=newest.size + 1), "rolled back"),
+        (replace(older, origin="elsewhere"), "another log"),
+    ):
+        assert words in whats(offered(pin))
+
+
+def test_a_bundle_about_a_subject_says_what_it_cannot_compare(mixed: Log) -> None:
+    older = mixed.verify().checkpoint
+    with mixed.writer() as writer:
+        writer.record(note("more"), [MODEL])
+    data = bundle.collect(mixed.ledger, (MODEL.sha256,)).to_bytes()
+    root, newest = mixed.trust.root_digest, mixed.verify().checkpoint
+    assert "cannot be compared" in whats(offline.verify_bundle(data, root=root, pins=[older]))
+    assert not offline.verify_bundle(data, root=root, pins=[newest]).problems
 
 
 def test_another_root_is_refused(mixed: Log, tmp_path: Path) -> None:
