@@ -315,7 +315,12 @@ def people(view_trust: TrustFile) -> list[dict[str, Any]]:
             "projects": sorted(one.projects),
             "custodian": one.custodian,
             "keys": [
-                {"keyid": key.public.keyid, "validFrom": key.valid_from, "validUntil": key.valid_until}
+                {
+                    "keyid": key.public.keyid,
+                    "pem": key.public.pem,
+                    "validFrom": key.valid_from,
+                    "validUntil": key.valid_until,
+                }
                 for key in one.keys
             ],
         }
