@@ -20,7 +20,7 @@ from ml_governance.evidence.database import database_errors, engine_for, refuse_
 from ml_governance.evidence.envelope import Envelope
 from ml_governance.evidence.predicates import TrustUpdate, WriterClose, WriterOpen
 from ml_governance.evidence.reader import LogReader
-from ml_governance.evidence.schema import SCHEMA_VERSION, Statements, guards, metadata, table
+from ml_governance.evidence.schema import SCHEMA_VERSION, guards, metadata, table
 from ml_governance.evidence.trust import TrustFile, verify_successor
 from ml_governance.evidence.trust import read as read_trust
 from ml_governance.evidence.walk import MAX_SKEW
@@ -159,7 +159,6 @@ class Ledger(LogReader):
     def __init__(self, engine: Engine, origin: str, log_signer: LogSigner | None) -> None:
         super().__init__(engine, origin)
         self._log_signer = log_signer
-        self._statements = Statements(engine.dialect)
         self._trust: tuple[int, TrustFile] | None = None
         self._signed: tuple[str, Checkpoint] | None = None  # a note whose signature is known to verify
         self._edge: tuple[tuple[object, ...], Head] | None = None  # the row that this process wrote last

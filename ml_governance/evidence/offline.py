@@ -27,7 +27,10 @@ SIGNER_UNKNOWN = (
     "self-consistent, signer unknown: whoever made this file could have made its trust root as well; "
     "get the root's digest from somebody else and pass --root sha256:..."
 )
-NOT_NEWEST = "not rollback-proof: nothing here tells whether the log had or has more entries; compare with a checkpoint from elsewhere, --pin FILE"
+NOT_NEWEST = (
+    "not rollback-proof: nothing here tells whether the log had or has more entries; "
+    "compare with a checkpoint from elsewhere, --pin FILE"
+)
 PARTIAL = (
     "complete for its subjects and for trust files, policies, revocations and erasures; the order and the writers' chains of "
     "other entries are proven by a full verification only"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from ml_governance.errors import VerificationError
 from ml_governance.evidence import merkle, subject_index
 from ml_governance.evidence.database import database_errors
-from ml_governance.evidence.schema import table
+from ml_governance.evidence.schema import Statements, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,6 +94,7 @@ class LogReader:
     def __init__(self, engine: Engine, origin: str) -> None:
         self._engine = engine
         self.origin = origin
+        self._statements = Statements(engine.dialect)
         self._pinned: Connection | None = None
 
     def close(self) -> None:
@@ -335,29 +336,19 @@ class LogReader:
         return None if found is None else _whole(found)
 
     def _node(self, connection: Connection, level: int, position: int) -> bytes:
-        from sqlalchemy import select
-
-        leaves, nodes = table("leaves").c, table("nodes").c
         completed_by = ((position + 1) << level) - 1
-        found = connection.execute(
-            select(nodes.hash).where(nodes.idx == completed_by, nodes.level == level)
-            if level
-            else select(leaves.leaf_hash).where(leaves.idx == completed_by)
-        ).scalar_one_or_none()
+        sql = self._statements.on(connection.connection.cursor())
+        found = sql.one("node", idx=completed_by, level=level) if level else sql.one("leaf_hash", idx=completed_by)
         if found is None:
             raise VerificationError(
                 f"the tree node at level {level}, position {position} is missing",
                 next_step="mlgov log verify",
             )
-        return _blob(found)
+        return _blob(found[0])
 
-    @staticmethod
-    def _index_node(connection: Connection, prefix: str) -> bytes | None:
-        from sqlalchemy import select
-
-        nodes = table("index_nodes").c
-        found = connection.execute(select(nodes.node).where(nodes.prefix == prefix.encode())).scalar_one_or_none()
-        return None if found is None else _blob(found)
+    def _index_node(self, connection: Connection, prefix: str) -> bytes | None:
+        found = self._statements.on(connection.connection.cursor()).one("index_node", prefix=prefix.encode())
+        return None if found is None else _blob(found[0])
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:

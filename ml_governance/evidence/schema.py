@@ -175,6 +175,7 @@ def _append_statements() -> Mapping[str, Any]:
     from sqlalchemy.dialects import postgresql, sqlite
 
     head, leaves, blobs, node, tokens = (table(name) for name in ("head", "leaves", "blobs", "index_nodes", "tokens"))
+    nodes = table("nodes").c
     saved: dict[str, Any] = {
         name: bindparam(name) for name in ("size", "frontier", "trie", "kinds", "checkpoint", "latest", "trust")
     }
@@ -190,6 +191,8 @@ def _append_statements() -> Mapping[str, Any]:
         .where(leaves.c.writer == bindparam("writer"))
         .order_by(leaves.c.seq.desc())
         .limit(1),
+        "node": select(nodes.hash).where(nodes.idx == bindparam("idx"), nodes.level == bindparam("level")),
+        "leaf_hash": select(leaves.c.leaf_hash).where(leaves.c.idx == bindparam("idx")),
         "blob": select(blobs.c.data).where(blobs.c.idx == bindparam("idx")),
         "erase": blobs.delete().where(blobs.c.idx == bindparam("idx")),
         "token": select(tokens.c.idx).where(tokens.c.token == bindparam("token")),
