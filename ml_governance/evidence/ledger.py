@@ -296,6 +296,8 @@ class Ledger(LogReader):
             self._continue_chains(sql, entries)
             self._know_signers(connection, head, entries, author)
             self._keep_time(head, entries)
+            if author is signer_of:
+                self._keep_sessions_in_time(connection, entries)
             receipts, changed = self._insert(sql, head, entries, self._log_signer)
             if guard is not None and guard.token is not None:
                 connection.execute(table("tokens").insert(), {"token": guard.token, "idx": first})
@@ -406,6 +408,27 @@ class Ledger(LogReader):
                     next_step="set this machine's clock",
                 )
             head.latest = at if head.latest is None else max(head.latest, at)
+
+    @staticmethod
+    def _keep_sessions_in_time(connection: Connection, entries: Sequence[entry.Entry]) -> None:
+        """Refuse a record that says it is older than the one before it; our own writers see to that themselves."""
+        from sqlalchemy import select
+
+        leaves, blobs = table("leaves").c, table("blobs").c
+        latest: dict[str, datetime] = {}
+        for one in entries:
+            writer, at = one.chain.writer, one.chain.recorded_at
+            if writer not in latest and one.chain.seq:
+                query = select(blobs.data).where(blobs.idx == leaves.idx, leaves.writer == writer)
+                data = connection.execute(query.where(leaves.seq == one.chain.seq - 1)).scalar_one_or_none()
+                if data is not None:  # otherwise its content was erased, and its time with it
+                    latest[writer] = entry.read(data).chain.recorded_at
+            if writer in latest and at < latest[writer]:
+                raise ChainConflictError(
+                    f"record {one.chain.seq} of writer {writer} goes back in time, to {at.isoformat()}",
+                    expected=f"{latest[writer].isoformat()}, the time of the record before it, or later",
+                )
+            latest[writer] = at
 
     def insert(self, connection: Connection, head: Head, entries: Sequence[entry.Entry]) -> None:
         """Write entries that were checked elsewhere, as a migration does, inside a transaction of :meth:`writing`."""

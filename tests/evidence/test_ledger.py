@@ -17,10 +17,14 @@ from ml_governance.evidence import entry, merkle, subject_index
 from ml_governance.evidence.checkpoint import LogSigner, read_note
 from ml_governance.evidence.envelope import Envelope, sign
 from ml_governance.evidence.ledger import ChainConflictError, Guard, GuardError, Ledger
+from ml_governance.evidence.predicates import Chain
 from tests.evidence.conftest import MODEL, ORIGIN, SOFTWARE, Log, make_log, note
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from ml_governance.evidence.keys import KeySigner
+    from ml_governance.evidence.predicates import Content
 
 
 def envelopes(log: Log) -> list[Envelope]:
@@ -163,6 +167,43 @@ def test_a_clock_that_runs_back_is_refused_when_writing(any_log: Log) -> None:
     with pytest.raises(VerificationError, match="the log already has an entry from"), log.writer() as writer:
         writer.record(note("backdated"), [MODEL])
     log.clock.advance(timedelta(hours=2))
+    assert not log.verify().problems
+
+
+@pytest.mark.parametrize("seconds", [1, 599])
+def test_a_clock_that_is_set_right_by_a_little_does_not_spoil_a_session(any_log: Log, seconds: int) -> None:
+    log = any_log
+    with log.writer() as writer:
+        before = log.clock()
+        writer.record(note("before"), [MODEL])
+        log.clock.advance(timedelta(seconds=-seconds))
+        writer.record_all([(note("after"), [MODEL]), (note("and more"), [MODEL])])
+    assert not log.verify().problems
+    assert log.verify().attestations[-1].recorded_at == before
+
+
+def next_in(
+    log: Log, content: Content, *, ahead: timedelta = timedelta(0), signer: KeySigner | None = None
+) -> Envelope:
+    """Return an envelope that would continue the session of the log's newest entry."""
+    leaf = entry.Leaf.from_bytes(next(log.ledger.entries(log.ledger.size - 1)).leaf)
+    chain = Chain(
+        log=ORIGIN,
+        writer=leaf.writer,
+        seq=leaf.seq + 1,
+        prev=leaf.payload,
+        nonce="0" * 32,
+        recorded_at=log.clock() + ahead,
+    )
+    return sign(entry.statement(chain, content, (MODEL,)).payload, [signer or log.ada])
+
+
+def test_a_record_from_before_its_sessions_last_is_refused(any_log: Log) -> None:
+    log = any_log
+    log.writer().record(note("opens"), [MODEL])
+    with pytest.raises(ChainConflictError, match="goes back in time"):
+        log.ledger.append([next_in(log, note("a second earlier"), ahead=timedelta(seconds=-1))])
+    log.ledger.append([next_in(log, note("at the same time"))])
     assert not log.verify().problems
 
 
