@@ -335,27 +335,36 @@ class Ledger(LogReader):
 
     @staticmethod
     def _continue_chains(sql: Runner, entries: Sequence[entry.Entry]) -> None:
-        tails: dict[str, tuple[int, str, str] | None] = {}
+        tails: dict[str, tuple[int, entry.Leaf] | None] = {}
         for one in entries:
             writer = one.chain.writer
             if writer not in tails:
                 row = sql.one("tail", writer=writer)
-                last = entry.Leaf.from_bytes(row[1]) if row is not None else None
-                tails[writer] = (row[0], last.payload, last.kind) if last is not None else None
+                tails[writer] = (row[0], entry.Leaf.from_bytes(row[1])) if row is not None else None
             tail = tails[writer]
-            expected = (0, None) if tail is None else (tail[0] + 1, tail[1])
+            expected = (0, None) if tail is None else (tail[0] + 1, tail[1].payload)
             if (one.chain.seq, one.chain.prev) != expected:
                 raise ChainConflictError(
                     f"record {one.chain.seq} of writer {writer} does not continue its chain",
                     expected=f"record {expected[0]}",
                 )
-            closed = tail is not None and tail[2] == WriterClose.kind
+            if tail is not None and one.leaf.keyid != tail[1].keyid:
+                raise ChainConflictError(
+                    f"record {one.chain.seq} of writer {writer} is signed with another key, {one.leaf.keyid[:16]}",
+                    expected=f"the key that opened the session, {tail[1].keyid[:16]}",
+                )
+            if isinstance(one.content, WriterClose) and one.content.records != one.chain.seq + 1:
+                raise ChainConflictError(
+                    f"writer {writer} closes after {one.content.records} records",
+                    expected=f"{one.chain.seq + 1}, which are here",
+                )
+            closed = tail is not None and tail[1].kind == WriterClose.kind
             if (tail is None) != (one.kind == WriterOpen.kind) or closed:
                 raise ChainConflictError(
                     f"writer {writer} {'has closed' if closed else 'opens at the wrong place'}",
                     expected="an opening record first, and nothing after the closing one",
                 )
-            tails[writer] = (one.chain.seq, one.leaf.payload, one.kind)
+            tails[writer] = (one.chain.seq, one.leaf)
 
     def _know_signers(
         self,

@@ -14,11 +14,13 @@ import pytest
 
 from ml_governance.errors import ConfigurationError, LedgerError, UsageError, VerificationError
 from ml_governance.evidence import entry, merkle, subject_index
+from ml_governance.evidence.canonical import canonicalise, sha256_hex
 from ml_governance.evidence.checkpoint import LogSigner, read_note
 from ml_governance.evidence.envelope import Envelope, sign
 from ml_governance.evidence.ledger import ChainConflictError, Guard, GuardError, Ledger
-from ml_governance.evidence.predicates import Chain
-from tests.evidence.conftest import MODEL, ORIGIN, SOFTWARE, Log, make_log, note
+from ml_governance.evidence.predicates import Chain, TrustUpdate, WriterClose
+from ml_governance.evidence.trust import sign_trust
+from tests.evidence.conftest import MODEL, ORIGIN, SOFTWARE, Log, make_log, make_trust, note
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -204,6 +206,30 @@ def test_a_record_from_before_its_sessions_last_is_refused(any_log: Log) -> None
     with pytest.raises(ChainConflictError, match="goes back in time"):
         log.ledger.append([next_in(log, note("a second earlier"), ahead=timedelta(seconds=-1))])
     log.ledger.append([next_in(log, note("at the same time"))])
+    assert not log.verify().problems
+
+
+def test_nobody_goes_on_with_the_session_of_another(any_log: Log) -> None:
+    """Eve is trusted from here on, so that her signature alone keeps nothing out."""
+    log = any_log
+    people = make_trust(log.root, log.log_signer, {"ada": log.ada, "eve": log.eve}).principals
+    following = replace(log.trust, version=2, previous=sha256_hex(canonicalise(log.trust.to_dict())), principals=people)
+    envelope = sign_trust(following, [log.root])
+    with log.writer(log.root) as root:
+        root.record(TrustUpdate(version=2, envelope=envelope.to_dict()), [MODEL])
+    log.writer().record(note("mine"), [MODEL])
+    with pytest.raises(ChainConflictError, match="signed with another key"):
+        log.ledger.append([next_in(log, note("mine as well"), signer=log.eve)])
+    log.writer(log.eve).record(note("in a session of her own"), [MODEL])
+    assert not log.verify().problems
+
+
+def test_a_session_closes_with_the_number_of_its_records(any_log: Log) -> None:
+    log = any_log
+    log.writer().record(note("one"), [MODEL])
+    with pytest.raises(ChainConflictError, match="closes after 77 records"):
+        log.ledger.append([next_in(log, WriterClose(records=77))])
+    log.ledger.append([next_in(log, WriterClose(records=3))])
     assert not log.verify().problems
 
 
