@@ -18,12 +18,12 @@ from ml_governance.evidence.authorship import holder_of, signer_of
 from ml_governance.evidence.checkpoint import Checkpoint, LogSigner, read_note
 from ml_governance.evidence.database import database_errors, engine_for, refuse_missing_file, shown
 from ml_governance.evidence.envelope import Envelope
-from ml_governance.evidence.predicates import TrustUpdate, WriterClose, WriterOpen
+from ml_governance.evidence.predicates import Erasure, TrustUpdate, WriterClose, WriterOpen
 from ml_governance.evidence.reader import LogReader
 from ml_governance.evidence.schema import SCHEMA_VERSION, Statements, guards, metadata, table
 from ml_governance.evidence.trust import TrustFile, verify_successor
 from ml_governance.evidence.trust import read as read_trust
-from ml_governance.evidence.walk import MAX_SKEW
+from ml_governance.evidence.walk import ERASER, MAX_SKEW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -302,8 +302,7 @@ class Ledger(LogReader):
             if guard is not None and guard.token is not None:
                 connection.execute(table("tokens").insert(), {"token": guard.token, "idx": first})
             if erases is not None:
-                blobs = table("blobs")
-                connection.execute(blobs.delete().where(blobs.c.idx == erases))
+                self._erase(connection, entries, erases)
         self._remember_nodes(head.trie, changed)
         return receipts
 
@@ -387,7 +386,24 @@ class Ledger(LogReader):
                 if index:
                     raise VerificationError("the log has no trust file yet", expected="a trust file as its first fact")
                 continue  # the root's own session opens before the trust file that names it
-            author(one, current, index)
+            principal = author(one, current, index)
+            if isinstance(one.content, Erasure) and ERASER not in principal.roles:
+                raise VerificationError(f"{principal.id} may not erase content", expected=f"the role {ERASER}")
+
+    @staticmethod
+    def _erase(connection: Connection, entries: Sequence[entry.Entry], index: int) -> None:
+        """Delete an entry's content, if one of the new entries says so; otherwise it would be called missing."""
+        from sqlalchemy import select
+
+        leaves, blobs = table("leaves").c, table("blobs")
+        data = connection.execute(select(leaves.leaf).where(leaves.idx == index)).scalar_one_or_none()
+        payload = entry.Leaf.from_bytes(data).payload if data is not None else None
+        said = {(one.content.leaf, one.content.payload) for one in entries if isinstance(one.content, Erasure)}
+        if (index, payload) not in said:
+            raise VerificationError(
+                f"no entry says that #{index} is erased", expected="an erasure that names it and its digest"
+            )
+        connection.execute(blobs.delete().where(blobs.c.idx == index))
 
     def _trust_in_force(self, connection: Connection, index: int | None) -> TrustFile | None:
         from sqlalchemy import select
