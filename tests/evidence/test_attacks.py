@@ -192,8 +192,9 @@ def test_an_attack_on_the_database_is_named(log: Log, act: Callable[[Log], None]
     assert not log.verify().problems
     act(log)
     assert re.search(words, log.problems(), re.DOTALL), log.problems()
-    with pytest.raises(VerificationError, match="does not verify"):
+    with pytest.raises(VerificationError, match="does not verify") as refused:
         log.verify().view()
+    assert log.verify().problems[0].what in str(refused.value), "the refusal names the reason"
 
 
 def test_an_append_refuses_an_edge_that_was_not_signed(log: Log) -> None:
