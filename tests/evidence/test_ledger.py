@@ -200,16 +200,19 @@ def next_in(
     return sign(entry.statement(chain, content, (MODEL,)).payload, [signer or log.ada])
 
 
-def test_a_record_from_before_its_sessions_last_is_refused(any_log: Log) -> None:
+def test_a_record_from_before_its_sessions_last_is_refused(any_log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     log = any_log
     log.writer().record(note("opens"), [MODEL])
     with pytest.raises(ChainConflictError, match="goes back in time"):
         log.ledger.append([next_in(log, note("a second earlier"), ahead=timedelta(seconds=-1))])
     log.ledger.append([next_in(log, note("at the same time"))])
     assert not log.verify().problems
+    monkeypatch.setattr(Ledger, "_keep_sessions_in_time", lambda *_: None)
+    log.ledger.append([next_in(log, note("past the check"), ahead=timedelta(seconds=-1))])
+    assert "went back in time" in log.problems()
 
 
-def test_nobody_goes_on_with_the_session_of_another(any_log: Log) -> None:
+def test_nobody_goes_on_with_the_session_of_another(any_log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     """Eve is trusted from here on, so that her signature alone keeps nothing out."""
     log = any_log
     people = make_trust(log.root, log.log_signer, {"ada": log.ada, "eve": log.eve}).principals
@@ -222,15 +225,31 @@ def test_nobody_goes_on_with_the_session_of_another(any_log: Log) -> None:
         log.ledger.append([next_in(log, note("mine as well"), signer=log.eve)])
     log.writer(log.eve).record(note("in a session of her own"), [MODEL])
     assert not log.verify().problems
+    monkeypatch.setattr(Ledger, "_continue_chains", lambda *_: None)
+    log.ledger.append([next_in(log, note("in hers"), signer=log.ada)])
+    assert "changed its key" in log.problems()
 
 
-def test_a_session_closes_with_the_number_of_its_records(any_log: Log) -> None:
+def test_a_session_closes_with_the_number_of_its_records(any_log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     log = any_log
     log.writer().record(note("one"), [MODEL])
     with pytest.raises(ChainConflictError, match="closes after 77 records"):
         log.ledger.append([next_in(log, WriterClose(records=77))])
     log.ledger.append([next_in(log, WriterClose(records=3))])
     assert not log.verify().problems
+    log.writer().record(note("another session"), [MODEL])
+    monkeypatch.setattr(Ledger, "_continue_chains", lambda *_: None)
+    log.ledger.append([next_in(log, WriterClose(records=77))])
+    assert "closes after 77 records, 3 are here" in log.problems()
+
+
+def test_a_signature_of_another_record_does_not_count(any_log: Log) -> None:
+    log = any_log
+    log.writer().record(note("opens"), [MODEL])
+    wanted, other = next_in(log, note("what she did not sign")), next_in(log, note("what she signed"))
+    with pytest.raises(VerificationError, match="does not verify"):
+        log.ledger.append([replace(wanted, signatures=other.signatures)])
+    log.ledger.append([wanted])
 
 
 def test_without_the_log_key_the_ledger_is_read_only(any_log: Log) -> None:
