@@ -277,7 +277,7 @@ def many_backslashes() -> bytes:
         (long_number, "is too large"),
         (many_backslashes, "not UTF-8 JSON"),
     ],
-    ids=lambda value: getattr(value, "__name__", ""),
+    ids=["payload", "signatures", "nesting", "number", "backslashes"],
 )
 def test_a_hostile_envelope_is_refused_quickly(hostile: Callable[[], bytes], words: str) -> None:
     data = hostile()

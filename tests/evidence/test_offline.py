@@ -270,6 +270,16 @@ def test_a_torn_or_edited_tile_is_named(tmp_path: Path) -> None:
     assert not offline.verify_tiles(folder, root=log.trust.root_digest).problems
 
 
+def test_a_torn_entry_tile_is_called_torn(mixed: Log, tmp_path: Path) -> None:
+    size = tiles.write(mixed.ledger, tmp_path)
+    path = tmp_path / tiles.path_of("tile/entries", 0, size)
+    whole = path.read_bytes()
+    for torn in (b"", whole[:1], whole[:-1], whole[:-300], whole + b"\x00", whole + whole[:400]):
+        path.write_bytes(torn)
+        problems = whats(offline.verify_tiles(tmp_path, root=mixed.trust.root_digest))
+        assert f"tile/entries/000.p/{size} is torn" in problems
+
+
 def test_tiles_of_another_or_a_longer_log_are_not_overwritten(tmp_path: Path) -> None:
     one, other = make_log(tmp_path / "one", 5), make_log(tmp_path / "other", 2)
     tiles.write(one.ledger, tmp_path / "tiles")
