@@ -22,15 +22,18 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ml_governance.evidence import entry, genesis, keys, merkle, trust
 from ml_governance.evidence.checkpoint import LogSigner
-from ml_governance.evidence.envelope import Envelope, sign
-from ml_governance.evidence.ledger import Ledger
+from ml_governance.evidence.envelope import sign
 from ml_governance.evidence.predicates import Chain, Revocation
 from ml_governance.evidence.statement import Subject
 from ml_governance.evidence.verify import verify
 from ml_governance.evidence.writer import Writer
+
+if TYPE_CHECKING:
+    from ml_governance.evidence.ledger import Ledger
 
 ORIGIN = "mlgov.local/bench"
 NOTE = Revocation(target="0" * 64, reason="a note of ordinary length, to be signed and kept")
@@ -130,7 +133,7 @@ def increments(log: Ledger, writer: Writer, root: str, prefix) -> object:
     def ten() -> None:
         nonlocal prefix
         found = verify(log, root=root, since=prefix)
-        assert found.checked == 10 and not found.problems
+        assert (found.checked, found.problems) == (10, ())
         prefix = found.prefix
 
     times = []
@@ -214,7 +217,9 @@ def main() -> None:
                     count = min(GROUP * 10, milestone - log.size)
                     writer.record_all([(NOTE, [model(log.size + number)]) for number in range(count)])
                 if log.size - before > 1000:
-                    print(f"{log.size:>9,} entries: grew by {(log.size - before) / (time.perf_counter() - began):,.0f} entries/s")
+                    print(
+                        f"{log.size:>9,} entries: grew by {(log.size - before) / (time.perf_counter() - began):,.0f} entries/s"
+                    )
                 appends(log, writer, bare)
                 prefix = verify(log, root=root, since=prefix, collect=False).prefix
                 prefix = increments(log, writer, root, prefix)

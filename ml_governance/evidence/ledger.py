@@ -13,56 +13,25 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from ml_governance.errors import ConfigurationError, LedgerError, VerificationError
-from ml_governance.evidence import entry, merkle, subject_index
+from ml_governance.evidence import door, entry, merkle, subject_index
 from ml_governance.evidence.authorship import holder_of, signer_of
 from ml_governance.evidence.checkpoint import Checkpoint, LogSigner, read_note
 from ml_governance.evidence.database import database_errors, engine_for, refuse_missing_file, shown
 from ml_governance.evidence.envelope import Envelope
-from ml_governance.evidence.predicates import TrustUpdate, WriterClose, WriterOpen
+from ml_governance.evidence.predicates import TrustUpdate
 from ml_governance.evidence.reader import LogReader
 from ml_governance.evidence.schema import SCHEMA_VERSION, guards, metadata, table
-from ml_governance.evidence.trust import TrustFile, verify_successor
 from ml_governance.evidence.trust import read as read_trust
-from ml_governance.evidence.walk import MAX_SKEW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Engine
 
+    from ml_governance.evidence.door import Guard
     from ml_governance.evidence.reader import Anchor
     from ml_governance.evidence.schema import Runner
-    from ml_governance.evidence.trust import Principal
-
-
-class GuardError(VerificationError):
-    """A guarded append was refused: relevant evidence came in between, or the pass was used before."""
-
-
-class ChainConflictError(VerificationError):
-    """A record does not continue its writer's chain as the ledger has it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Guard:
-    """A condition that must hold inside the appending transaction.
-
-    Parameters
-    ----------
-    since : int
-        No leaf from this index on may be about ``keys`` or of ``kinds``.
-    keys : frozenset of bytes
-        Digests of subjects.
-    kinds : frozenset of str
-        Kinds of entries.
-    token : str, optional
-        A single-use pass; a second use is refused.
-    """
-
-    since: int
-    keys: frozenset[bytes] = frozenset()
-    kinds: frozenset[str] = frozenset()
-    token: str | None = None
+    from ml_governance.evidence.trust import Principal, TrustFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,88 +269,22 @@ class Ledger(LogReader):
                 sql.overwrite_deleted()
             head = self._load_head(sql)
             first = head.frontier.size
-            self._hold_guard(sql, guard, first)
-            self._continue_chains(sql, entries)
-            self._know_signers(sql, head, entries, author)
-            self._keep_time(head, entries)
+            door.hold_guard(sql, guard, first)
+            door.continue_chains(sql, entries, self._tail)
+            trust = door.know_signers(self._trust_in_force(sql, head.trust), first, entries, author)
+            head.trust = head.trust if trust is None else trust
+            door.keep_time(head.latest, entries)
+            if author is signer_of:
+                door.keep_sessions_in_time(sql, entries)
+            known = () if head.latest is None else (head.latest,)
+            head.latest = max((*known, *(one.chain.recorded_at for one in entries)))
             added = self._insert(sql, head, entries, self._log_signer)
             if guard is not None and guard.token is not None:
                 sql.run("use_token", token=guard.token, idx=first)
             if erases is not None:
-                sql.run("erase", idx=erases)
+                door.erase(sql, entries, erases)
         self._remember(head, added)
         return added.receipts
-
-    @staticmethod
-    def _hold_guard(sql: Runner, guard: Guard | None, size: int) -> None:
-        if guard is None:
-            return
-        late = [sql.one("late_key", key=key, since=guard.since) for key in sorted(guard.keys)]
-        late += [sql.one("late_kind", kind=kind, since=guard.since) for kind in sorted(guard.kinds)]
-        found = [row[0] for row in late if row is not None]
-        if found:
-            raise GuardError(
-                f"entry #{min(found)} came in while this was being prepared (the ledger now has {size} entries)",
-                expected=f"nothing relevant from #{guard.since} on",
-                next_step="decide again",
-            )
-        if guard.token is not None:
-            used = sql.one("token", token=guard.token)
-            if used is not None:
-                raise GuardError(
-                    f"this pass was used by entry #{used[0]}", expected="a new decision for each promotion"
-                )
-
-    def _continue_chains(self, sql: Runner, entries: Sequence[entry.Entry]) -> None:
-        tails: dict[str, tuple[int, str, str] | None] = {}
-        for one in entries:
-            writer = one.chain.writer
-            if writer not in tails:
-                row = sql.one("tail", writer=writer)
-                last = self._leaf(bytes(row[1])) if row is not None else None
-                tails[writer] = (row[0], last.payload, last.kind) if last is not None else None
-            tail = tails[writer]
-            expected = (0, None) if tail is None else (tail[0] + 1, tail[1])
-            if (one.chain.seq, one.chain.prev) != expected:
-                raise ChainConflictError(
-                    f"record {one.chain.seq} of writer {writer} does not continue its chain",
-                    expected=f"record {expected[0]}",
-                )
-            closed = tail is not None and tail[2] == WriterClose.kind
-            if (tail is None) != (one.kind == WriterOpen.kind) or closed:
-                raise ChainConflictError(
-                    f"writer {writer} {'has closed' if closed else 'opens at the wrong place'}",
-                    expected="an opening record first, and nothing after the closing one",
-                )
-            tails[writer] = (one.chain.seq, one.leaf.payload, one.kind)
-
-    def _leaf(self, data: bytes) -> entry.Leaf:
-        if self._tail is not None and self._tail[0] == data:
-            return self._tail[1]
-        return entry.Leaf.from_bytes(data)
-
-    def _know_signers(
-        self,
-        sql: Runner,
-        head: Head,
-        entries: Sequence[entry.Entry],
-        author: Callable[[entry.Entry, TrustFile, int], Principal],
-    ) -> None:
-        """Refuse what a later verification would have to call signed by nobody: it would spoil the log for good."""
-        current = self._trust_in_force(sql, head.trust)
-        for index, one in enumerate(entries, head.frontier.size):
-            if isinstance(one.content, TrustUpdate):
-                update = Envelope.from_dict(one.content.envelope)
-                coming = read_trust(update) if current is None else verify_successor(update, current)
-                # Whoever the trust file in force names puts the next one in force.
-                author(one, current or coming, index)
-                current, head.trust = coming, index
-                continue
-            if current is None:
-                if index:
-                    raise VerificationError("the log has no trust file yet", expected="a trust file as its first fact")
-                continue  # the root's own session opens before the trust file that names it
-            author(one, current, index)
 
     def _trust_in_force(self, sql: Runner, index: int | None) -> TrustFile | None:
         if index is None:
@@ -395,19 +298,6 @@ class Ledger(LogReader):
                 raise VerificationError(f"entry #{index} is no trust file", next_step="mlgov log verify")
             self._trust = (index, read_trust(Envelope.from_dict(content.envelope)))
         return self._trust[1]
-
-    @staticmethod
-    def _keep_time(head: Head, entries: Sequence[entry.Entry]) -> None:
-        """Refuse what a later verification would have to call backdated."""
-        for one in entries:
-            at = one.chain.recorded_at
-            if head.latest is not None and head.latest - at > MAX_SKEW:
-                raise VerificationError(
-                    f"the record says it is {at.isoformat()}, and the log already has an entry from {head.latest.isoformat()}",
-                    expected=f"a clock that is right to {int(MAX_SKEW.total_seconds() // 60)} minutes",
-                    next_step="set this machine's clock",
-                )
-            head.latest = at if head.latest is None else max(head.latest, at)
 
     def insert(self, connection: Connection, head: Head, entries: Sequence[entry.Entry]) -> None:
         """Write entries that were checked elsewhere, as a migration does, inside a transaction of :meth:`writing`."""

@@ -13,7 +13,7 @@ from ml_governance.evidence.check import Checked, check, said
 from ml_governance.evidence.checkpoint import Checkpoint, parse_body, read_note, split_note
 from ml_governance.evidence.envelope import Envelope
 from ml_governance.evidence.predicates import TrustUpdate
-from ml_governance.evidence.walk import ERASER, Problem, Walk, standing
+from ml_governance.evidence.walk import ERASER, NEVER_ERASED, Problem, Walk, standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -330,7 +330,9 @@ class _Partial:
         about = {one.entry.index: frozenset(one.about) for one in self.found.entries}
         for index, leaf in self.gone.items():
             under = self.erasures.get(index)
-            if under is not None and under[1] == leaf.payload:
+            if leaf.kind in NEVER_ERASED:
+                self.problem(index, f"{leaf.kind}: its content is gone, and no erasure may explain that")
+            elif under is not None and under[1] == leaf.payload:
                 why = f"its content was erased under entry #{under[0]}"
                 void.append(Void(index=index, kind=leaf.kind, subjects=about[index], why=why))
             else:

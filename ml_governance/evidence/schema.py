@@ -193,6 +193,10 @@ def _append_statements() -> Mapping[str, Any]:
         .limit(1),
         "node": select(nodes.hash).where(nodes.idx == bindparam("idx"), nodes.level == bindparam("level")),
         "leaf_hash": select(leaves.c.leaf_hash).where(leaves.c.idx == bindparam("idx")),
+        "leaf": select(leaves.c.leaf).where(leaves.c.idx == bindparam("idx")),
+        "record": select(blobs.c.data)
+        .select_from(blobs.join(leaves, blobs.c.idx == leaves.c.idx))
+        .where(leaves.c.writer == bindparam("writer"), leaves.c.seq == bindparam("seq")),
         "blob": select(blobs.c.data).where(blobs.c.idx == bindparam("idx")),
         "erase": blobs.delete().where(blobs.c.idx == bindparam("idx")),
         "token": select(tokens.c.idx).where(tokens.c.token == bindparam("token")),

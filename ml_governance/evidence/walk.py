@@ -16,7 +16,7 @@ from ml_governance.evidence.attestation import Void
 from ml_governance.evidence.check import said
 from ml_governance.evidence.checkpoint import Checkpoint
 from ml_governance.evidence.envelope import Envelope
-from ml_governance.evidence.predicates import Approval, Revocation, WriterClose, WriterOpen
+from ml_governance.evidence.predicates import Approval, Erasure, Revocation, TrustUpdate, WriterClose, WriterOpen
 from ml_governance.evidence.trust import ROOT, verify_successor
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ MAX_SKEW = timedelta(minutes=10)
 
 ERASER = "data_protection_officer"
 """The role that may erase content."""
+
+NEVER_ERASED = (TrustUpdate.kind, WriterOpen.kind, WriterClose.kind, Erasure.kind)
+"""Without these the rest could not be verified, or the erasure itself would be hidden."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,7 +304,9 @@ class Walk:
         void = []
         for index, leaf in sorted(self.gone.items()):
             under = self.erasures.get(index)
-            if under is not None and under[1] == leaf.payload:
+            if leaf.kind in NEVER_ERASED:
+                self.problem(index, f"{leaf.kind}: its content is gone, and no erasure may explain that")
+            elif under is not None and under[1] == leaf.payload:
                 why = f"its content was erased under entry #{under[0]}"
                 void.append(Void(index=index, kind=leaf.kind, subjects=frozenset(subjects(index)), why=why))
             else:

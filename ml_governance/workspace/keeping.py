@@ -20,11 +20,11 @@ from ml_governance.errors import (
 from ml_governance.evidence import anchors, bundle, copying, offline, tiles, timestamp, witness
 from ml_governance.evidence.checkpoint import MAX_NOTE, parse_body, split_note
 from ml_governance.evidence.envelope import Envelope
-from ml_governance.evidence.predicates import Erasure, TrustUpdate, WriterClose, WriterOpen
+from ml_governance.evidence.predicates import Erasure
 from ml_governance.evidence.proof import HEADER, MAX_PROOF_FILE, TlogProof
 from ml_governance.evidence.reader import Anchor
 from ml_governance.evidence.statement import Subject
-from ml_governance.evidence.walk import ERASER
+from ml_governance.evidence.walk import ERASER, NEVER_ERASED
 from ml_governance.workspace.config import write_atomically
 
 if TYPE_CHECKING:
@@ -40,9 +40,6 @@ if TYPE_CHECKING:
     from ml_governance.evidence.verify import VerifiedLog
     from ml_governance.integrations.openlineage import Delivered
     from ml_governance.workspace.session import Workspace
-
-NEVER_ERASED = (TrustUpdate.kind, WriterOpen.kind, WriterClose.kind, Erasure.kind)
-"""Without these the rest could not be verified, or the erasure itself would be hidden."""
 
 HTTP_SECONDS = 30
 ALL_WORKERS_FROM = 20_000

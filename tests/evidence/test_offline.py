@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ml_governance.errors import DataError, VerificationError
 from ml_governance.evidence import bundle, merkle, offline, tiles
 from ml_governance.evidence.canonical import canonicalise
+from ml_governance.evidence.predicates import Erasure
 from ml_governance.evidence.proof import TlogProof
 from ml_governance.evidence.statement import Subject
 from tests.evidence.conftest import MODEL, ORIGIN, Log, make_log, note
@@ -186,6 +187,20 @@ def test_no_byte_of_a_bundle_can_change_unseen(mixed: Log, data: st.DataObject) 
         pass
 
 
+def test_an_erasure_by_somebody_without_the_role_excuses_nothing(mixed: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ml_governance.evidence.door.know_signers", lambda *_: None)
+    erased = next(a for a in mixed.verify().attestations if a.index == 5)
+    with mixed.writer() as writer:
+        content = Erasure(leaf=5, payload=erased.payload_digest, reason="hide it")
+        writer.record(content, [MODEL], erases=5)
+    for subjects, where in (((MODEL.sha256,), "the bundle"), ((), "what was exported")):
+        checkout = offline.verify_bundle(
+            bundle.collect(mixed.ledger, subjects).to_bytes(), root=mixed.trust.root_digest
+        )
+        assert f"5: revocation: its content is missing from {where}" in whats(checkout)
+        assert not checkout.void
+
+
 def test_a_bundle_too_large_to_check_is_not_written(mixed: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundle, "MAX_BUNDLE", 1000)
     with pytest.raises(DataError, match="about"):
@@ -232,6 +247,14 @@ def test_any_text_is_a_proof_or_refused(text: str) -> None:
     ):
         with pytest.raises(VerificationError):
             TlogProof.from_text(candidate).verify([], origin=ORIGIN)
+
+
+def test_an_oversized_proof_is_refused_unread(mixed: Log) -> None:
+    one = proof_of(mixed, 5)
+    with pytest.raises(VerificationError, match=r"too long(.|\n)*characters"):
+        TlogProof.from_text(replace(one, hashes=(bytes(32),) * 5000).to_text())
+    with pytest.raises(VerificationError, match=r"too long(.|\n)*at most 64 hashes"):
+        TlogProof.from_text(replace(one, hashes=(bytes(32),) * 65).to_text())
 
 
 # --- tiles ------------------------------------------------------------------------------------------------------
@@ -283,6 +306,16 @@ def test_a_torn_or_edited_tile_is_named(tmp_path: Path) -> None:
     (folder / tiles.path_of("tile/0", 0)).write_bytes(b"torn")
     tiles.write(log.ledger, folder)
     assert not offline.verify_tiles(folder, root=log.trust.root_digest).problems
+
+
+def test_a_torn_entry_tile_is_called_torn(mixed: Log, tmp_path: Path) -> None:
+    size = tiles.write(mixed.ledger, tmp_path)
+    path = tmp_path / tiles.path_of("tile/entries", 0, size)
+    whole = path.read_bytes()
+    for torn in (b"", whole[:1], whole[:-1], whole[:-300], whole + b"\x00", whole + whole[:400]):
+        path.write_bytes(torn)
+        problems = whats(offline.verify_tiles(tmp_path, root=mixed.trust.root_digest))
+        assert f"tile/entries/000.p/{size} is torn" in problems
 
 
 def test_tiles_of_another_or_a_longer_log_are_not_overwritten(tmp_path: Path) -> None:
