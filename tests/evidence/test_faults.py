@@ -110,7 +110,17 @@ STEPS = (
     "before COMMIT", "after COMMIT",
 )  # fmt: skip
 DIE = """
-from sqlalchemy import event
+class Dying:
+    def __init__(self, connection, moment):
+        self.connection, self.moment = connection, moment
+
+    def __getattr__(self, name):
+        return getattr(self.connection, name)
+
+    def commit(self):
+        if self.moment == "after":
+            self.connection.commit()
+        die()
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -129,9 +139,8 @@ for step in sys.argv[2:]:
         setattr(schema.Runner, name, dying(getattr(schema.Runner, name), step))
     moment, _, statement = step.partition(" ")
     if statement:
-        event.listen(
-            one._ledger._engine, f"{moment}_cursor_execute", lambda *given: die() if given[2] == statement else None
-        )
+        real = one._ledger._engine.raw_connection
+        one._ledger._engine.raw_connection = lambda real=real, moment=moment: Dying(real(), moment)
     one.record(note("never acknowledged"), [MODEL])
     print(f"{step} was not reached", flush=True)
     os._exit(1)
