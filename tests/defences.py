@@ -696,10 +696,10 @@ DEFENCES = (
         "the error of a commit",
         change(
             "evidence/ledger",
-            '                connection.exec_driver_sql("COMMIT")',
-            '                try:\n                    connection.exec_driver_sql("COMMIT")\n'
+            "                raw.commit()",
+            "                try:\n                    raw.commit()\n"
             "                except Exception:\n"
-            "                    connection.connection.dbapi_connection.rollback()",
+            "                    raw.rollback()",
         ),
         "evidence/test_faults.py::test_a_disk_that_fails_loses_nothing_that_was_acknowledged[pwrite64:error=EIO:when=40+7]",
         "evidence/test_faults.py::test_a_disk_that_fails_loses_nothing_that_was_acknowledged[pwrite64:error=ENOSPC:when=40+5]",
@@ -958,9 +958,9 @@ DEFENCES = (
         "the commit of every append",
         change(
             "evidence/ledger",
-            'connection.exec_driver_sql("COMMIT")',
-            'size = connection.exec_driver_sql("SELECT size FROM head").scalar_one()\n'
-            '                connection.exec_driver_sql("ROLLBACK" if size > 20 and size % 7 == 0 else "COMMIT")',
+            "raw.commit()",
+            'size = cursor.execute("SELECT size FROM head").fetchone()[0]\n'
+            "                raw.rollback() if size > 20 and size % 7 == 0 else raw.commit()",
         ),
         "evidence/test_faults.py::test_two_writers_that_are_killed_lose_nothing",
     ),
