@@ -86,12 +86,18 @@ class Void:
         Digests of what it was about.
     why : str
         A clause, such as ``its content was erased under entry #20``.
+    by : str
+        Whose key signed it; empty where that is not known.
+    erased : bool
+        Whether nobody can tell any more what it said.
     """
 
     index: int
     kind: str
     subjects: frozenset[str]
     why: str
+    by: str = ""
+    erased: bool = False
 
     def about(self, sha256: str) -> bool:
         """Tell whether it was about this digest."""

@@ -20,7 +20,7 @@ from ml_governance.errors import (
 from ml_governance.evidence import anchors, bundle, copying, offline, tiles, timestamp, witness
 from ml_governance.evidence.checkpoint import MAX_NOTE, parse_body, split_note
 from ml_governance.evidence.envelope import Envelope
-from ml_governance.evidence.predicates import Erasure
+from ml_governance.evidence.predicates import Erasure, Revocation
 from ml_governance.evidence.proof import HEADER, MAX_PROOF_FILE, TlogProof
 from ml_governance.evidence.reader import Anchor
 from ml_governance.evidence.statement import Subject
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from ml_governance.evidence.verify import VerifiedLog
     from ml_governance.integrations.openlineage import Delivered
     from ml_governance.workspace.session import Workspace
+
+KEPT = (*NEVER_ERASED, Revocation.kind)
+"""What stays: without a revocation, what it withdrew would have to block everything, or count again."""
 
 HTTP_SECONDS = 30
 ALL_WORKERS_FROM = 20_000
@@ -270,7 +273,7 @@ class Keeping:
             raise MissingEvidenceError(
                 f"#{index} is not there to erase" + (f": {gone.why}" if gone else ""), expected=f"0 to {view.size - 1}"
             )
-        if entry.kind in NEVER_ERASED:
+        if entry.kind in KEPT:
             raise UsageError(
                 f"#{index} is a {entry.kind} entry, which the rest is verified with", expected="another kind"
             )
@@ -295,7 +298,7 @@ class Keeping:
         found = []
         for one in self._ws.view().attestations:
             over = self._over(one.kind, one.recorded_at)
-            if over is not None and over <= now and one.kind not in NEVER_ERASED:
+            if over is not None and over <= now and one.kind not in KEPT:
                 found.append(Due(index=one.index, kind=one.kind, recorded_at=one.recorded_at, since=over))
         return tuple(found)
 
