@@ -382,6 +382,26 @@ def test_what_never_counted_against_a_model_blocks_nothing_when_it_is_gone() -> 
     assert decide(erase(view, newest(view), erased=False)).result == "allow"
 
 
+# --- rejections -------------------------------------------------------------------------------------------
+
+
+def test_a_no_stays_when_its_signer_moves_on() -> None:
+    rejected = vote(ALLOWED, "vera", "validator", "reject")
+    moved = {**ALLOWED.principals, "vera": replace(ALLOWED.principals["vera"], roles=frozenset({"auditor"}))}
+    assert decide(replace(rejected, principals=moved)).result == "deny"
+
+
+def test_nobody_takes_back_a_no_to_their_own_work() -> None:
+    everything = replace(cases._person("ada"), roles=frozenset({"author", "risk_officer"}))
+    rejected = vote(ALLOWED, "vera", "validator", "reject")
+    target = rejected.attestations[-1].payload_digest
+    taken_back = with_entry(rejected, "ada", Revocation(target=target, reason="I disagree"))
+    by_the_author = replace(taken_back.attestations[-1], principal=everything)
+    assert decide(replace(taken_back, attestations=(*rejected.attestations, by_the_author))).result == "deny"
+    again = with_entry(rejected, "vera", Revocation(target=target, reason="I was wrong"))
+    assert "rejects this" not in decide(again).explain()
+
+
 # --- roles ------------------------------------------------------------------------------------------------
 
 
