@@ -238,7 +238,7 @@ class Walk:
             return None
         self.latest = at if self.latest is None else max(self.latest, at)
         if one.trust is not None:
-            self._trust(leaf, one, faults)
+            self._trust(leaf, one, principal, faults)
         if one.erases is not None:
             if ERASER in principal.roles:
                 self.erasures[one.erases[0]] = (one.place, one.erases[1])
@@ -269,7 +269,7 @@ class Walk:
             return None
         return principal
 
-    def _trust(self, leaf: Leaf, one: Checked, faults: list[str]) -> None:
+    def _trust(self, leaf: Leaf, one: Checked, principal: Principal, faults: list[str]) -> None:
         assert one.trust is not None  # noqa: S101  asked by the caller; this tells the type checker
         if self.trust_at is not None and self.trust is not None:
             try:
@@ -278,7 +278,7 @@ class Walk:
                 faults.append(said(error))
                 return
         self.trust_at = (one.place, leaf.payload)
-        if self.trust is not None and leaf.keyid not in self.trust.root_ids:
+        if principal is ROOT and self.trust is not None and leaf.keyid not in self.trust.root_ids:
             # A root that has handed over can sign nothing more, so this record ends its session.
             self.sessions[leaf.writer] = replace(self.sessions[leaf.writer], closed=True)
 

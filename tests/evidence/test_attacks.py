@@ -245,6 +245,18 @@ def test_what_nobody_may_sign_does_not_get_in(log: Log, who: str) -> None:
         log.ledger.append([stolen])
 
 
+def test_a_persons_session_goes_on_after_a_trust_file(log: Log) -> None:
+    """Only a root that has handed over can sign nothing more; anybody trusted may put its successor in force."""
+    from ml_governance.evidence import succession, trust
+    from ml_governance.evidence.predicates import TrustUpdate
+
+    envelope = trust.sign_trust(succession.following(log.trust, at=START), [log.root])
+    with log.writer() as writer:
+        writer.record(TrustUpdate(version=2, envelope=envelope.to_dict()), [MODEL])
+        writer.record(note("and on"), [MODEL])
+    assert not log.verify().problems
+
+
 def open_the_door(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ml_governance.evidence.door.know_signers", lambda *_: None)
 
