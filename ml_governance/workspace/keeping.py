@@ -24,7 +24,7 @@ from ml_governance.evidence.predicates import Erasure, Revocation
 from ml_governance.evidence.proof import HEADER, MAX_PROOF_FILE, TlogProof
 from ml_governance.evidence.reader import Anchor
 from ml_governance.evidence.statement import Subject
-from ml_governance.evidence.walk import ERASER, NEVER_ERASED
+from ml_governance.evidence.walk import ERASER, NEVER_ERASED, Problem
 from ml_governance.workspace.config import write_atomically
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ class Keeping:
     def verify(
         self,
         *,
+        root: str | None = None,
         pinned: Sequence[Path] = (),
         witnesses: Path | None = None,
         authorities: Path | None = None,
@@ -99,6 +100,8 @@ class Keeping:
 
         Parameters
         ----------
+        root : str, optional
+            ``sha256:...`` of the trust root, as the verifier knows it; what governance.toml believes must be the same.
         pinned : sequence of Path
             Signed checkpoints that the verifier kept, got from a branch, or from somebody.
         witnesses : Path, optional
@@ -111,6 +114,8 @@ class Keeping:
             ``progress(done, total)``.
         """
         ws = self._ws
+        if root is not None and root != ws.config.trust_root:
+            raise VerificationError(f"governance.toml believes the trust root {ws.config.trust_root}", expected=root)
         policy = witness.parse_policy(_text(witnesses)) if witnesses is not None else None
         roots = timestamp.read_roots(_bytes(authorities, 1 << 20)) if authorities is not None else ()
         long = ws.ledger.size >= ALL_WORKERS_FROM
@@ -121,6 +126,12 @@ class Keeping:
         if verified.trust is not None:
             held, problems = anchors.hold(
                 ws.ledger, verified.checkpoint, verified.trust.log_keys, witnesses=policy, authorities=roots
+            )
+            asked = {"cosigned": policy is not None, "timestamp": authorities is not None}
+            problems += tuple(
+                Problem(index=None, what=f"the log keeps no {kind} checkpoint that verifies, and one was asked for")
+                for kind, wanted in asked.items()
+                if wanted and not any(one.kind == kind for one in held)
             )
             notes = tuple(one.sentence() for one in held)
             verified = verified.with_more(problems=problems, notes=notes)
@@ -369,7 +380,12 @@ def read_pin(path: Path) -> Checkpoint:
 
 
 def verify_path(
-    path: Path, *, root: str | None, vkey: str | None = None, pinned: Sequence[Path] = ()
+    path: Path,
+    *,
+    root: str | None,
+    vkey: str | None = None,
+    pinned: Sequence[Path] = (),
+    witnesses: Path | None = None,
 ) -> Checkout | tuple[TlogProof, str]:
     """Check a bundle, a folder of tiles or a proof, with no workspace.
 
@@ -383,12 +399,24 @@ def verify_path(
         The log's verifier key, which a proof needs.
     pinned : sequence of Path
         Checkpoints that the verifier kept.
+    witnesses : Path, optional
+        A witness policy; the checkpoint must have its quorum.
 
     Returns
     -------
     Checkout, or (TlogProof, str)
         For a proof, the kind of the entry that is proven to be in the log.
     """
+    found = _verify_path(path, root=root, vkey=vkey, pinned=pinned)
+    if witnesses is not None:
+        note = found[0].checkpoint if isinstance(found, tuple) else found.note
+        witness.require_quorum(note, witness.parse_policy(_text(witnesses)))
+    return found
+
+
+def _verify_path(
+    path: Path, *, root: str | None, vkey: str | None, pinned: Sequence[Path]
+) -> Checkout | tuple[TlogProof, str]:
     from ml_governance.evidence.checkpoint import parse_vkey
 
     pins = [read_pin(one) for one in pinned]
@@ -403,7 +431,14 @@ def verify_path(
             )
         key = parse_vkey(vkey)
         proof = TlogProof.from_text(data.decode("utf-8", "replace"))
-        leaf, _ = proof.verify([key], origin=key.name)
+        leaf, checkpoint = proof.verify([key], origin=key.name)
+        for pin in pins:
+            if pin != checkpoint:
+                raise VerificationError(
+                    f"the proof is for {checkpoint.size} entries of {checkpoint.origin}, with the root {checkpoint.root.hex()}",
+                    expected=f"the pinned {pin.size} entries of {pin.origin}, with the root {pin.root.hex()}",
+                    next_step="ask for a proof for the pinned checkpoint, or for tiles, which any pin can be held against",
+                )
         return proof, leaf.kind
     return offline.verify_bundle(data, root=root, pins=pins)
 

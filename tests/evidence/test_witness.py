@@ -122,6 +122,22 @@ def test_any_text_is_a_policy_or_refused(text: str) -> None:
         pass
 
 
+def test_the_database_does_not_say_how_much_an_anchor_covers(log: Log) -> None:
+    from ml_governance.evidence import anchors
+    from ml_governance.evidence.reader import Anchor
+
+    note_of_8 = cosigned(log.ledger.checkpoint(), "x", "y")
+    with log.writer() as writer:
+        writer.record(note("later"), [MODEL])
+    log.ledger.keep_anchor(Anchor(size=log.ledger.size, kind="cosigned", name="witnesses", note=note_of_8))
+    (held,), problems = anchors.hold(
+        log.ledger, log.verify().checkpoint, log.trust.log_keys, witnesses=witness.parse_policy(TWO_OF_THREE)
+    )
+    assert not problems
+    assert held.size == 8
+    assert "rollback-proof up to 8 entries" in held.sentence()
+
+
 class HonestWitness:
     """A witness as c2sp.org/tlog-witness describes it, in a few lines."""
 
