@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ml_governance.errors import VerificationError
@@ -362,6 +363,12 @@ class _Verification:
         stored = (head.size, head.frontier, head.trie, head.kinds)
         if stored != (walk.frontier.size, walk.frontier.to_bytes(), trie, kinds):
             walk.problem(None, "the stored edge of the tree is not the edge of the stored entries")
+        if walk.trust is not None and walk.trust_at is not None and head.trust != walk.trust_at[0]:
+            walk.problem(
+                None, f"the stored head names #{head.trust} as the trust file in force, not #{walk.trust_at[0]}"
+            )
+        if not self._newest_agrees():
+            walk.problem(None, f"the stored head says that the newest entry is from {head.latest}")
         if self.nodes_differ:
             walk.problem(None, "the stored tree nodes are not those of the stored entries")
         computed = Checkpoint(
@@ -371,6 +378,18 @@ class _Verification:
             index_root=subject_index.index_root(trie, kinds),
         )
         return computed, trie
+
+    def _newest_agrees(self) -> bool:
+        """Tell whether the time that appends are held against is that of the newest entry, as far as it is known."""
+        newest = self.walk.latest
+        try:
+            stored = None if self.head.latest is None else datetime.fromisoformat(self.head.latest)
+            if newest is None or stored is None:
+                return newest is None
+            # The newest entry may be one that was erased, here or before.
+            return stored == newest or (stored > newest and (bool(self.walk.gone) or self.since is not None))
+        except (ValueError, TypeError):
+            return False
 
     def _checkpoint(self, computed: Checkpoint) -> None:
         walk, since = self.walk, self.since

@@ -320,6 +320,10 @@ def test_a_hostile_log_is_told_not_thrown(log: Log) -> None:
         "UPDATE head SET size = 'many'",
         "UPDATE head SET frontier = 'text', trie = 3, kinds = 4",
         "UPDATE head SET checkpoint = 9",
+        "UPDATE head SET latest = 'text'",
+        "UPDATE head SET latest = '9999-01-01T00:00:00+00:00'",
+        "UPDATE head SET latest = NULL",
+        "UPDATE head SET trust = 0",
         "DELETE FROM head",
         "UPDATE nodes SET hash = 'text'",
         "UPDATE index_nodes SET node = 'text'",
@@ -343,3 +347,32 @@ def test_an_entry_from_the_beginning_of_time_is_told_not_thrown(log: Log, monkey
     with log.writer() as writer:
         writer.record(note("in the beginning"), [MODEL])
     assert "claims the time" in log.problems()
+
+
+def test_a_kind_that_is_none_is_told_not_thrown(log: Log) -> None:
+    data = replace(stored(log, 5)[0], kind="k" * 300).to_bytes()
+    attack(log, ("UPDATE leaves SET leaf = ?, leaf_hash = ? WHERE idx = 5", (data, merkle.leaf_hash(data))))
+    assert "no name of one" in log.problems()
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["latest = 'text'", "frontier = 5", "trie = 7", "kinds = 'text'", "size = 'text'", "checkpoint = 9", "trust = 'x'"],
+)
+def test_an_append_to_a_torn_head_is_refused_not_thrown(log: Log, change: str) -> None:
+    attack(log, (f"UPDATE head SET {change}", ()))
+    with pytest.raises(VerificationError), log.writer() as writer:
+        writer.record(note("x"), [MODEL])
+
+
+def test_an_index_that_no_database_keeps_is_just_not_there(log: Log) -> None:
+    assert list(log.ledger.entries(2**70, 2**70 + 1)) == []
+
+
+@pytest.mark.parametrize("url", ["garbage:hunter2", "postgresql+psycopg://u:pass@w:hunter2@host/name"])
+def test_a_url_that_cannot_be_read_does_not_show_its_password(url: str) -> None:
+    from ml_governance.errors import GovernanceError
+
+    with pytest.raises(GovernanceError) as caught:
+        Ledger.open(url)
+    assert "hunter2" not in str(caught.value)
