@@ -5,7 +5,7 @@ Only :mod:`ml_governance.evidence.verify` makes these, after signature, chain an
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -137,6 +137,16 @@ class EvidenceView:
     def about(self, sha256: str, kind: str | None = None) -> tuple[Attestation, ...]:
         """Return the entries about one digest, oldest first, optionally of one kind."""
         return tuple(a for a in self.attestations if a.about(sha256) and kind in (None, a.kind))
+
+    def within(self, project: str) -> EvidenceView:
+        """Return the same evidence as a project sees it: whoever is trusted for other projects alone has no role here."""
+
+        def here(one: Attestation) -> Attestation:
+            if not one.principal.roles or {project, "*"} & one.principal.projects:
+                return one
+            return replace(one, principal=replace(one.principal, roles=frozenset()))
+
+        return replace(self, attestations=tuple(here(one) for one in self.attestations))
 
     def of_kind(self, kind: str) -> tuple[Attestation, ...]:
         """Return the entries of one kind, oldest first."""
