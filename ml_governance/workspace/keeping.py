@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from datetime import timedelta
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 
 from ml_governance.errors import (
@@ -445,11 +446,13 @@ def _verify_path(
 
 def _bytes(path: Path, limit: int) -> bytes:
     try:
-        if path.stat().st_size > limit:
-            raise DataError(f"{path} is too large", expected=f"at most {limit:,} bytes")
-        return path.read_bytes()
+        with path.open("rb") as stream:
+            data = stream.read(limit + 1)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+    if len(data) > limit:
+        raise DataError(f"{path} is too large", expected=f"at most {limit:,} bytes")
+    return data
 
 
 def _text(path: Path) -> str:
@@ -459,14 +462,18 @@ def _text(path: Path) -> str:
 def _exchange(url: str, body: bytes, kind: str) -> tuple[int, bytes]:
     if not url.startswith(("https://", "http://")):
         raise ConfigurationError(f"{url!r} is no web address", expected="https://...")
-    request = urllib.request.Request(url, data=body, headers={"Content-Type": kind}, method="POST")  # noqa: S310  checked above
     try:
+        request = urllib.request.Request(url, data=body, headers={"Content-Type": kind}, method="POST")  # noqa: S310  checked above
         with urllib.request.urlopen(request, timeout=HTTP_SECONDS) as answer:  # noqa: S310  checked above
             return int(answer.status), answer.read(1 << 20)
+    except ValueError as error:
+        raise UnavailableError(f"{url!r} is no web address: {error}", expected="https://...") from error
     except urllib.error.HTTPError as error:
         return error.code, error.read(1 << 16)
     except urllib.error.URLError as error:
         raise UnavailableError(f"{url} cannot be reached: {error.reason}") from error
+    except (OSError, HTTPException) as error:
+        raise UnavailableError(f"{url} answered nonsense, or not in time: {error!r}") from error
 
 
 def _post(url: str, body: bytes) -> tuple[int, str]:
