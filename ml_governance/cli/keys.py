@@ -122,7 +122,7 @@ def revoke(
             if last_good is not None:
                 size = read_pin(last_good).size
                 audit = ws.log.verify(pinned=[last_good])
-                audit.verified.view()
+                audit.verified.require()
         done = ws.custody.revoke(who, roots=root_key or [], last_good=size, draft=draft)
     _told(done, draft, json=json)
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from ml_governance.evidence.keys import PublicKey
     from ml_governance.evidence.reader import LogReader
+    from ml_governance.evidence.trust import TrustFile
 
 NO_ANCHOR = (
     "not rollback-proof: nothing outside the operator's control was compared; keep `mlgov log checkpoint` elsewhere"
@@ -68,6 +69,8 @@ class VerifiedLog:
         What to keep, to go on from here another time; only worth keeping without problems.
     checked : int
         How many entries were checked this time.
+    collected : bool
+        Whether every entry of the log was asked for; only then is there a view.
     """
 
     checkpoint: Checkpoint
@@ -78,19 +81,20 @@ class VerifiedLog:
     trust: trust.TrustFile | None = field(repr=False)
     prefix: Prefix = field(repr=False)
     checked: int
+    collected: bool = False
 
     def with_more(self, *, problems: Sequence[Problem], notes: Sequence[str]) -> VerifiedLog:
         """Return the outcome with what anchors add; one that verifies makes the warning about rollback needless."""
         kept = self.notes if not notes else tuple(note for note in self.notes if note != NO_ANCHOR)
         return replace(self, problems=(*self.problems, *problems), notes=(*kept, *notes))
 
-    def view(self) -> EvidenceView:
-        """Return the evidence, complete up to the checkpoint.
+    def require(self) -> TrustFile:
+        """Return the trust file in force, if nothing is wrong.
 
         Raises
         ------
         VerificationError
-            If there is any problem: an incomplete view could hide what counts against a subject.
+            If there is any problem.
         """
         if self.problems or self.trust is None:
             shown = "; ".join(
@@ -102,14 +106,28 @@ class VerifiedLog:
                 expected="a log of which every entry verifies",
                 next_step="mlgov log verify",
             )
+        return self.trust
+
+    def view(self) -> EvidenceView:
+        """Return the evidence, complete up to the checkpoint.
+
+        Raises
+        ------
+        VerificationError
+            If there is any problem, or not every entry was collected: an incomplete view could hide what counts against a
+            subject.
+        """
+        current = self.require()
+        if not self.collected:
+            raise VerificationError("not every entry was collected", expected="a verification of everything, collected")
         return EvidenceView(
             origin=self.checkpoint.origin,
             size=self.checkpoint.size,
             root_hash=self.checkpoint.root.hex(),
             attestations=self.attestations,
             void=self.void,
-            principals=trust.by_id(self.trust.principals),
-            trust_expires_at=self.trust.expires_at,
+            principals=trust.by_id(current.principals),
+            trust_expires_at=current.expires_at,
         )
 
 
@@ -207,6 +225,9 @@ class _Verification:
                     checked, tally = found
                     self.tally.sum = (self.tally.sum + tally) % (1 << 256)
                     self._page([(one, None) for one in checked], known, collect=False, workers=True)
+            beyond = next(ledger.entries(stop), None)
+            if beyond is not None:
+                walk.problem(beyond.index, f"it stands beyond the {stop} entries of the stored edge")
         else:
             page = []
             for stored in ledger.entries(self.start):
@@ -232,6 +253,7 @@ class _Verification:
             trust=walk.trust,
             prefix=walk.prefix(trie),
             checked=computed.size - self.start,
+            collected=collect and self.since is None,
         )
 
     # --- beginning ----------------------------------------------------------------------------------------

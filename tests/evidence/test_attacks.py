@@ -376,3 +376,18 @@ def test_a_url_that_cannot_be_read_does_not_show_its_password(url: str) -> None:
     with pytest.raises(GovernanceError) as caught:
         Ledger.open(url)
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_view_that_could_omit_something_is_none(log: Log) -> None:
+    verified = log.verify()
+    assert len(verified.view().attestations) == 8
+    for partly in (log.verify(since=verified.prefix), log.verify(collect=False)):
+        assert not partly.problems
+        with pytest.raises(VerificationError, match="not every entry was collected"):
+            partly.view()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_entries_beyond_the_edge_are_named(log: Log, workers: int) -> None:
+    attack(log, ("INSERT INTO leaves SELECT 8, leaf, leaf_hash, 'nobody', 0 FROM leaves WHERE idx = 5", ()))
+    assert 8 in {problem.index for problem in log.verify(workers=workers).problems}
