@@ -420,3 +420,14 @@ def test_a_role_in_another_project_is_none_here(ws: Workspace, tmp_path: Path) -
     ws.custody.trust("mallory", made.public, roots=["root"], roles=roles, projects=["other", "credit"])
     record(ws, made.private, content)
     assert in_force(ws.view(), "production").version == 99
+
+
+def test_a_key_that_was_taken_back_is_not_trusted_again(ws: Workspace, tmp_path: Path) -> None:
+    """Changing somebody's roles takes their public key; the stolen one must not come back that way."""
+    public = _public_of(ws, "validator", tmp_path)
+    ws.custody.trust("validator", public, roots=["root"], roles=["validator", "auditor"])
+    ws.custody.revoke("validator", roots=["root"], last_good=0)
+    with pytest.raises(ConfigurationError, match="ended at #0"):
+        ws.custody.trust("validator", public, roots=["root"], roles=["validator"])
+    with pytest.raises(ConfigurationError, match="ended at #0"):
+        ws.custody.rotate("validator", public, roots=["root"])
