@@ -154,6 +154,21 @@ def test_what_a_verifier_asks_for_is_never_passed_over(ws: Path, capsys: pytest.
         assert mlgov(capsys, "log", "verify", *useless)[0] == 2, useless
 
 
+def test_nothing_that_is_printed_moves_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    from ml_governance.cli import render
+    from ml_governance.errors import GovernanceError
+
+    hostile = "a\x1b[2K\x1b[1A\rverified\x9b1A\N{RIGHT-TO-LEFT OVERRIDE}"
+    render.out(hostile)
+    render.warn(hostile)
+    render.complain(GovernanceError(hostile, expected=hostile, next_step=hostile))
+    render.table(("one", "two"), [(hostile, "b\tc\nd")])
+    captured = capsys.readouterr()
+    for character in "\x1b\r\x9b\N{RIGHT-TO-LEFT OVERRIDE}":
+        assert character not in captured.out + captured.err
+    assert captured.out.splitlines()[-1].endswith("\tb c d")
+
+
 def test_keys_and_root(ws: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = mlgov(capsys, "keys", "ls", "-w", ws)
     assert code == 0 and "risk-officer" in out
