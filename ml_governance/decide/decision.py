@@ -221,7 +221,7 @@ def evaluate(
         subject=subject, stage=stage, result=result, exit_code=code, findings=tuple(worst_first(findings)), binding=bound_to,
         approvals=ballot.approvals, approvals_missing=ballot.missing, accepted=dict(ballot.accepted),
         waivers=tuple(one.entry for one in used), notes=notes,
-        assurance=_assurance(subject, evidence, inputs, ballot.approvals), policy_name=policy.policy,
+        assurance=_assurance(subject, evidence, inputs, (*ballot.approvals, *(one.entry for one in used))), policy_name=policy.policy,
         policy_sha256=policy_sha256, policy_version=policy.version, inputs=inputs, at=at, log_size=evidence.size,
         log_root=evidence.root_hash,
     )  # fmt: skip

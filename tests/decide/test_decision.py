@@ -301,6 +301,14 @@ def test_that_a_policy_is_for_another_model_cannot_be_waived() -> None:
         assert next(f for f in decision.findings if f.id == rule).status == "fail"
 
 
+def test_a_waiver_counts_for_the_assurance() -> None:
+    view = view_of("unequal")
+    view = with_entry(view, "omar", waiver(view))
+    assert decide(view).result == "allow" and decide(view).assurance == SEPARATE_CUSTODY
+    together = replace(view.attestations[-1], principal=replace(cases._person("omar"), custodian="account of ada"))
+    assert decide(replace(view, attestations=(*view.attestations[:-1], together))).assurance == SINGLE_CUSTODIAN
+
+
 # --- what was erased --------------------------------------------------------------------------------------
 
 
