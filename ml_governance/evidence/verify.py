@@ -198,6 +198,7 @@ class _Verification:
         self.tally = Tally(secrets.token_bytes(32))
         self.tables: index_check.Tables | None = None
         self.new_keys: list[tuple[bytes, int, bytes]] = []
+        self.kinds_differ = False
         self.nodes_differ = False
         self.attestations: list[Attestation] = []
         self.walk = Walk(origin=ledger.origin, root=root, trust=None, earlier=self._earlier)
@@ -362,6 +363,9 @@ class _Verification:
             if not counted:
                 self.tally.add(one.digests, one.place)
             return
+        if one.leaf is not None:
+            last = self.ledger.history("entries_by_kind", one.leaf.kind, before=one.place + 1)
+            self.kinds_differ |= last != ((one.place, self.walk.kinds[one.leaf.kind]),)
         keys = one.digests if one.at is not None else self.ledger.keys_of(one.place)
         self.new_keys += [
             (key if isinstance(key, bytes) else bytes.fromhex(key), one.place, one.hashed) for key in keys
@@ -380,7 +384,7 @@ class _Verification:
             trie, faults = found.trie, index_check.full(self.ledger, size, found, walk.kinds, self.tally.sum, gone)
         else:
             trie, faults = index_check.continued(self.ledger, self.since.trie, head.trie, self.start, self.new_keys)
-        for fault in faults:
+        for fault in (*faults, *((index_check.KINDS,) if self.kinds_differ else ())):
             walk.problem(None, fault)
         stored = (head.size, head.frontier, head.trie, head.kinds)
         if stored != (walk.frontier.size, walk.frontier.to_bytes(), trie, kinds):

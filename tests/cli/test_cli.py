@@ -154,6 +154,17 @@ def test_what_a_verifier_asks_for_is_never_passed_over(ws: Path, capsys: pytest.
         assert mlgov(capsys, "log", "verify", *useless)[0] == 2, useless
 
 
+def test_the_last_good_checkpoint_is_one_that_the_log_signed(ws: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint = mlgov(capsys, "log", "checkpoint", "-w", ws)[1]
+    good, forged = ws / "good", ws / "forged"
+    good.write_text(checkpoint)
+    forged.write_text(checkpoint.rpartition("\n\n")[0] + "\n\n\N{EM DASH} nobody anVua2p1bms=\n")
+    revoke = ("keys", "revoke", "validator", "--compromised", "--root-key", "root", "-w", ws, "--last-good")
+    code, _, err = mlgov(capsys, *revoke, forged)
+    assert code == 4 and "no key that counts" in err
+    assert mlgov(capsys, *revoke, good)[0] == 0
+
+
 def test_nothing_that_is_printed_moves_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
     from ml_governance.cli import render
     from ml_governance.errors import GovernanceError

@@ -391,3 +391,22 @@ def test_a_view_that_could_omit_something_is_none(log: Log) -> None:
 def test_entries_beyond_the_edge_are_named(log: Log, workers: int) -> None:
     attack(log, ("INSERT INTO leaves SELECT 8, leaf, leaf_hash, 'nobody', 0 FROM leaves WHERE idx = 5", ()))
     assert 8 in {problem.index for problem in log.verify(workers=workers).problems}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM entries_by_key WHERE idx = 9",
+        "DELETE FROM entries_by_kind WHERE idx = 9",
+        "UPDATE entries_by_key SET head = zeroblob(32) WHERE idx = 9",
+        "UPDATE entries_by_kind SET count = 7 WHERE idx = 9",
+    ],
+)
+def test_a_look_up_that_hides_a_new_entry_is_named_from_a_prefix_too(log: Log, statement: str) -> None:
+    prefix = log.verify().prefix
+    with log.writer() as writer:
+        writer.record(note("what counts against it"), [MODEL])
+    assert not log.verify(since=prefix).problems
+    attack(log, (statement, ()))
+    for verified in (log.verify(), log.verify(since=prefix)):
+        assert "look-up table" in " ".join(problem.what for problem in verified.problems)
