@@ -347,8 +347,8 @@ DEFENCES = (
         "the subject index, continued: old entries are still in it",
         change(
             "evidence/index_check",
-            "return new, ([] if trie.commit()[0] == old else [CONTINUES])",
-            "return new, []",
+            "return new, (faults if trie.commit()[0] == old else [*faults, CONTINUES])",
+            "return new, faults",
         ),
         "evidence/test_incremental.py::test_an_older_entry_that_left_the_index_is_named",
     ),
@@ -636,7 +636,7 @@ DEFENCES = (
     defence(
         "backdated event by a stolen key",
         "void evidence that blocks",
-        change("decide/decision", "if _still_matters(gone, subject, stage, evidence):", "if False:"),
+        change("decide/decision", "if _still_matters(gone, subject, stage, policy, evidence):", "if False:"),
         "workspace/test_custody.py::test_void_evidence_blocks_until_it_is_replaced",
     ),
     defence(
@@ -865,6 +865,64 @@ DEFENCES = (
         "workspace/test_custody.py::test_erased_content_is_gone_and_every_proof_stays",
     ),
     defence(
+        "unauthorised erasure",
+        "an erased rejection that only its signer replaces",
+        change("decide/decision", "if gone.kind == Approval.kind and gone.erased:", "if False:"),
+        "decide/test_decision.py::test_an_erased_rejection_is_replaced_by_its_signer_alone",
+    ),
+    defence(
+        "unauthorised erasure",
+        "an erased report that one which counts replaces",
+        change("decide/decision", "any(entry is not None and entry.index < gone.index for entry in resting)", "False"),
+        "decide/test_decision.py::test_an_erased_report_is_replaced_by_one_that_counts",
+    ),
+    defence(
+        "unauthorised erasure",
+        "an erased policy that one in force replaces",
+        change("decide/decision", "return in_force(evidence, stage).attestation.index < gone.index", "return False"),
+        "decide/test_decision.py::test_an_erased_policy_is_replaced_by_one_in_force",
+    ),
+    defence(
+        "unauthorised erasure",
+        "an erased revocation, which blocks",
+        change("decide/decision", "return True  # what it withdrew, nobody can tell any more", "return False"),
+        "decide/test_decision.py::test_a_revocation_that_was_erased_blocks_whatever_it_was_about",
+    ),
+    defence(
+        "unauthorised erasure",
+        "who made a model, when the record of it is erased",
+        change("decide/rules", "frozenset(void | {", "frozenset({"),
+        "decide/test_decision.py::test_who_made_a_model_stays_known_when_the_record_is_erased",
+    ),
+    defence(
+        "cosignature below quorum",
+        "how much an anchor covers, from its note",
+        change(
+            "evidence/anchors",
+            "anchored.append(_vouched(anchor, kept.size, ",
+            "anchored.append(_vouched(anchor, anchor.size, ",
+        ),
+        "evidence/test_witness.py::test_the_database_does_not_say_how_much_an_anchor_covers",
+    ),
+    defence(
+        "unknown, expired or revoked signer",
+        "roles of another project",
+        change("workspace/session", ".view().within(self.config.project)", ".view()"),
+        "workspace/test_custody.py::test_a_role_in_another_project_is_none_here",
+    ),
+    defence(
+        "unknown, expired or revoked signer",
+        "a key that was taken back, trusted again",
+        change("evidence/succession", "    if ended:", "    if False:"),
+        "workspace/test_custody.py::test_a_key_that_was_taken_back_is_not_trusted_again",
+    ),
+    defence(
+        "event dropped by the operator",
+        "a view of everything only",
+        change("evidence/verify", "if not self.collected:", "if False:"),
+        "evidence/test_attacks.py::test_a_view_that_could_omit_something_is_none",
+    ),
+    defence(
         "symlink or ../ in a model folder",
         "links in a folder, seen and not followed",
         (
@@ -937,7 +995,10 @@ DEFENCES = (
     defence(
         "torn tiles",
         "a line for each envelope",
-        change("evidence/tiles", "if len(lines) != width + 1 or lines[-1]:", "if False:"),
+        (
+            change("evidence/tiles", 'if not line.endswith(b"\\n"):', "if False:"),
+            change("evidence/tiles", "if stream.read(1):", "if False:"),
+        ),
         "evidence/test_offline.py::test_a_torn_or_edited_tile_is_named",
     ),
     defence(

@@ -111,7 +111,7 @@ def revoke(
 
     Example: mlgov keys revoke vera --compromised --last-good checkpoint.txt --root-key root
     """
-    from ml_governance.workspace.keeping import read_pin
+    from ml_governance.evidence.checkpoint import read_note
 
     if last_good is not None and not compromised:
         raise UsageError("--last-good is for a stolen key", expected="--compromised beside it")
@@ -120,9 +120,9 @@ def revoke(
         if compromised:
             size = 0
             if last_good is not None:
-                size = read_pin(last_good).size
-                audit = ws.log.verify(pinned=[last_good])
-                audit.verified.view()
+                current = ws.log.verify(pinned=[last_good]).verified.require()
+                text = last_good.read_text(encoding="utf-8", errors="replace")
+                size = read_note(text, current.log_keys, origin=current.origin).size
         done = ws.custody.revoke(who, roots=root_key or [], last_good=size, draft=draft)
     _told(done, draft, json=json)
 

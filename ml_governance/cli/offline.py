@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from ml_governance.evidence.proof import TlogProof
 
 
-def verify(path: Path, *, root: str | None, vkey: str | None, pins: Sequence[Path], json: bool) -> NoReturn:
+def verify(
+    path: Path, *, root: str | None, vkey: str | None, pins: Sequence[Path], witnesses: Path | None, json: bool
+) -> NoReturn:
     """Verify a bundle, tiles or a proof, print the outcome, and exit with its code."""
     from ml_governance.workspace import keeping
 
     if root is not None and not (root.startswith("sha256:") and len(root) == 71):
         raise UsageError(f"the root is {root!r}", expected="sha256: and 64 hexadecimal digits")
-    found = keeping.verify_path(path, root=root, vkey=vkey, pinned=pins)
+    found = keeping.verify_path(path, root=root, vkey=vkey, pinned=pins, witnesses=witnesses)
     if isinstance(found, tuple):
         _proof(*found, json=json)
     problems = [{"index": p.index, "what": p.what} for p in found.problems]

@@ -12,6 +12,7 @@ from ml_governance.errors import VerificationError
 from ml_governance.evidence import entry, trust
 from ml_governance.evidence.envelope import Envelope
 from ml_governance.evidence.predicates import Erasure, TrustUpdate, WriterClose, WriterOpen
+from ml_governance.evidence.reader import stored_bytes
 from ml_governance.evidence.walk import ERASER, MAX_SKEW, NEVER_ERASED
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def continue_chains(sql: Runner, entries: Sequence[entry.Entry], last: tuple[byt
         writer = one.chain.writer
         if writer not in tails:
             row = sql.one("tail", writer=writer)
-            tails[writer] = (row[0], _leaf(bytes(row[1]), last)) if row is not None else None
+            tails[writer] = (row[0], _leaf(stored_bytes(row[1]), last)) if row is not None else None
         tail = tails[writer]
         expected = (0, None) if tail is None else (tail[0] + 1, tail[1].payload)
         if (one.chain.seq, one.chain.prev) != expected:
@@ -138,7 +139,7 @@ def know_signers(
 def erase(sql: Runner, entries: Sequence[entry.Entry], index: int) -> None:
     """Delete an entry's content, if one of the new entries says so; otherwise it would be called missing."""
     row = sql.one("leaf", idx=index)
-    leaf = entry.Leaf.from_bytes(bytes(row[0])) if row is not None else None
+    leaf = entry.Leaf.from_bytes(stored_bytes(row[0])) if row is not None else None
     said = {(one.content.leaf, one.content.payload) for one in entries if isinstance(one.content, Erasure)}
     if leaf is None or (index, leaf.payload) not in said:
         raise VerificationError(
@@ -172,7 +173,7 @@ def keep_sessions_in_time(sql: Runner, entries: Sequence[entry.Entry]) -> None:
         if writer not in latest and one.chain.seq:
             row = sql.one("record", writer=writer, seq=one.chain.seq - 1)
             if row is not None:  # otherwise its content was erased, and its time with it
-                latest[writer] = entry.read(bytes(row[0])).chain.recorded_at
+                latest[writer] = entry.read(stored_bytes(row[0])).chain.recorded_at
         if writer in latest and at < latest[writer]:
             raise ChainConflictError(
                 f"record {one.chain.seq} of writer {writer} goes back in time, to {at.isoformat()}",

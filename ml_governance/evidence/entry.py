@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ml_governance.evidence.keys import Signer
 
 LEAF_VERSION = 1
+MAX_KIND = 80
 _PLAIN = re.compile(r"[0-9A-Za-z:._/-]*")
 _LEAF = (
     '{{"envelope":"{0.envelope}","keyid":"{0.keyid}","kind":"{0.kind}","payload":"{0.payload}",'
@@ -86,6 +87,8 @@ class Leaf:
         fields = {name: value[name] for name in names - {"v"}}
         if type(fields["seq"]) is not int or any(type(fields[n]) is not str for n in names - {"v", "seq"}):
             raise VerificationError("the leaf's fields have wrong types")
+        if not fields["kind"].isascii() or not 1 <= len(fields["kind"]) <= MAX_KIND:
+            raise VerificationError("the leaf's kind is no name of one", expected=f"ASCII, 1 to {MAX_KIND} characters")
         return cls(**fields)
 
 

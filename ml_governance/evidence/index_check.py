@@ -152,6 +152,7 @@ def continued(
     """
     grown: dict[bytes, Value] = {}
     before: dict[bytes, Value] = {}
+    faults: list[str] = []
     trie = subject_index.Trie(ledger.index_node, new)
     try:
         for key, index, hashed in added:
@@ -160,10 +161,12 @@ def continued(
                 before[key] = last[0][1] if last else subject_index.Value()
                 grown[key] = before[key]
             grown[key] = grown[key].extended(index, hashed)
+            if not faults and ledger.history("entries_by_key", key, before=index + 1) != ((index, grown[key]),):
+                faults = [LOOKUP]
         if any(trie.get(key) != value for key, value in grown.items()):
-            return new, [NODES]
+            return new, [*faults, NODES]
         for key, value in before.items():
             trie.restore(key, value)
-        return new, ([] if trie.commit()[0] == old else [CONTINUES])
+        return new, (faults if trie.commit()[0] == old else [*faults, CONTINUES])
     except VerificationError as error:
-        return new, [f"{CONTINUES}: {error.found}"]
+        return new, [*faults, f"{CONTINUES}: {error.found}"]

@@ -19,7 +19,7 @@ from ml_governance.evidence.checkpoint import Checkpoint, LogSigner, read_note
 from ml_governance.evidence.database import database_errors, engine_for, refuse_missing_file, shown
 from ml_governance.evidence.envelope import Envelope
 from ml_governance.evidence.predicates import TrustUpdate
-from ml_governance.evidence.reader import LogReader
+from ml_governance.evidence.reader import LogReader, stored_bytes
 from ml_governance.evidence.schema import SCHEMA_VERSION, guards, metadata, table
 from ml_governance.evidence.trust import read as read_trust
 
@@ -293,7 +293,7 @@ class Ledger(LogReader):
             row = sql.one("blob", idx=index)
             if row is None:
                 raise VerificationError(f"the trust file in force, entry #{index}, is missing")
-            content = entry.read(bytes(row[0])).content
+            content = entry.read(stored_bytes(row[0])).content
             if not isinstance(content, TrustUpdate):
                 raise VerificationError(f"entry #{index} is no trust file", next_step="mlgov log verify")
             self._trust = (index, read_trust(Envelope.from_dict(content.envelope)))
@@ -350,7 +350,7 @@ class Ledger(LogReader):
 
         def read(prefix: str) -> bytes | None:
             row = sql.one("index_node", prefix=prefix.encode())
-            return None if row is None else bytes(row[0])
+            return None if row is None else stored_bytes(row[0])
 
         trie.read = read
         return trie
@@ -369,13 +369,18 @@ class Ledger(LogReader):
         if mine is not None and mine[0] == tuple(row):
             return mine[1]
         size, frontier, trie, kinds, note, latest, trust = row
-        head = Head(
-            frontier=merkle.Frontier.from_bytes(size, bytes(frontier)),
-            trie=bytes(trie),
-            kinds=subject_index.unpack_kinds(bytes(kinds)),
-            latest=datetime.fromisoformat(latest) if latest else None,
-            trust=trust,
-        )
+        try:
+            head = Head(
+                frontier=merkle.Frontier.from_bytes(size, stored_bytes(frontier)),
+                trie=stored_bytes(trie),
+                kinds=subject_index.unpack_kinds(stored_bytes(kinds)),
+                latest=datetime.fromisoformat(latest) if latest else None,
+                trust=trust,
+            )
+        except (TypeError, ValueError) as error:
+            raise VerificationError(
+                f"the ledger's head cannot be read: {error}", next_step="mlgov log verify"
+            ) from error
         signer = self._log_signer
         assert signer is not None  # noqa: S101  append has checked; this tells the type checker
         if self._signed is None or self._signed[0] != note:

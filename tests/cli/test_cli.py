@@ -128,6 +128,58 @@ def test_a_tampered_log_exits_with_4(ws: Path, capsys: pytest.CaptureFixture[str
     assert code == 4 and "does not verify" in err
 
 
+def test_what_a_verifier_asks_for_is_never_passed_over(ws: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A root, a pin or a quorum that was named on the command line and not looked at would look like a yes."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from ml_governance.evidence.witness import Cosigner
+
+    root = mlgov(capsys, "keys", "root", "-w", ws)[1].strip()
+    vkey = json.loads(mlgov(capsys, "keys", "root", "-w", ws, "--json")[1])["logKeys"][0]
+    checkpoint = mlgov(capsys, "log", "checkpoint", "-w", ws)[1]
+    policy, fork, proof, bundle = (ws / name for name in ("witnesses", "fork", "proof", "bundle"))
+    policy.write_text(f"witness w {Cosigner(Ed25519PrivateKey.generate(), 'w.example/w').vkey}\nquorum w\n")
+    fork.write_text(checkpoint.replace(checkpoint.split("\n")[2], "A" * 43 + "="))
+    proof.write_text(mlgov(capsys, "log", "prove", "4", "-w", ws)[1])
+    mlgov(capsys, "log", "export", "--bundle", bundle, "-w", ws)
+    here, given, proven = ("-w", ws), (bundle, "--root", root), (proof, "--vkey", vkey)
+    for good in (here, (*here, "--root", root), given, proven):
+        assert mlgov(capsys, "log", "verify", *good)[0] == 0
+    for bad in (
+        (*here, "--root", "sha256:" + "0" * 64), (*here, "--witnesses", policy), (*given, "--witnesses", policy),
+        (*proven, "--witnesses", policy), (*proven, "--pin", fork), (*given, "--pin", fork),
+    ):  # fmt: skip
+        assert mlgov(capsys, "log", "verify", *bad)[0] == 4, bad
+    for useless in ((*here, "--vkey", vkey), (*given, "--tsa", policy)):
+        assert mlgov(capsys, "log", "verify", *useless)[0] == 2, useless
+
+
+def test_the_last_good_checkpoint_is_one_that_the_log_signed(ws: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint = mlgov(capsys, "log", "checkpoint", "-w", ws)[1]
+    good, forged = ws / "good", ws / "forged"
+    good.write_text(checkpoint)
+    forged.write_text(checkpoint.rpartition("\n\n")[0] + "\n\n\N{EM DASH} nobody anVua2p1bms=\n")
+    revoke = ("keys", "revoke", "validator", "--compromised", "--root-key", "root", "-w", ws, "--last-good")
+    code, _, err = mlgov(capsys, *revoke, forged)
+    assert code == 4 and "no key that counts" in err
+    assert mlgov(capsys, *revoke, good)[0] == 0
+
+
+def test_nothing_that_is_printed_moves_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    from ml_governance.cli import render
+    from ml_governance.errors import GovernanceError
+
+    hostile = "a\x1b[2K\x1b[1A\rverified\x9b1A\N{RIGHT-TO-LEFT OVERRIDE}"
+    render.out(hostile)
+    render.warn(hostile)
+    render.complain(GovernanceError(hostile, expected=hostile, next_step=hostile))
+    render.table(("one", "two"), [(hostile, "b\tc\nd")])
+    captured = capsys.readouterr()
+    for character in "\x1b\r\x9b\N{RIGHT-TO-LEFT OVERRIDE}":
+        assert character not in captured.out + captured.err
+    assert captured.out.splitlines()[-1].endswith("\tb c d")
+
+
 def test_keys_and_root(ws: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = mlgov(capsys, "keys", "ls", "-w", ws)
     assert code == 0 and "risk-officer" in out

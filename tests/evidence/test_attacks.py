@@ -245,6 +245,18 @@ def test_what_nobody_may_sign_does_not_get_in(log: Log, who: str) -> None:
         log.ledger.append([stolen])
 
 
+def test_a_persons_session_goes_on_after_a_trust_file(log: Log) -> None:
+    """Only a root that has handed over can sign nothing more; anybody trusted may put its successor in force."""
+    from ml_governance.evidence import succession, trust
+    from ml_governance.evidence.predicates import TrustUpdate
+
+    envelope = trust.sign_trust(succession.following(log.trust, at=START), [log.root])
+    with log.writer() as writer:
+        writer.record(TrustUpdate(version=2, envelope=envelope.to_dict()), [MODEL])
+        writer.record(note("and on"), [MODEL])
+    assert not log.verify().problems
+
+
 def open_the_door(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ml_governance.evidence.door.know_signers", lambda *_: None)
 
@@ -308,6 +320,10 @@ def test_a_hostile_log_is_told_not_thrown(log: Log) -> None:
         "UPDATE head SET size = 'many'",
         "UPDATE head SET frontier = 'text', trie = 3, kinds = 4",
         "UPDATE head SET checkpoint = 9",
+        "UPDATE head SET latest = 'text'",
+        "UPDATE head SET latest = '9999-01-01T00:00:00+00:00'",
+        "UPDATE head SET latest = NULL",
+        "UPDATE head SET trust = 0",
         "DELETE FROM head",
         "UPDATE nodes SET hash = 'text'",
         "UPDATE index_nodes SET node = 'text'",
@@ -331,3 +347,66 @@ def test_an_entry_from_the_beginning_of_time_is_told_not_thrown(log: Log, monkey
     with log.writer() as writer:
         writer.record(note("in the beginning"), [MODEL])
     assert "claims the time" in log.problems()
+
+
+def test_a_kind_that_is_none_is_told_not_thrown(log: Log) -> None:
+    data = replace(stored(log, 5)[0], kind="k" * 300).to_bytes()
+    attack(log, ("UPDATE leaves SET leaf = ?, leaf_hash = ? WHERE idx = 5", (data, merkle.leaf_hash(data))))
+    assert "no name of one" in log.problems()
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["latest = 'text'", "frontier = 5", "trie = 7", "kinds = 'text'", "size = 'text'", "checkpoint = 9", "trust = 'x'"],
+)
+def test_an_append_to_a_torn_head_is_refused_not_thrown(log: Log, change: str) -> None:
+    attack(log, (f"UPDATE head SET {change}", ()))
+    with pytest.raises(VerificationError), log.writer() as writer:
+        writer.record(note("x"), [MODEL])
+
+
+def test_an_index_that_no_database_keeps_is_just_not_there(log: Log) -> None:
+    assert list(log.ledger.entries(2**70, 2**70 + 1)) == []
+
+
+@pytest.mark.parametrize("url", ["garbage:hunter2", "postgresql+psycopg://u:pass@w:hunter2@host/name"])
+def test_a_url_that_cannot_be_read_does_not_show_its_password(url: str) -> None:
+    from ml_governance.errors import GovernanceError
+
+    with pytest.raises(GovernanceError) as caught:
+        Ledger.open(url)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_view_that_could_omit_something_is_none(log: Log) -> None:
+    verified = log.verify()
+    assert len(verified.view().attestations) == 8
+    for partly in (log.verify(since=verified.prefix), log.verify(collect=False)):
+        assert not partly.problems
+        with pytest.raises(VerificationError, match="not every entry was collected"):
+            partly.view()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_entries_beyond_the_edge_are_named(log: Log, workers: int) -> None:
+    attack(log, ("INSERT INTO leaves SELECT 8, leaf, leaf_hash, 'nobody', 0 FROM leaves WHERE idx = 5", ()))
+    assert 8 in {problem.index for problem in log.verify(workers=workers).problems}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM entries_by_key WHERE idx = 9",
+        "DELETE FROM entries_by_kind WHERE idx = 9",
+        "UPDATE entries_by_key SET head = zeroblob(32) WHERE idx = 9",
+        "UPDATE entries_by_kind SET count = 7 WHERE idx = 9",
+    ],
+)
+def test_a_look_up_that_hides_a_new_entry_is_named_from_a_prefix_too(log: Log, statement: str) -> None:
+    prefix = log.verify().prefix
+    with log.writer() as writer:
+        writer.record(note("what counts against it"), [MODEL])
+    assert not log.verify(since=prefix).problems
+    attack(log, (statement, ()))
+    for verified in (log.verify(), log.verify(since=prefix)):
+        assert "look-up table" in " ".join(problem.what for problem in verified.problems)

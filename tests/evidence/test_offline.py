@@ -332,3 +332,35 @@ def test_the_hashes_of_a_tile_give_the_root(tmp_path: Path) -> None:
     data = (tmp_path / "tiles" / tiles.path_of("tile/0", 0, size)).read_bytes()
     leaves = [data[at : at + 32] for at in range(0, len(data), 32)]
     assert merkle.root_of(leaves) == log.verify().checkpoint.root
+
+
+def test_a_bundle_says_what_an_erased_entry_was_about(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from ml_governance.evidence.predicates import Erasure
+    from ml_governance.evidence.walk import ERASER
+    from ml_governance.testing import workspace
+    from ml_governance.workspace.setup import PEOPLE
+
+    people = [replace(one, roles=(*one.roles, ERASER)) for one in PEOPLE]
+    ws = workspace(tmp_path / "ws", signer="validator", people=people)
+    index = ws.writer.record(note("personal"), [MODEL, OTHER]).index
+    ws.writer.record(note("kept"), [MODEL])
+    payload = next(a.payload_digest for a in ws.view().attestations if a.index == index)
+    ws.writer.record(Erasure(leaf=index, payload=payload, reason="request 7"), [MODEL], erases=index)
+    checkout = offline.verify_bundle(bundle.collect(ws.ledger, (MODEL.sha256,)).to_bytes(), root=ws.config.trust_root)
+    assert not checkout.problems, whats(checkout)
+    assert [one.subjects for one in checkout.void] == [{MODEL.sha256, OTHER.sha256}]
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "tile/0/000.p/8", "envelopes/000.p/8"])
+def test_a_folder_of_tiles_holds_files_and_nothing_that_never_ends(log: Log, tmp_path: Path, name: str) -> None:
+    """A pipe or a device in the place of a tile would stall its reader, or fill the memory."""
+    tiles.write(log.ledger, tmp_path / "tiles")
+    (tmp_path / "tiles" / name).unlink()
+    (tmp_path / "tiles" / name).symlink_to("/dev/null")
+    try:
+        said = whats(offline.verify_tiles(tmp_path / "tiles", root=log.trust.root_digest))
+    except VerificationError as error:
+        said = error.found
+    assert "not a regular file" in said

@@ -240,6 +240,16 @@ def test_keys_and_passwords_are_not_kept(log: Log, receiver: Receiver, monkeypat
         send(log, url)
 
 
+def test_an_address_does_not_choose_which_secret_goes_there(
+    log: Log, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_events(log, 1)
+    monkeypatch.setenv("MLGOV_PASSPHRASE", "correct horse")
+    with pytest.raises(ConfigurationError, match="does not hold a key for OpenLineage"):
+        send(log, receiver.url + "?key_env=MLGOV_PASSPHRASE")
+    assert not receiver.taken
+
+
 def test_a_disabled_client_does_not_disable_us(log: Log, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     write_events(log, 1)
     monkeypatch.setenv("OPENLINEAGE_DISABLED", "true")

@@ -399,3 +399,35 @@ def test_a_pinned_checkpoint_shows_a_rollback(dora: Workspace, tmp_path: Path, m
     (tmp_path / "state").rename(tmp_path / "another-account")
     assert not dora.log.verify().verified.problems, "nothing inside the database tells"
     assert "rolled back" in dora.log.verify(pinned=[pin]).verified.problems[0].what
+
+
+def test_a_role_in_another_project_is_none_here(ws: Workspace, tmp_path: Path) -> None:
+    """One log may serve several projects; the door is open to all of their people, the gate is not."""
+    from ml_governance.decide.policy import in_force
+    from ml_governance.evidence.canonical import sha256_hex
+    from ml_governance.evidence.predicates import PolicyInForce
+
+    made = custody.new_key(tmp_path / "hers", "mallory")
+    roles = ["policy_owner", "validator"]
+    ws.custody.trust("mallory", made.public, roots=["root"], roles=roles, projects=["other"])
+    current = in_force(ws.view(), "production")
+    text = current.attestation.content.text.replace(f"version: {current.version}", "version: 99")  # type: ignore[attr-defined]
+    content = PolicyInForce(
+        name=current.policy.policy, version=99, stage="production", sha256=sha256_hex(text.encode()), text=text
+    )
+    record(ws, made.private, content)
+    assert in_force(ws.view(), "production").version == current.version
+    ws.custody.trust("mallory", made.public, roots=["root"], roles=roles, projects=["other", "credit"])
+    record(ws, made.private, content)
+    assert in_force(ws.view(), "production").version == 99
+
+
+def test_a_key_that_was_taken_back_is_not_trusted_again(ws: Workspace, tmp_path: Path) -> None:
+    """Changing somebody's roles takes their public key; the stolen one must not come back that way."""
+    public = _public_of(ws, "validator", tmp_path)
+    ws.custody.trust("validator", public, roots=["root"], roles=["validator", "auditor"])
+    ws.custody.revoke("validator", roots=["root"], last_good=0)
+    with pytest.raises(ConfigurationError, match="ended at #0"):
+        ws.custody.trust("validator", public, roots=["root"], roles=["validator"])
+    with pytest.raises(ConfigurationError, match="ended at #0"):
+        ws.custody.rotate("validator", public, roots=["root"])
