@@ -220,6 +220,20 @@ def parse_body(body: str) -> Checkpoint:
     return Checkpoint(origin=lines[0], size=int(size), root=root, index_root=index)
 
 
+def as_text(data: bytes, what: str) -> str:
+    """Decode UTF-8 strictly: bytes that two readers might mend in two ways are no text.
+
+    Raises
+    ------
+    VerificationError
+        Naming what was read, if it is something else.
+    """
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise VerificationError(f"{what} is no text: {error.reason} at byte {error.start}", expected="UTF-8") from error
+
+
 def decode_base64(text: str) -> bytes:
     """Decode base64, of which only the one usual spelling is accepted."""
     try:

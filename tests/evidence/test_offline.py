@@ -17,6 +17,7 @@ from ml_governance.evidence.canonical import canonicalise
 from ml_governance.evidence.predicates import Erasure
 from ml_governance.evidence.proof import TlogProof
 from ml_governance.evidence.statement import Subject
+from ml_governance.workspace import keeping
 from tests.evidence.conftest import MODEL, ORIGIN, Log, make_log, note
 
 if TYPE_CHECKING:
@@ -364,3 +365,14 @@ def test_a_folder_of_tiles_holds_files_and_nothing_that_never_ends(log: Log, tmp
     except VerificationError as error:
         said = error.found
     assert "not a regular file" in said
+
+
+def test_a_note_with_mended_bytes_is_not_the_note_that_was_signed(mixed: Log, tmp_path: Path) -> None:
+    """A reader that replaces what is no UTF-8 would take many files for one."""
+    tiles.write(mixed.ledger, tmp_path / "tiles")
+    path = tmp_path / "tiles" / "checkpoint"
+    path.write_bytes(path.read_bytes() + "\N{EM DASH} ".encode() + b"\xff AAAAAAAA\n")
+    with pytest.raises(VerificationError, match="is no text"):
+        offline.verify_tiles(tmp_path / "tiles", root=mixed.trust.root_digest)
+    with pytest.raises(VerificationError, match="is no text"):
+        keeping.read_pin(path)
