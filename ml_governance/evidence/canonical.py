@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from typing import Any, NoReturn
 
@@ -118,7 +117,8 @@ def _nesting(data: bytes) -> int:
     return deepest
 
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|$)', re.DOTALL)
+# Where a string does not end, the rest is taken for it: to go on with the next quote would take for ever.
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _BRACKET = re.compile(rb"[\[\]{}]")
 
 
@@ -217,8 +217,9 @@ def _check(value: Any, error: type[CanonicalisationError | VerificationError], w
     elif kind is str:
         _check_text(value, error, where)
     elif kind is int or kind is float:
-        if not (math.isfinite(value) and -MAX_NUMBER < value < MAX_NUMBER):
-            raise error(f"{where} is {value!r}", expected="a finite number with a magnitude below 2**53")
+        if not -MAX_NUMBER < value < MAX_NUMBER:  # NaN as well
+            shown = repr(value) if kind is float else f"an integer of {value.bit_length()} bits"
+            raise error(f"{where} is {shown}", expected="a finite number with a magnitude below 2**53")
     elif value is not None and kind is not bool:
         raise error(
             f"{where} is a {kind.__module__}.{kind.__qualname__}",

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import struct
+import time
 
 import numpy as np
 import pytest
@@ -144,6 +145,21 @@ def test_brackets_inside_text_are_no_nesting() -> None:
 def test_size_is_bounded_before_anything_is_parsed() -> None:
     with pytest.raises(VerificationError, match="bytes"):
         parse(b"[" * 11, max_bytes=10)
+
+
+@pytest.mark.parametrize("end", [b"\\", b"", b'"'])
+def test_a_string_that_does_not_end_is_read_once(end: bytes) -> None:
+    data = b"[" * (MAX_DEPTH + 1) + b'"' + b'\\"' * 1_000_000 + end
+    begin = time.process_time()
+    with pytest.raises(VerificationError, match="nested"):
+        parse(data)
+    assert time.process_time() - begin < 5
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**400), 10**5000], ids=["large", "negative", "unprintable"])
+def test_a_number_beyond_every_float_is_refused_by_its_size(number: int) -> None:
+    with pytest.raises(CanonicalisationError, match="an integer of [0-9]+ bits"):
+        canonicalise({"a": [number]})
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from([1e-4, 1e16, 2.5, -0.0])
