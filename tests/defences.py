@@ -964,12 +964,20 @@ DEFENCES = (
     defence(
         "hostile envelope (1 GB payload, 10^5 signatures)",
         "the bound on nesting",
-        change(
-            "evidence/canonical",
-            'if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _nesting(data) > MAX_DEPTH:',
-            "if False:",
-        ),
+        change("evidence/canonical", "if deepest > MAX_DEPTH:", "if False:"),
         "evidence/test_faults.py::test_a_hostile_envelope_is_refused_quickly[nesting]",
+    ),
+    defence(
+        "hostile envelope (1 GB payload, 10^5 signatures)",
+        "the bound on the number of values",
+        change("evidence/canonical", "if (found := _commas_and_brackets(bare)) > max_values:", "if False:"),
+        "evidence/test_canonical.py::test_the_number_of_values_is_bounded_before_any_is_made",
+    ),
+    defence(
+        "hostile envelope (1 GB payload, 10^5 signatures)",
+        "counting faults where they are very many",
+        change("evidence/entry", "if (count := error.error_count()) > MAX_FAULTS:", "if False:"),
+        "evidence/test_entry.py::test_very_many_faults_are_counted_and_not_listed",
     ),
     defence(
         "hostile envelope (1 GB payload, 10^5 signatures)",

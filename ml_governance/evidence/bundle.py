@@ -29,6 +29,9 @@ VERSION = 1
 MAX_BUNDLE = 16 * 1024 * 1024
 """A larger bundle is neither written nor read; a log of that size is exported as tiles."""
 
+MAX_PARTS = 2**20
+"""Most values in a bundle; its entries are strings, whose own values are counted when they are read."""
+
 ALWAYS = (TrustUpdate.kind, PolicyInForce.kind, Revocation.kind, Erasure.kind)
 """Kinds of which a bundle holds every entry."""
 
@@ -108,7 +111,8 @@ class Bundle:
                     "kinds": _b64(self.kinds),
                     "proofs": {digest: [_b64(node) for node in nodes] for digest, nodes in self.proofs.items()},
                 },
-            }
+            },
+            max_values=MAX_PARTS,
         )
 
     @classmethod
@@ -120,7 +124,7 @@ class Bundle:
         VerificationError
             If it has another form or is too large.
         """
-        value = parse(data, max_bytes=MAX_BUNDLE)
+        value = parse(data, max_bytes=MAX_BUNDLE, max_values=MAX_PARTS)
         names = {"mediaType", "version", "origin", "checkpoint", "subjects", "entries", "index"}
         if not isinstance(value, dict) or value.get("mediaType") != MEDIA_TYPE or value.get("version") != VERSION:
             raise VerificationError("this is no bundle", expected=f"{MEDIA_TYPE}, version {VERSION}")

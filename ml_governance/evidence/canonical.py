@@ -1,7 +1,7 @@
 """Canonical JSON: one byte string per value (RFC 8785), and a strict parser for bytes from strangers.
 
 Refused when writing *and* when reading: NaN and infinities, numbers of 2**53 or more, lone surrogates,
-duplicate keys, deep nesting, and anything over a stated size. The parser also refuses bytes that are not
+duplicate keys, deep nesting, and anything over a stated size or number of values. The parser also refuses bytes that are not
 canonical, so that a value has exactly one spelling.
 """
 
@@ -22,6 +22,9 @@ MAX_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 64
 """Deepest nesting of arrays and objects."""
 
+MAX_VALUES = 2**18
+"""Most values in a document, counted as commas and opening brackets: each takes far more memory than its bytes."""
+
 MAX_NUMBER = 2**53
 """Numbers of this magnitude or more are refused: readers disagree about them."""
 
@@ -31,13 +34,15 @@ def sha256_hex(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def canonicalise(value: Any) -> bytes:
+def canonicalise(value: Any, *, max_values: int = MAX_VALUES) -> bytes:
     """Serialise a JSON value to its canonical bytes.
 
     Parameters
     ----------
     value : dict, list, tuple, str, int, float, bool or None
         With ``str`` keys throughout. NumPy scalars are refused: convert them first.
+    max_values : int
+        Refuse more, because :func:`parse` does.
 
     Returns
     -------
@@ -50,22 +55,28 @@ def canonicalise(value: Any) -> bytes:
         If the value has no canonical form or is too large or too deep.
     """
     if _plain(value, 0):
-        return _within(_ENCODER.encode(value).encode())
+        return _within(_ENCODER.encode(value).encode(), max_values)
     _check(value, CanonicalisationError, "$", 0)
     try:
         data: bytes = rfc8785.dumps(value)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise CanonicalisationError(f"the value has no canonical JSON form: {error}") from error
-    return _within(data)
+    return _within(data, max_values)
 
 
-def _within(data: bytes) -> bytes:
+def _within(data: bytes, max_values: int) -> bytes:
     if len(data) > MAX_BYTES:
         raise CanonicalisationError(f"the value takes {len(data):,} bytes", expected=f"at most {MAX_BYTES:,}")
+    if _commas_and_brackets(data) > max_values and (found := _commas_and_brackets(_STRING.sub(b"", data))) > max_values:
+        raise CanonicalisationError(f"the value has {found:,} parts", expected=f"at most {max_values:,}")
     return data
 
 
-def parse(data: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
+def _commas_and_brackets(data: bytes) -> int:
+    return data.count(b",") + data.count(b"[") + data.count(b"{")
+
+
+def parse(data: bytes, *, max_bytes: int = MAX_BYTES, max_values: int = MAX_VALUES) -> Any:
     """Parse canonical JSON from an untrusted source.
 
     Parameters
@@ -74,6 +85,8 @@ def parse(data: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
         UTF-8 JSON in canonical form.
     max_bytes : int
         Refuse more than this before looking at it.
+    max_values : int
+        Refuse more values than this before making any of them.
 
     Returns
     -------
@@ -83,14 +96,14 @@ def parse(data: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
     Raises
     ------
     VerificationError
-        If the bytes are too many, not UTF-8, not JSON, not canonical, too deep, or hold a duplicate key or a
-        number that readers would not agree on.
+        If the bytes are too many, not UTF-8, not JSON, not canonical, too deep, or hold too many values, a duplicate
+        key or a number that readers would not agree on.
     """
     if len(data) > max_bytes:
         raise VerificationError(f"the document has {len(data):,} bytes", expected=f"at most {max_bytes:,}")
-    # Brackets inside strings only make this bound stricter; it keeps the parser's recursion away.
-    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _nesting(data) > MAX_DEPTH:
-        raise VerificationError("the document is nested too deeply", expected=f"at most {MAX_DEPTH} levels")
+    brackets = data.count(b"[") + data.count(b"{")
+    if brackets > MAX_DEPTH or brackets + data.count(b",") > max_values:
+        _bounded(_STRING.sub(b"", data), max_values)
     try:
         text = data.decode("utf-8")
         try:
@@ -108,13 +121,16 @@ def parse(data: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
     return value
 
 
-def _nesting(data: bytes) -> int:
-    """Return the deepest nesting of brackets outside strings."""
+def _bounded(bare: bytes, max_values: int) -> None:
+    """Refuse a document, given without its strings, that has too many values or would make the parser recurse too deeply."""
+    if (found := _commas_and_brackets(bare)) > max_values:
+        raise VerificationError(f"the document has {found:,} parts", expected=f"at most {max_values:,}")
     depth = deepest = 0
-    for bracket in _BRACKET.findall(_STRING.sub(b"", data)):
+    for bracket in _BRACKET.findall(bare):
         depth += 1 if bracket in b"[{" else -1
         deepest = max(deepest, depth)
-    return deepest
+    if deepest > MAX_DEPTH:
+        raise VerificationError("the document is nested too deeply", expected=f"at most {MAX_DEPTH} levels")
 
 
 # Where a string does not end, the rest is taken for it: to go on with the next quote would take for ever.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LEAF_VERSION = 1
 MAX_KIND = 80
+MAX_FAULTS = 1000
 _PLAIN = re.compile(r"[0-9A-Za-z:._/-]*")
 _LEAF = (
     '{{"envelope":"{0.envelope}","keyid":"{0.keyid}","kind":"{0.kind}","payload":"{0.payload}",'
@@ -179,11 +180,16 @@ def read(data: bytes) -> Entry:
     try:
         chain, content = Chain.model_validate(chain_fields), CONTENTS[kind].model_validate(fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise VerificationError(
-            f"the {kind} predicate does not have its form: {'.'.join(map(str, first['loc']))}: {first['msg']}"
-        ) from error
+        raise VerificationError(f"the {kind} predicate does not have its form: {_first(error)}") from error
     return _entry(envelope, data, parsed, chain, content)
+
+
+def _first(error: ValidationError) -> str:
+    """Return what is wrong first; where very much is, only how much, for a list of it would fill the memory."""
+    if (count := error.error_count()) > MAX_FAULTS:
+        return f"{count:,} faults"
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return f"{'.'.join(str(part)[:80] for part in first['loc'])}: {first['msg']}"
 
 
 def _entry(envelope: Envelope, data: bytes | None, made: Statement, chain: Chain, content: Content) -> Entry:

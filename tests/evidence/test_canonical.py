@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_governance.errors import CanonicalisationError, VerificationError
-from ml_governance.evidence.canonical import MAX_DEPTH, canonicalise, parse
+from ml_governance.evidence.canonical import MAX_DEPTH, MAX_VALUES, canonicalise, parse
 
 # RFC 8785 appendix B: IEEE 754 bits and their serialisation; those of 2**53 and above are refused here.
 NUMBERS = {
@@ -145,6 +145,19 @@ def test_brackets_inside_text_are_no_nesting() -> None:
 def test_size_is_bounded_before_anything_is_parsed() -> None:
     with pytest.raises(VerificationError, match="bytes"):
         parse(b"[" * 11, max_bytes=10)
+
+
+def test_the_number_of_values_is_bounded_before_any_is_made() -> None:
+    within = b"[" + b",".join([b"0"] * MAX_VALUES) + b"]"
+    assert parse(within) == [0] * MAX_VALUES
+    assert canonicalise(parse(within)) == within
+    commas = canonicalise(["," * MAX_VALUES])
+    assert parse(commas) == ["," * MAX_VALUES], "a comma inside a string is no value"
+    for many in (b"[0," + within[1:], b"[" + b"[]," * MAX_VALUES + b"0]"):
+        with pytest.raises(VerificationError, match="parts"):
+            parse(many)
+    with pytest.raises(CanonicalisationError, match="parts"):
+        canonicalise([0] * (MAX_VALUES + 1))
 
 
 @pytest.mark.parametrize("end", [b"\\", b"", b'"'])
