@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LEAF_VERSION = 1
 MAX_KIND = 80
 MAX_FAULTS = 1000
+_TRUTH = re.compile(rb"[:,\[](?:true|false)")
 _PLAIN = re.compile(r"[0-9A-Za-z:._/-]*")
 _LEAF = (
     '{{"envelope":"{0.envelope}","keyid":"{0.keyid}","kind":"{0.kind}","payload":"{0.payload}",'
@@ -181,7 +182,20 @@ def read(data: bytes) -> Entry:
         chain, content = Chain.model_validate(chain_fields), CONTENTS[kind].model_validate(fields)
     except ValidationError as error:
         raise VerificationError(f"the {kind} predicate does not have its form: {_first(error)}") from error
+    if not _as_written(predicate(chain, content), parsed):
+        raise VerificationError(
+            f"the {kind} predicate is not in the form of its version", expected="every field as the writer spells it"
+        )
     return _entry(envelope, data, parsed, chain, content)
+
+
+def _as_written(wire: dict[str, Any], parsed: Statement) -> bool:
+    """Tell whether the fields stand in the statement as a writer writes them: no number as text, no null, no other name."""
+    if wire != parsed.predicate:
+        return False
+    if _TRUTH.search(parsed.payload):  # which equals 1 or 0
+        return canonicalise(wire) == canonicalise(parsed.predicate)
+    return True
 
 
 def _first(error: ValidationError) -> str:

@@ -35,6 +35,29 @@ def test_the_form_of_the_writer_is_read() -> None:
     assert entry.read(written({**CHAIN, **PERFORMANCE})).kind == "performance"
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seq": "0"}, {"seq": False}, {"recordedAt": "2026-01-15T12:00:00+00:00"}, {"recordedAt": 1_768_478_400},
+        {"recordedAt": "2026-01-15 12:00:00Z"}, {"prev": None}, {"confidence": "0.95"}, {"minGroupSize": "30"},
+        {"minGroupSize": True}, {"seed": "1"}, {"dataset": {"name": "d", "sha256": "0" * 64, "rows": None}},
+        {"dataset": {"name": "d", "sha256": "0" * 64, "rows": "7"}}, {"min_group_size": 30, "minGroupSize": ...},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_field_in_another_spelling_is_refused(change: dict[str, Any]) -> None:
+    """Whoever reads the same bytes with another program would find another value there, or none."""
+    fields = {**CHAIN, **PERFORMANCE, **change}
+    with pytest.raises(VerificationError, match="form"):
+        entry.read(written({name: value for name, value in fields.items() if value is not ...}))
+
+
+def test_values_that_only_look_alike_are_kept_apart() -> None:
+    for details in ({"a": True, "b": [False, None]}, {"a": 1, "b": [0, 0.5]}):
+        read = entry.read(written({**CHAIN, **PERFORMANCE, "details": details}))
+        assert canonicalise(read.content.details) == canonicalise(details)  # type: ignore[attr-defined]
+
+
 def test_very_many_faults_are_counted_and_not_listed() -> None:
     """A list of them would take a thousand times the memory of what was read."""
     with pytest.raises(VerificationError, match="200,000 faults"):
