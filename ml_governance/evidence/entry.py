@@ -23,6 +23,7 @@ LEAF_VERSION = 1
 MAX_KIND = 80
 MAX_FAULTS = 1000
 _TRUTH = re.compile(rb"[:,\[](?:true|false)")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _PLAIN = re.compile(r"[0-9A-Za-z:._/-]*")
 _LEAF = (
     '{{"envelope":"{0.envelope}","keyid":"{0.keyid}","kind":"{0.kind}","payload":"{0.payload}",'
@@ -84,11 +85,18 @@ class Leaf:
         """Read :meth:`to_bytes` strictly."""
         value = parse(data, max_bytes=4096)
         names = {"v", "kind", "payload", "envelope", "writer", "seq", "keyid"}
-        if not isinstance(value, dict) or set(value) != names or value["v"] != LEAF_VERSION:
+        if (
+            not isinstance(value, dict)
+            or set(value) != names
+            or type(value["v"]) is not int
+            or value["v"] != LEAF_VERSION
+        ):
             raise VerificationError("the leaf has an unknown form", expected=f"version {LEAF_VERSION}")
         fields = {name: value[name] for name in names - {"v"}}
         if type(fields["seq"]) is not int or any(type(fields[n]) is not str for n in names - {"v", "seq"}):
             raise VerificationError("the leaf's fields have wrong types")
+        if fields["seq"] < 0 or not (_DIGEST.fullmatch(fields["payload"]) and _DIGEST.fullmatch(fields["envelope"])):
+            raise VerificationError("the leaf has a wrong form", expected="a place from 0 and two SHA-256 digests")
         if not fields["kind"].isascii() or not 1 <= len(fields["kind"]) <= MAX_KIND:
             raise VerificationError("the leaf's kind is no name of one", expected=f"ASCII, 1 to {MAX_KIND} characters")
         return cls(**fields)

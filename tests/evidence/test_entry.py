@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -65,3 +67,23 @@ def test_very_many_faults_are_counted_and_not_listed() -> None:
     with pytest.raises(VerificationError, match="its form: k{80}: ") as caught:
         entry.read(written({**CHAIN, **PERFORMANCE, "k" * 100_000: 0}))
     assert len(str(caught.value)) < 500
+
+
+LEAF = entry.Leaf(kind="approval", payload="1" * 64, envelope="2" * 64, writer="w", seq=0, keyid="3" * 64)
+
+
+@pytest.mark.parametrize("change", [{}, {"writer": 'é\n"'}, {"keyid": "a b"}, {"seq": 2**40}], ids=str)
+def test_a_leaf_reads_back(change: dict[str, Any]) -> None:
+    leaf = replace(LEAF, **change)
+    assert entry.Leaf.from_bytes(leaf.to_bytes()) == leaf
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"v": True}, {"seq": -1}, {"seq": False}, {"payload": '"'}, {"envelope": "2" * 63 + "G"}, {"kind": ""}],
+    ids=str,
+)
+def test_a_leaf_in_another_form_is_refused(change: dict[str, Any]) -> None:
+    """Otherwise two leaves, with two hashes, would be one entry."""
+    with pytest.raises(VerificationError):
+        entry.Leaf.from_bytes(canonicalise({**json.loads(LEAF.to_bytes()), **change}))
