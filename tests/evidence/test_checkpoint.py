@@ -104,3 +104,10 @@ def test_bytes_that_are_no_text_are_not_mended(data: bytes) -> None:
     assert as_text("é\n".encode(), "this") == "é\n"
     with pytest.raises(VerificationError, match="this is no text"):
         as_text(data, "this")
+
+
+@pytest.mark.parametrize("name", ["a b", "a\nb", "a\u2028b", b"a\xff".decode("utf-8", "surrogateescape")])
+def test_a_verifier_key_under_a_name_that_no_note_can_have_is_refused(signer: LogSigner, name: str) -> None:
+    _, _, rest = vkey(signer.public).partition("+")
+    with pytest.raises(VerificationError, match="no verifier key"):
+        parse_vkey(f"{name}+{rest}")
