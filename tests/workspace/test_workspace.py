@@ -456,6 +456,10 @@ def test_workspaces_that_could_not_work_are_refused(tmp_path: Path, options: dic
         (lambda text: text + "\n[extra]\na = 1\n", "extra"),
         (lambda text: text.replace("sha256:", "sha1:"), "root"),
         (lambda text: "", "Field required"),
+        (lambda text: "a = " + "[" * 5000, "not valid TOML"),
+        (lambda text: "a = " + "9" * 5000, "not valid TOML"),
+        (lambda text: "# " + "x" * 20_000, "too large"),
+        (lambda text: text.replace('uri = "local:', 'uri = "local:\\u0000'), "registry.uri"),
     ],
 )
 def test_a_broken_configuration_is_named(root: Path, change: Any, words: str) -> None:
