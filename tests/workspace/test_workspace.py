@@ -172,7 +172,15 @@ def test_results_made_elsewhere_are_claimed_whatever_they_say(
         (tmp_path / "r.json").write_text(json.dumps({**stored, "kind": "fairness", "predictions": "recomputed"}))
         (receipt,) = ws.attest_file(ready, tmp_path / "r.json")
         assert ws.view().attestations[receipt.index].content.predictions == "claimed"  # type: ignore[attr-defined]
-        for text in ("{", "[]", "7", '{"kind": "decision"}', '{"kind": "fairness"}'):
+        for text in (
+            "{",
+            "[]",
+            "7",
+            '{"kind": "decision"}',
+            '{"kind": "fairness"}',
+            '{"kind": ["fairness"]}',
+            "[" * 100_000,
+        ):
             (tmp_path / "r.json").write_text(text)
             with pytest.raises(DataError):
                 ws.attest_file(ready, tmp_path / "r.json")
