@@ -332,7 +332,7 @@ def _walk(node: yaml.Node, path: tuple[Any, ...], lines: dict[tuple[Any, ...], i
                 raise PolicyError(f"line {key.start_mark.line + 1}: the key <<", expected="each value written out")
             if key.value in seen:
                 raise PolicyError(
-                    f"line {key.start_mark.line + 1}: the key {key.value!r} stands twice",
+                    f"line {key.start_mark.line + 1}: the key {key.value!r:.80} stands twice",
                     expected="each key once",
                 )
             seen.add(key.value)

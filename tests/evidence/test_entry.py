@@ -69,6 +69,18 @@ def test_very_many_faults_are_counted_and_not_listed() -> None:
     assert len(str(caught.value)) < 500
 
 
+def test_an_error_does_not_repeat_a_document() -> None:
+    long = "x" * 1_000_000
+    for broken in (
+        Envelope(payload=b"", payload_type=long, signatures=(Signature(keyid="a", sig=b"x"),)).to_bytes(),
+        written(CHAIN, long),
+        written({**CHAIN, "extra": {long: 0}}),
+    ):
+        with pytest.raises(VerificationError) as caught:
+            entry.read(broken)
+        assert len(str(caught.value)) < 5000
+
+
 LEAF = entry.Leaf(kind="approval", payload="1" * 64, envelope="2" * 64, writer="w", seq=0, keyid="3" * 64)
 
 
