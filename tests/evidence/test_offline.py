@@ -399,3 +399,18 @@ def test_very_many_subjects_are_held_against_the_entries_in_time(tmp_path: Path)
     checkout._complete(signed, checked)
     assert time.process_time() - begin < 2.5
     assert not checkout.problems
+
+
+def test_a_bundle_has_one_form(mixed: Log) -> None:
+    data = bundle.collect(mixed.ledger, (MODEL.sha256,)).to_bytes()
+    assert bundle.Bundle.from_bytes(data).to_bytes() == data
+    for version in (True, 2, "1"):
+        with pytest.raises(VerificationError, match="no bundle"):
+            bundle.Bundle.from_bytes(canonicalise({**json.loads(data), "version": version}))
+    for place in ("subjects", "entries"):
+        with pytest.raises(VerificationError, match="where a list belongs"):
+            bundle.Bundle.from_bytes(canonicalise({**json.loads(data), place: ""}))
+    value = json.loads(data)
+    value["entries"][0]["about"] = {}
+    with pytest.raises(VerificationError, match="where a list belongs"):
+        bundle.Bundle.from_bytes(canonicalise(value))
