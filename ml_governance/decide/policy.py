@@ -96,14 +96,14 @@ class Require(_Part):
     evidence: Literal["fairness", "performance", "explanation", "training-run", "registration"]
     metric: Text | None = None
     by: list[Text] = Field(default_factory=list)
-    levels: dict[str, Annotated[list[Text], Field(min_length=1)]] = Field(default_factory=dict)
+    levels: dict[str, Annotated[list[Text], Field(min_length=1, max_length=500)]] = Field(default_factory=dict)
     lower_bound_at_least: float | None = None
     upper_bound_at_most: float | None = None
     value_at_least: float | None = None
     value_at_most: float | None = None
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     one_sided: bool = True
-    min_group_size: int = Field(default=30, ge=1)
+    min_group_size: int = Field(default=30, ge=1, le=1_000_000_000)
     max_age: Duration | None = None
     predictions: Literal["recomputed", "caller-supplied", "claimed"] = "recomputed"
     signed_by: Text | None = None

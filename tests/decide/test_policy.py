@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ml_governance.decide.cases import run_cases
 from ml_governance.decide.lint import lint
 from ml_governance.decide.policy import parse_policy
 from ml_governance.decide.sentences import explain_policy
@@ -61,6 +62,8 @@ def test_the_shipped_policy_is_accepted_explained_and_clean() -> None:
         ("by: [sex], ", "", "names no attribute"),
         ("by: [sex]", "by: [sex], levels: {race: [a]}", "levels of race"),
         ("by: [sex]", "by: [sex], levels: {sex: []}", "at least 1 item"),
+        ("by: [sex]", "by: [sex], levels: {sex: [" + "a, " * 500 + "b]}", "at most 500 items"),
+        ("by: [sex]", "by: [sex], min_group_size: 0x" + "f" * 500, "less than or equal to 1000000000"),
         ("SML-01", "first", "id"),
         ("by: [sex]", "by: [sex], max_age: soon", "duration such as 72h"),
         ("by: [sex]", "by: [sex], confidence: 95", "less than 1"),
@@ -181,6 +184,25 @@ def test_durations_and_patterns() -> None:
     assert not parse_policy(SMALL.replace("stage:", "applies_to: {model: a.c}\nstage:")).applies(
         project="x", model="abc"
     )
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("title: t\nexpect: {}", "KeyError: 'result'"),
+        ("title: t\nexpect: allow", "cannot be read"),
+        ("title: t\nevidence: []\nexpect: {result: deny}", "AttributeError"),
+        ("title: t\nevidence: {fairness: x}\nexpect: {result: deny}", "AttributeError"),
+        ("title: t\nevidence: {fairness: {groups: {sex: }}}\nexpect: {result: deny}", "AttributeError"),
+        ("title: t\nevidence: {training-run: {inputs: 1000000000}}\nexpect: {result: deny}", "inputs is 1000000000"),
+        ("title: t\nlike: case\nexpect: {result: deny}", "not in a circle|like 'case'"),
+        ("title: t", "does not have its form"),
+    ],
+)
+def test_a_malformed_case_is_named(case: str, words: str) -> None:
+    with pytest.raises(PolicyError, match=words) as caught:
+        run_cases(parse_policy(SMALL), {"case": case})
+    assert "case" in str(caught.value)
 
 
 def test_every_pack_has_cases() -> None:
