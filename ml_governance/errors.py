@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from ml_governance.decide.decision import Decision
 
 
+MAX_FOUND = 2000
+"""Most characters that an error says of evidence."""
+
+
 class GovernanceError(Exception):
     """Root of every exception that crosses the API.
 
@@ -119,6 +123,12 @@ class EvidenceError(GovernanceError):
 
     exit_code = 4
     http_status = 422
+
+    def __init__(self, found: str, *, expected: str | None = None, next_step: str | None = None) -> None:
+        # What was found may be a stranger's, of any length.
+        if len(found) > MAX_FOUND:
+            found = f"{found[:MAX_FOUND]}... and {len(found) - MAX_FOUND:,} more characters"
+        super().__init__(found, expected=expected, next_step=next_step)
 
 
 class CanonicalisationError(EvidenceError):

@@ -641,6 +641,19 @@ DEFENCES = (
     ),
     defence(
         "duplicate JSON keys",
+        "the one form of a predicate",
+        change("evidence/entry", "if not _as_written(predicate(chain, content), parsed):", "if False:"),
+        "evidence/test_entry.py::test_a_field_in_another_spelling_is_refused[{'seq': '0'}]",
+    ),
+    defence(
+        "duplicate JSON keys",
+        "the one form of a trust file",
+        change("evidence/trust", "if trust.digest != sha256_hex(envelope.payload):", "if False:"),
+        "evidence/test_trust.py::test_a_trust_file_has_one_form[a role twice]",
+        "evidence/test_trust.py::test_a_trust_file_has_one_form[another zone]",
+    ),
+    defence(
+        "duplicate JSON keys",
         "duplicate keys, and the one canonical form",
         (
             change("evidence/canonical", "_ENCODER.encode(value) == text and (", "("),
@@ -964,12 +977,27 @@ DEFENCES = (
     defence(
         "hostile envelope (1 GB payload, 10^5 signatures)",
         "the bound on nesting",
-        change(
-            "evidence/canonical",
-            'if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _nesting(data) > MAX_DEPTH:',
-            "if False:",
-        ),
+        change("evidence/canonical", "if deepest > MAX_DEPTH:", "if False:"),
         "evidence/test_faults.py::test_a_hostile_envelope_is_refused_quickly[nesting]",
+    ),
+    defence(
+        "hostile envelope (1 GB payload, 10^5 signatures)",
+        "the bound on the number of values",
+        change("evidence/canonical", "if _commas_and_brackets(bare) > max_values:", "if False:"),
+        "evidence/test_canonical.py::test_the_number_of_values_is_bounded_before_any_is_made",
+        "evidence/test_faults.py::test_a_hostile_envelope_is_refused_quickly[parts]",
+    ),
+    defence(
+        "hostile envelope (1 GB payload, 10^5 signatures)",
+        "counting faults where they are very many",
+        change("evidence/entry", "if (count := error.error_count()) > MAX_FAULTS:", "if False:"),
+        "evidence/test_entry.py::test_very_many_faults_are_counted_and_not_listed",
+    ),
+    defence(
+        "hostile envelope (1 GB payload, 10^5 signatures)",
+        "the bound on the text of a key",
+        change("evidence/keys", "if len(pem) > _MAX_PEM:", "if False:"),
+        "evidence/test_keys.py::test_what_stands_around_a_key_is_bounded",
     ),
     defence(
         "hostile envelope (1 GB payload, 10^5 signatures)",

@@ -35,6 +35,13 @@ def _policy_file(pack: str) -> Path:
     )
 
 
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}", expected="UTF-8 text") from error
+
+
 @app.command()
 def explain(pack: Pack = "policies/credit-scoring", json: Json = False) -> None:
     """Say every rule of a policy as an English sentence.
@@ -44,7 +51,7 @@ def explain(pack: Pack = "policies/credit-scoring", json: Json = False) -> None:
     from ml_governance.decide.policy import parse_policy
     from ml_governance.decide.sentences import explain_policy
 
-    text = explain_policy(parse_policy(_policy_file(pack).read_text(encoding="utf-8")))
+    text = explain_policy(parse_policy(_text(_policy_file(pack))))
     if json:
         render.out_json({"sentences": text.splitlines()})
     else:
@@ -61,7 +68,7 @@ def lint(pack: Pack = "policies/credit-scoring", json: Json = False) -> None:
     from ml_governance.decide.policy import parse_policy
 
     file = _policy_file(pack)
-    warnings = check(parse_policy(file.read_text(encoding="utf-8")))
+    warnings = check(parse_policy(_text(file)))
     if json:
         render.out_json({"file": str(file), "warnings": list(warnings)})
     else:
@@ -82,10 +89,10 @@ def test(pack: Pack = "policies/credit-scoring", json: Json = False) -> None:
     from ml_governance.decide.policy import parse_policy
 
     file = _policy_file(pack)
-    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted((file.parent / "cases").glob("*.yaml"))}
+    texts = {path.stem: _text(path) for path in sorted((file.parent / "cases").glob("*.yaml"))}
     if not texts:
         raise ConfigurationError(f"{file.parent} has no cases", expected="cases/*.yaml beside the policy")
-    results = run_cases(parse_policy(file.read_text(encoding="utf-8")), texts)
+    results = run_cases(parse_policy(_text(file)), texts)
     failed = [result for result in results if not result.passed]
     if json:
         render.out_json([{"case": r.name, "passed": r.passed, "detail": r.detail} for r in results])

@@ -21,8 +21,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from ml_governance.decide.decision import Decision, evaluate
 from ml_governance.decide.policy import CROSS, Policy, read_yaml
 from ml_governance.errors import GovernanceError, PolicyError
@@ -56,6 +54,7 @@ PEOPLE: dict[str, frozenset[str]] = {
     "omar": frozenset({"author", "validator", "risk_officer"}),
 }
 SUBJECT = Subject(name="credit-risk/1", sha256=sha256_hex(b"the model of the cases"))
+MAX_INPUTS = 1000
 _KEYS = {"title", "like", "evidence", "approvals", "expect"}
 _SPANS = {"m": 60, "h": 3600, "d": 86400}
 
@@ -101,11 +100,14 @@ def _read(name: str, text: str) -> dict[str, Any]:
 
 def _run(policy: Policy, name: str, case: dict[str, Any], every: Mapping[str, dict[str, Any]]) -> CaseResult:
     try:
-        decision = decide_case(policy, case, every)
-    except (KeyError, TypeError, ValueError, ValidationError) as error:
-        raise PolicyError(f"the case {name} cannot be read: {type(error).__name__}: {error}") from error
+        return _held(name, case, decide_case(policy, case, every))
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise PolicyError(f"the case {name} cannot be read: {type(error).__name__}: {error!s:.400}") from error
     except GovernanceError as error:
         raise PolicyError(f"the case {name} cannot be run: {error.found}") from error
+
+
+def _held(name: str, case: dict[str, Any], decision: Decision) -> CaseResult:
     expect = case["expect"]
     wrong = []
     if decision.result != expect["result"]:
@@ -206,9 +208,9 @@ def _age(text: str) -> timedelta:
 def _content(kind: str, compact: Mapping[str, Any]) -> tuple[Content, str, timedelta]:
     age = _age(compact.get("age", "1h"))
     if kind == "training-run":
-        inputs = tuple(
-            Resource(name=f"data/{i}", sha256=sha256_hex(str(i).encode())) for i in range(compact.get("inputs", 1))
-        )
+        if (count := compact.get("inputs", 1)) > MAX_INPUTS:
+            raise ValueError(f"inputs is {count}, expected at most {MAX_INPUTS}")
+        inputs = tuple(Resource(name=f"data/{i}", sha256=sha256_hex(str(i).encode())) for i in range(count))
         run = TrainingRun(
             event={"eventType": compact.get("event", "COMPLETE")},
             capture=compact.get("capture", "observed"),

@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from ml_governance.evidence.attestation import Attestation, EvidenceView
 
 MAX_TEXT = 256 * 1024
+MAX_DEPTH = 32
+MAX_SHOWN = 100
 ASSESSMENTS = ("fairness", "performance", "explanation")
 KINDS = (*ASSESSMENTS, "training-run", "registration")
 CROSS = " x "
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+_MERGE = "tag:yaml.org,2002:merge"
 _DURATION = re.compile(r"([1-9]\d{0,5})([mhd])")
 
 
@@ -93,14 +96,14 @@ class Require(_Part):
     evidence: Literal["fairness", "performance", "explanation", "training-run", "registration"]
     metric: Text | None = None
     by: list[Text] = Field(default_factory=list)
-    levels: dict[str, Annotated[list[Text], Field(min_length=1)]] = Field(default_factory=dict)
+    levels: dict[str, Annotated[list[Text], Field(min_length=1, max_length=500)]] = Field(default_factory=dict)
     lower_bound_at_least: float | None = None
     upper_bound_at_most: float | None = None
     value_at_least: float | None = None
     value_at_most: float | None = None
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     one_sided: bool = True
-    min_group_size: int = Field(default=30, ge=1)
+    min_group_size: int = Field(default=30, ge=1, le=1_000_000_000)
     max_age: Duration | None = None
     predictions: Literal["recomputed", "caller-supplied", "claimed"] = "recomputed"
     signed_by: Text | None = None
@@ -158,7 +161,19 @@ class Policy(_Part):
 
 
 def _matches(pattern: str, text: str) -> bool:
-    return re.fullmatch(".*".join(re.escape(part) for part in pattern.split("*")), text) is not None
+    first, *rest = pattern.split("*")
+    if not rest:
+        return pattern == text
+    *middle, last = rest
+    at, end = len(first), len(text) - len(last)
+    if at > end or not text.startswith(first) or not text.endswith(last):
+        return False
+    for part in middle:  # the leftmost place is as good as any: no pattern takes longer than the text is long
+        found = text.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
 
 
 # --- reading --------------------------------------------------------------------------------------------
@@ -190,6 +205,8 @@ def parse_policy(text: str) -> Policy:
 
 
 def _refused(problems: list[str]) -> PolicyError:
+    if len(problems) > MAX_SHOWN:
+        problems = [*problems[:MAX_SHOWN], f"and {len(problems) - MAX_SHOWN:,} more"]
     return PolicyError(
         "the policy cannot be accepted:\n  " + "\n  ".join(problems), next_step="see docs/reference/policy.md"
     )
@@ -199,7 +216,9 @@ def _said(error: Any) -> str:
     if error["type"] == "extra_forbidden":
         return "this key is unknown"
     found = error.get("input")
-    shown = f" (found {found!r})" if isinstance(found, str | int | float | bool) or found is None else ""
+    if isinstance(found, int) and found.bit_length() > 64:
+        found = f"a number of {found.bit_length()} bits"
+    shown = f" (found {found!r:.200})" if isinstance(found, str | int | float | bool) or found is None else ""
     return str(error["msg"]).removeprefix("Value error, ") + ("" if error["type"] == "missing" else shown)
 
 
@@ -255,7 +274,25 @@ def _rule_problems(require: Require) -> list[str]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML without duplicate keys and aliases."""
+    """Safe YAML without anchors, aliases, tags and deep nesting."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Refuse a node before it is made: below some depth PyYAML takes ever longer for each."""
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        line = event.start_mark.line + 1
+        if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
+            raise PolicyError(f"line {line}: an anchor or alias", expected="each value written out")
+        if event.tag is not None:
+            raise PolicyError(f"line {line}: the tag {event.tag!r:.80}", expected="plain values without tags")
+        if self.depth >= MAX_DEPTH:
+            raise PolicyError(f"line {line}: the file is nested too deeply", expected=f"at most {MAX_DEPTH} levels")
+        self.depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
 
 
 def read_yaml(text: str) -> tuple[Any, dict[tuple[Any, ...], int]]:
@@ -264,30 +301,24 @@ def read_yaml(text: str) -> tuple[Any, dict[tuple[Any, ...], int]]:
     Raises
     ------
     PolicyError
-        If it is too large, no YAML, or uses duplicate keys, anchors or aliases.
+        If it is too large or too deep, no YAML, or uses duplicate keys, anchors, aliases or tags.
     """
     if len(text) > MAX_TEXT:
         raise PolicyError(f"the text has {len(text):,} characters", expected=f"at most {MAX_TEXT:,}")
     try:
-        for token in yaml.scan(text, Loader=_Loader):
-            if isinstance(token, yaml.AliasToken | yaml.AnchorToken):
-                raise PolicyError(
-                    f"line {token.start_mark.line + 1}: an anchor or alias", expected="each value written out"
-                )
-        node = yaml.compose(text, Loader=_Loader)
+        loader = _Loader(text)
+        node = loader.get_single_node()
         lines: dict[tuple[Any, ...], int] = {}
         if node is None:
             raise PolicyError("the file is empty", expected="a policy")
         _walk(node, (), lines)
-        return yaml.load(text, Loader=_Loader), lines  # noqa: S506  a SafeLoader
+        return loader.construct_document(node), lines
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark is not None else ""
         raise PolicyError(f"{line}this is no YAML: {getattr(error, 'problem', None) or error}") from error
     except ValueError as error:  # such as a date that no calendar has
         raise PolicyError(f"a value cannot be read: {error}") from error
-    except RecursionError:
-        raise PolicyError("the file is nested too deeply") from None
 
 
 def _walk(node: yaml.Node, path: tuple[Any, ...], lines: dict[tuple[Any, ...], int]) -> None:
@@ -297,9 +328,11 @@ def _walk(node: yaml.Node, path: tuple[Any, ...], lines: dict[tuple[Any, ...], i
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise PolicyError(f"line {key.start_mark.line + 1}: a key that is no text", expected="plain keys")
+            if key.tag == _MERGE:
+                raise PolicyError(f"line {key.start_mark.line + 1}: the key <<", expected="each value written out")
             if key.value in seen:
                 raise PolicyError(
-                    f"line {key.start_mark.line + 1}: the key {key.value!r} stands twice",
+                    f"line {key.start_mark.line + 1}: the key {key.value!r:.80} stands twice",
                     expected="each key once",
                 )
             seen.add(key.value)

@@ -29,6 +29,9 @@ VERSION = 1
 MAX_BUNDLE = 16 * 1024 * 1024
 """A larger bundle is neither written nor read; a log of that size is exported as tiles."""
 
+MAX_PARTS = 2**20
+"""Most values in a bundle; its entries are strings, whose own values are counted when they are read."""
+
 ALWAYS = (TrustUpdate.kind, PolicyInForce.kind, Revocation.kind, Erasure.kind)
 """Kinds of which a bundle holds every entry."""
 
@@ -108,7 +111,8 @@ class Bundle:
                     "kinds": _b64(self.kinds),
                     "proofs": {digest: [_b64(node) for node in nodes] for digest, nodes in self.proofs.items()},
                 },
-            }
+            },
+            max_values=MAX_PARTS,
         )
 
     @classmethod
@@ -120,26 +124,31 @@ class Bundle:
         VerificationError
             If it has another form or is too large.
         """
-        value = parse(data, max_bytes=MAX_BUNDLE)
+        value = parse(data, max_bytes=MAX_BUNDLE, max_values=MAX_PARTS)
         names = {"mediaType", "version", "origin", "checkpoint", "subjects", "entries", "index"}
-        if not isinstance(value, dict) or value.get("mediaType") != MEDIA_TYPE or value.get("version") != VERSION:
+        if (
+            not isinstance(value, dict)
+            or value.get("mediaType") != MEDIA_TYPE
+            or type(value.get("version")) is not int
+            or value["version"] != VERSION
+        ):
             raise VerificationError("this is no bundle", expected=f"{MEDIA_TYPE}, version {VERSION}")
         try:
             if set(value) != names or set(value["index"]) != {"trie", "kinds", "proofs"}:
                 raise VerificationError(f"the bundle has the fields {sorted(value)}", expected=", ".join(sorted(names)))
-            entries = tuple(_bundled(one) for one in value["entries"])
+            entries = tuple(_bundled(one) for one in _list(value["entries"]))
             places = [one.entry.index for one in entries]
             if places != sorted(set(places)):
                 raise VerificationError("the bundle's entries are out of order or repeated")
             return cls(
                 origin=_text(value["origin"]),
                 checkpoint=_text(value["checkpoint"]),
-                subjects=tuple(_digest(one) for one in value["subjects"]),
+                subjects=tuple(_digest(one) for one in _list(value["subjects"])),
                 entries=entries,
                 trie=decode_base64(_text(value["index"]["trie"])),
                 kinds=decode_base64(_text(value["index"]["kinds"])),
                 proofs={
-                    _digest(digest): tuple(decode_base64(_text(node)) for node in nodes)
+                    _digest(digest): tuple(decode_base64(_text(node)) for node in _list(nodes))
                     for digest, nodes in value["index"]["proofs"].items()
                 },
             )
@@ -212,8 +221,8 @@ def _bundled(value: Any) -> Bundled:
     envelope = None if value["envelope"] is None else Envelope.from_dict(value["envelope"]).to_bytes()
     return Bundled(
         entry=StoredEntry(index=value["index"], leaf=leaf, leaf_hash=leaf_hash(leaf), envelope=envelope),
-        proof=tuple(decode_base64(_text(step)) for step in value["proof"]),
-        about=tuple(_digest(one) for one in value["about"]),
+        proof=tuple(decode_base64(_text(step)) for step in _list(value["proof"])),
+        about=tuple(_digest(one) for one in _list(value["about"])),
     )
 
 
@@ -224,6 +233,12 @@ def _b64(data: bytes) -> str:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise VerificationError(f"the bundle has {value!r:.40} where text belongs")
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise VerificationError(f"the bundle has {value!r:.40} where a list belongs")
     return value
 
 

@@ -1,7 +1,7 @@
 """Canonical JSON: one byte string per value (RFC 8785), and a strict parser for bytes from strangers.
 
 Refused when writing *and* when reading: NaN and infinities, numbers of 2**53 or more, lone surrogates,
-duplicate keys, deep nesting, and anything over a stated size. The parser also refuses bytes that are not
+duplicate keys, deep nesting, and anything over a stated size or number of values. The parser also refuses bytes that are not
 canonical, so that a value has exactly one spelling.
 """
 
@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import re
 from typing import Any, NoReturn
 
 import rfc8785
@@ -23,6 +21,9 @@ MAX_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 64
 """Deepest nesting of arrays and objects."""
 
+MAX_VALUES = 2**18
+"""Most values in a document, counted as commas and opening brackets: each takes far more memory than its bytes."""
+
 MAX_NUMBER = 2**53
 """Numbers of this magnitude or more are refused: readers disagree about them."""
 
@@ -32,13 +33,15 @@ def sha256_hex(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def canonicalise(value: Any) -> bytes:
+def canonicalise(value: Any, *, max_values: int = MAX_VALUES) -> bytes:
     """Serialise a JSON value to its canonical bytes.
 
     Parameters
     ----------
     value : dict, list, tuple, str, int, float, bool or None
         With ``str`` keys throughout. NumPy scalars are refused: convert them first.
+    max_values : int
+        Refuse more, because :func:`parse` does.
 
     Returns
     -------
@@ -51,22 +54,28 @@ def canonicalise(value: Any) -> bytes:
         If the value has no canonical form or is too large or too deep.
     """
     if _plain(value, 0):
-        return _within(_ENCODER.encode(value).encode())
+        return _within(_ENCODER.encode(value).encode(), max_values)
     _check(value, CanonicalisationError, "$", 0)
     try:
         data: bytes = rfc8785.dumps(value)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise CanonicalisationError(f"the value has no canonical JSON form: {error}") from error
-    return _within(data)
+    return _within(data, max_values)
 
 
-def _within(data: bytes) -> bytes:
+def _within(data: bytes, max_values: int) -> bytes:
     if len(data) > MAX_BYTES:
         raise CanonicalisationError(f"the value takes {len(data):,} bytes", expected=f"at most {MAX_BYTES:,}")
+    if _commas_and_brackets(data) > max_values and _commas_and_brackets(_bare(data, max_values)) > max_values:
+        raise CanonicalisationError("the value has very many parts", expected=f"at most {max_values:,}")
     return data
 
 
-def parse(data: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
+def _commas_and_brackets(data: bytes) -> int:
+    return data.count(b",") + data.count(b"[") + data.count(b"{")
+
+
+def parse(data: bytes, *, max_bytes: int = MAX_BYTES, max_values: int = MAX_VALUES) -> Any:
     """Parse canonical JSON from an untrusted source.
 
     Parameters
@@ -75,6 +84,8 @@ def parse(data: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
         UTF-8 JSON in canonical form.
     max_bytes : int
         Refuse more than this before looking at it.
+    max_values : int
+        Refuse more values than this before making any of them.
 
     Returns
     -------
@@ -84,14 +95,14 @@ def parse(data: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
     Raises
     ------
     VerificationError
-        If the bytes are too many, not UTF-8, not JSON, not canonical, too deep, or hold a duplicate key or a
-        number that readers would not agree on.
+        If the bytes are too many, not UTF-8, not JSON, not canonical, too deep, or hold too many values, a duplicate
+        key or a number that readers would not agree on.
     """
     if len(data) > max_bytes:
         raise VerificationError(f"the document has {len(data):,} bytes", expected=f"at most {max_bytes:,}")
-    # Brackets inside strings only make this bound stricter; it keeps the parser's recursion away.
-    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _nesting(data) > MAX_DEPTH:
-        raise VerificationError("the document is nested too deeply", expected=f"at most {MAX_DEPTH} levels")
+    brackets = data.count(b"[") + data.count(b"{")
+    if brackets > MAX_DEPTH or brackets + data.count(b",") > max_values:
+        _bounded(_bare(data, max_values), max_values)
     try:
         text = data.decode("utf-8")
         try:
@@ -109,17 +120,30 @@ def parse(data: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
     return value
 
 
-def _nesting(data: bytes) -> int:
-    """Return the deepest nesting of brackets outside strings."""
+def _bare(data: bytes, max_values: int) -> bytes:
+    """Return a document without its strings, or some part of it that has as many values as are refused."""
+    quoted = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    # A value has at most two strings, itself and its key; more of them are not worth taking apart.
+    if quoted.count(b'"') > 4 * max_values + 2:
+        return b"," * (max_values + 1)
+    return b"".join(quoted.split(b'"')[::2])
+
+
+def _bounded(bare: bytes, max_values: int) -> None:
+    """Refuse a document, given without its strings, that has too many values or would make the parser recurse too deeply."""
+    if _commas_and_brackets(bare) > max_values:
+        raise VerificationError("the document has very many parts", expected=f"at most {max_values:,}")
     depth = deepest = 0
-    for bracket in _BRACKET.findall(_STRING.sub(b"", data)):
+    for bracket in bare.translate(None, _NO_BRACKETS):
         depth += 1 if bracket in b"[{" else -1
+        if depth < 0:
+            break  # no JSON: the parser stops here as well
         deepest = max(deepest, depth)
-    return deepest
+    if deepest > MAX_DEPTH:
+        raise VerificationError("the document is nested too deeply", expected=f"at most {MAX_DEPTH} levels")
 
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|$)', re.DOTALL)
-_BRACKET = re.compile(rb"[\[\]{}]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class _NotPlainError(Exception):
@@ -217,8 +241,9 @@ def _check(value: Any, error: type[CanonicalisationError | VerificationError], w
     elif kind is str:
         _check_text(value, error, where)
     elif kind is int or kind is float:
-        if not (math.isfinite(value) and -MAX_NUMBER < value < MAX_NUMBER):
-            raise error(f"{where} is {value!r}", expected="a finite number with a magnitude below 2**53")
+        if not -MAX_NUMBER < value < MAX_NUMBER:  # NaN as well
+            shown = repr(value) if kind is float else f"an integer of {value.bit_length()} bits"
+            raise error(f"{where} is {shown}", expected="a finite number with a magnitude below 2**53")
     elif value is not None and kind is not bool:
         raise error(
             f"{where} is a {kind.__module__}.{kind.__qualname__}",

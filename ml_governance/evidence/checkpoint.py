@@ -58,7 +58,7 @@ class LogSigner:
     """The log's Ed25519 key."""
 
     def __init__(self, private: Ed25519PrivateKey, name: str) -> None:
-        if not name or any(character.isspace() or character == "+" for character in name):
+        if not _is_name(name):
             raise VerificationError(f"{name!r} cannot name a log key", expected="text without spaces and '+'")
         self._private = private
         raw = private.public_key().public_bytes_raw()
@@ -97,6 +97,11 @@ class LogSigner:
         return f"{body}\n\N{EM DASH} {self.public.name} {signature}\n"
 
 
+def _is_name(name: str) -> bool:
+    """Tell whether text can name a key: no part of it is a space, a '+', or half a character from an undecodable argument."""
+    return name != "" and not any(c.isspace() or c == "+" or "\ud800" <= c <= "\udfff" for c in name)
+
+
 def key_hint(name: str, raw: bytes, kind: bytes = _ED25519) -> bytes:
     """Return the first four bytes of SHA-256(name || 0x0A || type || key) (c2sp.org/signed-note)."""
     return hashlib.sha256(name.encode() + b"\n" + kind + raw).digest()[:4]
@@ -119,13 +124,15 @@ def parse_vkey(text: str, kind: bytes = _ED25519) -> LogKey:
     name, _, rest = text.partition("+")
     hint, _, encoded = rest.partition("+")
     data = decode_base64(encoded) if encoded else b""
-    if not name or len(data) != 33 or data[:1] != kind:
+    if not _is_name(name) or len(data) != 33 or data[:1] != kind:
         raise VerificationError(
             f"{text[:60]!r} is no verifier key of this type",
             expected=f"name+hint+base64 of an Ed25519 key of type {kind.hex()}",
         )
     if key_hint(name, data[1:], kind).hex() != hint:
-        raise VerificationError(f"the verifier key of {name} has the hint {hint!r}", expected="the hint of its own key")
+        raise VerificationError(
+            f"the verifier key of {name:.200} has the hint {hint!r:.40}", expected="the hint of its own key"
+        )
     return LogKey(name=name, public=data[1:].hex())
 
 
@@ -218,6 +225,20 @@ def parse_body(body: str) -> Checkpoint:
     if len(root) != 32 or len(index) != 32:
         raise VerificationError("a root in the checkpoint has a wrong length", expected="32 bytes")
     return Checkpoint(origin=lines[0], size=int(size), root=root, index_root=index)
+
+
+def as_text(data: bytes, what: str) -> str:
+    """Decode UTF-8 strictly: bytes that two readers might mend in two ways are no text.
+
+    Raises
+    ------
+    VerificationError
+        Naming what was read, if it is something else.
+    """
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise VerificationError(f"{what} is no text: {error.reason} at byte {error.start}", expected="UTF-8") from error
 
 
 def decode_base64(text: str) -> bytes:

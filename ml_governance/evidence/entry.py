@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 LEAF_VERSION = 1
 MAX_KIND = 80
+MAX_FAULTS = 1000
+_TRUTH = re.compile(rb"[:,\[](?:true|false)")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _PLAIN = re.compile(r"[0-9A-Za-z:._/-]*")
 _LEAF = (
     '{{"envelope":"{0.envelope}","keyid":"{0.keyid}","kind":"{0.kind}","payload":"{0.payload}",'
@@ -82,11 +85,18 @@ class Leaf:
         """Read :meth:`to_bytes` strictly."""
         value = parse(data, max_bytes=4096)
         names = {"v", "kind", "payload", "envelope", "writer", "seq", "keyid"}
-        if not isinstance(value, dict) or set(value) != names or value["v"] != LEAF_VERSION:
+        if (
+            not isinstance(value, dict)
+            or set(value) != names
+            or type(value["v"]) is not int
+            or value["v"] != LEAF_VERSION
+        ):
             raise VerificationError("the leaf has an unknown form", expected=f"version {LEAF_VERSION}")
         fields = {name: value[name] for name in names - {"v"}}
         if type(fields["seq"]) is not int or any(type(fields[n]) is not str for n in names - {"v", "seq"}):
             raise VerificationError("the leaf's fields have wrong types")
+        if fields["seq"] < 0 or not (_DIGEST.fullmatch(fields["payload"]) and _DIGEST.fullmatch(fields["envelope"])):
+            raise VerificationError("the leaf has a wrong form", expected="a place from 0 and two SHA-256 digests")
         if not fields["kind"].isascii() or not 1 <= len(fields["kind"]) <= MAX_KIND:
             raise VerificationError("the leaf's kind is no name of one", expected=f"ASCII, 1 to {MAX_KIND} characters")
         return cls(**fields)
@@ -179,11 +189,29 @@ def read(data: bytes) -> Entry:
     try:
         chain, content = Chain.model_validate(chain_fields), CONTENTS[kind].model_validate(fields)
     except ValidationError as error:
-        first = error.errors()[0]
+        raise VerificationError(f"the {kind} predicate does not have its form: {_first(error)}") from error
+    if not _as_written(predicate(chain, content), parsed):
         raise VerificationError(
-            f"the {kind} predicate does not have its form: {'.'.join(map(str, first['loc']))}: {first['msg']}"
-        ) from error
+            f"the {kind} predicate is not in the form of its version", expected="every field as the writer spells it"
+        )
     return _entry(envelope, data, parsed, chain, content)
+
+
+def _as_written(wire: dict[str, Any], parsed: Statement) -> bool:
+    """Tell whether the fields stand in the statement as a writer writes them: no number as text, no null, no other name."""
+    if wire != parsed.predicate:
+        return False
+    if _TRUTH.search(parsed.payload):  # which equals 1 or 0
+        return canonicalise(wire) == canonicalise(parsed.predicate)
+    return True
+
+
+def _first(error: ValidationError) -> str:
+    """Return what is wrong first; where very much is, only how much, for a list of it would fill the memory."""
+    if (count := error.error_count()) > MAX_FAULTS:
+        return f"{count:,} faults"
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return f"{'.'.join(str(part)[:80] for part in first['loc'])}: {first['msg']}"
 
 
 def _entry(envelope: Envelope, data: bytes | None, made: Statement, chain: Chain, content: Content) -> Entry:

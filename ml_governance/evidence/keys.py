@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SCHEME = "ecdsa-sha2-nistp256"
 _MAX_FILE = 64 * 1024
+_MAX_PEM = 4096
+_MAX_ID = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,8 @@ class PublicKey:
             raise VerificationError("a key has the wrong form", expected=f"keyid, scheme {SCHEME} and pem")
         if not isinstance(value["keyid"], str) or not isinstance(value["pem"], str):
             raise VerificationError("a key has the wrong types", expected="text")
+        if len(value["keyid"]) > _MAX_ID:
+            raise VerificationError("a key id is too long", expected=f"at most {_MAX_ID} characters")
         key = cls(keyid=value["keyid"], pem=value["pem"])
         _loaded(key.keyid, key.pem)
         if key.keyid != _derived_keyid(key.pem):
@@ -137,6 +141,8 @@ def _loaded(keyid: str, pem: str) -> tuple[EllipticCurvePublicKey, str]:
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
+    if len(pem) > _MAX_PEM:  # keys stay in memory, whatever stands around them
+        raise VerificationError(f"a key takes {len(pem):,} characters", expected=f"at most {_MAX_PEM:,}")
     try:
         public = serialization.load_pem_public_key(pem.encode("ascii"))
     except (ValueError, UnsupportedAlgorithm) as error:

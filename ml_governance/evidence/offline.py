@@ -310,14 +310,13 @@ class _Partial:
                     raise VerificationError(
                         f"{value.count} {kind} entries are in the log, {len(of_kind)} others are here"
                     )
+            places: dict[str, list[tuple[int, bytes]]] = {}
+            for c, one in zip(checked, found.entries, strict=True):
+                for digest in set(one.about if c.gone else map(bytes.hex, c.digests)):
+                    places.setdefault(digest, []).append((c.place, c.hashed))
             for digest in found.subjects:
-                key = bytes.fromhex(digest)
+                key, about = bytes.fromhex(digest), places.get(digest, [])
                 value = subject_index.verify_key(signed.index_root, key, found.proofs.get(digest, ()), found.kinds)
-                about = [
-                    (c.place, c.hashed)
-                    for c, one in zip(checked, found.entries, strict=True)
-                    if key in c.digests or (c.gone and digest in one.about)
-                ]
                 if subject_index.chain(about) != value:
                     raise VerificationError(
                         f"{value.count} entries about {digest[:12]}... are in the log, {len(about)} others are here"

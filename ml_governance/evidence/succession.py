@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ml_governance.errors import ConfigurationError
-from ml_governance.evidence.canonical import canonicalise, sha256_hex
 from ml_governance.evidence.trust import LogKey, Principal, TrustedKey, TrustFile
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ def following(current: TrustFile, *, at: datetime, expires_at: datetime | None =
     return replace(
         current,
         version=current.version + 1,
-        previous=sha256_hex(canonicalise(current.to_dict())),
+        previous=current.digest,
         issued_at=at,
         expires_at=expires_at or current.expires_at,
     )

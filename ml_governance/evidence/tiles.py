@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from ml_governance.errors import DataError, VerificationError
 from ml_governance.evidence import merkle
 from ml_governance.evidence.canonical import MAX_BYTES
-from ml_governance.evidence.checkpoint import MAX_NOTE, parse_body, split_note
+from ml_governance.evidence.checkpoint import MAX_NOTE, as_text, parse_body, split_note
 from ml_governance.evidence.reader import StoredEntry
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def _put(path: Path, data: bytes) -> None:
 
 def note_of(folder: Path) -> str:
     """Return the checkpoint of an export."""
-    return _get(folder / "checkpoint", MAX_NOTE).decode("utf-8", "replace")
+    return as_text(_get(folder / "checkpoint", MAX_NOTE), "the checkpoint")
 
 
 def entries(folder: Path, size: int) -> Iterator[StoredEntry]:

@@ -70,6 +70,11 @@ def verify(token: bytes, note: str, roots: Sequence[Certificate]) -> datetime:
         at: datetime = response.tst_info.gen_time
     except (client.VerificationError, ValueError) as error:
         raise VerificationError(f"the timestamp does not verify: {error}") from error
+    except BaseException as error:
+        # The client's Rust code panics at certificates that it cannot read, which no except Exception catches.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise VerificationError(f"the timestamp cannot be checked: {error!s:.200}") from None
     return at
 
 
@@ -85,7 +90,7 @@ def read_roots(pem: bytes) -> tuple[Certificate, ...]:
 
     try:
         return tuple(x509.load_pem_x509_certificates(pem))
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise VerificationError(
             f"no certificate can be read: {error}", expected="root certificates in PEM form"
         ) from error

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 TRUST_TYPE = "application/vnd.ml-governance.trust+json"
 """The payloadType of a trust file, so that no statement passes for one."""
 
+MAX_SHOWN = 5
+"""Ranges of validity that an error names."""
+
 ROLES = ("author", "validator", "risk_officer", "release_manager", "policy_owner", "auditor")
 """The roles that shipped policies use; a trust file may name others."""
 
@@ -112,6 +115,8 @@ class TrustFile:
         The people.
     previous : str or None
         SHA-256 of the previous version's payload; None for version 1.
+    digest : str
+        SHA-256 of this version's payload.
     """
 
     version: int
@@ -123,18 +128,20 @@ class TrustFile:
     log_keys: tuple[LogKey, ...]
     principals: tuple[Principal, ...]
     previous: str | None
+    digest: str = field(init=False, repr=False, compare=False)
     root_ids: frozenset[str] = field(init=False, repr=False, compare=False)
     verification_keys: Mapping[str, PublicKey] = field(init=False, repr=False, compare=False)
-    _holders: Mapping[str, tuple[tuple[Principal, TrustedKey], ...]] = field(init=False, repr=False, compare=False)
+    _holders: Mapping[str, Sequence[tuple[Principal, TrustedKey]]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _check(self)
-        holders: dict[str, tuple[tuple[Principal, TrustedKey], ...]] = {}
+        holders: dict[str, list[tuple[Principal, TrustedKey]]] = {}
         for principal in self.principals:
             for key in principal.keys:
-                holders[key.public.keyid] = (*holders.get(key.public.keyid, ()), (principal, key))
+                holders.setdefault(key.public.keyid, []).append((principal, key))
         roots = {key.keyid: key for key in self.root_keys}
         people = {keyid: held[0][1].public for keyid, held in holders.items()}
+        object.__setattr__(self, "digest", sha256_hex(payload_of(self)))
         object.__setattr__(self, "root_ids", frozenset(roots))
         object.__setattr__(self, "verification_keys", roots | people)
         object.__setattr__(self, "_holders", holders)
@@ -171,7 +178,7 @@ class TrustFile:
             )
         ranges = ", ".join(
             f"{key.valid_from} to {key.valid_until - 1}" if key.valid_until is not None else f"{key.valid_from} on"
-            for _, key in held
+            for _, key in held[:MAX_SHOWN]
         )
         raise VerificationError(
             f"the key {keyid[:16]} of {held[0][0].id} signed at #{index}", expected=f"an index from {ranges}"
@@ -209,20 +216,17 @@ class TrustFile:
         names = {"version", "origin", "issuedAt", "expiresAt", "root", "logKeys", "principals", "previous"}
         _fields(value, names, "the trust file")
         _fields(value["root"], {"keys", "threshold"}, "the root")
-        try:
-            return cls(
-                version=_whole(value["version"]),
-                origin=_text(value["origin"]),
-                issued_at=_time(value["issuedAt"]),
-                expires_at=_time(value["expiresAt"]),
-                root_keys=tuple(PublicKey.from_dict(key) for key in value["root"]["keys"]),
-                root_threshold=_whole(value["root"]["threshold"]),
-                log_keys=tuple(_log_key(key) for key in value["logKeys"]),
-                principals=tuple(_principal(entry) for entry in value["principals"]),
-                previous=None if value["previous"] is None else _text(value["previous"]),
-            )
-        except TypeError as error:
-            raise VerificationError(f"the trust file has a field of the wrong type: {error}") from error
+        return cls(
+            version=_whole(value["version"]),
+            origin=_text(value["origin"]),
+            issued_at=_time(value["issuedAt"]),
+            expires_at=_time(value["expiresAt"]),
+            root_keys=tuple(PublicKey.from_dict(key) for key in _list(value["root"]["keys"])),
+            root_threshold=_whole(value["root"]["threshold"]),
+            log_keys=tuple(_log_key(key) for key in _list(value["logKeys"])),
+            principals=tuple(_principal(entry) for entry in _list(value["principals"])),
+            previous=None if value["previous"] is None else _text(value["previous"]),
+        )
 
 
 def payload_of(trust: TrustFile) -> bytes:
@@ -279,7 +283,7 @@ def verify_successor(envelope: dsse.Envelope, current: TrustFile) -> TrustFile:
         )
     if trust.origin != current.origin:
         raise VerificationError(f"the trust file is for {trust.origin}", expected=current.origin)
-    if trust.previous != sha256_hex(canonicalise(current.to_dict())):
+    if trust.previous != current.digest:
         raise VerificationError(
             "the trust file names another predecessor", expected="the digest of the version in force"
         )
@@ -298,7 +302,13 @@ def read(envelope: dsse.Envelope) -> TrustFile:
     """
     if envelope.payload_type != TRUST_TYPE:
         raise VerificationError(f"the payloadType is {envelope.payload_type!r}", expected=repr(TRUST_TYPE))
-    return TrustFile.from_dict(parse(envelope.payload))
+    trust = TrustFile.from_dict(parse(envelope.payload))
+    if trust.digest != sha256_hex(envelope.payload):
+        raise VerificationError(
+            f"version {trust.version} of the trust file is not in its one form",
+            expected="sorted roles and projects, each once, and times in UTC to the second",
+        )
+    return trust
 
 
 def _signed_by_root(envelope: dsse.Envelope, trust: TrustFile, whose: str) -> None:
@@ -353,7 +363,7 @@ def _log_key(value: Any) -> LogKey:
 def _principal(value: Any) -> Principal:
     _fields(value, {"id", "name", "custodian", "roles", "projects", "keys"}, "a principal")
     keys = []
-    for entry in value["keys"]:
+    for entry in _list(value["keys"]):
         _fields(entry, {"key", "validFrom", "validUntil"}, "a principal's key")
         until = entry["validUntil"]
         keys.append(
@@ -367,21 +377,27 @@ def _principal(value: Any) -> Principal:
         id=_text(value["id"]),
         name=_text(value["name"]),
         custodian=_text(value["custodian"]),
-        roles=frozenset(_text(role) for role in value["roles"]),
-        projects=frozenset(_text(project) for project in value["projects"]),
+        roles=frozenset(_text(role) for role in _list(value["roles"])),
+        projects=frozenset(_text(project) for project in _list(value["projects"])),
         keys=tuple(keys),
     )
 
 
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise VerificationError(f"the trust file has {value!r:.80} where a list belongs")
+    return value
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value:
-        raise VerificationError(f"the trust file has {value!r} where text belongs")
+        raise VerificationError(f"the trust file has {value!r:.80} where text belongs")
     return value
 
 
 def _whole(value: Any) -> int:
     if type(value) is not int or value < 0:
-        raise VerificationError(f"the trust file has {value!r} where a whole number belongs")
+        raise VerificationError(f"the trust file has {value!r:.80} where a whole number belongs")
     return value
 
 
@@ -392,11 +408,11 @@ def _stamp(moment: datetime) -> str:
 def _time(value: Any) -> datetime:
     try:
         moment = datetime.fromisoformat(_text(value))
-    except ValueError as error:
-        raise VerificationError(f"the trust file has the time {value!r}", expected="ISO 8601 in UTC") from error
-    if moment.tzinfo is None:
-        raise VerificationError(f"the time {value!r} has no zone", expected="ISO 8601 in UTC")
-    return moment
+        if moment.tzinfo is None:
+            raise VerificationError(f"the time {value!r:.80} has no zone", expected="ISO 8601 in UTC")
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise VerificationError(f"the trust file has the time {value!r:.80}", expected="ISO 8601 in UTC") from error
 
 
 def by_id(principals: Sequence[Principal]) -> Mapping[str, Principal]:

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ml_governance.errors import VerificationError
+from ml_governance.errors import CanonicalisationError, VerificationError
 from ml_governance.evidence import authorship, merkle, subject_index
 from ml_governance.evidence.attestation import Void
+from ml_governance.evidence.canonical import canonicalise
 from ml_governance.evidence.check import said
 from ml_governance.evidence.checkpoint import Checkpoint
 from ml_governance.evidence.envelope import Envelope
@@ -135,27 +136,40 @@ class Prefix:
         try:
             if value["version"] != 1:
                 raise VerificationError(f"the verified prefix has version {value['version']!r}", expected="1")
-            return cls(
+            prefix = cls(
                 origin=str(value["origin"]),
                 root=str(value["root"]),
                 frontier=merkle.Frontier.from_bytes(value["size"], bytes.fromhex(value["frontier"])),
                 trie=bytes.fromhex(value["trie"]),
                 kinds=bytes.fromhex(value["kinds"]),
-                latest=None if value["latest"] is None else datetime.fromisoformat(value["latest"]),
+                latest=_moment(value["latest"]),
                 trust=None if value["trust"] is None else (int(value["trust"][0]), str(value["trust"][1])),
                 sessions={
                     str(writer): Session(
                         seq=int(seq),
                         payload=str(payload),
                         keyid=str(keyid),
-                        at=None if at is None else datetime.fromisoformat(at),
+                        at=_moment(at),
                         closed=bool(closed),
                     )
                     for writer, (seq, payload, keyid, at, closed) in value["sessions"].items()
                 },
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise VerificationError(f"the verified prefix has a wrong form: {error!r}") from error
+            same = canonicalise(prefix.to_dict()) == canonicalise(value)
+        except (LookupError, TypeError, ArithmeticError, ValueError, AttributeError, CanonicalisationError) as error:
+            raise VerificationError(f"the verified prefix has a wrong form: {error!r:.200}") from error
+        if not same:
+            raise VerificationError("the verified prefix has a wrong form", expected="what a verification wrote")
+        return prefix
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r:.40} has no zone")
+    return moment
 
 
 @dataclass(slots=True)

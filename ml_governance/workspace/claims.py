@@ -68,22 +68,35 @@ def attest_file(ws: Workspace, version: str | Subject, path: Path) -> tuple[Rece
     The file has the fields of an assessment predicate plus ``kind``; whatever it says of ``predictions`` is
     replaced by ``claimed``, because nobody here saw them being made.
     """
-    try:
-        raw: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}", expected="a JSON file") from error
+    contents = read_claims(path)
     view = ws.view()
     ws.me(view)
     subject = ws.resolve(version, view)
-    contents = [_content(value, path) for value in (raw if isinstance(raw, list) else [raw])]
+    return tuple(ws.writer.record(content, [subject]) for content in contents)
+
+
+def read_claims(path: Path) -> tuple[Assessment, ...]:
+    """Read the assessments in a JSON file.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, or holds something else.
+    """
+    try:
+        raw: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path} cannot be read: {error}", expected="a JSON file") from error
+    contents = tuple(_content(value, path) for value in (raw if isinstance(raw, list) else [raw]))
     if not contents:
         raise DataError(f"{path} holds no assessment", expected="an object, or a list of objects")
-    return tuple(ws.writer.record(content, [subject]) for content in contents)
+    return contents
 
 
 def _content(value: Any, path: Path) -> Assessment:
     kinds = {kind: model for kind, model in CONTENTS.items() if issubclass(model, Assessment)}
-    model = kinds.get(value.get("kind", "")) if isinstance(value, dict) else None
+    kind = value.get("kind") if isinstance(value, dict) else None
+    model = kinds.get(kind) if isinstance(kind, str) else None
     if model is None:
         raise DataError(f"{path} holds something that is no assessment", expected=f'"kind": one of {", ".join(kinds)}')
     fields = {name: entry for name, entry in value.items() if name != "kind"}

@@ -14,8 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ml_governance.errors import ConfigurationError
 
 FILE = "governance.toml"
+MAX_FILE = 16 * 1024
 LEDGER_VARIABLE = "MLGOV_LEDGER_URL"
 """Where the log is, instead of what governance.toml says: a database's password belongs into no file that is shared."""
+
+
+Place = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
+"""A path or an address."""
 
 
 class _Section(BaseModel):
@@ -25,7 +30,7 @@ class _Section(BaseModel):
 class LedgerSection(_Section):
     """Where the log is."""
 
-    url: str
+    url: Place
     origin: str = Field(min_length=1)
 
 
@@ -33,19 +38,19 @@ class TrustSection(_Section):
     """Which root of trust the workspace believes."""
 
     root: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
-    file: str
+    file: Place
 
 
 class KeysSection(_Section):
     """Where the people's keys are."""
 
-    directory: str
+    directory: Place
 
 
 class RegistrySection(_Section):
     """Which model registry: ``mlflow+<tracking uri>`` or ``local:<folder>``."""
 
-    uri: str
+    uri: Place
 
 
 class StageSection(_Section):
@@ -159,15 +164,19 @@ def load(root: Path) -> Config:
     """
     path = root / FILE
     try:
-        raw: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as stream:
+            text = stream.read(MAX_FILE + 1)
+        if len(text) > MAX_FILE:
+            raise ConfigurationError(f"{path} is too large", expected=f"at most {MAX_FILE:,} bytes")
+        raw: dict[str, Any] = tomllib.loads(text.decode("utf-8"))
         file = _File.model_validate(raw)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{path} is not valid TOML: {error}") from error
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ConfigurationError(f"{path}: {problems}", next_step="compare with a file made by mlgov init") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{path} is not valid TOML: {error}") from error
     return Config(
         root=root,
         project=file.project,

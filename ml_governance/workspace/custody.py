@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ml_governance.errors import ConfigurationError, NotAuthorizedError, VerificationError
 from ml_governance.evidence import envelope as dsse
 from ml_governance.evidence import keys, succession, trust
-from ml_governance.evidence.canonical import parse, sha256_hex
+from ml_governance.evidence.canonical import MAX_BYTES, parse, sha256_hex
 from ml_governance.evidence.checkpoint import LogSigner
 from ml_governance.evidence.predicates import TrustUpdate
 from ml_governance.evidence.statement import Subject
@@ -214,7 +214,8 @@ class Custody:
     def continue_draft(self, draft: Path, *, roots: Sequence[str]) -> Enacted:
         """Add root signatures to a version that waits, and put it in force when there are enough."""
         try:
-            envelope = dsse.Envelope.from_dict(parse(draft.read_bytes()))
+            with draft.open("rb") as stream:
+                envelope = dsse.Envelope.from_dict(parse(stream.read(MAX_BYTES + 1)))
         except OSError as error:
             raise ConfigurationError(f"{draft} cannot be read: {error.strerror}") from error
         version = trust.read(envelope)

@@ -19,7 +19,7 @@ from ml_governance.errors import (
     VerificationError,
 )
 from ml_governance.evidence import anchors, bundle, copying, offline, tiles, timestamp, witness
-from ml_governance.evidence.checkpoint import MAX_NOTE, parse_body, split_note
+from ml_governance.evidence.checkpoint import MAX_NOTE, as_text, parse_body, split_note
 from ml_governance.evidence.envelope import Envelope
 from ml_governance.evidence.predicates import Erasure, Revocation
 from ml_governance.evidence.proof import HEADER, MAX_PROOF_FILE, TlogProof
@@ -377,7 +377,7 @@ class Keeping:
 
 def read_pin(path: Path) -> Checkpoint:
     """Read a checkpoint that the verifier kept. It counts because of where it was kept; who signed it adds nothing."""
-    return parse_body(split_note(_bytes(path, MAX_NOTE).decode("utf-8", "replace"))[0])
+    return parse_body(split_note(as_text(_bytes(path, MAX_NOTE), str(path)))[0])
 
 
 def verify_path(
@@ -431,7 +431,7 @@ def _verify_path(
                 next_step="--vkey KEY, as `mlgov keys root --log-key` prints it",
             )
         key = parse_vkey(vkey)
-        proof = TlogProof.from_text(data.decode("utf-8", "replace"))
+        proof = TlogProof.from_text(as_text(data, str(path)))
         leaf, checkpoint = proof.verify([key], origin=key.name)
         for pin in pins:
             if pin != checkpoint:
@@ -456,7 +456,7 @@ def _bytes(path: Path, limit: int) -> bytes:
 
 
 def _text(path: Path) -> str:
-    return _bytes(path, 1 << 20).decode("utf-8", "replace")
+    return as_text(_bytes(path, 1 << 20), str(path))
 
 
 def _exchange(url: str, body: bytes, kind: str) -> tuple[int, bytes]:

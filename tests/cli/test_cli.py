@@ -76,6 +76,7 @@ def test_init_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         (["decide"], 2, "Missing argument"),
         (["log", "verify", "-w", "/"], 2, "no governance.toml"),
         (["policy", "test", "nothing"], 2, "no policy 'nothing'"),
+        (["policy", "lint", "/bin/sh"], 2, "expected: UTF-8 text"),
         (["attest"], 2, "give either MODEL with --file, or --policy"),
     ],
 )

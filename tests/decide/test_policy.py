@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import re
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ml_governance.decide.cases import run_cases
 from ml_governance.decide.lint import lint
 from ml_governance.decide.policy import parse_policy
 from ml_governance.decide.sentences import explain_policy
@@ -59,6 +62,8 @@ def test_the_shipped_policy_is_accepted_explained_and_clean() -> None:
         ("by: [sex], ", "", "names no attribute"),
         ("by: [sex]", "by: [sex], levels: {race: [a]}", "levels of race"),
         ("by: [sex]", "by: [sex], levels: {sex: []}", "at least 1 item"),
+        ("by: [sex]", "by: [sex], levels: {sex: [" + "a, " * 500 + "b]}", "at most 500 items"),
+        ("by: [sex]", "by: [sex], min_group_size: 0x" + "f" * 500, "less than or equal to 1000000000"),
         ("SML-01", "first", "id"),
         ("by: [sex]", "by: [sex], max_age: soon", "duration such as 72h"),
         ("by: [sex]", "by: [sex], confidence: 95", "less than 1"),
@@ -69,6 +74,15 @@ def test_the_shipped_policy_is_accepted_explained_and_clean() -> None:
         ("promote: {roles: [release_manager]}", "promote: {roles: []}", "at least 1 item"),
         ("policy: small", "policy: small\npolicy: other", "stands twice"),
         ("policy: small", "policy: &a small", "anchor"),
+        ("policy: small", "policy: *a", "anchor or alias"),
+        ("policy: small", "policy: !!str small", "tag"),
+        ("version: 1", "version: !!int x", "tag"),
+        ("policy: small", "policy: small\n<<: {policy: other}", "the key <<"),
+        (
+            "promote:",
+            "approvals: [{role: validator, count: 0x" + "f" * 20_000 + "}]\npromote:",
+            "a number of 80000 bits",
+        ),
     ],
 )
 def test_a_mistake_is_named_with_its_line(old: str, new: str, words: str) -> None:
@@ -83,6 +97,12 @@ def test_a_mistake_is_named_with_its_line(old: str, new: str, words: str) -> Non
 def test_all_mistakes_are_told_at_once() -> None:
     said = refused(SMALL.replace("version: 1", "version: 0\nextra: 1").replace("SML-01", "x"))
     assert said.count("line ") >= 3
+
+
+def test_very_many_mistakes_are_counted() -> None:
+    said = refused(SMALL.partition("rules:")[0] + "rules: [" + "1, " * 1000 + "1]")
+    assert "and 901 more" in said
+    assert said.count("\n") < 200
 
 
 def test_empty_and_duplicate_rules_are_refused() -> None:
@@ -105,10 +125,39 @@ def test_empty_and_duplicate_rules_are_refused() -> None:
         "? [a]\n: 1",
         "a: 2024-13-45",
         "a: " + "9" * 5000,
+        "a: 0b_",
+        "a: 2001-01-01T00:00:00+24:00",
+        "[" * 50_000,
+        "- " * 50_000,
+        "? " * 50_000,
+        "a: !!bool x",
+        "a: !!timestamp x",
+        "\x00",
     ],
+    ids=lambda text: text[:12],
 )
 def test_what_is_no_policy_is_refused(text: str) -> None:
+    begin = time.process_time()
     assert refused(text)
+    assert time.process_time() - begin < 5
+
+
+def applying(pattern: str, model: str) -> bool:
+    policy = parse_policy(SMALL)
+    where = policy.applies_to.model_copy(update={"model": pattern})
+    return policy.model_copy(update={"applies_to": where}).applies(project="any", model=model)
+
+
+@given(st.text("ab*", max_size=6), st.text("ab", max_size=8))
+def test_a_star_stands_for_anything(pattern: str, model: str) -> None:
+    expected = re.fullmatch(".*".join(re.escape(part) for part in pattern.split("*")), model)
+    assert applying(pattern, model) == (expected is not None)
+
+
+def test_a_pattern_with_many_stars_is_matched_in_time() -> None:
+    begin = time.process_time()
+    assert not applying("*a" * 200 + "c", "a" * 400)
+    assert time.process_time() - begin < 5
 
 
 @given(st.text(max_size=200))
@@ -135,6 +184,25 @@ def test_durations_and_patterns() -> None:
     assert not parse_policy(SMALL.replace("stage:", "applies_to: {model: a.c}\nstage:")).applies(
         project="x", model="abc"
     )
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("title: t\nexpect: {}", "KeyError: 'result'"),
+        ("title: t\nexpect: allow", "cannot be read"),
+        ("title: t\nevidence: []\nexpect: {result: deny}", "AttributeError"),
+        ("title: t\nevidence: {fairness: x}\nexpect: {result: deny}", "AttributeError"),
+        ("title: t\nevidence: {fairness: {groups: {sex: }}}\nexpect: {result: deny}", "AttributeError"),
+        ("title: t\nevidence: {training-run: {inputs: 1000000000}}\nexpect: {result: deny}", "inputs is 1000000000"),
+        ("title: t\nlike: case\nexpect: {result: deny}", "not in a circle|like 'case'"),
+        ("title: t", "does not have its form"),
+    ],
+)
+def test_a_malformed_case_is_named(case: str, words: str) -> None:
+    with pytest.raises(PolicyError, match=words) as caught:
+        run_cases(parse_policy(SMALL), {"case": case})
+    assert "case" in str(caught.value)
 
 
 def test_every_pack_has_cases() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import struct
+import time
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_governance.errors import CanonicalisationError, VerificationError
-from ml_governance.evidence.canonical import MAX_DEPTH, canonicalise, parse
+from ml_governance.evidence.canonical import MAX_DEPTH, MAX_VALUES, _bare, canonicalise, parse
 
 # RFC 8785 appendix B: IEEE 754 bits and their serialisation; those of 2**53 and above are refused here.
 NUMBERS = {
@@ -146,10 +147,59 @@ def test_size_is_bounded_before_anything_is_parsed() -> None:
         parse(b"[" * 11, max_bytes=10)
 
 
+def test_the_number_of_values_is_bounded_before_any_is_made() -> None:
+    within = b"[" + b",".join([b"0"] * MAX_VALUES) + b"]"
+    assert parse(within) == [0] * MAX_VALUES
+    assert canonicalise(parse(within)) == within
+    commas = canonicalise(["," * MAX_VALUES])
+    assert parse(commas) == ["," * MAX_VALUES], "a comma inside a string is no value"
+    strings = b"[" + b",".join([rb'"\\"'] * (2 * MAX_VALUES + 2)) + b"]"
+    for many in (b"[0," + within[1:], b"[" + b"[]," * MAX_VALUES + b"0]", strings):
+        with pytest.raises(VerificationError, match="parts"):
+            parse(many)
+    with pytest.raises(CanonicalisationError, match="parts"):
+        canonicalise([0] * (MAX_VALUES + 1))
+
+
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from([1e-4, 1e16, 2.5, -0.0])
 documents = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4)
 )
+
+
+@given(documents)
+def test_the_number_of_values_and_their_depth_are_counted_outside_strings(value: object) -> None:
+    def depth(one: object) -> int:
+        inner = one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
+        return isinstance(one, dict | list) + max(map(depth, inner), default=0)
+
+    try:
+        data = canonicalise(value)
+    except CanonicalisationError:
+        return
+    bare = _bare(data, MAX_VALUES)
+    assert not set(bare) & set(b'"\\')
+    deepest = now = 0
+    for character in bare.decode():
+        now += (character in "[{") - (character in "]}")
+        deepest = max(deepest, now)
+    assert deepest == depth(value)
+    assert now == 0
+
+
+@pytest.mark.parametrize("end", [b"\\", b"", b'"'])
+def test_a_string_that_does_not_end_is_read_once(end: bytes) -> None:
+    data = b"[" * (MAX_DEPTH + 1) + b'"' + b'\\"' * 1_000_000 + end
+    begin = time.process_time()
+    with pytest.raises(VerificationError, match="nested"):
+        parse(data)
+    assert time.process_time() - begin < 5
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**400), 10**5000], ids=["large", "negative", "unprintable"])
+def test_a_number_beyond_every_float_is_refused_by_its_size(number: int) -> None:
+    with pytest.raises(CanonicalisationError, match="an integer of [0-9]+ bits"):
+        canonicalise({"a": [number]})
 
 
 @given(documents)

@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_governance.errors import VerificationError
-from ml_governance.evidence.checkpoint import Checkpoint, LogSigner, key_hint, parse_body, parse_vkey, read_note, vkey
+from ml_governance.evidence.checkpoint import (
+    Checkpoint,
+    LogSigner,
+    as_text,
+    key_hint,
+    parse_body,
+    parse_vkey,
+    read_note,
+    vkey,
+)
 from ml_governance.evidence.trust import LogKey
 
 ORIGIN = "mlgov.local/test"
@@ -88,3 +97,17 @@ def test_strange_sizes_are_refused(size: str) -> None:
 def test_hostile_notes_are_refused(signer: LogSigner, text: str) -> None:
     with pytest.raises(VerificationError):
         read_note(text, [signer.public], origin=ORIGIN)
+
+
+@pytest.mark.parametrize("data", [b"a\xff", b"\xed\xa0\x80", b"\xc0\x80"])
+def test_bytes_that_are_no_text_are_not_mended(data: bytes) -> None:
+    assert as_text("é\n".encode(), "this") == "é\n"
+    with pytest.raises(VerificationError, match="this is no text"):
+        as_text(data, "this")
+
+
+@pytest.mark.parametrize("name", ["a b", "a\nb", "a\u2028b", b"a\xff".decode("utf-8", "surrogateescape")])
+def test_a_verifier_key_under_a_name_that_no_note_can_have_is_refused(signer: LogSigner, name: str) -> None:
+    _, _, rest = vkey(signer.public).partition("+")
+    with pytest.raises(VerificationError, match="no verifier key"):
+        parse_vkey(f"{name}+{rest}")

@@ -298,3 +298,21 @@ def test_several_processes_say_the_same(tmp_path: Any) -> None:
     together = verify(log.ledger, root=log.trust.root_digest, workers=2)
     assert alone.problems == together.problems
     assert together.problems[0].index == 900
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": True}, {"trust": []}, {"trust": ["1", "a"]}, {"latest": "2026-01-15T12:00:00"}, {"size": "8"},
+        {"size": 2.5}, {"more": 1},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_memory_in_another_form_is_refused(log: Log, change: dict[str, object]) -> None:
+    value = log.verify().prefix.to_dict()
+    writer, (seq, payload, keyid, at, _) = next(iter(value["sessions"].items()))
+    with pytest.raises(VerificationError, match="verified prefix"):
+        Prefix.from_dict({**value, "sessions": {writer: [seq, payload, keyid, at, 1]}})
+    assert Prefix.from_dict(value).to_dict() == value
+    with pytest.raises(VerificationError, match="verified prefix|frontier"):
+        Prefix.from_dict({**value, **change})

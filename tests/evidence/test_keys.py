@@ -126,3 +126,14 @@ def test_a_key_id_must_be_the_id_of_its_key(tmp_path: Path) -> None:
     one, two = keys.generate(tmp_path / "1.pem").public, keys.generate(tmp_path / "2.pem").public
     with pytest.raises(VerificationError, match="not the id of its key"):
         keys.PublicKey.from_dict({**one.to_dict(), "keyid": two.keyid})
+
+
+def test_what_stands_around_a_key_is_bounded(file: Path) -> None:
+    """Keys that were read are kept in memory with their text."""
+    public = keys.load(file).public
+    padded = "x" * 5000 + "\n" + public.pem
+    for broken in ({"pem": padded}, {"keyid": "0" * 1000}):
+        with pytest.raises(VerificationError, match="characters"):
+            keys.PublicKey.from_dict({**public.to_dict(), **broken})
+    with pytest.raises(VerificationError, match="5,[0-9]+ characters"):
+        keys.public_from_pem(padded)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,12 @@ from hypothesis import strategies as st
 from ml_governance.errors import DataError, VerificationError
 from ml_governance.evidence import bundle, merkle, offline, tiles
 from ml_governance.evidence.canonical import canonicalise
+from ml_governance.evidence.check import check
+from ml_governance.evidence.checkpoint import read_note
 from ml_governance.evidence.predicates import Erasure
 from ml_governance.evidence.proof import TlogProof
 from ml_governance.evidence.statement import Subject
+from ml_governance.workspace import keeping
 from tests.evidence.conftest import MODEL, ORIGIN, Log, make_log, note
 
 if TYPE_CHECKING:
@@ -364,3 +368,49 @@ def test_a_folder_of_tiles_holds_files_and_nothing_that_never_ends(log: Log, tmp
     except VerificationError as error:
         said = error.found
     assert "not a regular file" in said
+
+
+def test_a_note_with_mended_bytes_is_not_the_note_that_was_signed(mixed: Log, tmp_path: Path) -> None:
+    """A reader that replaces what is no UTF-8 would take many files for one."""
+    tiles.write(mixed.ledger, tmp_path / "tiles")
+    path = tmp_path / "tiles" / "checkpoint"
+    path.write_bytes(path.read_bytes() + "\N{EM DASH} ".encode() + b"\xff AAAAAAAA\n")
+    with pytest.raises(VerificationError, match="is no text"):
+        offline.verify_tiles(tmp_path / "tiles", root=mixed.trust.root_digest)
+    with pytest.raises(VerificationError, match="is no text"):
+        keeping.read_pin(path)
+
+
+def test_very_many_subjects_are_held_against_the_entries_in_time(tmp_path: Path) -> None:
+    """Whoever makes a log can prove of any digest that nothing is about it, in a hundred bytes."""
+    log = make_log(tmp_path / "log", 1000)
+    found = bundle.collect(log.ledger, (MODEL.sha256,))
+    absent = [f"{number:064x}" for number in range(100_000)]
+    (proof,) = {log.ledger.index_proof(bytes.fromhex(digest)) for digest in absent}
+    many = replace(
+        found,
+        subjects=(MODEL.sha256, *absent),
+        proofs=found.proofs | dict.fromkeys(absent, proof),
+    )
+    checkout = offline._Partial(many, log.trust.root_digest, ())
+    checked = [check(one.entry, log.trust.verification_keys)[0] for one in many.entries]
+    signed = read_note(many.checkpoint, log.trust.log_keys, origin=ORIGIN)
+    begin = time.process_time()
+    checkout._complete(signed, checked)
+    assert time.process_time() - begin < 2.5
+    assert not checkout.problems
+
+
+def test_a_bundle_has_one_form(mixed: Log) -> None:
+    data = bundle.collect(mixed.ledger, (MODEL.sha256,)).to_bytes()
+    assert bundle.Bundle.from_bytes(data).to_bytes() == data
+    for version in (True, 2, "1"):
+        with pytest.raises(VerificationError, match="no bundle"):
+            bundle.Bundle.from_bytes(canonicalise({**json.loads(data), "version": version}))
+    for place in ("subjects", "entries"):
+        with pytest.raises(VerificationError, match="where a list belongs"):
+            bundle.Bundle.from_bytes(canonicalise({**json.loads(data), place: ""}))
+    value = json.loads(data)
+    value["entries"][0]["about"] = {}
+    with pytest.raises(VerificationError, match="where a list belongs"):
+        bundle.Bundle.from_bytes(canonicalise(value))

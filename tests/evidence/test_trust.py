@@ -9,10 +9,11 @@ import pytest
 from ml_governance.errors import VerificationError
 from ml_governance.evidence import keys, trust
 from ml_governance.evidence.canonical import canonicalise, sha256_hex
-from ml_governance.evidence.envelope import sign
+from ml_governance.evidence.envelope import Envelope, Signature, sign
 from tests.evidence.conftest import Log, make_trust, note
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -123,3 +124,44 @@ def test_a_revoked_key_signs_nothing_more_and_its_past_stays(log: Log, monkeypat
 def test_expiry_is_told(log: Log) -> None:
     assert not log.trust.expired(log.trust.issued_at + timedelta(days=364))
     assert log.trust.expired(log.trust.expires_at)
+
+
+def reread(value: dict) -> trust.TrustFile:  # type: ignore[type-arg]
+    payload = canonicalise(value)
+    signature = Signature(keyid="0" * 64, sig=b"x")
+    return trust.read(Envelope(payload=payload, payload_type=trust.TRUST_TYPE, signatures=(signature,)))
+
+
+CHANGES = {
+    "roles as text": lambda value: value["principals"][0].update(roles="author"),
+    "a role twice": lambda value: value["principals"][0].update(roles=["author", "author"]),
+    "roles out of order": lambda value: value["principals"][0].update(roles=["validator", "author"]),
+    "projects as an object": lambda value: value["principals"][0].update(projects={"*": 1}),
+    "keys as null": lambda value: value["principals"][0].update(keys=None),
+    "another zone": lambda value: value.update(issuedAt="2026-01-15T13:00:00+01:00"),
+    "parts of a second": lambda value: value.update(issuedAt="2026-01-15T12:00:00.5Z"),
+    "a time before all times": lambda value: value.update(issuedAt="0001-01-01T00:00:00+23:59"),
+    "a time after all times": lambda value: value.update(expiresAt="9999-12-31T23:59:59-23:59"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_trust_file_has_one_form(log: Log, change: Callable[[dict], None]) -> None:  # type: ignore[type-arg]
+    """Its successor names the digest of what was signed, so no two files may be read as one."""
+    value = log.trust.to_dict()
+    assert reread(value) == log.trust
+    assert reread(value).digest == sha256_hex(canonicalise(value))
+    change(value)
+    with pytest.raises(VerificationError, match="form|where a list|the time"):
+        reread(value)
+
+
+def test_an_error_names_few_of_very_many_ranges(log: Log) -> None:
+    value = log.trust.to_dict()
+    (key,) = value["principals"][0]["keys"]
+    value["principals"][0]["keys"] = [{**key, "validFrom": at, "validUntil": at + 1} for at in range(10_000)]
+    document = reread(value)
+    assert document.signer(log.ada.keyid, 9_999).id == "ada"
+    with pytest.raises(VerificationError) as caught:
+        document.signer(log.ada.keyid, 10_000)
+    assert len(str(caught.value)) < 500

@@ -177,6 +177,12 @@ def test_a_root_of_several_holders(ws: Workspace, tmp_path: Path) -> None:
         ws.custody.continue_draft(draft, roots=["root"])
 
 
+def test_no_more_of_a_draft_is_read_than_one_may_have(ws: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "draft.json").symlink_to("/dev/zero")  # it never ends
+    with pytest.raises(VerificationError, match="bytes"):
+        ws.custody.continue_draft(tmp_path / "draft.json", roots=["root"])
+
+
 def test_the_log_changes_its_key(ws: Workspace) -> None:
     record(ws, "validator")
     old = (ws.config.keys / "log.pem").read_bytes()

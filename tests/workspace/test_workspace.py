@@ -172,7 +172,15 @@ def test_results_made_elsewhere_are_claimed_whatever_they_say(
         (tmp_path / "r.json").write_text(json.dumps({**stored, "kind": "fairness", "predictions": "recomputed"}))
         (receipt,) = ws.attest_file(ready, tmp_path / "r.json")
         assert ws.view().attestations[receipt.index].content.predictions == "claimed"  # type: ignore[attr-defined]
-        for text in ("{", "[]", "7", '{"kind": "decision"}', '{"kind": "fairness"}'):
+        for text in (
+            "{",
+            "[]",
+            "7",
+            '{"kind": "decision"}',
+            '{"kind": "fairness"}',
+            '{"kind": ["fairness"]}',
+            "[" * 100_000,
+        ):
             (tmp_path / "r.json").write_text(text)
             with pytest.raises(DataError):
                 ws.attest_file(ready, tmp_path / "r.json")
@@ -456,6 +464,10 @@ def test_workspaces_that_could_not_work_are_refused(tmp_path: Path, options: dic
         (lambda text: text + "\n[extra]\na = 1\n", "extra"),
         (lambda text: text.replace("sha256:", "sha1:"), "root"),
         (lambda text: "", "Field required"),
+        (lambda text: "a = " + "[" * 5000, "not valid TOML"),
+        (lambda text: "a = " + "9" * 5000, "not valid TOML"),
+        (lambda text: "# " + "x" * 20_000, "too large"),
+        (lambda text: text.replace('uri = "local:', 'uri = "local:\\u0000'), "registry.uri"),
     ],
 )
 def test_a_broken_configuration_is_named(root: Path, change: Any, words: str) -> None:

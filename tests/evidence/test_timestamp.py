@@ -1,0 +1,53 @@
+"""RFC 3161 tokens and authorities from strangers; that real ones verify with other programs, the interop tests say."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+
+from ml_governance.errors import VerificationError
+from ml_governance.evidence import timestamp
+
+pytest.importorskip("rfc3161_client")
+
+KEPT = json.loads(Path(__file__).with_name("timestamp.json").read_text(encoding="utf-8"))
+NOTE, TOKEN, AUTHORITY = KEPT["note"], base64.b64decode(KEPT["token"]), KEPT["roots"].encode()
+
+
+def changed(old: bytes, new: bytes) -> bytes:
+    der = base64.b64decode(b"".join(AUTHORITY.split(b"\n")[1:-2]))
+    assert der.count(old) >= 1
+    body = base64.encodebytes(der.replace(old, new, 1))
+    return b"-----BEGIN CERTIFICATE-----\n" + body + b"-----END CERTIFICATE-----\n"
+
+
+def test_a_kept_token_verifies() -> None:
+    assert timestamp.verify(TOKEN, NOTE, timestamp.read_roots(AUTHORITY)).year == 2026
+
+
+def test_a_certificate_of_an_unknown_version_is_refused() -> None:
+    with pytest.raises(VerificationError, match="no certificate"):
+        timestamp.read_roots(changed(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x03"))
+
+
+def test_a_certificate_that_the_client_cannot_stand_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
+    """Its Rust code panics, which no ordinary except clause catches."""
+    with pytest.raises(VerificationError, match="cannot be checked"):
+        timestamp.verify(TOKEN, NOTE, timestamp.read_roots(changed(b"Test CA", b"\xffest CA")))
+    capfd.readouterr()
+
+
+def test_a_broken_token_is_refused() -> None:
+    roots = timestamp.read_roots(AUTHORITY)
+    for broken in (
+        b"",
+        TOKEN[:-1],
+        TOKEN + b"\x00",
+        TOKEN.replace(b"Test TSA", b"Best TSA"),
+        b"\x30\x84\x7f\xff\xff\xff",
+    ):
+        with pytest.raises(VerificationError):
+            timestamp.verify(broken, NOTE, roots)
