@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from ml_governance.assess import binary, labels, relative
 from ml_governance.assess import cube as cubes
-from ml_governance.assess import labels
 from ml_governance.assess.report import Report, digest_of
 from ml_governance.errors import DataError
 from ml_governance.evidence import intervals
@@ -26,9 +26,14 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from ml_governance.evidence.metric_definition import Better
+
 SIDES: tuple[intervals.Sides, ...] = ("two-sided", "one-sided")
+_NAMES = {rate.name for rate in RATES}
 COMPARISONS = tuple(
-    metric for (kind, _), metric in METRICS.items() if kind == "fairness" and metric.form in ("ratio", "difference")
+    metric
+    for (kind, _), metric in METRICS.items()
+    if kind == "fairness" and metric.form in ("ratio", "difference") and _NAMES.issuperset(metric.of)
 )
 
 
@@ -88,6 +93,23 @@ class FairnessReport(Report):
     def ratio(self, metric: str, by: Sequence[str] | None = None) -> Measurement:
         """Return the smallest rate of any group divided by the largest, with interval and status."""
         return self._comparison(metric, "_ratio", by)
+
+    def to_reference(
+        self, metric: str, reference: str | tuple[str, ...], by: Sequence[str] | None = None
+    ) -> tuple[relative.Relative, ...]:
+        """Return every other group against a reference group; see :func:`relative.to_reference`."""
+        return relative.to_reference(self.cube, metric, reference, by=by, **self._levels())
+
+    def to_overall(self, metric: str, by: Sequence[str] | None = None) -> tuple[relative.Relative, ...]:
+        """Return every group against all rows; see :func:`relative.to_overall`."""
+        return relative.to_overall(self.cube, metric, by=by, **self._levels())
+
+    def worst_group(self, metric: str, by: Sequence[str] | None = None, better: Better | None = None) -> Measurement:
+        """Return the number of the group that is worst off; see :func:`relative.worst_group`."""
+        return relative.worst_group(self.cube, metric, by=by, better=better, **self._levels())
+
+    def _levels(self) -> dict[str, Any]:
+        return {"confidence": self.confidence, "min_group_size": self.min_group_size}
 
     def _comparison(self, metric: str, suffix: str, by: Sequence[str] | None) -> Measurement:
         name = metric if metric.endswith(suffix) else metric + suffix
@@ -225,6 +247,7 @@ def _measured(cube: cubes.Cube, confidence: float, min_group_size: int, *, inter
             measurements += _rates(values, n, by, group, confidence, min_group_size, weighted=cube.weights is not None)
         measurements += _comparisons(groups, by, confidence, min_group_size, weighted=cube.weights is not None)
         shown.append({"by": list(by), "groups": [_shown(group, values, n) for group, values, n in groups]})
+    measurements += binary.measure(cube, bys, confidence, min_group_size)
     return {
         "measurements": tuple(measurements),
         "details": {"attributes": shown, "weighted": cube.weights is not None},

@@ -62,6 +62,8 @@ def _attribute(require: Require, definition: Metric, content: Assessment, attrib
     by = tuple(attribute.split(CROSS)) if attribute else ()
     if definition.form in ("ratio", "difference"):
         return _comparison(require, definition, content, attribute, by)
+    if definition.form == "aggregate":
+        return _scores(require, [_aggregate(require, content, definition.name, attribute, by)], attribute)
     groups = _required(require, content, definition.name, attribute, by)
     if definition.form == "rate":
         return _rates(require, definition, groups, attribute)
@@ -101,6 +103,23 @@ def _required(
         if one.value is None or not math.isfinite(one.value):
             raise _Unusable("error", f"{metric} of {_name(one.group)} has no value")
     return groups
+
+
+def _aggregate(require: Require, content: Assessment, metric: str, attribute: str, by: tuple[str, ...]) -> Measurement:
+    """Return the one number over all groups of an attribute; it cannot be narrowed to some of them."""
+    if attribute in require.levels:
+        raise _Unusable("error", f"{metric} is signed over all groups of {attribute}, and the policy names levels")
+    found = [one for one in content.measurements if one.metric == metric and one.by == by and not one.group]
+    if not found:
+        raise _Unusable("missing", f"{metric} was not measured by {attribute}")
+    if len(found) > 1:
+        raise _Unusable("error", f"{metric} by {attribute} is reported twice")
+    (one,) = found
+    if one.status == "undefined" or one.value is None or not math.isfinite(one.value):
+        raise _Unusable("error", f"{metric} by {attribute} is undefined: {one.reason or 'no reason given'}")
+    if one.status == "insufficient":
+        raise _Unusable("insufficient", f"{metric} by {attribute}: {one.reason or 'too few rows'}")
+    return one
 
 
 def _counts(require: Require, groups: Sequence[Measurement]) -> list[tuple[float, float]]:
@@ -202,7 +221,13 @@ def _scores(require: Require, groups: Sequence[Measurement], attribute: str) -> 
         lower, upper = pick(low for low, _ in found), pick(high for _, high in found)
         if not lower <= values[worst] <= upper:
             raise _Unusable("error", f"the interval of {groups[worst].metric} does not hold its value")
-    of = f" of {_name(groups[worst].group)}" if attribute else ""
+    of = (
+        f" of {_name(groups[worst].group)}"
+        if attribute and groups[worst].group
+        else f" by {attribute}"
+        if attribute
+        else ""
+    )
     return Judged(
         suffix=attribute,
         status=_verdict(require, values[worst], lower, upper),
