@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Sides = Literal["two-sided", "one-sided"]
 _STEPS = 200
+_MARGIN = 1e-9  # wider than the search's error, so that leaving pairs out changes no bit
 
 
 class Bounds(NamedTuple):
@@ -191,7 +192,8 @@ def worst_ratio(
         ``lower``: the smallest pairwise lower bound. "Every pair's ratio is above r" is an intersection-union
         claim, so each pair is tested at the full level. ``upper``: the smallest pairwise upper bound at the
         level divided by the number of ordered pairs, because the claim "some group is below r times another"
-        looks at all of them, each way round.
+        looks at all of them, each way round. Pairs in which less than one case, or one non-case, is expected in the
+        smaller group say nothing here: one stray case there would look like proof.
 
     Raises
     ------
@@ -203,10 +205,16 @@ def worst_ratio(
         raise DataError("no group has a single case, so the ratio is 0/0", expected="at least one case in one group")
     value = (counts[low][0] / counts[low][1]) / (counts[high][0] / counts[high][1])
     z_each, z_all = _levels(len(counts) * (len(counts) - 1) * multiplicity, confidence, sides)
-    pairs = _pairs(len(counts))
-    lower = min(_ratio_lower(*counts[i], *counts[j], z_each) for i, j in pairs if counts[j][0] > 0)
-    upper = min(_ratio_upper(*counts[i], *counts[j], z_all) for i, j in pairs)
-    return Worst(value=value, lower=min(lower, value), upper=max(min(upper, 1.0), value), low=low, high=high)
+    # The pair with the smallest ratio comes first: most others are then seen to be no lower, without being solved.
+    pairs = [(counts[i], counts[j]) for i, j in _pairs(len(counts)) if counts[j][0] > 0]
+    pairs.sort(key=lambda pair: pair[0][0] / pair[0][1] / (pair[1][0] / pair[1][1]))
+    lower, upper = math.inf, 1.0
+    for one, two in pairs:
+        if lower > 0 and not _surely_above(*one, *two, z_each, lower):
+            lower = min(lower, _ratio_lower(*one, *two, z_each))
+        if not _sparse(*one, *two) and _maybe_below(*one, *two, z_all, upper):
+            upper = min(upper, _ratio_upper(*one, *two, z_all))
+    return Worst(value=value, lower=min(lower, value), upper=max(upper, value), low=low, high=high)
 
 
 def worst_difference(
@@ -215,7 +223,8 @@ def worst_difference(
     """Return the largest rate minus the smallest, with bounds that hold for it.
 
     ``upper`` is the largest pairwise upper bound at the full level (intersection-union); ``lower`` the largest
-    pairwise lower bound at the level divided by the number of ordered pairs, and at least 0.
+    pairwise lower bound at the level divided by the number of ordered pairs, and at least 0. Sparse pairs are left out
+    of the latter, as in :func:`worst_ratio`.
 
     Raises
     ------
@@ -227,8 +236,31 @@ def worst_difference(
     z_each, z_all = _levels(len(counts) * (len(counts) - 1) * multiplicity, confidence, sides)
     pairs = _pairs(len(counts))
     upper = max(_newcombe(*counts[i], *counts[j], z_each).upper for i, j in pairs)
-    lower = max(_newcombe(*counts[i], *counts[j], z_all).lower for i, j in pairs)
+    telling = [(counts[i], counts[j]) for i, j in pairs if not _sparse(*counts[i], *counts[j])]
+    lower = max((_newcombe(*one, *two, z_all).lower for one, two in telling), default=0.0)
     return Worst(value=value, lower=min(max(lower, 0.0), value), upper=max(upper, value), low=low, high=high)
+
+
+def _sparse(k1: float, n1: float, k2: float, n2: float) -> bool:
+    """Whether equal rates would let expect less than one case, or one non-case, in the smaller of two groups.
+
+    Score intervals rest on the normal curve, and far out in its tail, where a level divided by 132 pairs looks, they fail
+    there: the bounds of twelve groups held in 72 % of samples, not 95 % (benchmarks/coverage.py).
+    """
+    rate = (k1 + k2) / (n1 + n2)
+    return min(n1, n2) * min(rate, 1 - rate) < 1
+
+
+def _surely_above(k1: float, n1: float, k2: float, n2: float, z: float, bound: float) -> bool:
+    """Whether the lower bound of a ratio is above a bound; one evaluation in place of a search."""
+    theta = bound * (1 + _MARGIN)
+    return math.isfinite(theta) and k1 / n1 > theta * k2 / n2 and _score(k1, n1, k2, n2, theta) > z * z
+
+
+def _maybe_below(k1: float, n1: float, k2: float, n2: float, z: float, bound: float) -> bool:
+    """Whether the upper bound of a ratio may be below a bound."""
+    theta = bound * (1 - _MARGIN)
+    return k1 / n1 < theta * k2 / n2 and _score(k1, n1, k2, n2, theta) > z * z
 
 
 def _levels(family: int, confidence: float, sides: Sides) -> tuple[float, float]:
