@@ -38,12 +38,15 @@ class Cube:
         Rows by label (0, 1) and prediction (0, 1).
     weights : array of float64 or None
         Sums of weights in the same shape; None when every row counts one.
+    squares : array of float64 or None
+        Sums of squared weights, from which the uncertainty of weighted numbers follows; None without weights.
     """
 
     attributes: tuple[str, ...]
     levels: tuple[tuple[str, ...], ...]
     counts: NDArray[np.int64]
     weights: NDArray[np.float64] | None = None
+    squares: NDArray[np.float64] | None = None
 
     @property
     def values(self) -> NDArray[Any]:
@@ -66,6 +69,7 @@ class Cube:
             levels=tuple(self.levels[axis] for axis in axes),
             counts=reduced(self.counts),
             weights=None if self.weights is None else reduced(self.weights),
+            squares=None if self.squares is None else reduced(self.squares),
         )
 
     def groups(self) -> list[tuple[tuple[str, ...], NDArray[Any], int]]:
@@ -106,14 +110,15 @@ class Cube:
             wide[np.ix_(*places, [0, 1], [0, 1])] = array
             return wide
 
-        weighted = None
-        if self.weights is not None and other.weights is not None:
-            weighted = spread(self, self.weights) + spread(other, other.weights)
+        def both(one: NDArray[np.float64] | None, two: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+            return None if one is None or two is None else spread(self, one) + spread(other, two)
+
         return Cube(
             attributes=self.attributes,
             levels=levels,
             counts=spread(self, self.counts) + spread(other, other.counts),
-            weights=weighted,
+            weights=both(self.weights, other.weights),
+            squares=both(self.squares, other.squares),
         )
 
 
@@ -145,10 +150,11 @@ def count(
     shape = (*map(len, levels), 2, 2)
     size = int(np.prod(shape))
     counts = np.bincount(cell, minlength=size).reshape(shape).astype(np.int64)
-    sums = None
+    sums = squares = None
     if weight is not None:
         sums = np.bincount(cell, weights=weight, minlength=size).reshape(shape).astype(np.float64)
-    return Cube(attributes=tuple(sensitive), levels=levels, counts=counts, weights=sums)
+        squares = np.bincount(cell, weights=weight**2, minlength=size).reshape(shape).astype(np.float64)
+    return Cube(attributes=tuple(sensitive), levels=levels, counts=counts, weights=sums, squares=squares)
 
 
 def codes(values: Any, name: str) -> tuple[NDArray[np.intp], tuple[str, ...]]:
