@@ -19,26 +19,37 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ml_governance.assess.cube import Cube
+    from ml_governance.assess.linearised import Effective
     from ml_governance.evidence.intervals import Sides
     from ml_governance.evidence.predicates import Measurement
 
 WEIGHTED = "no interval: the rows are weighted"
 
 
-def rate(metric: str, table: NDArray[Any], n: int, group: tuple[str, ...], *, weighted: bool) -> Number:
-    """Return a rate of a 2 x 2 table with Wilson's bounds; undefined for 0/0."""
+def rate(
+    metric: str,
+    table: NDArray[Any],
+    n: int,
+    group: tuple[str, ...],
+    *,
+    weighted: bool,
+    effective: Effective | None = None,
+) -> Number:
+    """Return a rate of a 2 x 2 table with Wilson's bounds, of effective counts if it is weighted; undefined for 0/0."""
     tn, fp, fn, tp = (value.item() for value in table.ravel())
     k, of = rate_counts(tn, fp, fn, tp)[metric]
     common: dict[str, Any] = {"group": group, "n": n, "numerator": k, "denominator": of}
     if of <= 0:
         return Number(**common, size=0, value=None, reason=f"0/0: no row that {metric} could be a share of")
-    if weighted:
+    if weighted and effective is None:
         return Number(**common, size=n, value=k / of, reason=WEIGHTED)
+    counts = (k, of) if effective is None else (effective.k, effective.n)
 
     def bounds(confidence: float, sides: Sides) -> tuple[float, float]:
-        return intervals.rate(k, of, confidence=confidence, sides=sides)
+        return intervals.rate(*counts, confidence=confidence, sides=sides)
 
-    return Number(**common, size=of, value=k / of, bounds=bounds, method="wilson")
+    size, method = (of, "wilson") if effective is None else (effective.rows, "wilson-effective")
+    return Number(**common, size=size, value=k / of, bounds=bounds, method=method, counts=counts)
 
 
 def balanced_accuracy(table: NDArray[Any], n: int, group: tuple[str, ...], *, weighted: bool) -> Number:
@@ -120,11 +131,19 @@ COMPARED = tuple(
 )
 
 
-def number(metric: str, table: NDArray[Any], n: int, group: tuple[str, ...], *, weighted: bool) -> Number:
+def number(
+    metric: str,
+    table: NDArray[Any],
+    n: int,
+    group: tuple[str, ...],
+    *,
+    weighted: bool,
+    effective: Effective | None = None,
+) -> Number:
     """Return any number of a 2 x 2 table: a rate or one of :data:`NUMBERS`."""
     if metric in NUMBERS:
         return NUMBERS[metric](table, n, group, weighted=weighted)
-    return rate(metric, table, n, group, weighted=weighted)
+    return rate(metric, table, n, group, weighted=weighted, effective=effective)
 
 
 def measure(cube: Cube, bys: Sequence[tuple[str, ...]], confidence: float, min_group_size: int) -> list[Measurement]:

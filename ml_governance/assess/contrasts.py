@@ -47,6 +47,8 @@ class Number:
         Of the bounds.
     numerator, denominator : float or None
         Counts, where the number is made of two.
+    counts : (float, float) or None
+        The counts from which the bounds of a rate are made; effective ones where rows are weighted.
     """
 
     group: tuple[str, ...]
@@ -58,6 +60,7 @@ class Number:
     method: str = ""
     numerator: float | None = None
     denominator: float | None = None
+    counts: tuple[float, float] | None = None
 
 
 def measured(metric: str, by: Sequence[str], number: Number, confidence: float, min_group_size: int) -> Measurement:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from ml_governance.assess import binary, labels, relative
+from ml_governance.assess import binary, labels, linearised, relative
 from ml_governance.assess import cube as cubes
 from ml_governance.assess.report import Report, digest_of
 from ml_governance.errors import DataError
@@ -188,7 +188,9 @@ def assess_fairness(
     pos_label : object, optional
         Which label is positive; needed unless labels are 0 and 1.
     sample_weight : array-like of shape (n,), optional
-        Weights. Weighted values carry no interval: the binomial formulas do not hold for them.
+        Weights of independent rows. Intervals of weighted rates and their comparisons are those of as many equally
+        weighted rows as would be as uncertain; see :mod:`ml_governance.assess.linearised`. A gate takes no weighted
+        number that it cannot compute from counts.
     confidence : float in (0, 1), default 0.95
         Level of the intervals: Wilson for rates, Koopman for ratios and Newcombe for differences, projected from
         all pairs of groups.
@@ -239,13 +241,18 @@ def _measured(cube: cubes.Cube, confidence: float, min_group_size: int, *, inter
     if intersections and len(cube.attributes) > 1:
         bys.append(cube.attributes)
     table, rows = cube.total()
-    measurements = _rates(table, rows, (), (), confidence, 1, weighted=cube.weights is not None)
+    weighted = cube.weights is not None
+    known = linearised.effective(cube)
+    measurements = _rates(table, rows, (), (), confidence, 1, weighted=weighted, effective=known.get(()))
     shown = []
     for by in bys:
-        groups = cube.marginal(by).groups()
+        own = cube.marginal(by)
+        groups, known = own.groups(), linearised.effective(own)
         for group, values, n in groups:
-            measurements += _rates(values, n, by, group, confidence, min_group_size, weighted=cube.weights is not None)
-        measurements += _comparisons(groups, by, confidence, min_group_size, weighted=cube.weights is not None)
+            measurements += _rates(
+                values, n, by, group, confidence, min_group_size, weighted=weighted, effective=known.get(group)
+            )
+        measurements += _comparisons(groups, by, confidence, min_group_size, weighted=weighted, effective=known)
         shown.append({"by": list(by), "groups": [_shown(group, values, n) for group, values, n in groups]})
     measurements += binary.measure(cube, bys, confidence, min_group_size)
     return {
@@ -275,14 +282,16 @@ def _rates(
     min_group_size: int,
     *,
     weighted: bool,
+    effective: Mapping[str, linearised.Effective] | None,
 ) -> list[Measurement]:
     counts = counts_of(table)
     return [
         rate_measurement(
-            metric.name, *counts[metric.name], rows, by, group, confidence, min_group_size, weighted=weighted
+            metric.name, *counts[metric.name], rows, by, group, confidence, min_group_size, weighted=weighted,
+            effective=None if effective is None else effective[metric.name],
         )
         for metric in RATES
-    ]
+    ]  # fmt: skip
 
 
 def rate_measurement(
@@ -296,31 +305,39 @@ def rate_measurement(
     min_group_size: int,
     *,
     weighted: bool = False,
+    effective: linearised.Effective | None = None,
 ) -> Measurement:
-    """Return one rate, typed: ``undefined`` for 0/0, ``insufficient`` below the stated size."""
+    """Return one rate, typed: ``undefined`` for 0/0, ``insufficient`` below the stated size.
+
+    A weighted rate has an interval if its effective counts are given.
+    """
     common: dict[str, Any] = {"metric": metric, "by": by, "group": group, "numerator": k, "denominator": n, "n": rows}
     if n <= 0:
         return Measurement(**common, status="undefined", reason=f"0/0: no row that {metric} could be a share of")
     reason = None
-    if rows < min_group_size or (not weighted and n < min_group_size):
-        reason = f"{n:g} row{'s' if n != 1 else ''} where {min_group_size} are required"
+    size = n if not weighted else effective.rows if effective else rows
+    if min(rows, size) < min_group_size:
+        reason = f"{size:g} row{'s' if size != 1 else ''} where {min_group_size} are required"
+    made: tuple[Interval, ...] = ()
+    if effective is not None:
+        made = rate_intervals(effective.k, effective.n, confidence, method="wilson-effective")
+    elif not weighted:
+        made = rate_intervals(k, n, confidence)
     return Measurement(
         **common,
         value=k / n,
-        intervals=() if weighted else rate_intervals(k, n, confidence),
+        intervals=made,
         status="ok" if reason is None else "insufficient",
         reason=reason,
     )
 
 
-def rate_intervals(k: float, n: float, confidence: float) -> tuple[Interval, ...]:
+def rate_intervals(k: float, n: float, confidence: float, *, method: str = "wilson") -> tuple[Interval, ...]:
     """Return Wilson's intervals of a rate, two-sided and one-sided."""
     made = []
     for sides in SIDES:
         bounds = intervals.rate(k, n, confidence=confidence, sides=sides)
-        made.append(
-            Interval(confidence=confidence, sides=sides, lower=bounds.lower, upper=bounds.upper, method="wilson")
-        )
+        made.append(Interval(confidence=confidence, sides=sides, lower=bounds.lower, upper=bounds.upper, method=method))
     return tuple(made)
 
 
@@ -331,6 +348,7 @@ def _comparisons(
     min_group_size: int,
     *,
     weighted: bool,
+    effective: Mapping[tuple[str, ...], Mapping[str, linearised.Effective]],
 ) -> list[Measurement]:
     tables = [(group, counts_of(values), n) for group, values, n in groups]
     rows = sum(n for _, _, n in groups)
@@ -340,6 +358,7 @@ def _comparisons(
             _compare(
                 [(group, *table[rate]) for group, table, _ in tables], rate, metric.form, by, rows, confidence, min_group_size,
                 family=len(metric.of), weighted=weighted,
+                effective=[effective[group][rate] for group, _, _ in tables] if effective else None,
             )
             for rate in metric.of
         ]  # fmt: skip
@@ -358,6 +377,7 @@ def _compare(
     *,
     family: int,
     weighted: bool,
+    effective: list[linearised.Effective] | None,
 ) -> Measurement:
     common: dict[str, Any] = {"metric": f"{rate}_{form}", "by": by, "n": rows}
     if len(counts) < 2:
@@ -371,22 +391,28 @@ def _compare(
     if form == "ratio" and max(rates) == 0:
         return Measurement(**common, status="undefined", reason=f"{rate} is 0 in every group, so the ratio is 0/0")
     value = min(rates) / max(rates) if form == "ratio" else max(rates) - min(rates)
-    small = [group for group, _, n in counts if n < min_group_size]
+    sizes = [n for _, n in pairs] if effective is None else [one.rows for one in effective]
+    small = [group for (group, _, _), size in zip(counts, sizes, strict=True) if size < min_group_size]
     reason = f"fewer than {min_group_size} rows in {', '.join(' x '.join(group) for group in small)}" if small else None
+    made: tuple[Interval, ...] = ()
+    if effective is not None:
+        made = _worst_intervals([(one.k, one.n) for one in effective], form, confidence, family, kind="-effective")
+    elif not weighted:
+        made = _worst_intervals(pairs, form, confidence, family)
     return Measurement(
         **common,
         value=value,
-        intervals=() if weighted else _worst_intervals(pairs, form, confidence, family),
+        intervals=made,
         status="insufficient" if small else "ok",
         reason=reason,
     )
 
 
 def _worst_intervals(
-    pairs: list[tuple[float, float]], form: str, confidence: float, family: int
+    pairs: list[tuple[float, float]], form: str, confidence: float, family: int, kind: str = ""
 ) -> tuple[Interval, ...]:
     function = intervals.worst_ratio if form == "ratio" else intervals.worst_difference
-    method = "koopman-pairs" if form == "ratio" else "newcombe-pairs"
+    method = ("koopman-pairs" if form == "ratio" else "newcombe-pairs") + kind
     made = []
     for sides in SIDES:
         worst = function(pairs, confidence=confidence, sides=sides, multiplicity=family)

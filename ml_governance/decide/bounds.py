@@ -130,7 +130,8 @@ def _counts(require: Require, groups: Sequence[Measurement]) -> list[tuple[float
         k, n = one.numerator, one.denominator
         if k is None or n is None or one.value is None:
             raise _Unusable("error", f"{one.metric} of {_name(one.group)} comes without counts")
-        if not (float(k).is_integer() and float(n).is_integer()):
+        weighted = any(interval.method.endswith("-effective") for interval in one.intervals)
+        if weighted or not (float(k).is_integer() and float(n).is_integer()):
             raise _Unusable(
                 "error",
                 f"{one.metric} of {_name(one.group)} is weighted, and its bounds cannot be computed from counts",
