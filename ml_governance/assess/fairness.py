@@ -15,13 +15,15 @@ import numpy as np
 from ml_governance.assess import binary, labels, linearised, relative
 from ml_governance.assess import cube as cubes
 from ml_governance.assess.report import Report, digest_of
+from ml_governance.assess.rows import Rows
+from ml_governance.assess.uncertainty import Uncertainty
 from ml_governance.errors import DataError
 from ml_governance.evidence import intervals
 from ml_governance.evidence.metrics import METRICS, RATES, rate_counts
 from ml_governance.evidence.predicates import Assessment, Fairness, Interval, Measurement, Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -44,19 +46,22 @@ def counts_of(table: NDArray[Any]) -> dict[str, tuple[float, float]]:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class FairnessReport(Report):
+class FairnessReport(Uncertainty, Report):
     """Group fairness: rates of every group and intersection, and comparisons between them.
 
     Parameters
     ----------
     cube : Cube
         The counts that everything else follows from.
+    rows : callable or None
+        Gives the coded rows, when a bootstrap asks for them; None where there are none.
     """
 
     kind: ClassVar[str] = "fairness"
     content: ClassVar[type[Assessment]] = Fairness
 
     cube: cubes.Cube = field(repr=False)
+    rows: Callable[[], Rows] | None = field(default=None, repr=False, compare=False)
 
     @property
     def by_group(self) -> pd.DataFrame:
@@ -229,8 +234,13 @@ def assess_fairness(
             "columns of the fairness report", y_true=true, y_pred=predicted, sample_weight=weight, **levels
         )
 
+    def rows() -> Rows:
+        return Rows(
+            codes={name: own for name, (own, _) in coded.items()}, true=true, predicted=predicted, weight=weight
+        )
+
     measured = _measured(cube, confidence, min_group_size, intersections=intersections)
-    return FairnessReport(**measured, columns=columns, source=source)
+    return FairnessReport(**measured, columns=columns, source=source, rows=rows)
 
 
 def _measured(cube: cubes.Cube, confidence: float, min_group_size: int, *, intersections: bool) -> dict[str, Any]:

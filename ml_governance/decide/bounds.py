@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ml_governance.decide.policy import CROSS
 from ml_governance.errors import DataError
-from ml_governance.evidence import intervals
+from ml_governance.evidence import intervals, planning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -154,6 +154,7 @@ def _comparison(
 ) -> Judged:
     parts = []
     details = []
+    counted = []
     n = 0
     for rate in definition.of:
         groups = _required(require, content, rate, attribute, by)
@@ -163,6 +164,7 @@ def _comparison(
         function = intervals.worst_ratio if definition.form == "ratio" else intervals.worst_difference
         worst = function(counts, confidence=require.confidence, sides=require.sides, multiplicity=len(definition.of))
         parts.append(worst)
+        counted.append(counts)
         n = max(n, sum(one.n for one in groups))
         low, high = groups[worst.low], groups[worst.high]
         details.append(
@@ -172,10 +174,12 @@ def _comparison(
     position = parts.index(pick(parts, key=lambda part: part.value))
     value = parts[position].value
     lower, upper = pick(part.lower for part in parts), pick(part.upper for part in parts)
+    status = _verdict(require, value, lower, upper)
+    planned = _planned(require, definition, counted) if status == "inconclusive" else ""
     return Judged(
         suffix=attribute,
-        status=_verdict(require, value, lower, upper),
-        text=f"{_words(definition.name)} by {attribute} is {_said(require, value, lower, upper)} ({details[position]})",
+        status=status,
+        text=f"{_words(definition.name)} by {attribute} is {_said(require, value, lower, upper)} ({details[position]}){planned}",
         value=value,
         lower=lower,
         upper=upper,
@@ -196,10 +200,12 @@ def _rates(require: Require, definition: Metric, groups: Sequence[Measurement], 
     else:
         lower, upper = max(one.lower for one in every), max(one.upper for one in each)
     of = f" of {_name(groups[worst].group)}" if attribute else ""
+    status = _verdict(require, values[worst], lower, upper)
+    planned = _planned(require, definition, [counts]) if status == "inconclusive" else ""
     return Judged(
         suffix=attribute,
-        status=_verdict(require, values[worst], lower, upper),
-        text=f"{_words(definition.name)}{of} is {_said(require, values[worst], lower, upper)} ({_rate(counts[worst])})",
+        status=status,
+        text=f"{_words(definition.name)}{of} is {_said(require, values[worst], lower, upper)} ({_rate(counts[worst])}){planned}",
         value=values[worst],
         lower=lower,
         upper=upper,
@@ -268,6 +274,31 @@ def _verdict(require: Require, value: float, lower: float | None, upper: float |
     if name == "lower_bound_at_least":
         return "pass" if lower >= number else "fail" if upper < number else "inconclusive"
     return "pass" if upper <= number else "fail" if lower > number else "inconclusive"
+
+
+def _planned(require: Require, definition: Metric, parts: Sequence[Sequence[tuple[float, float]]]) -> str:
+    """Say how many rows would have settled it, for planning a new test set."""
+    form = definition.form
+    assert require.bound is not None  # noqa: S101  what is inconclusive has a bound
+    if form == "score" or form == "aggregate":  # noqa: PLR1714  this way the type checker sees what is left
+        return ""
+    plan = planning.joined(
+        [
+            planning.rows_to_settle(
+                counts, form=form, side="at_least" if _wants_higher(require) else "at_most", bound=require.bound[1],
+                confidence=require.confidence, sides=require.sides, multiplicity=len(parts),
+            )
+            for counts in parts
+        ]
+    )  # fmt: skip
+    if plan is None:
+        return "; no test set would settle it, were the rates as measured"
+    times = f"{plan.factor:.1f}" if plan.factor < 10 else f"{plan.factor:,.0f}"
+    would = "pass" if plan.outcome == "pass" else "fail"
+    return (
+        f"; were the rates as measured, a new test set of about {times} times as many rows would {would} with a chance of "
+        f"{plan.power:.0%} (for planning: rows are never added to this one until it passes)"
+    )
 
 
 def _wants_higher(require: Require) -> bool:
