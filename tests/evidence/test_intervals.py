@@ -111,3 +111,28 @@ def test_the_bounds_of_the_worst_ratio_keep_their_promise(rates: tuple[float, ..
         gap_above += gap.upper >= truth_gap
     for held in (below, above, gap_below, gap_above):
         assert held / repetitions >= 0.93
+
+
+def test_one_stray_case_in_a_tiny_group_proves_nothing() -> None:
+    """One of five selected beside 4 of 3,000: the pairwise interval is far from equal, the comparison makes no claim."""
+    counts = [(4, 3000), (1, 5)]
+    assert intervals.ratio(*counts[0], *counts[1], confidence=0.95, sides="one-sided").upper < 0.1
+    assert intervals.worst_ratio(counts, confidence=0.95, sides="one-sided").upper == 1.0
+    assert intervals.worst_difference(counts, confidence=0.95, sides="one-sided").lower == 0.0
+    enough = [(400, 3000), (60, 80)]
+    assert intervals.worst_ratio(enough, confidence=0.95, sides="one-sided").upper < 0.3
+
+
+@given(st.lists(COUNTS, min_size=2, max_size=5), SIDES)
+def test_leaving_pairs_out_of_the_search_changes_no_bit(counts: list[tuple[int, int]], sides: str) -> None:
+    assume(any(k for k, _ in counts))
+    groups = len(counts)
+    every = 1 - 0.05 / (groups * (groups - 1))
+    pairs = [(counts[i], counts[j]) for i in range(groups) for j in range(groups) if i != j]
+    lower = [intervals.ratio(*a, *b, confidence=0.95, sides=sides).lower for a, b in pairs if b[0]]  # type: ignore[arg-type]
+    upper = [
+        intervals.ratio(*a, *b, confidence=every, sides=sides).upper for a, b in pairs if not intervals._sparse(*a, *b)
+    ]  # type: ignore[arg-type]
+    worst = intervals.worst_ratio(counts, confidence=0.95, sides=sides)  # type: ignore[arg-type]
+    assert worst.lower == min(*lower, worst.value) if lower else True
+    assert worst.upper == max(min([1.0, *upper]), worst.value)
