@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ml_governance.assess import counted, labels
@@ -347,15 +348,18 @@ def _comparisons(
 ) -> list[Measurement]:
     tables = [(group, counts_of(values), n) for group, values, n in groups]
     rows = sum(n for _, _, n in groups)
+
+
+    @cache  # the named comparisons are those of a rate under another name
+    def compared(rate: str, form: str, family: int) -> Measurement:
+        return _compare(
+            [(group, *table[rate]) for group, table, _ in tables], rate, form, by, rows, confidence, min_group_size,
+            family=family, weighted=weighted,
+        )  # fmt: skip
+
     made = []
     for metric in COMPARISONS:
-        parts = [
-            _compare(
-                [(group, *table[rate]) for group, table, _ in tables], rate, metric.form, by, rows, confidence, min_group_size,
-                family=len(metric.of), weighted=weighted,
-            )
-            for rate in metric.of
-        ]  # fmt: skip
+        parts = [compared(rate, metric.form, len(metric.of)) for rate in metric.of]
         made.append(_worse(parts, metric.form).model_copy(update={"metric": metric.name}))
     return made
 
