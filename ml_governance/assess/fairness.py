@@ -349,7 +349,6 @@ def _comparisons(
     tables = [(group, counts_of(values), n) for group, values, n in groups]
     rows = sum(n for _, _, n in groups)
 
-
     @cache  # the named comparisons are those of a rate under another name
     def compared(rate: str, form: str, family: int) -> Measurement:
         return _compare(

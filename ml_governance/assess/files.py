@@ -118,7 +118,10 @@ def scan(paths: Sequence[Path], roles: Roles) -> Cells:
                 ) from error
             except duckdb.Error as error:
                 named = ", ".join(str(path) for path in group[:3]) + (", ..." if len(group) > 3 else "")
-                raise DataError(f"{named} cannot be read: {str(error)[:2000]}") from error
+                says = (
+                    str(error).partition("\nPossible")[0].strip()[:1000]
+                )  # what follows is about DuckDB's own options
+                raise DataError(f"{named} cannot be read: {says}") from error
             parts[_is_parquet(group[0])].append(
                 grouped.cells(found, len(roles.keys), weighted=roles.weight is not None)
             )
