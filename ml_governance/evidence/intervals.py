@@ -228,9 +228,13 @@ def worst_ratio(
 def _largest_upper(counts: Sequence[tuple[float, float]], low: int, high: int, z: float) -> float:
     """Return the largest upper bound of any pair's ratio; no k is 0."""
     best, z2 = 0.0 if low == high else _ratio_upper(*counts[high], *counts[low], z), z * z
+    wilson = [_wilson(k, n, z) for k, n in counts]
     for i, j in _pairs(len(counts)):
+        # Koopman's statistic is Pearson's, a sum over both groups: beyond u1 / l2 one summand alone is too large, so no
+        # bound lies there. Of the rest, one score tells whether the bound lies beyond the best so far: few need a search.
+        if wilson[i].upper <= best * wilson[j].lower:
+            continue
         (k1, n1), (k2, n2) = counts[i], counts[j]
-        # One score tells whether a pair's bound lies beyond the best so far: few pairs need a search.
         if best * k2 * n1 <= k1 * n2 or _score(k1, n1, k2, n2, best) <= z2:
             best = max(best, _ratio_upper(k1, n1, k2, n2, z))
     return best
@@ -239,10 +243,10 @@ def _largest_upper(counts: Sequence[tuple[float, float]], low: int, high: int, z
 def _smallest_upper(counts: Sequence[tuple[float, float]], low: int, high: int, z: float) -> float:
     """Return the smallest upper bound of any pair's ratio, at most 1."""
     best, z2 = 1.0 if low == high else min(1.0, _ratio_upper(*counts[low], *counts[high], z)), z * z
+    rates = [k / n for k, n in counts]
     for i, j in _pairs(len(counts)):
-        (k1, n1), (k2, n2) = counts[i], counts[j]
-        if best * k2 * n1 > k1 * n2 and _score(k1, n1, k2, n2, best) > z2:
-            best = min(best, _ratio_upper(k1, n1, k2, n2, z))
+        if rates[i] < best * rates[j] and _score(*counts[i], *counts[j], best) > z2:
+            best = min(best, _ratio_upper(*counts[i], *counts[j], z))
     return best
 
 
@@ -267,7 +271,8 @@ def worst_difference(
     upper, lower = -1.0, 0.0
     for i, j in _pairs(len(counts)):
         gap = rates[i] - rates[j]
-        upper = max(upper, min(1.0, gap + math.hypot(each[i].upper - rates[i], rates[j] - each[j].lower)))
+        if each[i].upper - each[j].lower > upper:  # which no bound exceeds: hypot is at most the sum
+            upper = max(upper, min(1.0, gap + math.hypot(each[i].upper - rates[i], rates[j] - each[j].lower)))
         if gap > lower:
             lower = max(lower, gap - math.hypot(rates[i] - all_[i].lower, all_[j].upper - rates[j]))
     return Worst(value=value, lower=min(lower, value), upper=max(upper, value), low=low, high=high)
@@ -277,8 +282,9 @@ def _levels(family: int, confidence: float, sides: Sides) -> tuple[float, float]
     return quantile(confidence, sides), quantile(1 - (1 - confidence) / family, sides)
 
 
-def _pairs(groups: int) -> list[tuple[int, int]]:
-    return [(i, j) for i in range(groups) for j in range(groups) if i != j]
+@lru_cache(maxsize=32)
+def _pairs(groups: int) -> tuple[tuple[int, int], ...]:
+    return tuple((i, j) for i in range(groups) for j in range(groups) if i != j)
 
 
 def _extremes(counts: Sequence[tuple[float, float]]) -> tuple[int, int]:
