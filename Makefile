@@ -46,7 +46,7 @@ UV_COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate
   --no-emit-index-url --custom-compile-command "make lock" pyproject.toml --group pyproject.toml:build
 
 lock:  ## Renew both lock files (needs uv); the smaller one is a subset of the larger
-	$(UV_COMPILE) $(foreach group,test lint docs,--group pyproject.toml:$(group)) -o requirements-dev.lock
+	$(UV_COMPILE) --extra all $(foreach group,test lint docs fuzz,--group pyproject.toml:$(group)) -o requirements-dev.lock
 	$(UV_COMPILE) -c requirements-dev.lock -o requirements.lock
 
 clean:  ## Remove what was made

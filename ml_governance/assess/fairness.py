@@ -8,26 +8,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import numpy as np
-
-from ml_governance.assess import binary, labels, linearised, relative
+from ml_governance.assess import binary, counted, labels, linearised, relative
 from ml_governance.assess import cube as cubes
-from ml_governance.assess.report import Report, digest_of
-from ml_governance.assess.rows import Rows
+from ml_governance.assess import rows as coded_rows
+from ml_governance.assess.report import Report
 from ml_governance.assess.uncertainty import Uncertainty
 from ml_governance.errors import DataError
 from ml_governance.evidence import intervals
 from ml_governance.evidence.metrics import METRICS, RATES, rate_counts
-from ml_governance.evidence.predicates import Assessment, Fairness, Interval, Measurement, Resource
+from ml_governance.evidence.predicates import Assessment, Fairness, Interval, Measurement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
+    from fairlearn.metrics import MetricFrame
     from numpy.typing import NDArray
 
+    from ml_governance.assess.rows import Rows
     from ml_governance.evidence.metric_definition import Better
 
 SIDES: tuple[intervals.Sides, ...] = ("two-sided", "one-sided")
@@ -120,12 +121,66 @@ class FairnessReport(Uncertainty, Report):
         name = metric if metric.endswith(suffix) else metric + suffix
         return self.get(name, by=self.cube.attributes if by is None else by)
 
+    def merge(self, other: FairnessReport) -> FairnessReport:
+        """Return the report of the rows of both: shards, days, sites.
+
+        Raises
+        ------
+        DataError
+            If columns, positive label, confidence or minimal group size differ, or only one is weighted.
+        """
+        for name in ("columns", "confidence", "min_group_size"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine != theirs:
+                raise DataError(f"{name} is {mine} of one report and {theirs} of the other", expected="the same")
+        crossed = any(m.by == self.cube.attributes and len(m.by) > 1 for m in self.measurements)
+        measured = _measured(self.cube.merge(other.cube), self.confidence, self.min_group_size, intersections=crossed)
+        return FairnessReport(**measured, columns=self.columns)
+
+    def to_metric_frame(self) -> MetricFrame:
+        """Return the rates as fairlearn's ``MetricFrame``; see :mod:`ml_governance.assess.metric_frame`."""
+        from ml_governance.assess import metric_frame
+
+        return metric_frame.of(self.cube)
+
+    @classmethod
+    def from_cube(
+        cls,
+        cube: cubes.Cube,
+        *,
+        confidence: float = 0.95,
+        min_group_size: int = 30,
+        intersections: bool = True,
+    ) -> Self:
+        """Make a report from a cube, without rows: one that was stored, or merged from shards.
+
+        Parameters
+        ----------
+        cube : Cube
+            Counts by group, label and prediction.
+        confidence, min_group_size, intersections
+            As :func:`assess_fairness`.
+
+        Raises
+        ------
+        DataError
+            If the cube is empty.
+        """
+        if not cube.attributes or not cube.counts.any():
+            raise DataError("there are no counts", expected="at least one row in one group")
+        return cls(
+            **_measured(cube, confidence, min_group_size, intersections=intersections),
+            columns={"sensitive_features": list(cube.attributes)},
+        )
+
     @classmethod
     def from_counts(
         cls,
         counts: Mapping[tuple[str, ...] | str, Sequence[int]],
         *,
         by: Sequence[str] | str,
+        weights: Mapping[tuple[str, ...] | str, Sequence[float]] | None = None,
+        squares: Mapping[tuple[str, ...] | str, Sequence[float]] | None = None,
         confidence: float = 0.95,
         min_group_size: int = 30,
     ) -> Self:
@@ -134,38 +189,23 @@ class FairnessReport(Uncertainty, Report):
         Parameters
         ----------
         counts : mapping of group to (tn, fp, fn, tp)
-            A group is a level, or a tuple of levels parallel to ``by``.
+            Rows. A group is a level, or a tuple of levels parallel to ``by``.
         by : str or sequence of str
             The attributes.
+        weights, squares : mapping of group to (tn, fp, fn, tp), optional
+            Sums of weights, and of squared weights, of the same rows.
         confidence, min_group_size
             As :func:`assess_fairness`.
 
         Raises
         ------
         DataError
-            If a group does not fit ``by``, or counts are not whole and non-negative.
+            If a group does not fit ``by``, counts are not whole and non-negative, or weights do not fit the counts.
         """
-        names = (by,) if isinstance(by, str) else tuple(by)
-        groups = {(group,) if isinstance(group, str) else tuple(group): values for group, values in counts.items()}
-        for group, values in groups.items():
-            whole = len(values) == 4 and all(isinstance(v, int | np.integer) and v >= 0 for v in values)
-            if len(group) != len(names) or not whole:
-                raise DataError(
-                    f"the group {group} has the counts {values!r}",
-                    expected="(tn, fp, fn, tp), whole and 0 or more",
-                )
-        if not groups or not any(sum(values) for values in groups.values()):
-            raise DataError("there are no counts", expected="at least one row in one group")
-        levels = tuple(tuple(sorted({group[axis] for group in groups})) for axis in range(len(names)))
-        table = np.zeros((*map(len, levels), 2, 2), dtype=np.int64)
-        for group, values in groups.items():
-            position = tuple(own.index(level) for own, level in zip(levels, group, strict=True))
-            table[position] = np.array(values).reshape(2, 2)
-        cube = cubes.Cube(attributes=names, levels=levels, counts=table)
-        return cls(
-            **_measured(cube, confidence, min_group_size, intersections=True),
-            columns={"sensitive_features": list(names)},
+        cube = cubes.from_counts(
+            counts, by=(by,) if isinstance(by, str) else tuple(by), weights=weights, squares=squares
         )
+        return cls.from_cube(cube, confidence=confidence, min_group_size=min_group_size)
 
 
 def assess_fairness(
@@ -173,6 +213,7 @@ def assess_fairness(
     y_true: Any,
     y_pred: Any,
     sensitive_features: Any,
+    data: Any = None,
     y_score: Any = None,
     pos_label: Any = None,
     sample_weight: Any = None,
@@ -184,15 +225,20 @@ def assess_fairness(
 
     Parameters
     ----------
-    y_true, y_pred : array-like of shape (n,)
-        Labels and predicted labels.
-    sensitive_features : data frame, column or dict of columns
-        Groups. A missing value is a group of its own, ``(missing)``.
+    y_true, y_pred : array-like of shape (n,), or str
+        Labels and predicted labels; names of columns when ``data`` is given.
+    sensitive_features : data frame, column or dict of columns; or str, or sequence of str
+        Groups; names of columns when ``data`` is given. A missing value is a group of its own, ``(missing)``.
+    data : table, path or list of paths, optional
+        Where the columns are: a pandas, Polars, PySpark or Dask data frame, a Polars lazy frame, a pyarrow Table or
+        Dataset, a DuckDB relation, an Ibis table; or Parquet and CSV files, by path or pattern (``dir/*.parquet``).
+        The rows are counted where they are, in one pass, and only the counts come here. In CSV files, all values are
+        taken as written.
     y_score : array-like of shape (n,), optional
-        Checked if given; score metrics by group are part of the performance report.
+        Checked if given; score metrics by group are part of the performance report. Not with ``data``.
     pos_label : object, optional
         Which label is positive; needed unless labels are 0 and 1.
-    sample_weight : array-like of shape (n,), optional
+    sample_weight : array-like of shape (n,), or str, optional
         Weights of independent rows. Intervals of weighted rates and their comparisons are those of as many equally
         weighted rows as would be as uncertain; see :mod:`ml_governance.assess.linearised`. A gate takes no weighted
         number that it cannot compute from counts.
@@ -212,35 +258,26 @@ def assess_fairness(
     ------
     DataError
         If a column is empty, of another length, has NaN, more than two labels, probabilities for labels, or two
-        labels and no ``pos_label``.
+        labels and no ``pos_label``; or the data lack a column.
+    UnavailableError
+        If the engine that holds the data fails.
     """
-    true, predicted, positive = labels.pair(y_true, y_pred, pos_label)
-    if y_score is not None:
-        labels.same_length(y_true=true, y_score=labels.scores(y_score))
-    weight = None if sample_weight is None else labels.weights(sample_weight)
-    labels.same_length(y_true=true, sample_weight=weight)
-    found = cubes.features(sensitive_features, len(true))
-    coded = {name: cubes.codes(values, name) for name, values in found.items()}
-    cube = cubes.count(true, predicted, coded, weight)
-    columns: dict[str, str | list[str]] = {
-        "y_true": str(getattr(y_true, "name", None) or "y_true"),
-        "sensitive_features": list(found),
-        "pos_label": str(positive),
-    }
-
-    def source() -> Resource:
-        levels = {f"sensitive: {name}": np.asarray(names, dtype=object)[own] for name, (own, names) in coded.items()}
-        return digest_of(
-            "columns of the fairness report", y_true=true, y_pred=predicted, sample_weight=weight, **levels
-        )
+    if data is not None:
+        if y_score is not None:
+            raise DataError(
+                "y_score is given with data", expected="labels only", next_step="pass scores to assess_performance"
+            )
+        found = counted.of_data(data, y_true, y_pred, sensitive_features, sample_weight, pos_label)
+    else:
+        found = counted.of_arrays(y_true, y_pred, sensitive_features, sample_weight, pos_label)
+        if y_score is not None:
+            labels.same_length(y_true=y_true, y_score=labels.scores(y_score))
+    measured = _measured(found.cube, confidence, min_group_size, intersections=intersections)
 
     def rows() -> Rows:
-        return Rows(
-            codes={name: own for name, (own, _) in coded.items()}, true=true, predicted=predicted, weight=weight
-        )
+        return coded_rows.of_arrays(y_true, y_pred, sensitive_features, sample_weight, pos_label, found.cube)
 
-    measured = _measured(cube, confidence, min_group_size, intersections=intersections)
-    return FairnessReport(**measured, columns=columns, source=source, rows=rows)
+    return FairnessReport(**measured, columns=found.columns, source=found.source, rows=rows if data is None else None)
 
 
 def _measured(cube: cubes.Cube, confidence: float, min_group_size: int, *, intersections: bool) -> dict[str, Any]:
@@ -362,16 +399,18 @@ def _comparisons(
 ) -> list[Measurement]:
     tables = [(group, counts_of(values), n) for group, values, n in groups]
     rows = sum(n for _, _, n in groups)
+
+    @cache  # the named comparisons are those of a rate under another name
+    def compared(rate: str, form: str, family: int) -> Measurement:
+        return _compare(
+            [(group, *table[rate]) for group, table, _ in tables], rate, form, by, rows, confidence, min_group_size,
+            family=family, weighted=weighted,
+            effective=[effective[group][rate] for group, _, _ in tables] if effective else None,
+        )  # fmt: skip
+
     made = []
     for metric in COMPARISONS:
-        parts = [
-            _compare(
-                [(group, *table[rate]) for group, table, _ in tables], rate, metric.form, by, rows, confidence, min_group_size,
-                family=len(metric.of), weighted=weighted,
-                effective=[effective[group][rate] for group, _, _ in tables] if effective else None,
-            )
-            for rate in metric.of
-        ]  # fmt: skip
+        parts = [compared(rate, metric.form, len(metric.of)) for rate in metric.of]
         made.append(_worse(parts, metric.form).model_copy(update={"metric": metric.name}))
     return made
 

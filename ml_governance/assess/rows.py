@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml_governance.errors import DataError
+from ml_governance.assess import cube as cubes
+from ml_governance.assess import labels
+from ml_governance.errors import DataError, VerificationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
+
+    from ml_governance.assess.cube import Cube
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +45,40 @@ class Rows:
         """Return, for every row, its place in the flattened cube by these attributes."""
         places = (*(self.codes[name] for name in by), self.true, self.predicted)
         return np.ravel_multi_index([np.asarray(one, dtype=np.intp) for one in places], tuple(shape))
+
+
+def of_arrays(
+    y_true: Any, y_pred: Any, sensitive_features: Any, sample_weight: Any, pos_label: Any, cube: Cube
+) -> Rows:
+    """Code columns as a cube counted them.
+
+    Parameters
+    ----------
+    y_true, y_pred, sensitive_features, sample_weight, pos_label
+        As :func:`ml_governance.assess.fairness.assess_fairness` takes them.
+    cube : Cube
+        What was counted from them.
+
+    Raises
+    ------
+    VerificationError
+        If the columns no longer give the cube.
+    """
+    true, predicted, _ = labels.pair(y_true, y_pred, pos_label)
+    weight = None if sample_weight is None else labels.weights(sample_weight)
+    found = cubes.features(sensitive_features, len(true))
+    coded = {name: cubes.codes(values, name) for name, values in found.items()}
+    made = Rows(codes={name: own for name, (own, _) in coded.items()}, true=true, predicted=predicted, weight=weight)
+    same = tuple(levels for _, levels in coded.values()) == cube.levels
+    if same:
+        again = np.bincount(made.cells(tuple(coded), cube.counts.shape), minlength=cube.counts.size)
+        same = np.array_equal(again, cube.counts.ravel())
+    if not same:
+        raise VerificationError(
+            "the rows are not what they were when they were counted",
+            next_step="assess again, and do not change the columns before the bootstrap is asked for",
+        )
+    return made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -111,7 +111,7 @@ def revoke(
 
     Example: mlgov keys revoke vera --compromised --last-good checkpoint.txt --root-key root
     """
-    from ml_governance.workspace.keeping import read_pin
+    from ml_governance.evidence.checkpoint import read_note
 
     if last_good is not None and not compromised:
         raise UsageError("--last-good is for a stolen key", expected="--compromised beside it")
@@ -120,9 +120,9 @@ def revoke(
         if compromised:
             size = 0
             if last_good is not None:
-                size = read_pin(last_good).size
-                audit = ws.log.verify(pinned=[last_good])
-                audit.verified.view()
+                current = ws.log.verify(pinned=[last_good]).verified.require()
+                text = last_good.read_text(encoding="utf-8", errors="replace")
+                size = read_note(text, current.log_keys, origin=current.origin).size
         done = ws.custody.revoke(who, roots=root_key or [], last_good=size, draft=draft)
     _told(done, draft, json=json)
 
@@ -215,10 +215,18 @@ def ls(workspace: Where = None, json: Json = False) -> None:
 
 
 @app.command()
-def root(workspace: Where = None, json: Json = False) -> None:
+def root(
+    log_key: Annotated[
+        bool, typer.Option("--log-key", help="The log's verifier keys instead, as tools for signed notes take them.")
+    ] = False,
+    workspace: Where = None,
+    json: Json = False,
+) -> None:
     """Print the trust root's digest, to be compared by another way than this one.
 
     Example: mlgov keys root
+
+    Example: mlgov keys root --log-key
     """
     with opened(workspace) as ws:
         from ml_governance.evidence.checkpoint import vkey
@@ -227,9 +235,8 @@ def root(workspace: Where = None, json: Json = False) -> None:
         if json:
             render.out_json({"root": ws.config.trust_root, "logKeys": log_keys})
         else:
-            render.out(ws.config.trust_root)
-            for key in log_keys:
-                render.narrate(f"log key: {key}")
+            for line in log_keys if log_key else [ws.config.trust_root]:
+                render.out(line)
 
 
 def _range(key: TrustedKey) -> str:

@@ -157,10 +157,19 @@ def verify(
     from ml_governance.cli import offline
 
     if path is not None:
-        offline.verify(path, root=root, vkey=vkey, pins=pin or [], json=json)
+        if tsa is not None:
+            raise UsageError("what is given away holds no timestamps", expected="--tsa without PATH")
+        offline.verify(path, root=root, vkey=vkey, pins=pin or [], witnesses=witnesses, json=json)
+    if vkey is not None:
+        raise UsageError("--vkey is for a .tlog-proof", expected="the proof's PATH beside it")
     with opened(workspace) as ws, render.progress("verifying the ledger") as tell:
         audit = ws.log.verify(
-            pinned=pin or [], witnesses=witnesses, authorities=tsa, workers=os.cpu_count() or 1, progress=tell
+            root=root,
+            pinned=pin or [],
+            witnesses=witnesses,
+            authorities=tsa,
+            workers=os.cpu_count() or 1,
+            progress=tell,
         )
         root = ws.config.trust_root
     verified = audit.verified

@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from ml_governance.evidence.offline import Checkout
     from ml_governance.evidence.proof import TlogProof
 
 
-def verify(path: Path, *, root: str | None, vkey: str | None, pins: Sequence[Path], json: bool) -> NoReturn:
+def verify(
+    path: Path, *, root: str | None, vkey: str | None, pins: Sequence[Path], witnesses: Path | None, json: bool
+) -> NoReturn:
     """Verify a bundle, tiles or a proof, print the outcome, and exit with its code."""
     from ml_governance.workspace import keeping
 
     if root is not None and not (root.startswith("sha256:") and len(root) == 71):
         raise UsageError(f"the root is {root!r}", expected="sha256: and 64 hexadecimal digits")
-    found = keeping.verify_path(path, root=root, vkey=vkey)
+    found = keeping.verify_path(path, root=root, vkey=vkey, pinned=pins, witnesses=witnesses)
     if isinstance(found, tuple):
         _proof(*found, json=json)
     problems = [{"index": p.index, "what": p.what} for p in found.problems]
-    problems += [{"index": None, "what": what} for what in _pinned(found, pins)]
     good = not problems and found.root_known
     newest = max((one.recorded_at for one in found.attestations), default=None)
     if json:
@@ -67,27 +67,6 @@ def verify(path: Path, *, root: str | None, vkey: str | None, pins: Sequence[Pat
     for gone in found.void:
         render.out(f"  #{gone.index} {gone.kind}: {gone.why}")
     raise typer.Exit(0 if good else 4)
-
-
-def _pinned(found: Checkout, pins: Sequence[Path]) -> list[str]:
-    from ml_governance.workspace.keeping import read_pin
-
-    problems = []
-    for path in pins:
-        pin = read_pin(path)
-        if pin.origin != found.checkpoint.origin:
-            problems.append(f"{path} is a checkpoint of {pin.origin}")
-        elif pin.size > found.checkpoint.size:
-            problems.append(
-                f"it ends at {found.checkpoint.size} entries, and {path} has seen {pin.size}: rolled back, or old"
-            )
-        elif pin.size == found.checkpoint.size and pin.root != found.checkpoint.root:
-            problems.append(f"{path} has seen another tree of {pin.size} entries: the log was forked")
-        elif pin.size < found.checkpoint.size:
-            problems.append(
-                f"{path} is older ({pin.size} entries) and cannot be compared here: use the log itself, or tiles"
-            )
-    return problems
 
 
 def _proof(proof: TlogProof, kind: str, *, json: bool) -> NoReturn:

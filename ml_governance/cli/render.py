@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -22,12 +23,20 @@ _COLOURS = {
 }  # fmt: skip
 
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def plain(text: str) -> str:
+    """Return text in which nothing can move the cursor or turn the order of characters: it may be a stranger's."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
 def out(text: str = "", style: str | None = None) -> None:
     """Print one result to stdout; colour only on a terminal."""
     from rich.console import Console
     from rich.text import Text
 
-    Console(soft_wrap=True, highlight=False).print(Text(text, style=style or ""))
+    Console(soft_wrap=True, highlight=False).print(Text(plain(text), style=style or ""))
 
 
 def out_json(value: Any) -> None:
@@ -39,8 +48,9 @@ def narrate(line: str) -> None:
     """Tell what is being done, on stderr, when somebody watches."""
     if sys.stderr.isatty():
         from rich.console import Console
+        from rich.text import Text
 
-        Console(stderr=True, highlight=False).print(line, style="dim")
+        Console(stderr=True, highlight=False).print(Text(plain(line), style="dim"))
 
 
 def working(what: str) -> AbstractContextManager[Any]:
@@ -60,11 +70,11 @@ def complain(error: GovernanceError) -> None:
     from rich.text import Text
 
     console = Console(stderr=True, soft_wrap=True, highlight=False)
-    console.print(Text("mlgov: ", style="bold red") + Text(error.found))
+    console.print(Text("mlgov: ", style="bold red") + Text(plain(error.found)))
     if error.expected:
-        console.print(Text("  expected: ", style="bold") + Text(error.expected))
+        console.print(Text("  expected: ", style="bold") + Text(plain(error.expected)))
     if error.next_step:
-        console.print(Text("  next: ", style="bold") + Text(error.next_step))
+        console.print(Text("  next: ", style="bold") + Text(plain(error.next_step)))
 
 
 def decision(made: Decision) -> None:
@@ -72,7 +82,7 @@ def decision(made: Decision) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    text = Text(made.explain())
+    text = Text(plain(made.explain()))
     for word, colour in _COLOURS.items():
         text.highlight_regex(rf"(?im)(^\s*|: ){word}\b", style=f"bold {colour}")
     Console(soft_wrap=True, highlight=False).print(text)
@@ -80,6 +90,7 @@ def decision(made: Decision) -> None:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a plain table to stdout; tab-separated when not a terminal, so that other programs can read it."""
+    rows = [[re.sub(r"[\t\n]", " ", plain(cell)) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         for row in (columns, *rows):
             sys.stdout.write("\t".join(row) + "\n")
@@ -114,7 +125,7 @@ def progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
 
 def warn(text: str) -> None:
     """Print a warning to stderr."""
-    sys.stderr.write(f"mlgov: {text}\n")
+    sys.stderr.write(f"mlgov: {plain(text)}\n")
 
 
 def age(moment: datetime) -> str:

@@ -95,11 +95,15 @@ def count(
             isinstance(content, Approval)
             and content.stage == stage
             and content.binding == bound_to
-            and entry.payload_digest not in withdrawn
+            and not _taken_back(entry, content, withdrawn.get(entry.payload_digest), own_work)
             and entry.principal.id not in own_work
             and at - entry.recorded_at >= -SKEW
             and _holds(entry.principal, content.role, project)
-            and _holds(evidence.principals.get(entry.principal.id), content.role, project)
+            # A no stays when its signer moves on to another role.
+            and (
+                content.verdict == "reject"
+                or _holds(evidence.principals.get(entry.principal.id), content.role, project)
+            )
         ):
             newest[entry.principal.id, content.role] = entry
     entries = sorted(newest.values(), key=lambda entry: entry.index)
@@ -121,6 +125,16 @@ def count(
             for finding in _approval(entry).resolves
         },
     )
+
+
+def _taken_back(
+    entry: Attestation, content: Approval, withdrawal: Attestation | None, own_work: frozenset[str]
+) -> bool:
+    """Tell whether a yes or a no was withdrawn; nobody takes back somebody else's no to their own work."""
+    if withdrawal is None:
+        return False
+    by = withdrawal.principal.id
+    return content.verdict == "approve" or by == entry.principal.id or by not in own_work
 
 
 def _holds(principal: Principal | None, role: str, project: str) -> bool:

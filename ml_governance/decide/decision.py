@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 from ml_governance import __version__
 from ml_governance.decide import approval
 from ml_governance.decide.finding import EVIDENCE_PROBLEMS, OPEN, Finding
-from ml_governance.decide.rules import SKEW, apply, makers, worst_first
+from ml_governance.decide.policy import in_force
+from ml_governance.decide.rules import SKEW, apply, counting, makers, worst_first
+from ml_governance.errors import EvidenceError
 from ml_governance.evidence.predicates import (
+    Approval,
     DecisionRecord,
     InputAttestation,
     PolicyInForce,
     PolicyRef,
+    Promotion,
     Registration,
     Revocation,
     VerifierId,
+    Waiver,
 )
 
 if TYPE_CHECKING:
@@ -199,7 +204,7 @@ def evaluate(
     }
     waived, notes = approval.waivers(policy, **context)  # type: ignore[arg-type]  # the keywords above
     ballot = approval.count(policy, **context)  # type: ignore[arg-type]  # the keywords above
-    findings, used = _waive(found, waived)
+    findings, used = _waive(found, waived, {rule.id for rule in policy.rules})
     used_entries = {id(one.entry) for one in used}
     notes += tuple(
         f"the waiver of {one.rule} at #{one.entry.index} has nothing to waive"
@@ -216,7 +221,7 @@ def evaluate(
         subject=subject, stage=stage, result=result, exit_code=code, findings=tuple(worst_first(findings)), binding=bound_to,
         approvals=ballot.approvals, approvals_missing=ballot.missing, accepted=dict(ballot.accepted),
         waivers=tuple(one.entry for one in used), notes=notes,
-        assurance=_assurance(subject, evidence, inputs, ballot.approvals), policy_name=policy.policy,
+        assurance=_assurance(subject, evidence, inputs, (*ballot.approvals, *(one.entry for one in used))), policy_name=policy.policy,
         policy_sha256=policy_sha256, policy_version=policy.version, inputs=inputs, at=at, log_size=evidence.size,
         log_root=evidence.root_hash,
     )  # fmt: skip
@@ -251,7 +256,7 @@ def _circumstances(
             f"The trust file expired at {evidence.trust_expires_at.isoformat()}; the root must sign a new one.",
         )
     for gone in evidence.void:
-        if _still_matters(gone, subject, stage, evidence):
+        if _still_matters(gone, subject, stage, policy, evidence):
             block(
                 f"GATE-void-{gone.index}",
                 "error",
@@ -267,23 +272,37 @@ def _circumstances(
     return found
 
 
-def _still_matters(gone: Void, subject: Subject, stage: str, evidence: EvidenceView) -> bool:
-    """Tell whether an entry that counts no more could have changed the decision; a newer one of its kind replaces it."""
+HARMLESS = (DecisionRecord.kind, Promotion.kind, Waiver.kind)
+"""What never counts against a model: to lose one helps nobody."""
+
+
+def _still_matters(gone: Void, subject: Subject, stage: str, policy: Policy, evidence: EvidenceView) -> bool:
+    """Tell whether an entry that counts no more could have changed the decision; what counts in its place replaces it."""
     if gone.kind == PolicyInForce.kind:
-        return not any(
-            a.index > gone.index and isinstance(a.content, PolicyInForce) and a.content.stage == stage
-            for a in evidence.of_kind(gone.kind)
-        )
-    if not gone.about(subject.sha256):
+        try:
+            return in_force(evidence, stage).attestation.index < gone.index
+        except EvidenceError:
+            return True
+    if gone.kind == Revocation.kind:
+        return True  # what it withdrew, nobody can tell any more
+    if gone.kind in HARMLESS or not gone.about(subject.sha256):
         return False
-    return gone.kind == Revocation.kind or not any(
-        a.index > gone.index for a in evidence.about(subject.sha256, gone.kind)
-    )
+    newer = [a for a in evidence.about(subject.sha256, gone.kind) if a.index > gone.index]
+    if gone.kind == Approval.kind and gone.erased:
+        # It may have been a rejection, and that only its signer takes back.
+        newer = [a for a in newer if a.principal.id == gone.by]
+    resting = [counting(rule, subject, evidence)[0] for rule in policy.rules if rule.require.evidence == gone.kind]
+    return not newer or any(entry is not None and entry.index < gone.index for entry in resting)
 
 
-def _waive(found: Sequence[Finding], waived: Sequence[approval.Waived]) -> tuple[list[Finding], list[approval.Waived]]:
-    """Mark waived findings. What is missing or cannot be read is not waivable: nobody knows what would be accepted."""
-    by_rule = {one.rule: one for one in waived}
+def _waive(
+    found: Sequence[Finding], waived: Sequence[approval.Waived], rules: set[str]
+) -> tuple[list[Finding], list[approval.Waived]]:
+    """Mark waived findings of the policy's own rules; whether the policy is the right one is none of them.
+
+    What is missing or cannot be read is not waivable: nobody knows what would be accepted.
+    """
+    by_rule = {one.rule: one for one in waived if one.rule in rules}
     used, findings = [], []
     for finding in found:
         one = by_rule.get(finding.rule)

@@ -284,6 +284,8 @@ def read_yaml(text: str) -> tuple[Any, dict[tuple[Any, ...], int]]:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark is not None else ""
         raise PolicyError(f"{line}this is no YAML: {getattr(error, 'problem', None) or error}") from error
+    except ValueError as error:  # such as a date that no calendar has
+        raise PolicyError(f"a value cannot be read: {error}") from error
     except RecursionError:
         raise PolicyError("the file is nested too deeply") from None
 
@@ -293,6 +295,8 @@ def _walk(node: yaml.Node, path: tuple[Any, ...], lines: dict[tuple[Any, ...], i
     if isinstance(node, yaml.MappingNode):
         seen = set()
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise PolicyError(f"line {key.start_mark.line + 1}: a key that is no text", expected="plain keys")
             if key.value in seen:
                 raise PolicyError(
                     f"line {key.start_mark.line + 1}: the key {key.value!r} stands twice",

@@ -41,10 +41,13 @@ def revoked(evidence: EvidenceView) -> dict[str, Attestation]:
 
 def makers(subject: Subject, evidence: EvidenceView) -> dict[str, frozenset[str]]:
     """Return who made a model, as signatures prove it: its ``author`` registered it, its ``trainer`` ran the training."""
-    return {
-        "author": frozenset(a.principal.id for a in evidence.about(subject.sha256, Registration.kind)),
-        "trainer": frozenset(a.principal.id for a in evidence.about(subject.sha256, TrainingRun.kind)),
-    }
+
+    def signed(kind: str) -> frozenset[str]:
+        # Whoever made it made it, even where the record of that counts no more.
+        void = {one.by for one in evidence.void if one.kind == kind and one.by and one.about(subject.sha256)}
+        return frozenset(void | {a.principal.id for a in evidence.about(subject.sha256, kind)})
+
+    return {"author": signed(Registration.kind), "trainer": signed(TrainingRun.kind)}
 
 
 def apply(rule: Rule, subject: Subject, evidence: EvidenceView, at: datetime) -> tuple[Finding, ...]:
@@ -59,7 +62,7 @@ def apply(rule: Rule, subject: Subject, evidence: EvidenceView, at: datetime) ->
 
 def _apply(rule: Rule, subject: Subject, evidence: EvidenceView, at: datetime) -> tuple[Finding, ...]:
     require = rule.require
-    entry, refusal = _counting(rule, subject, evidence)
+    entry, refusal = counting(rule, subject, evidence)
     if entry is None:
         return (_finding(rule, "missing", refusal),)
     age = at - entry.recorded_at
@@ -90,7 +93,7 @@ def _apply(rule: Rule, subject: Subject, evidence: EvidenceView, at: datetime) -
     return (_finding(rule, "pass", f"{_told(entry)} is there, signed by {entry.principal.id}", entry),)
 
 
-def _counting(rule: Rule, subject: Subject, evidence: EvidenceView) -> tuple[Attestation | None, str]:
+def counting(rule: Rule, subject: Subject, evidence: EvidenceView) -> tuple[Attestation | None, str]:
     """Return the newest entry that the rule is about, if it may count; else why none does."""
     require = rule.require
     about = evidence.about(subject.sha256, require.evidence)

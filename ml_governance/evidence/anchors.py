@@ -88,8 +88,8 @@ def hold(
         if (anchor.kind == "cosigned" and witnesses is None) or (anchor.kind == "timestamp" and not authorities):
             continue
         try:
-            _continues(ledger, anchor, computed, log_keys)
-            anchored.append(_vouched(anchor, witnesses, authorities))
+            kept = _continues(ledger, anchor, computed, log_keys)
+            anchored.append(_vouched(anchor, kept.size, witnesses, authorities))
         except VerificationError as error:
             problems.append(
                 Problem(index=None, what=f"the {anchor.kind} checkpoint of {anchor.size} entries: {error.found}")
@@ -97,7 +97,7 @@ def hold(
     return tuple(anchored), tuple(problems)
 
 
-def _continues(ledger: LogReader, anchor: Anchor, computed: Checkpoint, log_keys: Sequence[LogKey]) -> None:
+def _continues(ledger: LogReader, anchor: Anchor, computed: Checkpoint, log_keys: Sequence[LogKey]) -> Checkpoint:
     kept = read_note(anchor.note, log_keys, origin=computed.origin)
     if kept.size > computed.size:
         raise VerificationError(f"it covers {kept.size} entries, and {computed.size} are left: the log was rolled back")
@@ -108,19 +108,22 @@ def _continues(ledger: LogReader, anchor: Anchor, computed: Checkpoint, log_keys
         raise VerificationError(
             f"the log does not continue it: its first {kept.size} entries were rewritten"
         ) from error
+    return kept
 
 
-def _vouched(anchor: Anchor, witnesses: WitnessPolicy | None, authorities: Sequence[Certificate]) -> Anchored:
+def _vouched(
+    anchor: Anchor, size: int, witnesses: WitnessPolicy | None, authorities: Sequence[Certificate]
+) -> Anchored:
     if anchor.kind == "cosigned" and witnesses is not None:
         cosigned = witness.require_quorum(anchor.note, witnesses)
         return (
-            Anchored(size=anchor.size, by=tuple(sorted(cosigned)), at=min(cosigned.values()), kind=anchor.kind)
+            Anchored(size=size, by=tuple(sorted(cosigned)), at=min(cosigned.values()), kind=anchor.kind)
             if cosigned
             else _nobody()
         )
     if anchor.kind == "timestamp":
         at = timestamp.verify(anchor.data, anchor.note, authorities)
-        return Anchored(size=anchor.size, by=(anchor.name,), at=at, kind=anchor.kind)
+        return Anchored(size=size, by=(anchor.name,), at=at, kind=anchor.kind)
     raise VerificationError(f"its kind is {anchor.kind!r}", expected="cosigned or timestamp")
 
 

@@ -5,7 +5,7 @@ Only :mod:`ml_governance.evidence.verify` makes these, after signature, chain an
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -86,12 +86,18 @@ class Void:
         Digests of what it was about.
     why : str
         A clause, such as ``its content was erased under entry #20``.
+    by : str
+        Whose key signed it; empty where that is not known.
+    erased : bool
+        Whether nobody can tell any more what it said.
     """
 
     index: int
     kind: str
     subjects: frozenset[str]
     why: str
+    by: str = ""
+    erased: bool = False
 
     def about(self, sha256: str) -> bool:
         """Tell whether it was about this digest."""
@@ -131,6 +137,16 @@ class EvidenceView:
     def about(self, sha256: str, kind: str | None = None) -> tuple[Attestation, ...]:
         """Return the entries about one digest, oldest first, optionally of one kind."""
         return tuple(a for a in self.attestations if a.about(sha256) and kind in (None, a.kind))
+
+    def within(self, project: str) -> EvidenceView:
+        """Return the same evidence as a project sees it: whoever is trusted for other projects alone has no role here."""
+
+        def here(one: Attestation) -> Attestation:
+            if not one.principal.roles or {project, "*"} & one.principal.projects:
+                return one
+            return replace(one, principal=replace(one.principal, roles=frozenset()))
+
+        return replace(self, attestations=tuple(here(one) for one in self.attestations))
 
     def of_kind(self, kind: str) -> tuple[Attestation, ...]:
         """Return the entries of one kind, oldest first."""

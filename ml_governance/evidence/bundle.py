@@ -164,7 +164,14 @@ def collect(ledger: LogReader, subjects: Sequence[str] = ()) -> Bundle:
             places = {index for digest in digests for index in ledger.find(bytes.fromhex(digest))}
             places |= {index for kind in ALWAYS for index in ledger.find_kind(kind)}
             found = [next(ledger.entries(index, index + 1)) for index in sorted(places)]
-            entries = tuple(Bundled(entry=one, proof=ledger.inclusion_proof(one.index, head.size)) for one in found)
+            entries = tuple(
+                Bundled(
+                    entry=one,
+                    proof=ledger.inclusion_proof(one.index, head.size),
+                    about=ledger.keys_of(one.index) if one.envelope is None else (),
+                )
+                for one in found
+            )
         else:
             entries = tuple(Bundled(entry=one, proof=()) for one in ledger.entries(0, head.size))
         return Bundle(

@@ -23,10 +23,22 @@ WAL_PAGES = 4000
 def refuse_missing_file(url: str) -> None:
     """Refuse to open what is not there: SQLite would silently make an empty database."""
     from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
 
-    target = make_url(url)
+    try:
+        target = make_url(url)
+    except (ArgumentError, ValueError):
+        raise _no_url() from None
     if target.get_backend_name() == "sqlite" and target.database and not Path(target.database).is_file():
         raise LedgerError(f"there is no ledger at {target.database}", expected="a database made by mlgov init")
+
+
+def _no_url() -> ConfigurationError:
+    # What cannot be read may hold a password anywhere, so nothing of it is shown.
+    return ConfigurationError(
+        "the ledger's URL cannot be read",
+        expected="sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME, with special characters as %40",
+    )
 
 
 def engine_for(url: str) -> Engine:
@@ -40,6 +52,8 @@ def engine_for(url: str) -> Engine:
             if url.startswith("sqlite")
             else create_engine(url, paramstyle="format")
         )
+    except ValueError:
+        raise _no_url() from None
     except (ArgumentError, ImportError) as error:
         raise ConfigurationError(
             f"the ledger's URL cannot be used: {error}", expected="sqlite:///FILE or postgresql+psycopg://..."

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ml_governance.evidence.keys import Signer
 
 LEAF_VERSION = 1
+MAX_KIND = 80
 _PLAIN = re.compile(r"[0-9A-Za-z:._/-]*")
 _LEAF = (
     '{{"envelope":"{0.envelope}","keyid":"{0.keyid}","kind":"{0.kind}","payload":"{0.payload}",'
@@ -56,6 +57,10 @@ class Leaf:
     seq: int
     keyid: str
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel between processes as plain values."""
+        return _leaf, (self.kind, self.payload, self.envelope, self.writer, self.seq, self.keyid)
+
     def to_bytes(self) -> bytes:
         """Return the canonical JSON that is hashed into the tree."""
         if _PLAIN.fullmatch(self.kind + self.writer + self.keyid):
@@ -82,7 +87,13 @@ class Leaf:
         fields = {name: value[name] for name in names - {"v"}}
         if type(fields["seq"]) is not int or any(type(fields[n]) is not str for n in names - {"v", "seq"}):
             raise VerificationError("the leaf's fields have wrong types")
+        if not fields["kind"].isascii() or not 1 <= len(fields["kind"]) <= MAX_KIND:
+            raise VerificationError("the leaf's kind is no name of one", expected=f"ASCII, 1 to {MAX_KIND} characters")
         return cls(**fields)
+
+
+def _leaf(kind: str, payload: str, envelope: str, writer: str, seq: int, keyid: str) -> Leaf:
+    return Leaf(kind=kind, payload=payload, envelope=envelope, writer=writer, seq=seq, keyid=keyid)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ml_governance.errors import VerificationError
 from ml_governance.evidence import subject_index
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ml_governance.evidence.check import Tally
     from ml_governance.evidence.reader import LogReader
@@ -20,44 +20,45 @@ NODES = "the stored subject index is not the index of the stored entries"
 CONTINUES = "the subject index does not continue the one that was verified here before"
 
 
-def full(
-    ledger: LogReader, hashes: bytes | bytearray, kinds: Mapping[str, Value], expected: Tally, gone: frozenset[int]
-) -> tuple[bytes, list[str]]:
-    """Compute the trie from the look-up table, after holding that table against the entries.
+class Tables(NamedTuple):
+    """What the look-up tables come to; everything here is to be held against the entries themselves.
+
+    ``trie`` is the root that the table by subject gives, ``kinds`` the value of each kind by the table by kind, ``tally`` the sum over
+    the pairs of subject and index, but for the entries in ``gone``, whose content is not there. ``agree`` tells whether every row
+    continues the one before it.
+    """
+
+    trie: bytes
+    kinds: dict[str, Value]
+    tally: int
+    gone: frozenset[int]
+    subjects_agree: bool
+    kinds_agree: bool
+
+
+def tables(ledger: LogReader, stop: int, tally: Tally) -> Tables:
+    """Read the look-up tables up to an index, which is possible beside the walk over the entries.
 
     Parameters
     ----------
     ledger : LogReader
-        The log.
-    hashes : bytes
-        The leaf hashes of all entries, one after the other.
-    kinds : mapping of str to Value
-        What the entries give for each kind.
-    expected : Tally
-        Over all (subject, index) pairs that the entries' contents name.
-    gone : frozenset of int
-        Entries without content: their subjects stand in the look-up table alone, and the signed root vouches for them.
-
-    Returns
-    -------
-    trie : bytes
-        The trie's root.
-    faults : list of str
-        What is wrong.
+        The log. Its tables only grow, so entries that others append meanwhile do no harm.
+    stop : int
+        The first index that is not wanted.
+    tally : Tally
+        An empty sum with the secret of this verification.
     """
-    faults: list[str] = []
-    tally = expected.fresh()
+    hashes, gone = ledger.leaf_hashes(stop)
+    agree = True
 
     def leaf(index: int) -> bytes:
         return bytes(hashes[32 * index : 32 * index + 32]) if index >= 0 else b""
-
-    agree = True
 
     def values() -> Iterator[tuple[bytes, Value]]:
         nonlocal agree
         current: bytes | None = None
         value = subject_index.Value()
-        for key, index, stored in ledger.keyed_subjects():
+        for key, index, stored in ledger.keyed_subjects(stop):
             if key != current:
                 if current is not None:
                     yield current, value
@@ -73,22 +74,47 @@ def full(
         trie = subject_index.build(values())
     except VerificationError:
         trie = b""
-    if not trie or not agree or tally.sum != expected.sum:
+    kinds: dict[str, Value] = {}
+    kinds_agree = True
+    for kind, index, stored in ledger.keyed_kinds(stop):
+        kinds[kind] = kinds.get(kind, subject_index.Value()).extended(max(index, 0), leaf(index))
+        kinds_agree = kinds_agree and kinds[kind] == stored
+    return Tables(trie, kinds, tally.sum, gone, agree, kinds_agree)
+
+
+def full(
+    ledger: LogReader, stop: int, found: Tables, kinds: Mapping[str, Value], expected: int, gone: frozenset[int]
+) -> list[str]:
+    """Hold the look-up tables and the stored index against the entries; return what is wrong.
+
+    Parameters
+    ----------
+    ledger : LogReader
+        The log.
+    stop : int
+        How many entries it has.
+    found : Tables
+        What its look-up tables come to.
+    kinds : mapping of str to Value
+        What the entries give for each kind.
+    expected : int
+        The sum over all (subject, index) pairs that the entries' contents name.
+    gone : frozenset of int
+        Entries without content: their subjects stand in the look-up table alone, and the signed root vouches for them.
+    """
+    faults: list[str] = []
+    if (
+        not found.trie
+        or not found.subjects_agree
+        or (found.tally, found.gone) != (expected, gone)
+        or ledger.keyed_from(stop)
+    ):
         faults.append(LOOKUP)
-    if not _kinds_agree(ledger, kinds, leaf):
+    if not found.kinds_agree or found.kinds != kinds:
         faults.append(KINDS)
-    if not _nodes_hang_together(ledger, trie):
+    if not _nodes_hang_together(ledger, found.trie):
         faults.append(NODES)
-    return trie, faults
-
-
-def _kinds_agree(ledger: LogReader, kinds: Mapping[str, Value], leaf: Callable[[int], bytes]) -> bool:
-    found: dict[str, Value] = {}
-    for kind, index, stored in ledger.keyed_kinds():
-        found[kind] = found.get(kind, subject_index.Value()).extended(max(index, 0), leaf(index))
-        if found[kind] != stored:
-            return False
-    return found == kinds
+    return faults
 
 
 def _nodes_hang_together(ledger: LogReader, trie: bytes) -> bool:
@@ -126,6 +152,7 @@ def continued(
     """
     grown: dict[bytes, Value] = {}
     before: dict[bytes, Value] = {}
+    faults: list[str] = []
     trie = subject_index.Trie(ledger.index_node, new)
     try:
         for key, index, hashed in added:
@@ -134,10 +161,12 @@ def continued(
                 before[key] = last[0][1] if last else subject_index.Value()
                 grown[key] = before[key]
             grown[key] = grown[key].extended(index, hashed)
+            if not faults and ledger.history("entries_by_key", key, before=index + 1) != ((index, grown[key]),):
+                faults = [LOOKUP]
         if any(trie.get(key) != value for key, value in grown.items()):
-            return new, [NODES]
+            return new, [*faults, NODES]
         for key, value in before.items():
             trie.restore(key, value)
-        return new, ([] if trie.commit()[0] == old else [CONTINUES])
+        return new, (faults if trie.commit()[0] == old else [*faults, CONTINUES])
     except VerificationError as error:
-        return new, [f"{CONTINUES}: {error.found}"]
+        return new, [*faults, f"{CONTINUES}: {error.found}"]

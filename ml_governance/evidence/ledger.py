@@ -10,59 +10,28 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from ml_governance.errors import ConfigurationError, LedgerError, VerificationError
-from ml_governance.evidence import entry, merkle, subject_index
+from ml_governance.evidence import door, entry, merkle, subject_index
 from ml_governance.evidence.authorship import holder_of, signer_of
 from ml_governance.evidence.checkpoint import Checkpoint, LogSigner, read_note
 from ml_governance.evidence.database import database_errors, engine_for, refuse_missing_file, shown
 from ml_governance.evidence.envelope import Envelope
-from ml_governance.evidence.predicates import TrustUpdate, WriterClose, WriterOpen
-from ml_governance.evidence.reader import LogReader
-from ml_governance.evidence.schema import SCHEMA_VERSION, Statements, guards, metadata, table
-from ml_governance.evidence.trust import TrustFile, verify_successor
+from ml_governance.evidence.predicates import TrustUpdate
+from ml_governance.evidence.reader import LogReader, stored_bytes
+from ml_governance.evidence.schema import SCHEMA_VERSION, guards, metadata, table
 from ml_governance.evidence.trust import read as read_trust
-from ml_governance.evidence.walk import MAX_SKEW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Engine
 
+    from ml_governance.evidence.door import Guard
     from ml_governance.evidence.reader import Anchor
     from ml_governance.evidence.schema import Runner
-    from ml_governance.evidence.trust import Principal
-
-
-class GuardError(VerificationError):
-    """A guarded append was refused: relevant evidence came in between, or the pass was used before."""
-
-
-class ChainConflictError(VerificationError):
-    """A record does not continue its writer's chain as the ledger has it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Guard:
-    """A condition that must hold inside the appending transaction.
-
-    Parameters
-    ----------
-    since : int
-        No leaf from this index on may be about ``keys`` or of ``kinds``.
-    keys : frozenset of bytes
-        Digests of subjects.
-    kinds : frozenset of str
-        Kinds of entries.
-    token : str, optional
-        A single-use pass; a second use is refused.
-    """
-
-    since: int
-    keys: frozenset[bytes] = frozenset()
-    kinds: frozenset[str] = frozenset()
-    token: str | None = None
+    from ml_governance.evidence.trust import Principal, TrustFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,22 +92,30 @@ class Head:
     latest: datetime | None = None
     trust: int | None = None
 
-    def row(self, origin: str, signer: LogSigner) -> dict[str, object]:
-        """Return the stored form, with a signed checkpoint."""
-        return {
-            "id": 1, "size": self.frontier.size, "frontier": self.frontier.to_bytes(), "trie": self.trie,
-            "kinds": subject_index.pack_kinds(self.kinds), "checkpoint": signer.sign(self.checkpoint(origin)),
-            "latest": self.latest.isoformat() if self.latest else None, "trust": self.trust,
+    def promise(self, origin: str) -> tuple[Checkpoint, bytes]:
+        """Return what the log promises at this edge, and the list of kinds that it promises with it."""
+        kinds = subject_index.pack_kinds(self.kinds)
+        root = subject_index.index_root(self.trie, kinds)
+        return Checkpoint(origin=origin, size=self.frontier.size, root=self.frontier.root, index_root=root), kinds
+
+    def signed(self, origin: str, signer: LogSigner) -> tuple[Checkpoint, dict[str, object]]:
+        """Return what the log promises, and the stored form of this edge with the signed note over it."""
+        promise, kinds = self.promise(origin)
+        return promise, {
+            "size": self.frontier.size, "frontier": self.frontier.to_bytes(), "trie": self.trie, "kinds": kinds,
+            "checkpoint": signer.sign(promise), "latest": self.latest.isoformat() if self.latest else None,
+            "trust": self.trust,
         }  # fmt: skip
 
-    def checkpoint(self, origin: str) -> Checkpoint:
-        """Return what the log promises at this edge."""
-        return Checkpoint(
-            origin=origin,
-            size=self.frontier.size,
-            root=self.frontier.root,
-            index_root=subject_index.index_root(self.trie, subject_index.pack_kinds(self.kinds)),
-        )
+
+class _Added(NamedTuple):
+    """What an insertion made: known to be in the log once it is committed."""
+
+    receipts: tuple[Receipt, ...]
+    trie: subject_index.Trie
+    row: tuple[object, ...]
+    promise: Checkpoint
+    tail: tuple[bytes, entry.Leaf]
 
 
 CACHED_NODES = 16_384
@@ -151,10 +128,11 @@ class Ledger(LogReader):
     def __init__(self, engine: Engine, origin: str, log_signer: LogSigner | None) -> None:
         super().__init__(engine, origin)
         self._log_signer = log_signer
-        self._statements = Statements(engine.dialect)
         self._trust: tuple[int, TrustFile] | None = None
         self._signed: tuple[str, Checkpoint] | None = None  # a note whose signature is known to verify
-        self._index_nodes: tuple[bytes, dict[str, bytes]] = (b"", {})
+        self._edge: tuple[tuple[object, ...], Head] | None = None  # the row that this process wrote last
+        self._tail: tuple[bytes, entry.Leaf] | None = None  # the leaf that it wrote last
+        self._trie: subject_index.Trie | None = None  # the index as this process left it
 
     # --- making and opening ---------------------------------------------------------------------------
 
@@ -181,7 +159,7 @@ class Ledger(LogReader):
                     [{"key": "schema", "value": str(SCHEMA_VERSION)}, {"key": "origin", "value": origin}],
                 )
                 empty = Head(merkle.Frontier(), subject_index.EMPTY_TRIE, {})
-                connection.execute(table("head").insert(), empty.row(origin, log_signer))
+                connection.execute(table("head").insert(), {"id": 1, **empty.signed(origin, log_signer)[1]})
                 for statement in guards(engine.dialect.name):
                     connection.exec_driver_sql(statement)
         return ledger
@@ -286,140 +264,52 @@ class Ledger(LogReader):
         for one in entries:
             if one.chain.log != self.origin:
                 raise VerificationError(f"the entry was signed for the log {one.chain.log}", expected=self.origin)
-        with self.writing() as connection:
-            if erases is not None and self._engine.dialect.name == "sqlite":
-                connection.exec_driver_sql("PRAGMA secure_delete = ON")
-            sql = self._statements.on(connection)
-            head = self._load_head(connection, sql)
-            first = head.frontier.size
-            self._hold_guard(connection, guard, first)
-            self._continue_chains(sql, entries)
-            self._know_signers(connection, head, entries, author)
-            self._keep_time(head, entries)
-            receipts, changed = self._insert(sql, head, entries, self._log_signer)
-            if guard is not None and guard.token is not None:
-                connection.execute(table("tokens").insert(), {"token": guard.token, "idx": first})
+        with self._locked() as sql:
             if erases is not None:
-                blobs = table("blobs")
-                connection.execute(blobs.delete().where(blobs.c.idx == erases))
-        self._remember_nodes(head.trie, changed)
-        return receipts
+                sql.overwrite_deleted()
+            head = self._load_head(sql)
+            first = head.frontier.size
+            door.hold_guard(sql, guard, first)
+            door.continue_chains(sql, entries, self._tail)
+            trust = door.know_signers(self._trust_in_force(sql, head.trust), first, entries, author)
+            head.trust = head.trust if trust is None else trust
+            door.keep_time(head.latest, entries)
+            if author is signer_of:
+                door.keep_sessions_in_time(sql, entries)
+            known = () if head.latest is None else (head.latest,)
+            head.latest = max((*known, *(one.chain.recorded_at for one in entries)))
+            added = self._insert(sql, head, entries, self._log_signer)
+            if guard is not None and guard.token is not None:
+                sql.run("use_token", token=guard.token, idx=first)
+            if erases is not None:
+                door.erase(sql, entries, erases)
+        self._remember(head, added)
+        return added.receipts
 
-    @staticmethod
-    def _hold_guard(connection: Connection, guard: Guard | None, size: int) -> None:
-        from sqlalchemy import select
-
-        if guard is None:
-            return
-        subjects, kinds = table("entries_by_key").c, table("entries_by_kind").c
-        late = [
-            connection.execute(
-                select(rows.idx).where(named.in_(sorted(wanted)), rows.idx >= guard.since).order_by(rows.idx).limit(1)
-            ).scalar()
-            for rows, named, wanted in ((subjects, subjects["key"], guard.keys), (kinds, kinds["kind"], guard.kinds))
-        ]
-        found = [index for index in late if index is not None]
-        if found:
-            raise GuardError(
-                f"entry #{min(found)} came in while this was being prepared (the ledger now has {size} entries)",
-                expected=f"nothing relevant from #{guard.since} on",
-                next_step="decide again",
-            )
-        if guard.token is not None:
-            tokens = table("tokens").c
-            used = connection.execute(select(tokens.idx).where(tokens.token == guard.token)).scalar()
-            if used is not None:
-                raise GuardError(f"this pass was used by entry #{used}", expected="a new decision for each promotion")
-
-    @staticmethod
-    def _continue_chains(sql: Runner, entries: Sequence[entry.Entry]) -> None:
-        tails: dict[str, tuple[int, str, str] | None] = {}
-        for one in entries:
-            writer = one.chain.writer
-            if writer not in tails:
-                row = sql.one("tail", writer=writer)
-                last = entry.Leaf.from_bytes(row[1]) if row is not None else None
-                tails[writer] = (row[0], last.payload, last.kind) if last is not None else None
-            tail = tails[writer]
-            expected = (0, None) if tail is None else (tail[0] + 1, tail[1])
-            if (one.chain.seq, one.chain.prev) != expected:
-                raise ChainConflictError(
-                    f"record {one.chain.seq} of writer {writer} does not continue its chain",
-                    expected=f"record {expected[0]}",
-                )
-            closed = tail is not None and tail[2] == WriterClose.kind
-            if (tail is None) != (one.kind == WriterOpen.kind) or closed:
-                raise ChainConflictError(
-                    f"writer {writer} {'has closed' if closed else 'opens at the wrong place'}",
-                    expected="an opening record first, and nothing after the closing one",
-                )
-            tails[writer] = (one.chain.seq, one.leaf.payload, one.kind)
-
-    def _know_signers(
-        self,
-        connection: Connection,
-        head: Head,
-        entries: Sequence[entry.Entry],
-        author: Callable[[entry.Entry, TrustFile, int], Principal],
-    ) -> None:
-        """Refuse what a later verification would have to call signed by nobody: it would spoil the log for good."""
-        current = self._trust_in_force(connection, head.trust)
-        for index, one in enumerate(entries, head.frontier.size):
-            if isinstance(one.content, TrustUpdate):
-                update = Envelope.from_dict(one.content.envelope)
-                coming = read_trust(update) if current is None else verify_successor(update, current)
-                # Whoever the trust file in force names puts the next one in force.
-                author(one, current or coming, index)
-                current, head.trust = coming, index
-                continue
-            if current is None:
-                if index:
-                    raise VerificationError("the log has no trust file yet", expected="a trust file as its first fact")
-                continue  # the root's own session opens before the trust file that names it
-            author(one, current, index)
-
-    def _trust_in_force(self, connection: Connection, index: int | None) -> TrustFile | None:
-        from sqlalchemy import select
-
+    def _trust_in_force(self, sql: Runner, index: int | None) -> TrustFile | None:
         if index is None:
             return None
         if self._trust is None or self._trust[0] != index:
-            blobs = table("blobs").c
-            data = connection.execute(select(blobs.data).where(blobs.idx == index)).scalar_one_or_none()
-            if data is None:
+            row = sql.one("blob", idx=index)
+            if row is None:
                 raise VerificationError(f"the trust file in force, entry #{index}, is missing")
-            content = entry.read(data).content
+            content = entry.read(stored_bytes(row[0])).content
             if not isinstance(content, TrustUpdate):
                 raise VerificationError(f"entry #{index} is no trust file", next_step="mlgov log verify")
             self._trust = (index, read_trust(Envelope.from_dict(content.envelope)))
         return self._trust[1]
 
-    @staticmethod
-    def _keep_time(head: Head, entries: Sequence[entry.Entry]) -> None:
-        """Refuse what a later verification would have to call backdated."""
-        for one in entries:
-            at = one.chain.recorded_at
-            if head.latest is not None and head.latest - at > MAX_SKEW:
-                raise VerificationError(
-                    f"the record says it is {at.isoformat()}, and the log already has an entry from {head.latest.isoformat()}",
-                    expected=f"a clock that is right to {int(MAX_SKEW.total_seconds() // 60)} minutes",
-                    next_step="set this machine's clock",
-                )
-            head.latest = at if head.latest is None else max(head.latest, at)
-
     def insert(self, connection: Connection, head: Head, entries: Sequence[entry.Entry]) -> None:
         """Write entries that were checked elsewhere, as a migration does, inside a transaction of :meth:`writing`."""
         assert self._log_signer is not None  # noqa: S101  a migration has it; this tells the type checker
-        _, changed = self._insert(self._statements.on(connection), head, entries, self._log_signer)
-        self._remember_nodes(head.trie, changed)
+        cursor = connection.connection.cursor()
+        self._remember(head, self._insert(self._statements.on(cursor), head, entries, self._log_signer))
 
-    def _insert(
-        self, sql: Runner, head: Head, entries: Sequence[entry.Entry], signer: LogSigner
-    ) -> tuple[tuple[Receipt, ...], dict[str, bytes]]:
+    def _insert(self, sql: Runner, head: Head, entries: Sequence[entry.Entry], signer: LogSigner) -> _Added:
         rows: dict[str, list[tuple[object, ...]]] = {name: [] for name in _ADDED}
         edge = head.frontier.nodes()
-        trie = subject_index.Trie(self._read_index(sql, head.trie), head.trie)
-        placed = []
+        trie = self._index_at(head.trie, sql)
+        placed, leaf = [], b""
         for index, one in enumerate(entries, head.frontier.size):
             leaf = one.leaf.to_bytes()
             hashed = merkle.leaf_hash(leaf)
@@ -435,69 +325,67 @@ class Ledger(LogReader):
             rows["entries_by_kind"].append((one.kind, index, after.count, after.head))
             rows["leaves"].append((index, leaf, hashed, one.leaf.writer, one.leaf.seq))
             rows["blobs"].append((index, one.data))
-            placed.append((index, one, hashed))
+            placed.append((index, one.leaf.payload, hashed))
         head.trie, changed = trie.commit()
         for name in _ADDED:
             if rows[name]:
                 sql.many(f"add_{name}", rows[name])
         sql.many("save_index", [(prefix.encode(), node) for prefix, node in changed.items()])
-        row = head.row(self.origin, signer)
+        promise, row = head.signed(self.origin, signer)
         sql.run("save_head", **row)
         note = str(row["checkpoint"])
-        self._signed = (note, head.checkpoint(self.origin))
-        size = head.frontier.size
         receipts = tuple(
             Receipt(
-                index=index,
-                payload_digest=one.leaf.payload,
-                leaf_hash=hashed,
-                checkpoint=note,
-                size=size,
-                edge=edge,
+                index=index, payload_digest=payload, leaf_hash=hashed, checkpoint=note, size=promise.size, edge=edge
             )
-            for index, one, hashed in placed
+            for index, payload, hashed in placed
         )
-        return receipts, changed
+        return _Added(receipts, trie, tuple(row.values()), promise, (leaf, entries[-1].leaf))
 
-    def _read_index(self, sql: Runner, trie: bytes) -> Callable[[str], bytes | None]:
-        if self._index_nodes[0] != trie or len(self._index_nodes[1]) > CACHED_NODES:
-            self._index_nodes = (trie, {})
-        known = self._index_nodes[1]
+    def _index_at(self, root: bytes, sql: Runner) -> subject_index.Trie:
+        """Return the index that hangs from a root: the one this process left, or another that is read as it is needed."""
+        trie, self._trie = self._trie, None  # what follows changes it, and may fail
+        if trie is None or trie.root != root or len(trie) > CACHED_NODES:
+            trie = subject_index.Trie(root=root)
 
         def read(prefix: str) -> bytes | None:
-            found = known.get(prefix)
-            if found is None:
-                row = sql.one("index_node", prefix=prefix.encode())
-                if row is not None:
-                    found = known[prefix] = bytes(row[0])
-            return found
+            row = sql.one("index_node", prefix=prefix.encode())
+            return None if row is None else stored_bytes(row[0])
 
-        return read
+        trie.read = read
+        return trie
 
-    def _remember_nodes(self, trie: bytes, changed: dict[str, bytes]) -> None:
-        """Keep the nodes of the committed state; another process's append makes them unfit, and its root tells."""
-        known = self._index_nodes[1]
-        known.update(changed)
-        self._index_nodes = (trie, known)
+    def _remember(self, head: Head, added: _Added) -> None:
+        """Keep what was committed, so that the next append need not read it again; a row of another process tells."""
+        self._signed = (added.receipts[0].checkpoint, added.promise)
+        self._trie, self._edge, self._tail = added.trie, (added.row, head), added.tail
 
-    def _load_head(self, connection: Connection, sql: Runner) -> Head:
+    def _load_head(self, sql: Runner) -> Head:
         """Read the right edge under the lock, and refuse to go on if it is not what was last signed."""
         row = sql.one("head")
         if row is None:
             raise VerificationError("the ledger has lost its head", next_step="mlgov log verify")
+        mine, self._edge = self._edge, None  # what follows changes it, and may fail
+        if mine is not None and mine[0] == tuple(row):
+            return mine[1]
         size, frontier, trie, kinds, note, latest, trust = row
-        head = Head(
-            frontier=merkle.Frontier.from_bytes(size, frontier),
-            trie=bytes(trie),
-            kinds=subject_index.unpack_kinds(kinds),
-            latest=datetime.fromisoformat(latest) if latest else None,
-            trust=trust,
-        )
+        try:
+            head = Head(
+                frontier=merkle.Frontier.from_bytes(size, stored_bytes(frontier)),
+                trie=stored_bytes(trie),
+                kinds=subject_index.unpack_kinds(stored_bytes(kinds)),
+                latest=datetime.fromisoformat(latest) if latest else None,
+                trust=trust,
+            )
+        except (TypeError, ValueError) as error:
+            raise VerificationError(
+                f"the ledger's head cannot be read: {error}", next_step="mlgov log verify"
+            ) from error
         signer = self._log_signer
         assert signer is not None  # noqa: S101  append has checked; this tells the type checker
         if self._signed is None or self._signed[0] != note:
             # While the log changes its key, the newest checkpoint may be by the one before.
-            current = self._trust_in_force(connection, trust)
+            current = self._trust_in_force(sql, trust)
             known = (signer.public, *(current.log_keys if current is not None else ()))
             if current is not None and signer.public not in current.log_keys:
                 raise VerificationError(
@@ -505,13 +393,32 @@ class Ledger(LogReader):
                     expected=f"one of {len(current.log_keys)} keys that it names",
                 )
             self._signed = (note, read_note(note, known, origin=self.origin))
-        if self._signed[1] != head.checkpoint(self.origin):
+        if self._signed[1] != head.promise(self.origin)[0]:
             raise VerificationError(
                 f"the stored edge of the tree (size {size}) is not the one that was last signed",
                 expected="an edge that reproduces the signed root",
                 next_step="mlgov log verify",
             )
         return head
+
+    @contextmanager
+    def _locked(self) -> Iterator[Runner]:
+        """Hold the log's only write transaction with the driver itself, for the statements of an append."""
+        with database_errors(self._engine):
+            raw = self._engine.raw_connection()
+            try:
+                cursor = raw.cursor()
+                sqlite = self._engine.dialect.name == "sqlite"
+                if sqlite:
+                    cursor.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._statements.on(cursor)
+                except BaseException:
+                    raw.rollback()
+                    raise
+                raw.commit()
+            finally:
+                raw.close()
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:

@@ -66,7 +66,7 @@ def migrate(url: str, *, log_signer: LogSigner, progress: Callable[[int, int], N
         found = meta.get("schema", "")
         if found == str(SCHEMA_VERSION):
             return SCHEMA_VERSION, SCHEMA_VERSION
-        if found != "1":
+        if found != "1" or "origin" not in meta:
             raise LedgerError(f"the ledger at {shown(engine)} has schema {found!r}", expected=f"1 to {SCHEMA_VERSION}")
         ledger = Ledger(engine, meta["origin"], log_signer)
         with ledger.writing() as connection:
@@ -90,12 +90,15 @@ def _from_1(
     for name in _TABLES:
         connection.exec_driver_sql(f"ALTER TABLE {name} RENAME TO {_OLD}{name}")
     metadata().create_all(connection)
-    size, note, latest = connection.exec_driver_sql(
+    head_of_1 = connection.exec_driver_sql(
         f"SELECT size, checkpoint, latest FROM {_OLD}head"  # noqa: S608  a name from this module
-    ).one()
+    ).one_or_none()
+    if head_of_1 is None:
+        raise VerificationError("the ledger has lost its head", next_step="restore it from a backup first")
+    size, note, latest = head_of_1
     signed = read_note(str(note), [log_signer.public], origin=ledger.origin)
     head = Head(merkle.Frontier(), subject_index.EMPTY_TRIE, {})
-    connection.execute(table("head").insert(), head.row(ledger.origin, log_signer))
+    connection.execute(table("head").insert(), {"id": 1, **head.signed(ledger.origin, log_signer)[1]})
     connection.execute(
         table("meta").insert(),
         [{"key": "schema", "value": str(SCHEMA_VERSION)}, {"key": "origin", "value": ledger.origin}],
@@ -113,7 +116,7 @@ def _from_1(
             next_step="verify the ledger with the version of ml-governance that wrote it",
         )
     head.latest = datetime.fromisoformat(latest) if latest else None
-    connection.execute(table("head").update(), head.row(ledger.origin, log_signer))
+    connection.execute(table("head").update(), head.signed(ledger.origin, log_signer)[1])
     connection.exec_driver_sql(f"INSERT INTO tokens SELECT token, idx FROM {_OLD}tokens")  # noqa: S608  a name from this module
     for name in reversed(_TABLES):
         connection.exec_driver_sql(f"DROP TABLE {_OLD}{name}")
@@ -128,7 +131,9 @@ def _entries_of_1(connection: Connection) -> Iterator[entry.Entry]:
     for leaf, data in rows:
         if data is None:
             raise VerificationError("an entry's content is missing", next_step="restore it from a backup first")
-        one = entry.read(bytes(data))
-        if one.leaf.to_bytes() != bytes(leaf):
+        if not isinstance(data, bytes) or not isinstance(leaf, bytes):
+            raise VerificationError("an entry is not stored as bytes", next_step="restore it from a backup first")
+        one = entry.read(data)
+        if one.leaf.to_bytes() != leaf:
             raise VerificationError(f"a {one.kind} entry is not the one its leaf names")
         yield one

@@ -13,10 +13,10 @@ from ml_governance.evidence.check import Checked, check, said
 from ml_governance.evidence.checkpoint import Checkpoint, parse_body, read_note, split_note
 from ml_governance.evidence.envelope import Envelope
 from ml_governance.evidence.predicates import TrustUpdate
-from ml_governance.evidence.walk import ERASER, Problem, Walk, standing
+from ml_governance.evidence.walk import ERASER, NEVER_ERASED, Problem, Walk, standing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from ml_governance.evidence.bundle import Bundle
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 SIGNER_UNKNOWN = (
     "self-consistent, signer unknown: whoever made this file could have made its trust root as well; "
     "get the root's digest from somebody else and pass --root sha256:..."
+)
+NOT_NEWEST = (
+    "not rollback-proof: nothing here tells whether the log had or has more entries; "
+    "compare with a checkpoint from elsewhere, --pin FILE"
 )
 PARTIAL = (
     "complete for its subjects and for trust files, policies, revocations and erasures; the order and the writers' chains of "
@@ -70,7 +74,7 @@ class Checkout:
     root_known: bool
 
 
-def verify_bundle(data: bytes, *, root: str | None) -> Checkout:
+def verify_bundle(data: bytes, *, root: str | None, pins: Sequence[Checkpoint] = ()) -> Checkout:
     """Check a bundle.
 
     Parameters
@@ -79,6 +83,8 @@ def verify_bundle(data: bytes, *, root: str | None) -> Checkout:
         The file.
     root : str or None
         ``sha256:...`` of the trust root, obtained by another way than the file.
+    pins : sequence of Checkpoint
+        Checkpoints that the verifier kept; the log must continue each.
 
     Raises
     ------
@@ -88,15 +94,46 @@ def verify_bundle(data: bytes, *, root: str | None) -> Checkout:
     found = bundle.Bundle.from_bytes(data)
     stored = [one.entry for one in found.entries]
     if not found.subjects:
-        return _whole(stored, found.checkpoint, root)
-    return _Partial(found, root).run()
+        return _whole(stored, found.checkpoint, root, pins)
+    return _Partial(found, root, pins).run()
 
 
-def verify_tiles(folder: Path, *, root: str | None) -> Checkout:
-    """Check a folder of tiles: every tile, every entry, every signature."""
+def verify_tiles(folder: Path, *, root: str | None, pins: Sequence[Checkpoint] = ()) -> Checkout:
+    """Check a folder of tiles: every tile, every entry, every signature; otherwise as :func:`verify_bundle`."""
     note = tiles.note_of(folder)
     size = parse_body(split_note(note)[0]).size
-    return _whole(tiles.entries(folder, size), note, root)
+    return _whole(tiles.entries(folder, size), note, root, pins)
+
+
+def _held(
+    pins: Sequence[Checkpoint], promised: Checkpoint, roots: Mapping[int, bytes] | None
+) -> tuple[list[str], list[str]]:
+    """Hold a checkpoint against those that the verifier kept; return problems and notes.
+
+    ``roots`` has the tree's root at each pinned size, where the entries allow to compute it.
+    """
+    problems, notes = [], []
+    for pin in pins:
+        root = promised.root if pin.size == promised.size else (roots or {}).get(pin.size)
+        if pin.origin != promised.origin:
+            problems.append(f"the pinned checkpoint is of another log, {pin.origin}")
+        elif pin.size > promised.size:
+            problems.append(
+                f"it ends at {promised.size} entries, and the pinned checkpoint has {pin.size}: rolled back, or an old copy"
+            )
+        elif root is None:
+            problems.append(
+                f"the pinned checkpoint of {pin.size} entries cannot be compared with these entries alone: "
+                "use the whole log, tiles, or the database"
+            )
+        elif root != pin.root:
+            problems.append(f"the log was forked or rewritten: its first {pin.size} entries are not those of the pin")
+        else:
+            notes.append(
+                f"continues the pinned checkpoint of {pin.size} entries; it is rollback-proof up to there if that "
+                "checkpoint was kept outside the operator's control"
+            )
+    return problems, notes or [NOT_NEWEST]
 
 
 def _first_trust(stored: Sequence[StoredEntry], root: str | None, origin: str) -> tuple[trust.TrustFile, str]:
@@ -115,7 +152,7 @@ def _first_trust(stored: Sequence[StoredEntry], root: str | None, origin: str) -
     return found, digest
 
 
-def _whole(stored: Iterable[StoredEntry], note: str, root: str | None) -> Checkout:
+def _whole(stored: Iterable[StoredEntry], note: str, root: str | None, pins: Sequence[Checkpoint]) -> Checkout:
     """Walk over a whole log that did not come from its database."""
     promised = parse_body(split_note(note)[0])
     entries = iter(stored)
@@ -124,6 +161,8 @@ def _whole(stored: Iterable[StoredEntry], note: str, root: str | None) -> Checko
     attestations: list[Attestation] = []
     known: dict[str, PublicKey] = {}
     unknown_keys = False
+    roots = {0: merkle.EMPTY} if any(pin.size == 0 for pin in pins) else {}
+    sizes = {pin.size for pin in pins}
     try:
         head = list(islice(entries, 2))
         walk.trust, walk.root = _first_trust(head, root, promised.origin)
@@ -131,6 +170,8 @@ def _whole(stored: Iterable[StoredEntry], note: str, root: str | None) -> Checko
         for one in (*head, *entries):
             checked, read = check(one, known)
             _, principal = walk.step(checked)
+            if walk.frontier.size in sizes:
+                roots[walk.frontier.size] = walk.frontier.root
             if checked.trust is not None and walk.trust is not None:
                 known.update(walk.trust.verification_keys)
             unknown_keys = unknown_keys or (checked.gone and checked.leaf is not None)
@@ -152,11 +193,14 @@ def _whole(stored: Iterable[StoredEntry], note: str, root: str | None) -> Checko
         if computed != signed.index_root:
             walk.problem(None, "the entries do not give the subject index that the checkpoint signed")
     counting, taken_back = standing(attestations, walk.trust)
+    differ, notes = _held(pins, promised, roots)
+    for what in differ:
+        walk.problem(None, what)
     return Checkout(
         checkpoint=promised,
         note=note,
         problems=tuple(walk.problems),
-        notes=() if root is not None else (SIGNER_UNKNOWN,),
+        notes=tuple(notes) if root is not None else (SIGNER_UNKNOWN, *notes),
         attestations=tuple(counting),
         void=(*void, *taken_back),
         trust=walk.trust,
@@ -178,8 +222,9 @@ def _checkpoint(walk: Walk, note: str) -> Checkpoint | None:
 class _Partial:
     """The verification of a bundle about some subjects."""
 
-    def __init__(self, found: Bundle, root: str | None) -> None:
+    def __init__(self, found: Bundle, root: str | None, pins: Sequence[Checkpoint]) -> None:
         self.found = found
+        self.pins = pins
         self.given = root
         self.root = root or ""
         self.promised = parse_body(split_note(found.checkpoint)[0])
@@ -209,11 +254,14 @@ class _Partial:
             self._complete(signed, checked)
         void = self._erased()
         counting, taken_back = standing(self.attestations, self.trust)
+        differ, notes = _held(self.pins, self.promised, None)
+        for what in differ:
+            self.problem(None, what)
         return Checkout(
             checkpoint=self.promised,
             note=found.checkpoint,
             problems=tuple(self.problems),
-            notes=(PARTIAL,) if self.given is not None else (PARTIAL, SIGNER_UNKNOWN),
+            notes=(PARTIAL, *notes) if self.given is not None else (PARTIAL, SIGNER_UNKNOWN, *notes),
             attestations=tuple(counting),
             void=(*void, *taken_back),
             trust=self.trust,
@@ -282,9 +330,11 @@ class _Partial:
         about = {one.entry.index: frozenset(one.about) for one in self.found.entries}
         for index, leaf in self.gone.items():
             under = self.erasures.get(index)
-            if under is not None and under[1] == leaf.payload:
+            if leaf.kind in NEVER_ERASED:
+                self.problem(index, f"{leaf.kind}: its content is gone, and no erasure may explain that")
+            elif under is not None and under[1] == leaf.payload:
                 why = f"its content was erased under entry #{under[0]}"
-                void.append(Void(index=index, kind=leaf.kind, subjects=about[index], why=why))
+                void.append(Void(index=index, kind=leaf.kind, subjects=about[index], why=why, erased=True))
             else:
                 self.problem(index, f"{leaf.kind}: its content is missing from the bundle")
         return void

@@ -8,6 +8,7 @@ from functools import cache
 from multiprocessing import get_all_start_methods, get_context
 from typing import TYPE_CHECKING
 
+from ml_governance.evidence import index_check
 from ml_governance.evidence.check import Checked, Tally, check
 from ml_governance.evidence.keys import PublicKey
 
@@ -15,16 +16,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from concurrent.futures import Future
 
+    from ml_governance.evidence.index_check import Tables
     from ml_governance.evidence.ledger import Ledger
     from ml_governance.evidence.reader import LogReader
 
 PAGE = 500
 
 
+Page = tuple[list[Checked], int]
+
+
 def checked_pages(
-    ledger: LogReader, start: int, stop: int, keys: Mapping[str, PublicKey], tally: Tally, *, workers: int
-) -> Iterator[tuple[list[Checked], int]]:
-    """Yield the checked entries [start, stop) in pages, in order, each with its tally.
+    ledger: LogReader,
+    start: int,
+    stop: int,
+    keys: Mapping[str, PublicKey],
+    tally: Tally,
+    *,
+    workers: int,
+    tables: bool,
+) -> Iterator[Page | Tables]:
+    """Yield the checked entries [start, stop) in pages, in order, each with its tally; with ``tables``, last the look-up tables.
 
     The processes read the database themselves. Each holds one page, and only a few pages wait, so memory is bounded.
     """
@@ -33,21 +45,26 @@ def checked_pages(
     with ProcessPoolExecutor(
         workers, mp_context=get_context(method), initializer=_begin, initargs=(ledger.url, pems, tally.secret)
     ) as pool:
-        waiting: deque[Future[tuple[list[Checked], int]]] = deque()
+        looked_up = pool.submit(_read_tables, stop) if tables else None
+        waiting: deque[Future[Page]] = deque()
         for first in range(start, stop, PAGE):
             waiting.append(pool.submit(_check_page, first, min(first + PAGE, stop)))
             if len(waiting) >= 3 * workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+        if looked_up is not None:
+            yield looked_up.result()
 
 
 _ARGUMENTS: list[tuple[str, dict[str, str], bytes]] = []
 
 
 def _begin(url: str, pems: dict[str, str], secret: bytes) -> None:
+    import gc
     import signal
 
+    gc.set_threshold(100_000, 20, 100)  # pages are many small objects without cycles
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     _ARGUMENTS.append((url, pems, secret))
 
@@ -60,7 +77,11 @@ def _log() -> tuple[Ledger, dict[str, PublicKey]]:
     return Ledger.open(url), {keyid: PublicKey(keyid=keyid, pem=pem) for keyid, pem in pems.items()}
 
 
-def _check_page(start: int, stop: int) -> tuple[list[Checked], int]:
+def _read_tables(stop: int) -> Tables:
+    return index_check.tables(_log()[0], stop, Tally(_ARGUMENTS[0][2]))
+
+
+def _check_page(start: int, stop: int) -> Page:
     ledger, keys = _log()
     tally = Tally(_ARGUMENTS[0][2])
     page = []

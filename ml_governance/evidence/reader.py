@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from ml_governance.errors import VerificationError
 from ml_governance.evidence import merkle, subject_index
 from ml_governance.evidence.database import database_errors
-from ml_governance.evidence.schema import table
+from ml_governance.evidence.schema import Statements, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 PAGE = 500
+MAX_INDEX = 2**63 - 1
+"""The largest number that a database keeps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +41,8 @@ class StoredHead:
     trie: bytes
     kinds: bytes
     checkpoint: str
+    latest: str | None = None
+    trust: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +70,16 @@ class Anchor:
     data: bytes = b""
 
 
+LARGEST = 2**62
+"""No index is larger."""
+
+
 def _whole(value: object) -> int:
     """Return a stored number; what is none, an intruder wrote, and no number of a log is negative."""
     return value if isinstance(value, int) else -1
 
 
-def _blob(value: object) -> bytes:
+def stored_bytes(value: object) -> bytes:
     """Return stored bytes; SQLite keeps whatever type an intruder wrote, and that must fail as bytes would."""
     return value if isinstance(value, bytes) else str(value).encode("utf-8", "replace")
 
@@ -90,6 +98,7 @@ class LogReader:
     def __init__(self, engine: Engine, origin: str) -> None:
         self._engine = engine
         self.origin = origin
+        self._statements = Statements(engine.dialect)
         self._pinned: Connection | None = None
 
     def close(self) -> None:
@@ -105,7 +114,12 @@ class LogReader:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Ledger {self.origin} at {self._engine.url.render_as_string(hide_password=True)}>"
+        return f"<Ledger {self.origin} at {self.place}>"
+
+    @property
+    def place(self) -> str:
+        """The database's URL without its password."""
+        return self._engine.url.render_as_string(hide_password=True)
 
     @property
     def url(self) -> str:
@@ -139,7 +153,8 @@ class LogReader:
             .order_by(leaves.c.idx)
             .limit(PAGE)
         )
-        after = start - 1
+        after = min(start - 1, MAX_INDEX)
+        stop = None if stop is None else min(stop, MAX_INDEX)
         while True:
             with self.reading() as connection:
                 condition = leaves.c.idx > after if stop is None else (leaves.c.idx > after) & (leaves.c.idx < stop)
@@ -147,9 +162,9 @@ class LogReader:
             for row in rows:
                 yield StoredEntry(
                     index=row.idx,
-                    leaf=_blob(row.leaf),
-                    leaf_hash=_blob(row.leaf_hash),
-                    envelope=None if row.data is None else _blob(row.data),
+                    leaf=stored_bytes(row.leaf),
+                    leaf_hash=stored_bytes(row.leaf_hash),
+                    envelope=None if row.data is None else stored_bytes(row.data),
                 )
             if len(rows) < PAGE:
                 return
@@ -178,26 +193,50 @@ class LogReader:
         )
         with self.reading() as connection:
             return tuple(
-                (_whole(row[0]), subject_index.Value(_whole(row[1]), _blob(row[2])))
+                (_whole(row[0]), subject_index.Value(_whole(row[1]), stored_bytes(row[2])))
                 for row in connection.execute(query)
             )
 
-    def keyed_subjects(self) -> Iterator[tuple[bytes, int, subject_index.Value]]:
-        """Yield the whole look-up table by subject in the order of its keys, for verification."""
-        return ((_blob(key), index, value) for key, index, value in self._keyed("entries_by_key"))
+    def leaf_hashes(self, stop: int) -> tuple[bytes, frozenset[int]]:
+        """Return the stored leaf hashes below an index, one after the other, and which of those entries have no content."""
+        from sqlalchemy import select
 
-    def keyed_kinds(self) -> Iterator[tuple[str, int, subject_index.Value]]:
-        """Yield the whole look-up table by kind in the order of its keys, for verification."""
-        return ((str(kind), index, value) for kind, index, value in self._keyed("entries_by_kind"))
+        leaves, blobs = table("leaves").c, table("blobs").c
+        query = select(leaves.leaf_hash).where(leaves.idx < stop).order_by(leaves.idx)
+        bare = select(leaves.idx).where(leaves.idx < stop, leaves.idx.not_in(select(blobs.idx)))
+        with self.reading() as connection:
+            found = connection.execute(query.execution_options(yield_per=PAGE)).scalars()
+            # A hash of another length would move all that follow.
+            hashes = b"".join(stored_bytes(value)[:32].ljust(32, b"\0") for value in found)
+            return hashes, frozenset(_whole(index) for index in connection.execute(bare).scalars())
 
-    def _keyed(self, name: str) -> Iterator[tuple[object, int, subject_index.Value]]:
+    def keyed_subjects(self, stop: int) -> Iterator[tuple[bytes, int, subject_index.Value]]:
+        """Yield the look-up table by subject below an index, in the order of its keys, for verification."""
+        return ((stored_bytes(key), index, value) for key, index, value in self._keyed("entries_by_key", stop))
+
+    def keyed_kinds(self, stop: int) -> Iterator[tuple[str, int, subject_index.Value]]:
+        """Yield the look-up table by kind below an index, in the order of its keys, for verification."""
+        return ((str(kind), index, value) for kind, index, value in self._keyed("entries_by_kind", stop))
+
+    def keyed_from(self, start: int) -> bool:
+        """Tell whether a look-up table names an entry from an index on."""
+        from sqlalchemy import select
+
+        with self.reading() as connection:
+            return any(
+                connection.execute(select(found.c.idx).where(found.c.idx >= start).limit(1)).first() is not None
+                for found in (table("entries_by_key"), table("entries_by_kind"))
+            )
+
+    def _keyed(self, name: str, stop: int) -> Iterator[tuple[object, int, subject_index.Value]]:
         from sqlalchemy import select
 
         found = table(name)
-        query = select(found).order_by(found.c[0], found.c.idx).execution_options(yield_per=PAGE)
+        # What an intruder wrote may be no number at all; such rows compare as greater, and must not be passed over.
+        query = select(found).where(~found.c.idx.between(stop, LARGEST)).order_by(found.c[0], found.c.idx)
         with self.reading() as connection:
-            for key, index, count, head in connection.execute(query):
-                yield key, _whole(index), subject_index.Value(_whole(count), _blob(head))
+            for key, index, count, head in connection.execute(query.execution_options(yield_per=PAGE)):
+                yield key, _whole(index), subject_index.Value(_whole(count), stored_bytes(head))
 
     def head(self) -> StoredHead:
         """Return the stored right edge, nothing verified."""
@@ -209,10 +248,12 @@ class LogReader:
             return StoredHead(size=0, frontier=b"", trie=b"", kinds=b"", checkpoint="")
         return StoredHead(
             size=_whole(row.size),
-            frontier=_blob(row.frontier),
-            trie=_blob(row.trie),
-            kinds=_blob(row.kinds),
+            frontier=stored_bytes(row.frontier),
+            trie=stored_bytes(row.trie),
+            kinds=stored_bytes(row.kinds),
             checkpoint=str(row.checkpoint),
+            latest=None if row.latest is None else str(row.latest),
+            trust=None if row.trust is None else _whole(row.trust),
         )
 
     def stored_nodes(self, start: int, stop: int) -> Iterator[tuple[int, int, bytes]]:
@@ -228,7 +269,7 @@ class LogReader:
         )
         with self.reading() as connection:
             for row in connection.execute(query):
-                yield _whole(row.idx), _whole(row.level), _blob(row.hash)
+                yield _whole(row.idx), _whole(row.level), stored_bytes(row.hash)
 
     def stored_index(self) -> Iterator[tuple[str, bytes]]:
         """Yield every stored index node by prefix, in order, for verification."""
@@ -238,7 +279,7 @@ class LogReader:
         query = select(nodes).order_by(nodes.c.prefix).execution_options(yield_per=PAGE)
         with self.reading() as connection:
             for row in connection.execute(query):
-                yield _blob(row.prefix).decode("ascii", "replace"), _blob(row.node)
+                yield stored_bytes(row.prefix).decode("ascii", "replace"), stored_bytes(row.node)
 
     def anchors(self) -> tuple[Anchor, ...]:
         """Return what others have said about the log, by size."""
@@ -253,7 +294,7 @@ class LogReader:
                 kind=str(row.kind),
                 name=str(row.name),
                 note=str(row.note),
-                data=b"" if row.data is None else _blob(row.data),
+                data=b"" if row.data is None else stored_bytes(row.data),
             )
             for row in rows
         )
@@ -294,7 +335,7 @@ class LogReader:
         keyed = table("entries_by_key").c
         with self.reading() as connection:
             found = connection.execute(select(keyed.key).where(keyed.idx == index).order_by(keyed.key)).scalars()
-            return tuple(_blob(key).hex() for key in found)
+            return tuple(stored_bytes(key).hex() for key in found)
 
     def writer_tail(self, writer: str, before: int | None = None) -> int | None:
         """Return the index of a writer's last record, or of the last one below an index."""
@@ -307,29 +348,19 @@ class LogReader:
         return None if found is None else _whole(found)
 
     def _node(self, connection: Connection, level: int, position: int) -> bytes:
-        from sqlalchemy import select
-
-        leaves, nodes = table("leaves").c, table("nodes").c
         completed_by = ((position + 1) << level) - 1
-        found = connection.execute(
-            select(nodes.hash).where(nodes.idx == completed_by, nodes.level == level)
-            if level
-            else select(leaves.leaf_hash).where(leaves.idx == completed_by)
-        ).scalar_one_or_none()
+        sql = self._statements.on(connection.connection.cursor())
+        found = sql.one("node", idx=completed_by, level=level) if level else sql.one("leaf_hash", idx=completed_by)
         if found is None:
             raise VerificationError(
                 f"the tree node at level {level}, position {position} is missing",
                 next_step="mlgov log verify",
             )
-        return _blob(found)
+        return stored_bytes(found[0])
 
-    @staticmethod
-    def _index_node(connection: Connection, prefix: str) -> bytes | None:
-        from sqlalchemy import select
-
-        nodes = table("index_nodes").c
-        found = connection.execute(select(nodes.node).where(nodes.prefix == prefix.encode())).scalar_one_or_none()
-        return None if found is None else _blob(found)
+    def _index_node(self, connection: Connection, prefix: str) -> bytes | None:
+        found = self._statements.on(connection.connection.cursor()).one("index_node", prefix=prefix.encode())
+        return None if found is None else stored_bytes(found[0])
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:

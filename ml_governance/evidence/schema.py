@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from sqlalchemy import Connection, Dialect, MetaData, Table
+    from sqlalchemy import Dialect, MetaData, Table
 
 SCHEMA_VERSION = 2
 """Version of these tables; an older one is migrated on request, a newer one is refused, not guessed at."""
@@ -86,6 +86,7 @@ def metadata() -> MetaData:
         tables,
         Column("prefix", LargeBinary(64), primary_key=True),
         Column("node", LargeBinary, nullable=False),
+        sqlite_with_rowid=False,
     )
     for name, column in (("entries_by_key", LargeBinary(32)), ("entries_by_kind", String(80))):
         Table(
@@ -159,12 +160,22 @@ def guards(dialect: str) -> tuple[str, ...]:
     )
 
 
+def _late(name: str) -> Any:
+    """Return the query for the first entry under a key or of a kind from an index on."""
+    from sqlalchemy import bindparam, select
+
+    rows = table(f"entries_by_{name}").c
+    wanted = (rows[name] == bindparam(name)) & (rows.idx >= bindparam("since"))
+    return select(rows.idx).where(wanted).order_by(rows.idx).limit(1)
+
+
 @cache
 def _append_statements() -> Mapping[str, Any]:
     from sqlalchemy import bindparam, select
     from sqlalchemy.dialects import postgresql, sqlite
 
-    head, leaves, node = table("head"), table("leaves"), table("index_nodes")
+    head, leaves, blobs, node, tokens = (table(name) for name in ("head", "leaves", "blobs", "index_nodes", "tokens"))
+    nodes = table("nodes").c
     saved: dict[str, Any] = {
         name: bindparam(name) for name in ("size", "frontier", "trie", "kinds", "checkpoint", "latest", "trust")
     }
@@ -180,6 +191,17 @@ def _append_statements() -> Mapping[str, Any]:
         .where(leaves.c.writer == bindparam("writer"))
         .order_by(leaves.c.seq.desc())
         .limit(1),
+        "node": select(nodes.hash).where(nodes.idx == bindparam("idx"), nodes.level == bindparam("level")),
+        "leaf_hash": select(leaves.c.leaf_hash).where(leaves.c.idx == bindparam("idx")),
+        "leaf": select(leaves.c.leaf).where(leaves.c.idx == bindparam("idx")),
+        "record": select(blobs.c.data)
+        .select_from(blobs.join(leaves, blobs.c.idx == leaves.c.idx))
+        .where(leaves.c.writer == bindparam("writer"), leaves.c.seq == bindparam("seq")),
+        "blob": select(blobs.c.data).where(blobs.c.idx == bindparam("idx")),
+        "erase": blobs.delete().where(blobs.c.idx == bindparam("idx")),
+        "token": select(tokens.c.idx).where(tokens.c.token == bindparam("token")),
+        "use_token": tokens.insert(),
+        **{f"late_{name}": _late(name) for name in ("key", "kind")},
         "index_node": select(node.c.node).where(node.c.prefix == bindparam("prefix")),
         "save_head": head.update().where(head.c.id == 1).values(saved),
         **{
@@ -203,6 +225,7 @@ class Statements:
 
     def __init__(self, dialect: Dialect) -> None:
         self._compiled: dict[str, _Compiled] = {}
+        self._overwriting = "PRAGMA secure_delete = ON" if dialect.name == "sqlite" else None
         for name, statement in _append_statements().items():
             stem, _, only = name.rpartition("_")
             if only not in ("sqlite", "postgresql"):
@@ -213,22 +236,28 @@ class Statements:
             order = tuple(compiled.positiontup or ())
             self._compiled[stem] = (str(compiled), order, {key: compiled.params[key] for key in order})
 
-    def on(self, connection: Connection) -> Runner:
-        """Return what runs them on a connection."""
-        return Runner(self._compiled, connection.connection.cursor())
+    def on(self, cursor: Any) -> Runner:
+        """Return what runs them on a driver's cursor."""
+        return Runner(self._compiled, cursor, overwriting=self._overwriting)
 
 
 class Runner:
     """Runs compiled statements on one driver cursor."""
 
-    def __init__(self, compiled: Mapping[str, _Compiled], cursor: Any) -> None:
+    def __init__(self, compiled: Mapping[str, _Compiled], cursor: Any, *, overwriting: str | None) -> None:
         self._compiled = compiled
         self._cursor = cursor
+        self._overwriting = overwriting
 
     def run(self, statement: str, **values: object) -> None:
         """Run one statement."""
         text, order, fixed = self._compiled[statement]
         self._cursor.execute(text, tuple(values[name] if name in values else fixed[name] for name in order))
+
+    def overwrite_deleted(self) -> None:
+        """Have the database overwrite what is deleted from now on, where it can."""
+        if self._overwriting is not None:
+            self._cursor.execute(self._overwriting)
 
     def one(self, statement: str, **values: object) -> Any:
         """Run a query and return its first row, or None."""

@@ -159,11 +159,15 @@ class Trie:
         The trie's root; every node that is read must hang from it.
     """
 
-    def __init__(self, read: Callable[[str], bytes | None], root: bytes) -> None:
-        self._read = read
-        self._root = root
+    def __init__(self, read: Callable[[str], bytes | None] | None = None, root: bytes = EMPTY_TRIE) -> None:
+        self.read = read or (lambda _prefix: None)
+        self.root = root
         self._nodes: dict[str, bytes | None] = {}
         self._dirty: set[str] = set()
+
+    def __len__(self) -> int:
+        """Return how many nodes it holds in memory."""
+        return len(self._nodes)
 
     def _node(self, prefix: str) -> bytes | None:
         if prefix in self._nodes:
@@ -173,8 +177,8 @@ class Trie:
             at = _place(above, position)[2]
             expected = above[at : at + _CHILD]
         else:
-            expected = self._root
-        data = self._read(prefix)
+            expected = self.root
+        data = self.read(prefix)
         if (EMPTY_TRIE if data is None else node_hash(data)) != expected:
             raise VerificationError(
                 f"the node {prefix or 'at the top'} of the subject index is not the one its root commits to",
@@ -293,7 +297,8 @@ class Trie:
                 self._dirty.add(above)
         self._dirty = set()
         top = self._node("")
-        return (EMPTY_TRIE if top is None else node_hash(top)), changed
+        self.root = EMPTY_TRIE if top is None else node_hash(top)
+        return self.root, changed
 
 
 def build(entries: Iterable[tuple[bytes, Value]]) -> bytes:

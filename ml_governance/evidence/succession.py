@@ -44,9 +44,21 @@ def admit(draft: TrustFile, person: Principal, key: PublicKey, *, index: int) ->
         Their key.
     index : int
         First index that it may sign.
+
+    Raises
+    ------
+    ConfigurationError
+        If the key was ended before: it may have been stolen.
     """
     known = {one.id: one for one in draft.principals}
     keys = known[person.id].keys if person.id in known else ()
+    ended = [one.valid_until for one in keys if one.public.keyid == key.keyid and one.valid_until is not None]
+    if ended:
+        raise ConfigurationError(
+            f"the key {key.keyid[:16]} of {person.id} ended at #{max(ended)}",
+            expected="a key that was never taken back",
+            next_step=f"mlgov keys new {person.id}, on their own account",
+        )
     if not any(one.public.keyid == key.keyid and one.valid_until is None for one in keys):
         keys = (*keys, TrustedKey(public=key, valid_from=index))
     known[person.id] = replace(person, keys=keys)

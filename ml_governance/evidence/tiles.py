@@ -8,10 +8,12 @@ of it is derived: writing it again over an older export only adds what the newer
 from __future__ import annotations
 
 import os
+import stat
 import struct
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from ml_governance.errors import DataError, VerificationError
 from ml_governance.evidence import merkle
@@ -167,13 +169,10 @@ def entries(folder: Path, size: int) -> Iterator[StoredEntry]:
         _compare(folder, path_of("tile/0", number, width), hashes)
         if width == WIDTH:
             _lift(folder, higher, merkle.root_of(hashes), 1, number)
-        envelopes = path_of("envelopes", number, width)
-        lines = _get(folder / envelopes, WIDTH * 2 * MAX_BYTES).split(b"\n")
-        if len(lines) != width + 1 or lines[-1]:
-            raise VerificationError(f"{envelopes} has {len(lines) - 1} lines", expected=f"{width}, one for each leaf")
-        for at, (leaf, hashed) in enumerate(zip(leaves, hashes, strict=True)):
+        envelopes = _lines(folder, path_of("envelopes", number, width), width)
+        for at, (leaf, hashed, envelope) in enumerate(zip(leaves, hashes, envelopes, strict=True)):
             edge, _ = edge.append(hashed)
-            yield StoredEntry(index=number * WIDTH + at, leaf=leaf, leaf_hash=hashed, envelope=lines[at] or None)
+            yield StoredEntry(index=number * WIDTH + at, leaf=leaf, leaf_hash=hashed, envelope=envelope or None)
     for level, partial in enumerate(higher, 1):
         count = size // WIDTH**level
         if partial:
@@ -211,10 +210,33 @@ def _leaves(data: bytes, name: str, width: int) -> list[bytes]:
     return leaves
 
 
+def _lines(folder: Path, name: str, count: int) -> Iterator[bytes]:
+    """Yield the lines of a file, one in memory at a time; there must be exactly so many."""
+    with _opened(folder / name) as stream:
+        for at in range(count):
+            line = stream.readline(2 * MAX_BYTES + 1)
+            if not line.endswith(b"\n"):
+                raise VerificationError(f"{name} has {at} whole lines", expected=f"{count}, one for each leaf")
+            yield line[:-1]
+        if stream.read(1):
+            raise VerificationError(f"{name} has more lines", expected=f"{count}, one for each leaf")
+
+
 def _get(path: Path, limit: int) -> bytes:
+    with _opened(path) as stream:
+        data = stream.read(limit + 1)
+    if len(data) > limit:
+        raise VerificationError(f"{path} is too large", expected=f"at most {limit:,} bytes")
+    return data
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that a stranger has made: a pipe or a device would never end."""
     try:
-        if path.stat().st_size > limit:
-            raise VerificationError(f"{path} is too large", expected=f"at most {limit:,} bytes")
-        return path.read_bytes()
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                raise VerificationError(f"{path} is not a regular file", expected="a complete export")
+            yield stream
     except OSError as error:
         raise VerificationError(f"{path} cannot be read: {error.strerror}", expected="a complete export") from error

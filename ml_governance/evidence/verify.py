@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ml_governance.errors import VerificationError
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from ml_governance.evidence.keys import PublicKey
     from ml_governance.evidence.reader import LogReader
+    from ml_governance.evidence.trust import TrustFile
 
 NO_ANCHOR = (
     "not rollback-proof: nothing outside the operator's control was compared; keep `mlgov log checkpoint` elsewhere"
@@ -67,6 +69,8 @@ class VerifiedLog:
         What to keep, to go on from here another time; only worth keeping without problems.
     checked : int
         How many entries were checked this time.
+    collected : bool
+        Whether every entry of the log was asked for; only then is there a view.
     """
 
     checkpoint: Checkpoint
@@ -77,19 +81,20 @@ class VerifiedLog:
     trust: trust.TrustFile | None = field(repr=False)
     prefix: Prefix = field(repr=False)
     checked: int
+    collected: bool = False
 
     def with_more(self, *, problems: Sequence[Problem], notes: Sequence[str]) -> VerifiedLog:
         """Return the outcome with what anchors add; one that verifies makes the warning about rollback needless."""
         kept = self.notes if not notes else tuple(note for note in self.notes if note != NO_ANCHOR)
         return replace(self, problems=(*self.problems, *problems), notes=(*kept, *notes))
 
-    def view(self) -> EvidenceView:
-        """Return the evidence, complete up to the checkpoint.
+    def require(self) -> TrustFile:
+        """Return the trust file in force, if nothing is wrong.
 
         Raises
         ------
         VerificationError
-            If there is any problem: an incomplete view could hide what counts against a subject.
+            If there is any problem.
         """
         if self.problems or self.trust is None:
             shown = "; ".join(
@@ -101,14 +106,28 @@ class VerifiedLog:
                 expected="a log of which every entry verifies",
                 next_step="mlgov log verify",
             )
+        return self.trust
+
+    def view(self) -> EvidenceView:
+        """Return the evidence, complete up to the checkpoint.
+
+        Raises
+        ------
+        VerificationError
+            If there is any problem, or not every entry was collected: an incomplete view could hide what counts against a
+            subject.
+        """
+        current = self.require()
+        if not self.collected:
+            raise VerificationError("not every entry was collected", expected="a verification of everything, collected")
         return EvidenceView(
             origin=self.checkpoint.origin,
             size=self.checkpoint.size,
             root_hash=self.checkpoint.root.hex(),
             attestations=self.attestations,
             void=self.void,
-            principals=trust.by_id(self.trust.principals),
-            trust_expires_at=self.trust.expires_at,
+            principals=trust.by_id(current.principals),
+            trust_expires_at=current.expires_at,
         )
 
 
@@ -177,8 +196,9 @@ class _Verification:
         self.head = ledger.head()
         self.start = since.frontier.size if since is not None else 0
         self.tally = Tally(secrets.token_bytes(32))
-        self.hashes = bytearray()
+        self.tables: index_check.Tables | None = None
         self.new_keys: list[tuple[bytes, int, bytes]] = []
+        self.kinds_differ = False
         self.nodes_differ = False
         self.attestations: list[Attestation] = []
         self.walk = Walk(origin=ledger.origin, root=root, trust=None, earlier=self._earlier)
@@ -197,9 +217,18 @@ class _Verification:
             from ml_governance.evidence.parallel import checked_pages
 
             stop = max(self.head.size, self.start)
-            for checked, tally in checked_pages(ledger, self.start, stop, known, self.tally, workers=workers):
-                self.tally.sum = (self.tally.sum + tally) % (1 << 256)
-                self._page([(one, None) for one in checked], known, collect=False, workers=True)
+            for found in checked_pages(
+                ledger, self.start, stop, known, self.tally, workers=workers, tables=self.since is None
+            ):
+                if isinstance(found, index_check.Tables):
+                    self.tables = found
+                else:
+                    checked, tally = found
+                    self.tally.sum = (self.tally.sum + tally) % (1 << 256)
+                    self._page([(one, None) for one in checked], known, collect=False, workers=True)
+            beyond = next(ledger.entries(stop), None)
+            if beyond is not None:
+                walk.problem(beyond.index, f"it stands beyond the {stop} entries of the stored edge")
         else:
             page = []
             for stored in ledger.entries(self.start):
@@ -225,6 +254,7 @@ class _Verification:
             trust=walk.trust,
             prefix=walk.prefix(trie),
             checked=computed.size - self.start,
+            collected=collect and self.since is None,
         )
 
     # --- beginning ----------------------------------------------------------------------------------------
@@ -330,10 +360,12 @@ class _Verification:
 
     def _index(self, one: Checked, *, counted: bool) -> None:
         if self.since is None:
-            self.hashes += one.hashed
             if not counted:
                 self.tally.add(one.digests, one.place)
             return
+        if one.leaf is not None:
+            last = self.ledger.history("entries_by_kind", one.leaf.kind, before=one.place + 1)
+            self.kinds_differ |= last != ((one.place, self.walk.kinds[one.leaf.kind]),)
         keys = one.digests if one.at is not None else self.ledger.keys_of(one.place)
         self.new_keys += [
             (key if isinstance(key, bytes) else bytes.fromhex(key), one.place, one.hashed) for key in keys
@@ -347,14 +379,22 @@ class _Verification:
         kinds = subject_index.pack_kinds(walk.kinds)
         gone = frozenset(walk.gone)
         if self.since is None:
-            trie, faults = index_check.full(self.ledger, self.hashes, walk.kinds, self.tally, gone)
+            size = walk.frontier.size
+            found = self.tables or index_check.tables(self.ledger, size, self.tally.fresh())
+            trie, faults = found.trie, index_check.full(self.ledger, size, found, walk.kinds, self.tally.sum, gone)
         else:
             trie, faults = index_check.continued(self.ledger, self.since.trie, head.trie, self.start, self.new_keys)
-        for fault in faults:
+        for fault in (*faults, *((index_check.KINDS,) if self.kinds_differ else ())):
             walk.problem(None, fault)
         stored = (head.size, head.frontier, head.trie, head.kinds)
         if stored != (walk.frontier.size, walk.frontier.to_bytes(), trie, kinds):
             walk.problem(None, "the stored edge of the tree is not the edge of the stored entries")
+        if walk.trust is not None and walk.trust_at is not None and head.trust != walk.trust_at[0]:
+            walk.problem(
+                None, f"the stored head names #{head.trust} as the trust file in force, not #{walk.trust_at[0]}"
+            )
+        if not self._newest_agrees():
+            walk.problem(None, f"the stored head says that the newest entry is from {head.latest}")
         if self.nodes_differ:
             walk.problem(None, "the stored tree nodes are not those of the stored entries")
         computed = Checkpoint(
@@ -364,6 +404,18 @@ class _Verification:
             index_root=subject_index.index_root(trie, kinds),
         )
         return computed, trie
+
+    def _newest_agrees(self) -> bool:
+        """Tell whether the time that appends are held against is that of the newest entry, as far as it is known."""
+        newest = self.walk.latest
+        try:
+            stored = None if self.head.latest is None else datetime.fromisoformat(self.head.latest)
+            if newest is None or stored is None:
+                return newest is None
+            # The newest entry may be one that was erased, here or before.
+            return stored == newest or (stored > newest and (bool(self.walk.gone) or self.since is not None))
+        except (ValueError, TypeError):
+            return False
 
     def _checkpoint(self, computed: Checkpoint) -> None:
         walk, since = self.walk, self.since

@@ -16,7 +16,7 @@ from ml_governance.evidence.attestation import Void
 from ml_governance.evidence.check import said
 from ml_governance.evidence.checkpoint import Checkpoint
 from ml_governance.evidence.envelope import Envelope
-from ml_governance.evidence.predicates import Approval, Revocation, WriterClose, WriterOpen
+from ml_governance.evidence.predicates import Approval, Erasure, Revocation, TrustUpdate, WriterClose, WriterOpen
 from ml_governance.evidence.trust import ROOT, verify_successor
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ MAX_SKEW = timedelta(minutes=10)
 
 ERASER = "data_protection_officer"
 """The role that may erase content."""
+
+NEVER_ERASED = (TrustUpdate.kind, WriterOpen.kind, WriterClose.kind, Erasure.kind)
+"""Without these the rest could not be verified, or the erasure itself would be hidden."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +180,7 @@ class Walk:
     frontier: merkle.Frontier = field(default_factory=merkle.Frontier)
     kinds: dict[str, subject_index.Value] = field(default_factory=dict)
     sessions: dict[str, Session] = field(default_factory=dict)
-    gone: dict[int, Leaf] = field(default_factory=dict)
+    gone: dict[int, tuple[Leaf, str]] = field(default_factory=dict)
     erasures: dict[int, tuple[int, str]] = field(default_factory=dict)
     latest: datetime | None = None
     problems: list[Problem] = field(default_factory=list)
@@ -208,7 +211,7 @@ class Walk:
         self.kinds[leaf.kind] = self.kinds.get(leaf.kind, subject_index.Value()).extended(index, one.hashed)
         faults = list(one.faults)
         if one.gone:
-            self.gone[one.place] = leaf
+            self.gone[one.place] = (leaf, self._holder(leaf, one, faults))
             self._chain(leaf, one, faults, known=False)
             principal = None
         elif one.at is None:
@@ -235,13 +238,23 @@ class Walk:
             return None
         self.latest = at if self.latest is None else max(self.latest, at)
         if one.trust is not None:
-            self._trust(leaf, one, faults)
+            self._trust(leaf, one, principal, faults)
         if one.erases is not None:
             if ERASER in principal.roles:
                 self.erasures[one.erases[0]] = (one.place, one.erases[1])
             else:
                 faults.append(f"{principal.id} erased content without the role {ERASER}")
         return principal
+
+    def _holder(self, leaf: Leaf, one: Checked, faults: list[str]) -> str:
+        """Return whose key an entry without content names: who made a model stays known when that is erased."""
+        if self.trust is None:
+            return ""
+        try:
+            return authorship.holder_of(leaf, self.trust, one.place).id
+        except VerificationError as error:
+            faults.append(error.found)
+            return ""
 
     def _signer(self, leaf: Leaf, one: Checked, faults: list[str]) -> Principal | None:
         if self.trust is None:
@@ -256,7 +269,7 @@ class Walk:
             return None
         return principal
 
-    def _trust(self, leaf: Leaf, one: Checked, faults: list[str]) -> None:
+    def _trust(self, leaf: Leaf, one: Checked, principal: Principal, faults: list[str]) -> None:
         assert one.trust is not None  # noqa: S101  asked by the caller; this tells the type checker
         if self.trust_at is not None and self.trust is not None:
             try:
@@ -265,7 +278,7 @@ class Walk:
                 faults.append(said(error))
                 return
         self.trust_at = (one.place, leaf.payload)
-        if self.trust is not None and leaf.keyid not in self.trust.root_ids:
+        if principal is ROOT and self.trust is not None and leaf.keyid not in self.trust.root_ids:
             # A root that has handed over can sign nothing more, so this record ends its session.
             self.sessions[leaf.writer] = replace(self.sessions[leaf.writer], closed=True)
 
@@ -299,11 +312,14 @@ class Walk:
     def erased(self, where: str, subjects: Callable[[int], Iterable[str]]) -> list[Void]:
         """Tell erased content, which an entry accounts for, from content that is simply gone; return the erased."""
         void = []
-        for index, leaf in sorted(self.gone.items()):
+        for index, (leaf, by) in sorted(self.gone.items()):
             under = self.erasures.get(index)
-            if under is not None and under[1] == leaf.payload:
+            if leaf.kind in NEVER_ERASED:
+                self.problem(index, f"{leaf.kind}: its content is gone, and no erasure may explain that")
+            elif under is not None and under[1] == leaf.payload:
                 why = f"its content was erased under entry #{under[0]}"
-                void.append(Void(index=index, kind=leaf.kind, subjects=frozenset(subjects(index)), why=why))
+                about = frozenset(subjects(index))
+                void.append(Void(index=index, kind=leaf.kind, subjects=about, why=why, by=by, erased=True))
             else:
                 self.problem(index, f"{leaf.kind}: its content is missing from {where}")
         return void
@@ -343,7 +359,8 @@ def standing(attestations: Sequence[Attestation], current: TrustFile | None) -> 
             except VerificationError:
                 why = f"the key {one.keyid[:16]} of {one.principal.id} was taken back, and no longer counts at #{one.index}"
                 subjects = frozenset(subject.sha256 for subject in one.subjects)
-                void.append(Void(index=one.index, kind=one.kind, subjects=subjects, why=why))
+                by = one.principal.id
+                void.append(Void(index=one.index, kind=one.kind, subjects=subjects, why=why, by=by))
                 continue
         counting.append(one)
     return counting, void

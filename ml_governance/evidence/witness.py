@@ -284,7 +284,9 @@ def gather(
                 old = int(seen)
             if status != 200:
                 raise VerificationError(f"answered {status}: {answer.strip()[:200]}")
-            extended = note + answer
+            # Its own line and no other: a note has room for few, and the other witnesses need theirs.
+            own = [line for line in answer.split("\n") if line.startswith(f"\N{EM DASH} {witness.key.name} ")]
+            extended = note + "".join(f"{line}\n" for line in own[:1])
             if witness.name not in cosignatures(extended, policy):
                 raise VerificationError("answered without its own cosignature")
             note = extended

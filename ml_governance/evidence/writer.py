@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
 from ml_governance.errors import UsageError
@@ -11,14 +12,16 @@ from ml_governance.evidence import entry
 from ml_governance.evidence.canonical import sha256_hex
 from ml_governance.evidence.predicates import Chain, Content, WriterClose, WriterOpen
 from ml_governance.evidence.statement import Subject
+from ml_governance.evidence.walk import MAX_SKEW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from types import TracebackType
 
+    from ml_governance.evidence.door import Guard
     from ml_governance.evidence.keys import Signer
-    from ml_governance.evidence.ledger import Guard, Ledger, Receipt
+    from ml_governance.evidence.ledger import Ledger, Receipt
 
 
 def log_subject(origin: str) -> Subject:
@@ -54,6 +57,7 @@ class Writer:
         self.id = f"{signer.keyid[:16]}:{secrets.token_hex(8)}"
         self._seq = 0
         self._prev: str | None = None
+        self._at: datetime | None = None
         self._closed = False
         self._thread = threading.get_ident()
 
@@ -113,11 +117,12 @@ class Writer:
             todo.insert(0, (WriterOpen(software=self._software), (log_subject(self._ledger.origin),)))
         batch: list[entry.Entry] = []
         for content, subjects in todo:
-            prev = batch[-1].leaf.payload if batch else self._prev
-            batch.append(self._signed(content, subjects, self._seq + len(batch), prev))
+            prev, at = (batch[-1].leaf.payload, batch[-1].chain.recorded_at) if batch else (self._prev, self._at)
+            batch.append(self._signed(content, subjects, self._seq + len(batch), prev, at))
         # Signed before the log is locked.
         receipts = self._ledger.append_own(batch, guard=guard, erases=erases)
         self._seq, self._prev = self._seq + len(batch), batch[-1].leaf.payload
+        self._at = batch[-1].chain.recorded_at
         return receipts[-len(records) :]
 
     def close(self) -> None:
@@ -143,13 +148,20 @@ class Writer:
         if threading.get_ident() != self._thread:
             raise UsageError("this writer belongs to another thread", expected="one workspace per thread")
 
-    def _signed(self, content: Content, subjects: Sequence[Subject], seq: int, prev: str | None) -> entry.Entry:
+    def _signed(
+        self, content: Content, subjects: Sequence[Subject], seq: int, prev: str | None, before: datetime | None
+    ) -> entry.Entry:
+        now = self._clock()
+        if before is not None and timedelta(0) < before - now <= MAX_SKEW:
+            now = (
+                before  # a clock was set right by a little; a session's times never fall. By more, the ledger refuses.
+            )
         chain = Chain(
             log=self._ledger.origin,
             writer=self.id,
             seq=seq,
             prev=prev,
             nonce=secrets.token_hex(16),
-            recorded_at=self._clock(),
+            recorded_at=now,
         )
         return entry.make(chain, content, subjects, self._signer)

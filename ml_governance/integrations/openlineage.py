@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 FACET = "mlgov_attestation"
 FACET_SCHEMA = "urn:ml-governance:facet:attestation:v1"
 PRODUCER = f"urn:ml-governance:{__version__}"
+KEY_VARIABLES = ("OPENLINEAGE_", "OL_")
 TIMEOUT_SECONDS = 10.0
 LEASE = timedelta(seconds=6 * TIMEOUT_SECONDS)
 """How long a sender that died keeps an event from others; an attempt takes far less."""
@@ -261,7 +262,7 @@ def shown(destination: str) -> str:
 def open_transport(destination: str) -> Transport:
     """Return the transport that a URL names.
 
-    ``https://host/api/v1/lineage?key_env=NAME`` (the API key is in the variable NAME), ``kafka://broker:9092/topic``,
+    ``https://host/api/v1/lineage?key_env=OPENLINEAGE_KEY`` (the API key is in that variable), ``kafka://broker:9092/topic``,
     ``file:///folder/events.jsonl`` or ``console:``.
 
     Raises
@@ -303,6 +304,12 @@ class HttpTransport:
         session.max_redirects = 0  # a redirected POST becomes a GET, and the event is gone
         settings: dict[str, Any] = {}
         for name in parse_qs(parts.query).get("key_env", []):
+            if not name.startswith(KEY_VARIABLES):
+                # Whoever writes the address must not choose which of this account's secrets goes there.
+                raise ConfigurationError(
+                    f"the variable {name} does not hold a key for OpenLineage",
+                    expected=f"a name that begins with {' or '.join(KEY_VARIABLES)}",
+                )
             if not os.environ.get(name):
                 raise ConfigurationError(
                     f"the variable {name} is empty", expected="the API key of the OpenLineage backend"

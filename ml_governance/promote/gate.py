@@ -24,7 +24,7 @@ from ml_governance.errors import (
 )
 from ml_governance.evidence import fingerprint
 from ml_governance.evidence.canonical import canonicalise, sha256_hex
-from ml_governance.evidence.ledger import Guard, GuardError
+from ml_governance.evidence.door import Guard, GuardError
 from ml_governance.evidence.predicates import Promotion
 
 if TYPE_CHECKING:

@@ -224,10 +224,7 @@ class Custody:
 
     def current(self) -> TrustFile:
         """Return the trust file in force, from the verified log."""
-        verified = self._ws.verify()
-        verified.view()
-        assert verified.trust is not None  # noqa: S101  a view is only given with a trust file
-        return verified.trust
+        return self._ws.verify().require()
 
     def _next(self, change: Callable[[TrustFile, int], TrustFile], roots: Sequence[str], draft: Path | None) -> Enacted:
         ws = self._ws
@@ -315,7 +312,12 @@ def people(view_trust: TrustFile) -> list[dict[str, Any]]:
             "projects": sorted(one.projects),
             "custodian": one.custodian,
             "keys": [
-                {"keyid": key.public.keyid, "validFrom": key.valid_from, "validUntil": key.valid_until}
+                {
+                    "keyid": key.public.keyid,
+                    "pem": key.public.pem,
+                    "validFrom": key.valid_from,
+                    "validUntil": key.valid_until,
+                }
                 for key in one.keys
             ],
         }

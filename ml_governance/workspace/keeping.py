@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from datetime import timedelta
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 
 from ml_governance.errors import (
@@ -20,11 +21,11 @@ from ml_governance.errors import (
 from ml_governance.evidence import anchors, bundle, copying, offline, tiles, timestamp, witness
 from ml_governance.evidence.checkpoint import MAX_NOTE, parse_body, split_note
 from ml_governance.evidence.envelope import Envelope
-from ml_governance.evidence.predicates import Erasure, TrustUpdate, WriterClose, WriterOpen
+from ml_governance.evidence.predicates import Erasure, Revocation
 from ml_governance.evidence.proof import HEADER, MAX_PROOF_FILE, TlogProof
 from ml_governance.evidence.reader import Anchor
 from ml_governance.evidence.statement import Subject
-from ml_governance.evidence.walk import ERASER
+from ml_governance.evidence.walk import ERASER, NEVER_ERASED, Problem
 from ml_governance.workspace.config import write_atomically
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
     from ml_governance.integrations.openlineage import Delivered
     from ml_governance.workspace.session import Workspace
 
-NEVER_ERASED = (TrustUpdate.kind, WriterOpen.kind, WriterClose.kind, Erasure.kind)
-"""Without these the rest could not be verified, or the erasure itself would be hidden."""
+KEPT = (*NEVER_ERASED, Revocation.kind)
+"""What stays: without a revocation, what it withdrew would have to block everything, or count again."""
 
 HTTP_SECONDS = 30
 ALL_WORKERS_FROM = 20_000
@@ -89,6 +90,7 @@ class Keeping:
     def verify(
         self,
         *,
+        root: str | None = None,
         pinned: Sequence[Path] = (),
         witnesses: Path | None = None,
         authorities: Path | None = None,
@@ -99,6 +101,8 @@ class Keeping:
 
         Parameters
         ----------
+        root : str, optional
+            ``sha256:...`` of the trust root, as the verifier knows it; what governance.toml believes must be the same.
         pinned : sequence of Path
             Signed checkpoints that the verifier kept, got from a branch, or from somebody.
         witnesses : Path, optional
@@ -111,6 +115,8 @@ class Keeping:
             ``progress(done, total)``.
         """
         ws = self._ws
+        if root is not None and root != ws.config.trust_root:
+            raise VerificationError(f"governance.toml believes the trust root {ws.config.trust_root}", expected=root)
         policy = witness.parse_policy(_text(witnesses)) if witnesses is not None else None
         roots = timestamp.read_roots(_bytes(authorities, 1 << 20)) if authorities is not None else ()
         long = ws.ledger.size >= ALL_WORKERS_FROM
@@ -121,6 +127,12 @@ class Keeping:
         if verified.trust is not None:
             held, problems = anchors.hold(
                 ws.ledger, verified.checkpoint, verified.trust.log_keys, witnesses=policy, authorities=roots
+            )
+            asked = {"cosigned": policy is not None, "timestamp": authorities is not None}
+            problems += tuple(
+                Problem(index=None, what=f"the log keeps no {kind} checkpoint that verifies, and one was asked for")
+                for kind, wanted in asked.items()
+                if wanted and not any(one.kind == kind for one in held)
             )
             notes = tuple(one.sentence() for one in held)
             verified = verified.with_more(problems=problems, notes=notes)
@@ -273,7 +285,7 @@ class Keeping:
             raise MissingEvidenceError(
                 f"#{index} is not there to erase" + (f": {gone.why}" if gone else ""), expected=f"0 to {view.size - 1}"
             )
-        if entry.kind in NEVER_ERASED:
+        if entry.kind in KEPT:
             raise UsageError(
                 f"#{index} is a {entry.kind} entry, which the rest is verified with", expected="another kind"
             )
@@ -298,7 +310,7 @@ class Keeping:
         found = []
         for one in self._ws.view().attestations:
             over = self._over(one.kind, one.recorded_at)
-            if over is not None and over <= now and one.kind not in NEVER_ERASED:
+            if over is not None and over <= now and one.kind not in KEPT:
                 found.append(Due(index=one.index, kind=one.kind, recorded_at=one.recorded_at, since=over))
         return tuple(found)
 
@@ -368,7 +380,14 @@ def read_pin(path: Path) -> Checkpoint:
     return parse_body(split_note(_bytes(path, MAX_NOTE).decode("utf-8", "replace"))[0])
 
 
-def verify_path(path: Path, *, root: str | None, vkey: str | None = None) -> Checkout | tuple[TlogProof, str]:
+def verify_path(
+    path: Path,
+    *,
+    root: str | None,
+    vkey: str | None = None,
+    pinned: Sequence[Path] = (),
+    witnesses: Path | None = None,
+) -> Checkout | tuple[TlogProof, str]:
     """Check a bundle, a folder of tiles or a proof, with no workspace.
 
     Parameters
@@ -379,36 +398,61 @@ def verify_path(path: Path, *, root: str | None, vkey: str | None = None) -> Che
         ``sha256:...`` of the trust root.
     vkey : str, optional
         The log's verifier key, which a proof needs.
+    pinned : sequence of Path
+        Checkpoints that the verifier kept.
+    witnesses : Path, optional
+        A witness policy; the checkpoint must have its quorum.
 
     Returns
     -------
     Checkout, or (TlogProof, str)
         For a proof, the kind of the entry that is proven to be in the log.
     """
+    found = _verify_path(path, root=root, vkey=vkey, pinned=pinned)
+    if witnesses is not None:
+        note = found[0].checkpoint if isinstance(found, tuple) else found.note
+        witness.require_quorum(note, witness.parse_policy(_text(witnesses)))
+    return found
+
+
+def _verify_path(
+    path: Path, *, root: str | None, vkey: str | None, pinned: Sequence[Path]
+) -> Checkout | tuple[TlogProof, str]:
     from ml_governance.evidence.checkpoint import parse_vkey
 
+    pins = [read_pin(one) for one in pinned]
     if path.is_dir():
-        return offline.verify_tiles(path, root=root)
+        return offline.verify_tiles(path, root=root, pins=pins)
     data = _bytes(path, bundle.MAX_BUNDLE)
     if data.startswith(HEADER.encode()):
         if len(data) > MAX_PROOF_FILE or vkey is None:
             raise UsageError(
-                "a proof is checked with the log's verifier key", next_step="--vkey KEY, as `mlgov keys root` prints it"
+                "a proof is checked with the log's verifier key",
+                next_step="--vkey KEY, as `mlgov keys root --log-key` prints it",
             )
         key = parse_vkey(vkey)
         proof = TlogProof.from_text(data.decode("utf-8", "replace"))
-        leaf, _ = proof.verify([key], origin=key.name)
+        leaf, checkpoint = proof.verify([key], origin=key.name)
+        for pin in pins:
+            if pin != checkpoint:
+                raise VerificationError(
+                    f"the proof is for {checkpoint.size} entries of {checkpoint.origin}, with the root {checkpoint.root.hex()}",
+                    expected=f"the pinned {pin.size} entries of {pin.origin}, with the root {pin.root.hex()}",
+                    next_step="ask for a proof for the pinned checkpoint, or for tiles, which any pin can be held against",
+                )
         return proof, leaf.kind
-    return offline.verify_bundle(data, root=root)
+    return offline.verify_bundle(data, root=root, pins=pins)
 
 
 def _bytes(path: Path, limit: int) -> bytes:
     try:
-        if path.stat().st_size > limit:
-            raise DataError(f"{path} is too large", expected=f"at most {limit:,} bytes")
-        return path.read_bytes()
+        with path.open("rb") as stream:
+            data = stream.read(limit + 1)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+    if len(data) > limit:
+        raise DataError(f"{path} is too large", expected=f"at most {limit:,} bytes")
+    return data
 
 
 def _text(path: Path) -> str:
@@ -418,14 +462,18 @@ def _text(path: Path) -> str:
 def _exchange(url: str, body: bytes, kind: str) -> tuple[int, bytes]:
     if not url.startswith(("https://", "http://")):
         raise ConfigurationError(f"{url!r} is no web address", expected="https://...")
-    request = urllib.request.Request(url, data=body, headers={"Content-Type": kind}, method="POST")  # noqa: S310  checked above
     try:
+        request = urllib.request.Request(url, data=body, headers={"Content-Type": kind}, method="POST")  # noqa: S310  checked above
         with urllib.request.urlopen(request, timeout=HTTP_SECONDS) as answer:  # noqa: S310  checked above
             return int(answer.status), answer.read(1 << 20)
+    except ValueError as error:
+        raise UnavailableError(f"{url!r} is no web address: {error}", expected="https://...") from error
     except urllib.error.HTTPError as error:
         return error.code, error.read(1 << 16)
     except urllib.error.URLError as error:
         raise UnavailableError(f"{url} cannot be reached: {error.reason}") from error
+    except (OSError, HTTPException) as error:
+        raise UnavailableError(f"{url} answered nonsense, or not in time: {error!r}") from error
 
 
 def _post(url: str, body: bytes) -> tuple[int, str]:

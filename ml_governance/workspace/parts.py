@@ -94,7 +94,7 @@ def open_ledger(config: Config, *, writing: bool) -> Ledger:
     if ledger.origin != config.origin:
         ledger.close()
         raise ConfigurationError(
-            f"the ledger at {config.ledger_url} belongs to {ledger.origin}",
+            f"the ledger at {ledger.place} belongs to {ledger.origin}",
             expected=f"the ledger of this workspace, {config.origin}",
             next_step="restore this workspace's own ledger, or open the other workspace",
         )

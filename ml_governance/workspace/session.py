@@ -203,14 +203,14 @@ class Workspace:
         return migrate(self.config.ledger_url, log_signer=parts.load_log_signer(self.config), progress=progress)
 
     def view(self) -> EvidenceView:
-        """Return the verified-complete evidence at the ledger's head.
+        """Return the verified-complete evidence at the ledger's head, with the roles that people have in this project.
 
         Raises
         ------
         VerificationError
             If any entry is missing or does not verify; names the first ones.
         """
-        return self.verify().view()
+        return self.verify().view().within(self.config.project)
 
     def resolve(self, reference: str | Subject, view: EvidenceView | None = None) -> Subject:
         """Find the subject that a reference means.

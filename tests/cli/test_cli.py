@@ -128,6 +128,58 @@ def test_a_tampered_log_exits_with_4(ws: Path, capsys: pytest.CaptureFixture[str
     assert code == 4 and "does not verify" in err
 
 
+def test_what_a_verifier_asks_for_is_never_passed_over(ws: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A root, a pin or a quorum that was named on the command line and not looked at would look like a yes."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from ml_governance.evidence.witness import Cosigner
+
+    root = mlgov(capsys, "keys", "root", "-w", ws)[1].strip()
+    vkey = json.loads(mlgov(capsys, "keys", "root", "-w", ws, "--json")[1])["logKeys"][0]
+    checkpoint = mlgov(capsys, "log", "checkpoint", "-w", ws)[1]
+    policy, fork, proof, bundle = (ws / name for name in ("witnesses", "fork", "proof", "bundle"))
+    policy.write_text(f"witness w {Cosigner(Ed25519PrivateKey.generate(), 'w.example/w').vkey}\nquorum w\n")
+    fork.write_text(checkpoint.replace(checkpoint.split("\n")[2], "A" * 43 + "="))
+    proof.write_text(mlgov(capsys, "log", "prove", "4", "-w", ws)[1])
+    mlgov(capsys, "log", "export", "--bundle", bundle, "-w", ws)
+    here, given, proven = ("-w", ws), (bundle, "--root", root), (proof, "--vkey", vkey)
+    for good in (here, (*here, "--root", root), given, proven):
+        assert mlgov(capsys, "log", "verify", *good)[0] == 0
+    for bad in (
+        (*here, "--root", "sha256:" + "0" * 64), (*here, "--witnesses", policy), (*given, "--witnesses", policy),
+        (*proven, "--witnesses", policy), (*proven, "--pin", fork), (*given, "--pin", fork),
+    ):  # fmt: skip
+        assert mlgov(capsys, "log", "verify", *bad)[0] == 4, bad
+    for useless in ((*here, "--vkey", vkey), (*given, "--tsa", policy)):
+        assert mlgov(capsys, "log", "verify", *useless)[0] == 2, useless
+
+
+def test_the_last_good_checkpoint_is_one_that_the_log_signed(ws: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint = mlgov(capsys, "log", "checkpoint", "-w", ws)[1]
+    good, forged = ws / "good", ws / "forged"
+    good.write_text(checkpoint)
+    forged.write_text(checkpoint.rpartition("\n\n")[0] + "\n\n\N{EM DASH} nobody anVua2p1bms=\n")
+    revoke = ("keys", "revoke", "validator", "--compromised", "--root-key", "root", "-w", ws, "--last-good")
+    code, _, err = mlgov(capsys, *revoke, forged)
+    assert code == 4 and "no key that counts" in err
+    assert mlgov(capsys, *revoke, good)[0] == 0
+
+
+def test_nothing_that_is_printed_moves_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    from ml_governance.cli import render
+    from ml_governance.errors import GovernanceError
+
+    hostile = "a\x1b[2K\x1b[1A\rverified\x9b1A\N{RIGHT-TO-LEFT OVERRIDE}"
+    render.out(hostile)
+    render.warn(hostile)
+    render.complain(GovernanceError(hostile, expected=hostile, next_step=hostile))
+    render.table(("one", "two"), [(hostile, "b\tc\nd")])
+    captured = capsys.readouterr()
+    for character in "\x1b\r\x9b\N{RIGHT-TO-LEFT OVERRIDE}":
+        assert character not in captured.out + captured.err
+    assert captured.out.splitlines()[-1].endswith("\tb c d")
+
+
 def test_keys_and_root(ws: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = mlgov(capsys, "keys", "ls", "-w", ws)
     assert code == 0 and "risk-officer" in out
@@ -173,7 +225,7 @@ def test_an_unexpected_error_is_5_without_a_traceback_and_raised_with_debug(
 ) -> None:
     from ml_governance.workspace import Workspace
 
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(Workspace, "verify", broken)
@@ -186,7 +238,7 @@ def test_an_unexpected_error_is_5_without_a_traceback_and_raised_with_debug(
 def test_an_interruption_is_130(ws: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     from ml_governance.workspace import Workspace
 
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Workspace, "verify", interrupted)
@@ -250,3 +302,55 @@ def test_every_exported_name_is_there_and_every_error_knows_its_codes() -> None:
     assert {(e.exit_code, e.http_status) for e in errors} <= {(1, 403), (2, 400), (4, 422), (5, 503)}
     error = gov.DataError("found this", expected="that", next_step="do so")
     assert str(error) == "found this\n  expected: that\n  next: do so"
+
+
+def test_predictions_in_files_are_measured_without_workspace_or_keys(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [("f", 0, 1), ("f", 1, 1), ("m", 0, 0), ("m", 1, 1)] * 20
+    for number, part in enumerate((rows[:30], rows[30:])):
+        text = "\n".join(",".join(map(str, row)) for row in part)
+        Path(f"part{number}.csv").write_text(f"sex,label,prediction\n{text}\n", encoding="utf-8")
+    call = ["assess", "--data", "part*.csv", "--y-true", "label", "--y-pred", "prediction", "--by", "sex"]
+    code, out, _ = mlgov(capsys, *call, "--json")
+    assert code == 0
+    found = {(m["metric"], *m.get("group", [])): m for m in json.loads(out)["measurements"]}
+    assert found["selection_rate", "f"]["value"] == 1.0 and found["selection_rate", "m"]["value"] == 0.5
+    code, out, _ = mlgov(capsys, *call)
+    lines = [line.split("\t") for line in out.splitlines()]
+    assert code == 0 and lines[0][0] == "metric"
+    assert ["demographic_parity_difference", "sex", "", "0.5000"] in [line[:4] for line in lines]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["part0.csv", "part1.csv"]
+
+    class Terminal:
+        def isatty(self) -> bool:
+            return True
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(stdout, name)
+
+    stdout = sys.stdout
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    code, out, _ = mlgov(capsys, *call, "--min-group-size", "35")
+    assert code == 0 and "demographic parity difference" in out and "1.0000" in out and "insufficient" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        ([], 2, "--y-pred"),
+        (["--y-pred", "p", "--kind", "performance"], 2, "only fairness"),
+        (["model/1", "--y-pred", "p"], 2, "the model predicts"),
+        (["--y-pred", "nothing"], 2, "no column 'nothing'"),
+        (["--y-pred", "p", "--pos-label", "yes"], 2, "same type"),
+        (["--y-pred", "p", "--pos-label", "1"], 0, ""),
+    ],
+)
+def test_an_assessment_of_files_says_what_it_lacks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], code: int, words: str
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("g,y,p\na,0,1\nb,1,1\n", encoding="utf-8")
+    got, _, err = mlgov(capsys, "assess", *options, "--data", path, "--y-true", "y", "--by", "g")
+    assert got == code and words in err

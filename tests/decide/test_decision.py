@@ -16,7 +16,7 @@ from ml_governance.decide.decision import SEPARATE_CUSTODY, SINGLE_CUSTODIAN, De
 from ml_governance.decide.policy import Policy, in_force, parse_policy
 from ml_governance.decide.rbac import compile_roles, may
 from ml_governance.errors import EvidenceError, MissingEvidenceError, PolicyError
-from ml_governance.evidence.attestation import Attestation, EvidenceView
+from ml_governance.evidence.attestation import Attestation, EvidenceView, Void
 from ml_governance.evidence.canonical import canonicalise, sha256_hex
 from ml_governance.evidence.predicates import Approval, Content, PolicyInForce, Revocation, Waiver
 from ml_governance.evidence.statement import Subject
@@ -289,6 +289,125 @@ def test_missing_evidence_cannot_be_waived() -> None:
     view = view_of("missing")
     decision = decide(with_entry(view, "rita", waiver(view, rule="CRD-03")))
     assert decision.exit_code == 4
+
+
+def test_that_a_policy_is_for_another_model_cannot_be_waived() -> None:
+    for changed, rule in (('model: "churn-*"', "GATE-policy"), ('model: "credit-*"', "GATE-stage")):
+        text = TEXT.replace('model: "credit-*"', changed)
+        policy = parse_policy(text.replace("stage: production", "stage: staging") if rule == "GATE-stage" else text)
+        bound_to = decide(ALLOWED, policy=policy).binding
+        view = with_entry(ALLOWED, "rita", waiver(ALLOWED, rule=rule, binding=bound_to))
+        decision = decide(view, policy=policy)
+        assert next(f for f in decision.findings if f.id == rule).status == "fail"
+
+
+def test_a_waiver_counts_for_the_assurance() -> None:
+    view = view_of("unequal")
+    view = with_entry(view, "omar", waiver(view))
+    assert decide(view).result == "allow" and decide(view).assurance == SEPARATE_CUSTODY
+    together = replace(view.attestations[-1], principal=replace(cases._person("omar"), custodian="account of ada"))
+    assert decide(replace(view, attestations=(*view.attestations[:-1], together))).assurance == SINGLE_CUSTODIAN
+
+
+# --- what was erased --------------------------------------------------------------------------------------
+
+
+def erase(view: EvidenceView, index: int, *, erased: bool = True) -> EvidenceView:
+    gone = next(a for a in view.attestations if a.index == index)
+    about = frozenset(subject.sha256 for subject in gone.subjects)
+    void = Void(index=index, kind=gone.kind, subjects=about, why="it is gone", by=gone.principal.id, erased=erased)
+    kept = tuple(a for a in view.attestations if a.index != index)
+    return replace(view, attestations=kept, void=(*view.void, void))
+
+
+def vote(view: EvidenceView, by: str, role: str, verdict: Any) -> EvidenceView:
+    content = Approval(stage="production", binding=decide(view).binding, verdict=verdict, role=role, reason="x")
+    return with_entry(view, by, content)
+
+
+def newest(view: EvidenceView) -> int:
+    return view.attestations[-1].index
+
+
+def test_an_erased_rejection_is_replaced_by_its_signer_alone() -> None:
+    rejected = vote(ALLOWED, "vera", "validator", "reject")
+    assert decide(rejected).result == "deny"
+    erased = vote(erase(rejected, newest(rejected)), "rita", "risk_officer", "approve")
+    assert decide(erased).exit_code == 4
+    assert decide(vote(erased, "vera", "validator", "approve")).result == "allow"
+
+
+def test_an_erased_report_is_replaced_by_one_that_counts() -> None:
+    """A newer report by somebody whose reports do not count would bring an older one back."""
+    failing = next(a.content for a in view_of("unequal").attestations if a.kind == "fairness")
+    bad = with_entry(ALLOWED, "vera", failing)
+    assert decide(bad).result == "deny"
+    passing = next(a.content for a in ALLOWED.attestations if a.kind == "fairness")
+    for erased in (True, False):
+        hidden = with_entry(erase(bad, newest(bad), erased=erased), "ada", passing)
+        assert decide(hidden).exit_code == 4
+        assert not [f for f in decide(with_entry(hidden, "vera", passing)).findings if f.rule.startswith("GATE-void")]
+
+
+def test_an_erased_policy_is_replaced_by_one_in_force() -> None:
+    def policy(version: int) -> PolicyInForce:
+        text = TEXT.replace(f"version: {POLICY.version}", f"version: {version}", 1)
+        return PolicyInForce(
+            name=POLICY.policy, version=version, stage="production", sha256=sha256_hex(text.encode()), text=text
+        )
+
+    two = with_entry(with_entry(ALLOWED, "rita", policy(1)), "rita", policy(2))
+    owner = replace(cases._person("rita"), roles=frozenset({"policy_owner"}))
+    owned = tuple(replace(a, principal=owner) if a.kind == "policy" else a for a in two.attestations)
+    gone = erase(replace(two, attestations=owned), newest(two))
+    assert in_force(gone, "production").version == 1
+    by_a_stranger = with_entry(gone, "ada", policy(3))
+    assert "GATE-void" in " ".join(f.rule for f in decide(by_a_stranger).findings)
+
+
+def test_who_made_a_model_stays_known_when_the_record_is_erased() -> None:
+    view = ALLOWED
+    for kind in ("registration", "training-run"):
+        one = next(a for a in ALLOWED.attestations if a.kind == kind)
+        view = with_entry(erase(view, one.index), "omar", one.content)
+    everything = replace(cases._person("ada"), roles=frozenset({"validator", "risk_officer", "release_manager"}))
+    assert not may(everything, "approve:validator", policy=POLICY, subject=SUBJECT, evidence=view).allowed
+    assert not may(everything, "promote", policy=POLICY, subject=SUBJECT, evidence=view).allowed
+
+
+def test_a_revocation_that_was_erased_blocks_whatever_it_was_about() -> None:
+    fairness = next(a for a in ALLOWED.attestations if a.kind == "fairness")
+    withdrawn = with_entry(ALLOWED, "rita", Revocation(target=fairness.payload_digest, reason="wrong rows"))
+    elsewhere = replace(withdrawn.attestations[-1], subjects=(Subject(name="rows", sha256="e" * 64),))
+    withdrawn = replace(withdrawn, attestations=(*withdrawn.attestations[:-1], elsewhere))
+    assert decide(withdrawn).exit_code == 4
+    assert decide(erase(withdrawn, newest(withdrawn))).exit_code == 4
+
+
+def test_what_never_counted_against_a_model_blocks_nothing_when_it_is_gone() -> None:
+    """A stolen key of a release manager would otherwise block for good every model that they had promoted."""
+    view = with_entry(ALLOWED, "max", decide(ALLOWED).to_content())
+    assert decide(erase(view, newest(view), erased=False)).result == "allow"
+
+
+# --- rejections -------------------------------------------------------------------------------------------
+
+
+def test_a_no_stays_when_its_signer_moves_on() -> None:
+    rejected = vote(ALLOWED, "vera", "validator", "reject")
+    moved = {**ALLOWED.principals, "vera": replace(ALLOWED.principals["vera"], roles=frozenset({"auditor"}))}
+    assert decide(replace(rejected, principals=moved)).result == "deny"
+
+
+def test_nobody_takes_back_a_no_to_their_own_work() -> None:
+    everything = replace(cases._person("ada"), roles=frozenset({"author", "risk_officer"}))
+    rejected = vote(ALLOWED, "vera", "validator", "reject")
+    target = rejected.attestations[-1].payload_digest
+    taken_back = with_entry(rejected, "ada", Revocation(target=target, reason="I disagree"))
+    by_the_author = replace(taken_back.attestations[-1], principal=everything)
+    assert decide(replace(taken_back, attestations=(*rejected.attestations, by_the_author))).result == "deny"
+    again = with_entry(rejected, "vera", Revocation(target=target, reason="I was wrong"))
+    assert "rejects this" not in decide(again).explain()
 
 
 # --- roles ------------------------------------------------------------------------------------------------

@@ -91,7 +91,22 @@ def test_empty_and_duplicate_rules_are_refused() -> None:
     assert "stands at line" in refused(SMALL + rules)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "7", "a: [", "\t", "a: b: c", "x" * 300_000, "[" * 5000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "7",
+        "a: [",
+        "\t",
+        "a: b: c",
+        "x" * 300_000,
+        "[" * 5000,
+        "? [a]\n: 1",
+        "a: 2024-13-45",
+        "a: " + "9" * 5000,
+    ],
+)
 def test_what_is_no_policy_is_refused(text: str) -> None:
     assert refused(text)
 

@@ -125,6 +125,10 @@ def invent_lookup(log: Log) -> None:
     attack(log, ("UPDATE entries_by_key SET key = ? WHERE idx = 5", (bytes(32),)))
 
 
+def announce_lookup(log: Log) -> None:
+    attack(log, ("INSERT INTO entries_by_key SELECT key, 99, count, head FROM entries_by_key WHERE idx = 5", ()))
+
+
 def edit_edge(log: Log) -> None:
     attack(log, ("UPDATE head SET trie = ?", (bytes(32),)))
 
@@ -164,7 +168,7 @@ def rewrite_history_with_the_log_key(log: Log) -> None:
 
 ATTACKS: list[tuple[Callable[[Log], None], str]] = [
     (flip_payload, "5: revocation about model/1: .*digest.*signature of key .* does not verify"),
-    (change_kind, "5: revocation"),
+    (change_kind, "5: revocation: its stored bytes have the digest .*the waiver predicate does not have its form"),
     (edit_leaf, "5: .*stored leaf hash"),
     (edit_leaf_and_hash, "differ in kind"),
     (swap_envelopes, "4: .*digest"),
@@ -175,6 +179,7 @@ ATTACKS: list[tuple[Callable[[Log], None], str]] = [
     (drop_blob, "5: revocation: its content is missing"),
     (drop_lookup, "look-up table by subject"),
     (invent_lookup, "look-up table by subject"),
+    (announce_lookup, "look-up table by subject"),
     (drop_kind, "look-up table by kind"),
     (edit_node, "tree nodes"),
     (edit_index, "subject index"),
@@ -192,8 +197,9 @@ def test_an_attack_on_the_database_is_named(log: Log, act: Callable[[Log], None]
     assert not log.verify().problems
     act(log)
     assert re.search(words, log.problems(), re.DOTALL), log.problems()
-    with pytest.raises(VerificationError, match="does not verify"):
+    with pytest.raises(VerificationError, match="does not verify") as refused:
         log.verify().view()
+    assert log.verify().problems[0].what in str(refused.value), "the refusal names the reason"
 
 
 def test_an_append_refuses_an_edge_that_was_not_signed(log: Log) -> None:
@@ -239,8 +245,20 @@ def test_what_nobody_may_sign_does_not_get_in(log: Log, who: str) -> None:
         log.ledger.append([stolen])
 
 
+def test_a_persons_session_goes_on_after_a_trust_file(log: Log) -> None:
+    """Only a root that has handed over can sign nothing more; anybody trusted may put its successor in force."""
+    from ml_governance.evidence import succession, trust
+    from ml_governance.evidence.predicates import TrustUpdate
+
+    envelope = trust.sign_trust(succession.following(log.trust, at=START), [log.root])
+    with log.writer() as writer:
+        writer.record(TrustUpdate(version=2, envelope=envelope.to_dict()), [MODEL])
+        writer.record(note("and on"), [MODEL])
+    assert not log.verify().problems
+
+
 def open_the_door(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Ledger, "_know_signers", lambda *_: None)
+    monkeypatch.setattr("ml_governance.evidence.door.know_signers", lambda *_: None)
 
 
 def test_an_unknown_signer_is_named(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,7 +287,7 @@ def test_a_backdated_entry_is_named(log: Log, monkeypatch: pytest.MonkeyPatch) -
     """Somebody who writes the database directly is not stopped by the check of an honest append."""
     from datetime import timedelta
 
-    monkeypatch.setattr(Ledger, "_keep_time", lambda *_: None)
+    monkeypatch.setattr("ml_governance.evidence.door.keep_time", lambda *_: None)
     log.clock.now = START - timedelta(days=2)
     with log.writer() as writer:
         writer.record(note("long ago"), [MODEL])
@@ -277,7 +295,7 @@ def test_a_backdated_entry_is_named(log: Log, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_an_entry_under_another_writers_name_is_named(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Ledger, "_continue_chains", lambda *_: None)
+    monkeypatch.setattr("ml_governance.evidence.door.continue_chains", lambda *_: None)
     chain = Chain(log=ORIGIN, writer="intruder", seq=4, prev="0" * 64, nonce="0" * 32, recorded_at=log.clock())
     log.ledger.append([sign(entry.statement(chain, note("dropped before"), (MODEL,)).payload, [log.ada])])
     assert "earlier records were dropped" in log.problems()
@@ -302,6 +320,10 @@ def test_a_hostile_log_is_told_not_thrown(log: Log) -> None:
         "UPDATE head SET size = 'many'",
         "UPDATE head SET frontier = 'text', trie = 3, kinds = 4",
         "UPDATE head SET checkpoint = 9",
+        "UPDATE head SET latest = 'text'",
+        "UPDATE head SET latest = '9999-01-01T00:00:00+00:00'",
+        "UPDATE head SET latest = NULL",
+        "UPDATE head SET trust = 0",
         "DELETE FROM head",
         "UPDATE nodes SET hash = 'text'",
         "UPDATE index_nodes SET node = 'text'",
@@ -320,8 +342,71 @@ def test_values_of_other_types_are_told_not_thrown(log: Log, statement: str) -> 
 def test_an_entry_from_the_beginning_of_time_is_told_not_thrown(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     from datetime import UTC, datetime
 
-    monkeypatch.setattr(Ledger, "_keep_time", lambda *_: None)
+    monkeypatch.setattr("ml_governance.evidence.door.keep_time", lambda *_: None)
     log.clock.now = datetime.min.replace(tzinfo=UTC)
     with log.writer() as writer:
         writer.record(note("in the beginning"), [MODEL])
     assert "claims the time" in log.problems()
+
+
+def test_a_kind_that_is_none_is_told_not_thrown(log: Log) -> None:
+    data = replace(stored(log, 5)[0], kind="k" * 300).to_bytes()
+    attack(log, ("UPDATE leaves SET leaf = ?, leaf_hash = ? WHERE idx = 5", (data, merkle.leaf_hash(data))))
+    assert "no name of one" in log.problems()
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["latest = 'text'", "frontier = 5", "trie = 7", "kinds = 'text'", "size = 'text'", "checkpoint = 9", "trust = 'x'"],
+)
+def test_an_append_to_a_torn_head_is_refused_not_thrown(log: Log, change: str) -> None:
+    attack(log, (f"UPDATE head SET {change}", ()))
+    with pytest.raises(VerificationError), log.writer() as writer:
+        writer.record(note("x"), [MODEL])
+
+
+def test_an_index_that_no_database_keeps_is_just_not_there(log: Log) -> None:
+    assert list(log.ledger.entries(2**70, 2**70 + 1)) == []
+
+
+@pytest.mark.parametrize("url", ["garbage:hunter2", "postgresql+psycopg://u:pass@w:hunter2@host/name"])
+def test_a_url_that_cannot_be_read_does_not_show_its_password(url: str) -> None:
+    from ml_governance.errors import GovernanceError
+
+    with pytest.raises(GovernanceError) as caught:
+        Ledger.open(url)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_view_that_could_omit_something_is_none(log: Log) -> None:
+    verified = log.verify()
+    assert len(verified.view().attestations) == 8
+    for partly in (log.verify(since=verified.prefix), log.verify(collect=False)):
+        assert not partly.problems
+        with pytest.raises(VerificationError, match="not every entry was collected"):
+            partly.view()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_entries_beyond_the_edge_are_named(log: Log, workers: int) -> None:
+    attack(log, ("INSERT INTO leaves SELECT 8, leaf, leaf_hash, 'nobody', 0 FROM leaves WHERE idx = 5", ()))
+    assert 8 in {problem.index for problem in log.verify(workers=workers).problems}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM entries_by_key WHERE idx = 9",
+        "DELETE FROM entries_by_kind WHERE idx = 9",
+        "UPDATE entries_by_key SET head = zeroblob(32) WHERE idx = 9",
+        "UPDATE entries_by_kind SET count = 7 WHERE idx = 9",
+    ],
+)
+def test_a_look_up_that_hides_a_new_entry_is_named_from_a_prefix_too(log: Log, statement: str) -> None:
+    prefix = log.verify().prefix
+    with log.writer() as writer:
+        writer.record(note("what counts against it"), [MODEL])
+    assert not log.verify(since=prefix).problems
+    attack(log, (statement, ()))
+    for verified in (log.verify(), log.verify(since=prefix)):
+        assert "look-up table" in " ".join(problem.what for problem in verified.problems)

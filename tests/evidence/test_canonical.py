@@ -173,3 +173,22 @@ def test_only_the_canonical_spelling_is_read(value: object, indent: int | None, 
     if other != data:
         with pytest.raises(VerificationError):
             parse(other)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a":1.0}', '{"a":1e5}', '{"a":[1,2.50]}', '{"a":-0}', '{"a":[0,-1E2]}', '{"a":1e-5}', "[1.0]", '{"a": 1}',
+        '{"a":[1,9007199254740993]}', '{"a":12345678901234567890}', '{"b":1,"a":2}', '{"a":1,"a":1}', '{"t":-1.50}',
+        '{"a":"\\u001F"}', '{"a":"\\u0041"}', '{"a":"\\/"}',
+    ],
+)  # fmt: skip
+def test_what_has_another_spelling_than_the_standard_gives_is_refused(text: str) -> None:
+    with pytest.raises(VerificationError):
+        parse(text.encode())
+
+
+def test_every_character_has_the_one_spelling_of_the_standard() -> None:
+    for code in (*range(0x100), 0x2028, 0xFFFF, 0x1F600):
+        value = {"k": chr(code), "n": [1, -5, 123456789012345], chr(code): None}
+        assert parse(rfc8785.dumps(value)) == value == parse(canonicalise(value))

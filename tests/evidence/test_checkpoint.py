@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_governance.errors import VerificationError
-from ml_governance.evidence.checkpoint import Checkpoint, LogSigner, key_hint, parse_body, read_note
+from ml_governance.evidence.checkpoint import Checkpoint, LogSigner, key_hint, parse_body, parse_vkey, read_note, vkey
 from ml_governance.evidence.trust import LogKey
 
 ORIGIN = "mlgov.local/test"
@@ -56,6 +56,24 @@ def test_a_note_by_another_key_or_log_is_refused(signer: LogSigner, tmp_path_fac
     wrong_hint = LogKey(name=ORIGIN, public=eve.public.public)
     with pytest.raises(VerificationError, match="no key that counts"):
         read_note(signer.sign(CHECKPOINT), [wrong_hint], origin=ORIGIN)
+
+
+def test_a_good_signature_under_a_wrong_hint_does_not_count(signer: LogSigner) -> None:
+    *lines, last, end = signer.sign(CHECKPOINT).split("\n")
+    mark, name, encoded = last.split(" ")
+    other = base64.b64encode(bytes(4) + base64.b64decode(encoded)[4:]).decode()
+    note = "\n".join([*lines, f"{mark} {name} {other}", end])
+    with pytest.raises(VerificationError, match="no key that counts"):
+        read_note(note, [signer.public], origin=ORIGIN)
+
+
+def test_a_verifier_key_under_a_wrong_hint_is_refused(signer: LogSigner) -> None:
+    text = vkey(signer.public)
+    assert parse_vkey(text) == signer.public
+    name, hint, encoded = text.split("+", 2)
+    assert hint != "00000000"
+    with pytest.raises(VerificationError, match="has the hint '00000000'"):
+        parse_vkey(f"{name}+00000000+{encoded}")
 
 
 @pytest.mark.parametrize("size", ["", "-1", "07", "1e3", "\u0661", "9" * 17])

@@ -162,6 +162,26 @@ def test_folders_that_could_change_behind_ones_back_are_refused(tmp_path: Path) 
             fingerprint.folder(tmp_path / name)
 
 
+@pytest.mark.parametrize("target", ["../outside", "../outside/weights.bin", "../..", "inside", "nothing"])
+def test_a_link_in_a_model_folder_is_refused_wherever_it_points(tmp_path: Path, target: str) -> None:
+    """What a link points to can change while the folder stays the same, so none is followed, not even to the inside."""
+    for name in ("outside", "model/inside"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "weights.bin").write_bytes(b"w")
+    fingerprint.folder(tmp_path / "model")
+    (tmp_path / "model" / "extra").symlink_to(target)
+    with pytest.raises(DataError, match="extra is a symbolic link"):
+        fingerprint.folder(tmp_path / "model")
+    with pytest.raises(DataError, match="symbolic link"):
+        fingerprint.file(tmp_path / "model" / "extra")
+
+
+def test_a_name_that_another_system_reads_as_a_way_out_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "..\\..\\weights.bin").write_bytes(b"w")
+    with pytest.raises(DataError, match="backslash"):
+        fingerprint.folder(tmp_path)
+
+
 def test_missing_and_unreadable_files_are_told(tmp_path: Path) -> None:
     (tmp_path / "bad.parquet").write_bytes(b"PAR1")
     (tmp_path / "empty.csv").touch()

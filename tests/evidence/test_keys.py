@@ -107,6 +107,21 @@ def test_encrypted_keys_need_their_passphrase(tmp_path: Path) -> None:
         keys.load(file, passphrase=b"wrong")
 
 
+def test_a_signature_that_a_service_makes_with_another_key_is_refused(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRYPTO_SIGNER_PATH_PREFIX", str(tmp_path))
+    other = keys.generate(tmp_path / "other.pem")
+    mine, theirs = (
+        keys.UriSigner(f"file2:{name}.pem", one.public, secret=lambda _: "")
+        for name, one in (("key", keys.load(file)), ("other", other))
+    )
+    mine.public.verify(mine.sign(b"m"), b"m")
+    mine._signer = theirs._signer
+    with pytest.raises(VerificationError, match="does not verify"):
+        mine.sign(b"m")
+
+
 def test_a_key_id_must_be_the_id_of_its_key(tmp_path: Path) -> None:
     one, two = keys.generate(tmp_path / "1.pem").public, keys.generate(tmp_path / "2.pem").public
     with pytest.raises(VerificationError, match="not the id of its key"):

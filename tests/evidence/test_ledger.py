@@ -14,13 +14,20 @@ import pytest
 
 from ml_governance.errors import ConfigurationError, LedgerError, UsageError, VerificationError
 from ml_governance.evidence import entry, merkle, subject_index
+from ml_governance.evidence.canonical import canonicalise, sha256_hex
 from ml_governance.evidence.checkpoint import LogSigner, read_note
+from ml_governance.evidence.door import ChainConflictError, Guard, GuardError
 from ml_governance.evidence.envelope import Envelope, sign
-from ml_governance.evidence.ledger import ChainConflictError, Guard, GuardError, Ledger
-from tests.evidence.conftest import MODEL, ORIGIN, SOFTWARE, Log, make_log, note
+from ml_governance.evidence.ledger import Ledger
+from ml_governance.evidence.predicates import Chain, TrustUpdate, WriterClose
+from ml_governance.evidence.trust import sign_trust
+from tests.evidence.conftest import MODEL, ORIGIN, SOFTWARE, Log, make_log, make_trust, note
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from ml_governance.evidence.keys import KeySigner
+    from ml_governance.evidence.predicates import Content
 
 
 def envelopes(log: Log) -> list[Envelope]:
@@ -164,6 +171,86 @@ def test_a_clock_that_runs_back_is_refused_when_writing(any_log: Log) -> None:
         writer.record(note("backdated"), [MODEL])
     log.clock.advance(timedelta(hours=2))
     assert not log.verify().problems
+
+
+@pytest.mark.parametrize("seconds", [1, 599])
+def test_a_clock_that_is_set_right_by_a_little_does_not_spoil_a_session(any_log: Log, seconds: int) -> None:
+    log = any_log
+    with log.writer() as writer:
+        before = log.clock()
+        writer.record(note("before"), [MODEL])
+        log.clock.advance(timedelta(seconds=-seconds))
+        writer.record_all([(note("after"), [MODEL]), (note("and more"), [MODEL])])
+    assert not log.verify().problems
+    assert log.verify().attestations[-1].recorded_at == before
+
+
+def next_in(
+    log: Log, content: Content, *, ahead: timedelta = timedelta(0), signer: KeySigner | None = None
+) -> Envelope:
+    """Return an envelope that would continue the session of the log's newest entry."""
+    leaf = entry.Leaf.from_bytes(next(log.ledger.entries(log.ledger.size - 1)).leaf)
+    chain = Chain(
+        log=ORIGIN,
+        writer=leaf.writer,
+        seq=leaf.seq + 1,
+        prev=leaf.payload,
+        nonce="0" * 32,
+        recorded_at=log.clock() + ahead,
+    )
+    return sign(entry.statement(chain, content, (MODEL,)).payload, [signer or log.ada])
+
+
+def test_a_record_from_before_its_sessions_last_is_refused(any_log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = any_log
+    log.writer().record(note("opens"), [MODEL])
+    with pytest.raises(ChainConflictError, match="goes back in time"):
+        log.ledger.append([next_in(log, note("a second earlier"), ahead=timedelta(seconds=-1))])
+    log.ledger.append([next_in(log, note("at the same time"))])
+    assert not log.verify().problems
+    monkeypatch.setattr("ml_governance.evidence.door.keep_sessions_in_time", lambda *_: None)
+    log.ledger.append([next_in(log, note("past the check"), ahead=timedelta(seconds=-1))])
+    assert "went back in time" in log.problems()
+
+
+def test_nobody_goes_on_with_the_session_of_another(any_log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eve is trusted from here on, so that her signature alone keeps nothing out."""
+    log = any_log
+    people = make_trust(log.root, log.log_signer, {"ada": log.ada, "eve": log.eve}).principals
+    following = replace(log.trust, version=2, previous=sha256_hex(canonicalise(log.trust.to_dict())), principals=people)
+    envelope = sign_trust(following, [log.root])
+    with log.writer(log.root) as root:
+        root.record(TrustUpdate(version=2, envelope=envelope.to_dict()), [MODEL])
+    log.writer().record(note("mine"), [MODEL])
+    with pytest.raises(ChainConflictError, match="signed with another key"):
+        log.ledger.append([next_in(log, note("mine as well"), signer=log.eve)])
+    log.writer(log.eve).record(note("in a session of her own"), [MODEL])
+    assert not log.verify().problems
+    monkeypatch.setattr("ml_governance.evidence.door.continue_chains", lambda *_: None)
+    log.ledger.append([next_in(log, note("in hers"), signer=log.ada)])
+    assert "changed its key" in log.problems()
+
+
+def test_a_session_closes_with_the_number_of_its_records(any_log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = any_log
+    log.writer().record(note("one"), [MODEL])
+    with pytest.raises(ChainConflictError, match="closes after 77 records"):
+        log.ledger.append([next_in(log, WriterClose(records=77))])
+    log.ledger.append([next_in(log, WriterClose(records=3))])
+    assert not log.verify().problems
+    log.writer().record(note("another session"), [MODEL])
+    monkeypatch.setattr("ml_governance.evidence.door.continue_chains", lambda *_: None)
+    log.ledger.append([next_in(log, WriterClose(records=77))])
+    assert "closes after 77 records, 3 are here" in log.problems()
+
+
+def test_a_signature_of_another_record_does_not_count(any_log: Log) -> None:
+    log = any_log
+    log.writer().record(note("opens"), [MODEL])
+    wanted, other = next_in(log, note("what she did not sign")), next_in(log, note("what she signed"))
+    with pytest.raises(VerificationError, match="does not verify"):
+        log.ledger.append([replace(wanted, signatures=other.signatures)])
+    log.ledger.append([wanted])
 
 
 def test_without_the_log_key_the_ledger_is_read_only(any_log: Log) -> None:

@@ -118,6 +118,24 @@ def test_places_outside_the_tree_are_refused(index: int, size: int) -> None:
         merkle.verify_inclusion(TREE.leaves[0], index, size, [], TREE.roots[1])
 
 
+def test_a_truncated_proof_does_not_make_an_inner_node_a_leaf() -> None:
+    inner, sibling = TREE.node(1, 0), TREE.node(1, 1)
+    with pytest.raises(VerificationError, match="inclusion proof is too short"):
+        merkle.verify_inclusion(inner, 0, 4, [sibling], TREE.roots[4])
+    with pytest.raises(VerificationError, match="consistency proof is too short"):
+        merkle.verify_consistency(2, 4, TREE.roots[2], TREE.roots[2], [])
+
+
+def test_a_padded_proof_does_not_fit_a_tree_below_the_root() -> None:
+    left, right = TREE.leaves[:2]
+    with pytest.raises(VerificationError, match="inclusion proof is too long"):
+        merkle.verify_inclusion(right, 0, 1, [left], TREE.roots[2])
+    steps = (*merkle.consistency_proof(TREE.node, 3, 4), bytes(32))
+    old, new = (merkle.node_hash(bytes(32), TREE.roots[size]) for size in (3, 4))
+    with pytest.raises(VerificationError, match="consistency proof is too long"):
+        merkle.verify_consistency(3, 4, old, new, steps)
+
+
 def test_endless_proofs_are_refused_unread() -> None:
     with pytest.raises(VerificationError, match="wrong form"):
         merkle.verify_inclusion(TREE.leaves[0], 0, 2, [bytes(32)] * 10_000, TREE.roots[2])

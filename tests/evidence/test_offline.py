@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from ml_governance.errors import DataError, VerificationError
 from ml_governance.evidence import bundle, merkle, offline, tiles
 from ml_governance.evidence.canonical import canonicalise
+from ml_governance.evidence.predicates import Erasure
 from ml_governance.evidence.proof import TlogProof
 from ml_governance.evidence.statement import Subject
 from tests.evidence.conftest import MODEL, ORIGIN, Log, make_log, note
@@ -20,6 +22,8 @@ from tests.evidence.conftest import MODEL, ORIGIN, Log, make_log, note
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from ml_governance.evidence.checkpoint import Checkpoint
 
 OTHER = Subject(name="model/2", sha256="cd" * 32)
 
@@ -54,6 +58,43 @@ def test_without_a_root_nobody_is_known(mixed: Log) -> None:
     assert not checkout.problems
     assert not checkout.root_known
     assert "signer unknown" in " ".join(checkout.notes)
+
+
+@pytest.mark.parametrize("form", ["bundle", "tiles"])
+def test_what_was_given_away_continues_a_pinned_checkpoint_or_is_refused(mixed: Log, tmp_path: Path, form: str) -> None:
+    older, root = mixed.verify().checkpoint, mixed.trust.root_digest
+    with mixed.writer() as writer:
+        writer.record_all([(note(str(number)), [MODEL]) for number in range(5)])
+    newest = mixed.verify().checkpoint
+    data = bundle.collect(mixed.ledger).to_bytes()
+    tiles.write(mixed.ledger, tmp_path / "tiles")
+
+    def offered(*pins: Checkpoint) -> offline.Checkout:
+        if form == "bundle":
+            return offline.verify_bundle(data, root=root, pins=pins)
+        return offline.verify_tiles(tmp_path / "tiles", root=root, pins=pins)
+
+    assert "not rollback-proof" in " ".join(offered().notes)
+    held = offered(older, newest)
+    assert not held.problems, whats(held)
+    assert f"continues the pinned checkpoint of {older.size} entries" in held.notes[0]
+    for pin, words in (
+        (replace(older, root=bytes(32)), "forked or rewritten"),
+        (replace(newest, root=bytes(32)), "forked or rewritten"),
+        (replace(newest, size=newest.size + 1), "rolled back"),
+        (replace(older, origin="elsewhere"), "another log"),
+    ):
+        assert words in whats(offered(pin))
+
+
+def test_a_bundle_about_a_subject_says_what_it_cannot_compare(mixed: Log) -> None:
+    older = mixed.verify().checkpoint
+    with mixed.writer() as writer:
+        writer.record(note("more"), [MODEL])
+    data = bundle.collect(mixed.ledger, (MODEL.sha256,)).to_bytes()
+    root, newest = mixed.trust.root_digest, mixed.verify().checkpoint
+    assert "cannot be compared" in whats(offline.verify_bundle(data, root=root, pins=[older]))
+    assert not offline.verify_bundle(data, root=root, pins=[newest]).problems
 
 
 def test_another_root_is_refused(mixed: Log, tmp_path: Path) -> None:
@@ -146,6 +187,20 @@ def test_no_byte_of_a_bundle_can_change_unseen(mixed: Log, data: st.DataObject) 
         pass
 
 
+def test_an_erasure_by_somebody_without_the_role_excuses_nothing(mixed: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ml_governance.evidence.door.know_signers", lambda *_: None)
+    erased = next(a for a in mixed.verify().attestations if a.index == 5)
+    with mixed.writer() as writer:
+        content = Erasure(leaf=5, payload=erased.payload_digest, reason="hide it")
+        writer.record(content, [MODEL], erases=5)
+    for subjects, where in (((MODEL.sha256,), "the bundle"), ((), "what was exported")):
+        checkout = offline.verify_bundle(
+            bundle.collect(mixed.ledger, subjects).to_bytes(), root=mixed.trust.root_digest
+        )
+        assert f"5: revocation: its content is missing from {where}" in whats(checkout)
+        assert not checkout.void
+
+
 def test_a_bundle_too_large_to_check_is_not_written(mixed: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundle, "MAX_BUNDLE", 1000)
     with pytest.raises(DataError, match="about"):
@@ -192,6 +247,14 @@ def test_any_text_is_a_proof_or_refused(text: str) -> None:
     ):
         with pytest.raises(VerificationError):
             TlogProof.from_text(candidate).verify([], origin=ORIGIN)
+
+
+def test_an_oversized_proof_is_refused_unread(mixed: Log) -> None:
+    one = proof_of(mixed, 5)
+    with pytest.raises(VerificationError, match=r"too long(.|\n)*characters"):
+        TlogProof.from_text(replace(one, hashes=(bytes(32),) * 5000).to_text())
+    with pytest.raises(VerificationError, match=r"too long(.|\n)*at most 64 hashes"):
+        TlogProof.from_text(replace(one, hashes=(bytes(32),) * 65).to_text())
 
 
 # --- tiles ------------------------------------------------------------------------------------------------------
@@ -245,6 +308,16 @@ def test_a_torn_or_edited_tile_is_named(tmp_path: Path) -> None:
     assert not offline.verify_tiles(folder, root=log.trust.root_digest).problems
 
 
+def test_a_torn_entry_tile_is_called_torn(mixed: Log, tmp_path: Path) -> None:
+    size = tiles.write(mixed.ledger, tmp_path)
+    path = tmp_path / tiles.path_of("tile/entries", 0, size)
+    whole = path.read_bytes()
+    for torn in (b"", whole[:1], whole[:-1], whole[:-300], whole + b"\x00", whole + whole[:400]):
+        path.write_bytes(torn)
+        problems = whats(offline.verify_tiles(tmp_path, root=mixed.trust.root_digest))
+        assert f"tile/entries/000.p/{size} is torn" in problems
+
+
 def test_tiles_of_another_or_a_longer_log_are_not_overwritten(tmp_path: Path) -> None:
     one, other = make_log(tmp_path / "one", 5), make_log(tmp_path / "other", 2)
     tiles.write(one.ledger, tmp_path / "tiles")
@@ -259,3 +332,35 @@ def test_the_hashes_of_a_tile_give_the_root(tmp_path: Path) -> None:
     data = (tmp_path / "tiles" / tiles.path_of("tile/0", 0, size)).read_bytes()
     leaves = [data[at : at + 32] for at in range(0, len(data), 32)]
     assert merkle.root_of(leaves) == log.verify().checkpoint.root
+
+
+def test_a_bundle_says_what_an_erased_entry_was_about(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from ml_governance.evidence.predicates import Erasure
+    from ml_governance.evidence.walk import ERASER
+    from ml_governance.testing import workspace
+    from ml_governance.workspace.setup import PEOPLE
+
+    people = [replace(one, roles=(*one.roles, ERASER)) for one in PEOPLE]
+    ws = workspace(tmp_path / "ws", signer="validator", people=people)
+    index = ws.writer.record(note("personal"), [MODEL, OTHER]).index
+    ws.writer.record(note("kept"), [MODEL])
+    payload = next(a.payload_digest for a in ws.view().attestations if a.index == index)
+    ws.writer.record(Erasure(leaf=index, payload=payload, reason="request 7"), [MODEL], erases=index)
+    checkout = offline.verify_bundle(bundle.collect(ws.ledger, (MODEL.sha256,)).to_bytes(), root=ws.config.trust_root)
+    assert not checkout.problems, whats(checkout)
+    assert [one.subjects for one in checkout.void] == [{MODEL.sha256, OTHER.sha256}]
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "tile/0/000.p/8", "envelopes/000.p/8"])
+def test_a_folder_of_tiles_holds_files_and_nothing_that_never_ends(log: Log, tmp_path: Path, name: str) -> None:
+    """A pipe or a device in the place of a tile would stall its reader, or fill the memory."""
+    tiles.write(log.ledger, tmp_path / "tiles")
+    (tmp_path / "tiles" / name).unlink()
+    (tmp_path / "tiles" / name).symlink_to("/dev/null")
+    try:
+        said = whats(offline.verify_tiles(tmp_path / "tiles", root=log.trust.root_digest))
+    except VerificationError as error:
+        said = error.found
+    assert "not a regular file" in said

@@ -122,6 +122,22 @@ def test_any_text_is_a_policy_or_refused(text: str) -> None:
         pass
 
 
+def test_the_database_does_not_say_how_much_an_anchor_covers(log: Log) -> None:
+    from ml_governance.evidence import anchors
+    from ml_governance.evidence.reader import Anchor
+
+    note_of_8 = cosigned(log.ledger.checkpoint(), "x", "y")
+    with log.writer() as writer:
+        writer.record(note("later"), [MODEL])
+    log.ledger.keep_anchor(Anchor(size=log.ledger.size, kind="cosigned", name="witnesses", note=note_of_8))
+    (held,), problems = anchors.hold(
+        log.ledger, log.verify().checkpoint, log.trust.log_keys, witnesses=witness.parse_policy(TWO_OF_THREE)
+    )
+    assert not problems
+    assert held.size == 8
+    assert "rollback-proof up to 8 entries" in held.sentence()
+
+
 class HonestWitness:
     """A witness as c2sp.org/tlog-witness describes it, in a few lines."""
 
@@ -181,3 +197,34 @@ def test_a_witness_that_saw_another_history_refuses(log: Log) -> None:
         log.ledger.checkpoint(), policy, post=lambda *_: (200, "— someone else AAAAAA==\n"), proof=lambda _: (), known_size=0
     )  # fmt: skip
     assert refusals
+
+
+def test_one_hostile_witness_does_not_stop_the_others(log: Log) -> None:
+    import socketserver
+    import threading
+
+    from ml_governance.workspace.keeping import _post
+
+    policy = witness.parse_policy(TWO_OF_THREE)
+    junk = "".join(f"\N{EM DASH} junk{i} {base64.b64encode(bytes(80)).decode()}\n" for i in range(62))
+
+    class Nonsense(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            self.request.sendall(b"NONSENSE\r\n\r\n")
+
+    def post(url: str, body: bytes) -> tuple[int, str]:
+        if url.startswith("https://y"):
+            return _post(f"http://127.0.0.1:{server.server_address[1]}/", body)
+        name = url.removeprefix("https://")[0]
+        text = body.decode().partition("\n\n")[2]
+        return 200, COSIGNERS[name].cosign(text, AT) + (junk if name == "x" else "")
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Nonsense) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        text, refusals = witness.gather(log.ledger.checkpoint(), policy, post=post, proof=lambda _: (), known_size=0)
+        server.shutdown()
+    assert set(witness.require_quorum(text, policy)) == {"x", "z"}
+    assert "nonsense" in refusals["y"]
+    with pytest.raises(OSError, match="no web address"):
+        _post("http://[bad/", b"")

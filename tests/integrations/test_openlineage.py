@@ -26,7 +26,7 @@ from ml_governance.evidence.predicates import TrainingRun
 from ml_governance.evidence.statement import Subject
 from ml_governance.integrations import openlineage as ol
 from ml_governance.testing import workspace
-from tests.evidence.conftest import Log, any_log, make_log, note, postgres
+from tests.evidence.conftest import ORIGIN, Log, any_log, make_log, note, postgres
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -240,6 +240,16 @@ def test_keys_and_passwords_are_not_kept(log: Log, receiver: Receiver, monkeypat
         send(log, url)
 
 
+def test_an_address_does_not_choose_which_secret_goes_there(
+    log: Log, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_events(log, 1)
+    monkeypatch.setenv("MLGOV_PASSPHRASE", "correct horse")
+    with pytest.raises(ConfigurationError, match="does not hold a key for OpenLineage"):
+        send(log, receiver.url + "?key_env=MLGOV_PASSPHRASE")
+    assert not receiver.taken
+
+
 def test_a_disabled_client_does_not_disable_us(log: Log, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     write_events(log, 1)
     monkeypatch.setenv("OPENLINEAGE_DISABLED", "true")
@@ -300,6 +310,17 @@ def test_a_changed_event_or_a_borrowed_facet_is_named(log: Log) -> None:
             ol.verify_event(wrong)
     with pytest.raises(VerificationError, match="this log has no event|holds another"):
         ol.compare_with_log(signed, log.ledger)
+
+
+def test_a_facet_that_points_to_another_runs_entry_is_named(log: Log) -> None:
+    """Whoever copies a facet may well compute its digest anew; the entry itself says what was signed."""
+    events = write_events(log, 2)
+    (index, payload), *_ = [(a.index, a.payload_digest) for a in log.verify().attestations if a.kind == "training-run"]
+    assert ol.compare_with_log(ol.with_attestation(events[0], log=ORIGIN, index=index, payload=payload), log.ledger)
+    copied = ol.with_attestation(events[1], log=ORIGIN, index=index, payload=payload)
+    assert ol.verify_event(copied).index == index
+    with pytest.raises(VerificationError, match=f"entry #{index} holds another event"):
+        ol.compare_with_log(copied, log.ledger)
 
 
 @pytest.mark.postgres

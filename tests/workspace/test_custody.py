@@ -17,7 +17,7 @@ from ml_governance.errors import (
     VerificationError,
 )
 from ml_governance.evidence import keys
-from ml_governance.evidence.predicates import Approval, Revocation
+from ml_governance.evidence.predicates import Approval, Erasure, Revocation
 from ml_governance.evidence.statement import Subject
 from ml_governance.evidence.walk import ERASER
 from ml_governance.testing import FrozenClock, workspace
@@ -296,9 +296,40 @@ def test_content_that_vanished_is_not_called_erased(dora: Workspace) -> None:
     assert "its content is missing" in dora.verify().problems[0].what
 
 
-def test_an_erasure_by_somebody_without_the_role_is_a_problem(dora: Workspace) -> None:
-    from ml_governance.evidence.predicates import Erasure
+def test_an_erasure_by_somebody_without_the_role_does_not_get_in(dora: Workspace) -> None:
+    entry = next(a for a in dora.view().attestations if a.kind == "approval")
+    content = Erasure(leaf=entry.index, payload=entry.payload_digest, reason="hide it")
+    with dora.acting_as("validator") as ws, pytest.raises(VerificationError, match="validator may not erase"):
+        ws.writer.record(content, [MODEL], erases=entry.index)
+    assert entry.index in {a.index for a in dora.view().attestations}
 
+
+def test_content_goes_only_under_an_entry_that_names_it(dora: Workspace) -> None:
+    one, other = [a for a in dora.view().attestations if a.kind in ("approval", "policy")][:2]
+    for wrong in (
+        Erasure(leaf=other.index, payload=other.payload_digest, reason="another"),
+        Erasure(leaf=one.index, payload=other.payload_digest, reason="another digest"),
+        REJECTION,
+    ):
+        with pytest.raises(VerificationError, match=f"no entry says that #{one.index} is erased"):
+            dora.writer.record(wrong, [MODEL], erases=one.index)
+    assert {one.index, other.index} <= {a.index for a in dora.view().attestations}
+
+
+def test_what_the_rest_is_verified_with_is_never_erased(dora: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = next(a for a in dora.view().attestations if a.kind == "writer-open")
+    content = Erasure(leaf=entry.index, payload=entry.payload_digest, reason="hide it")
+    with pytest.raises(VerificationError, match="which the rest is verified with"):
+        dora.writer.record(content, [MODEL], erases=entry.index)
+    assert not dora.verify().problems
+    monkeypatch.setattr("ml_governance.evidence.door.NEVER_ERASED", ())
+    dora.writer.record(content, [MODEL], erases=entry.index)
+    assert "no erasure may explain" in " ".join(p.what for p in dora.verify().problems)
+
+
+def test_an_erasure_by_somebody_without_the_role_is_a_problem(dora: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody who writes the database directly is not stopped by the check of an honest append."""
+    monkeypatch.setattr("ml_governance.evidence.door.know_signers", lambda *_: None)
     entry = next(a for a in dora.view().attestations if a.kind == "approval")
     with dora.acting_as("validator") as ws:
         content = Erasure(leaf=entry.index, payload=entry.payload_digest, reason="hide it")
@@ -368,3 +399,35 @@ def test_a_pinned_checkpoint_shows_a_rollback(dora: Workspace, tmp_path: Path, m
     (tmp_path / "state").rename(tmp_path / "another-account")
     assert not dora.log.verify().verified.problems, "nothing inside the database tells"
     assert "rolled back" in dora.log.verify(pinned=[pin]).verified.problems[0].what
+
+
+def test_a_role_in_another_project_is_none_here(ws: Workspace, tmp_path: Path) -> None:
+    """One log may serve several projects; the door is open to all of their people, the gate is not."""
+    from ml_governance.decide.policy import in_force
+    from ml_governance.evidence.canonical import sha256_hex
+    from ml_governance.evidence.predicates import PolicyInForce
+
+    made = custody.new_key(tmp_path / "hers", "mallory")
+    roles = ["policy_owner", "validator"]
+    ws.custody.trust("mallory", made.public, roots=["root"], roles=roles, projects=["other"])
+    current = in_force(ws.view(), "production")
+    text = current.attestation.content.text.replace(f"version: {current.version}", "version: 99")  # type: ignore[attr-defined]
+    content = PolicyInForce(
+        name=current.policy.policy, version=99, stage="production", sha256=sha256_hex(text.encode()), text=text
+    )
+    record(ws, made.private, content)
+    assert in_force(ws.view(), "production").version == current.version
+    ws.custody.trust("mallory", made.public, roots=["root"], roles=roles, projects=["other", "credit"])
+    record(ws, made.private, content)
+    assert in_force(ws.view(), "production").version == 99
+
+
+def test_a_key_that_was_taken_back_is_not_trusted_again(ws: Workspace, tmp_path: Path) -> None:
+    """Changing somebody's roles takes their public key; the stolen one must not come back that way."""
+    public = _public_of(ws, "validator", tmp_path)
+    ws.custody.trust("validator", public, roots=["root"], roles=["validator", "auditor"])
+    ws.custody.revoke("validator", roots=["root"], last_good=0)
+    with pytest.raises(ConfigurationError, match="ended at #0"):
+        ws.custody.trust("validator", public, roots=["root"], roles=["validator"])
+    with pytest.raises(ConfigurationError, match="ended at #0"):
+        ws.custody.rotate("validator", public, roots=["root"])

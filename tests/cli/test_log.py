@@ -1,0 +1,149 @@
+"""The verbs with which a log is given away, anchored, kept and handed on, as a person types them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.test_cli import mlgov
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def ws(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "ws"
+    people = ("ada=author", "vera=validator", "rita=risk_officer,policy_owner", "dora=data_protection_officer")
+    asked = [word for person in people for word in ("--person", person)]
+    assert mlgov(capsys, "init", path, "--project", "credit", "--registry", "local:models", *asked)[0] == 0
+    monkeypatch.chdir(path)
+    return path
+
+
+@pytest.fixture
+def root(ws: Path, capsys: Capture) -> str:
+    return mlgov(capsys, "keys", "root")[1].strip()
+
+
+def test_what_was_given_away_is_checked_with_no_workspace(
+    ws: Path, root: str, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, tiles, pin = tmp_path / "log.bundle.json", tmp_path / "tiles", tmp_path / "pin.txt"
+    pin.write_text(mlgov(capsys, "log", "checkpoint")[1])
+    code, out, _ = mlgov(capsys, "log", "export", "--bundle", bundle, "--tiles", tiles)
+    assert code == 0 and f"--root {root}" in out
+    proof = tmp_path / "4.tlog-proof"
+    proof.write_text(mlgov(capsys, "log", "prove", "4")[1])
+    key = mlgov(capsys, "keys", "root", "--log-key")[1].strip()
+    monkeypatch.chdir(tmp_path)
+    for what in (bundle, tiles):
+        assert mlgov(capsys, "log", "verify", what, "--root", root)[0] == 0
+        code, out, _ = mlgov(capsys, "log", "verify", what, "--root", root, "--pin", pin)
+        assert code == 0 and "continues the pinned checkpoint of 6 entries" in out
+        code, out, _ = mlgov(capsys, "log", "verify", what)
+        assert code == 4 and "self-consistent, signer unknown" in out
+        assert mlgov(capsys, "log", "verify", what, "--root", "sha256:" + "0" * 64)[0] == 4
+    code, out, _ = mlgov(capsys, "log", "verify", proof, "--vkey", key)
+    assert code == 0 and "entry #4, a policy, is in the log" in out
+    assert mlgov(capsys, "log", "verify", proof)[0] == 2
+    proof.write_text(proof.read_text().replace("index 4", "index 3"))
+    assert mlgov(capsys, "log", "verify", proof, "--vkey", key)[0] == 4
+    value = json.loads(mlgov(capsys, "log", "verify", bundle, "--root", root, "--json")[1])
+    assert value["verified"] and value["size"] == 6 and value["trustRootKnown"]
+    bundle.write_text(bundle.read_text().replace('"index":4', '"index":5', 1))
+    assert mlgov(capsys, "log", "verify", bundle, "--root", root)[0] == 4
+    assert mlgov(capsys, "log", "verify", bundle, "--root", "sha256:ABC")[0] == 2
+
+
+def test_proofs_about_a_subject_go_into_a_folder(ws: Path, tmp_path: Path, capsys: Capture) -> None:
+    entry = json.loads(mlgov(capsys, "log", "show", "4")[1])
+    code, out, _ = mlgov(capsys, "log", "prove", entry["sha256"], "--out", tmp_path / "proofs")
+    assert code == 0 and (tmp_path / "proofs" / "4.tlog-proof").read_text().startswith("c2sp.org/tlog-proof@v1")
+    assert out.strip().endswith("4.tlog-proof")
+    code, _, err = mlgov(capsys, "log", "prove", "99")
+    assert code == 4 and "no entry #99" in err
+    assert mlgov(capsys, "log", "prove", "f" * 64)[0] == 4
+    assert mlgov(capsys, "log", "export")[0] == 2
+
+
+def test_envelopes_are_shown_as_other_tools_take_them(ws: Path, capsys: Capture) -> None:
+    envelope = json.loads(mlgov(capsys, "log", "show", "4", "--envelope")[1])
+    assert set(envelope) == {"payload", "payloadType", "signatures"}
+    bundle = json.loads(mlgov(capsys, "log", "show", "4", "--sigstore")[1])
+    assert bundle["dsseEnvelope"]["payload"] == envelope["payload"]
+
+
+def test_people_come_go_and_change_keys(
+    ws: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLGOV_PASSPHRASE", "a long passphrase")
+    code, out, _ = mlgov(capsys, "keys", "new", "max", "--out", tmp_path, "--encrypt", "--json")
+    made = json.loads(out)
+    assert code == 0 and "ENCRYPTED" in (tmp_path / "max.pem").read_text()
+    trusted = mlgov(
+        capsys, "keys", "trust", tmp_path / "max.pub", "--id", "max", "--role", "release_manager", "--root-key", "root"
+    )
+    assert trusted[0] == 0 and "in force since entry #" in trusted[1]
+    people = {one["id"]: one for one in json.loads(mlgov(capsys, "keys", "ls", "--json")[1])}
+    assert people["max"]["keys"][0]["keyid"] == made["keyid"] and people["max"]["roles"] == ["release_manager"]
+    assert mlgov(capsys, "keys", "new", "max", "--out", tmp_path / "second")[0] == 0
+    assert (
+        mlgov(capsys, "keys", "rotate", "max", "--public", tmp_path / "second" / "max.pub", "--root-key", "root")[0]
+        == 0
+    )
+    assert mlgov(capsys, "keys", "revoke", "max", "--root-key", "root")[0] == 0
+    keys = {one["id"]: one for one in json.loads(mlgov(capsys, "keys", "ls", "--json")[1])}["max"]["keys"]
+    assert all(key["validUntil"] is not None for key in keys)
+    assert mlgov(capsys, "keys", "revoke", "nobody", "--root-key", "root")[0] == 2
+    assert mlgov(capsys, "keys", "revoke", "vera", "--root-key", "ada")[0] in (1, 4), "ada holds no root key"
+    assert mlgov(capsys, "keys", "rotate", "log", "--root-key", "root")[0] == 0
+    assert mlgov(capsys, "keys", "renew", "--root-key", "root")[0] == 0
+    assert mlgov(capsys, "log", "verify")[0] == 0
+
+
+def test_a_stolen_key_needs_a_checkpoint_from_before_or_loses_everything(
+    ws: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    pin = tmp_path / "pin.txt"
+    pin.write_text(mlgov(capsys, "log", "checkpoint")[1])
+    assert mlgov(capsys, "keys", "revoke", "rita", "--last-good", pin, "--root-key", "root")[0] == 2
+    code, _, _ = mlgov(capsys, "keys", "revoke", "rita", "--compromised", "--last-good", pin, "--root-key", "root")
+    assert code == 0 and mlgov(capsys, "log", "show", "4")[0] == 0
+    assert mlgov(capsys, "keys", "revoke", "ada", "--compromised", "--root-key", "root")[0] == 0
+
+
+def test_content_is_erased_by_the_one_who_may(ws: Path, capsys: Capture) -> None:
+    code, out, _ = mlgov(capsys, "log", "erase", "--due")
+    assert code == 0 and "may go since" in out
+    assert mlgov(capsys, "log", "erase", "4", "--reason", "a request", "--as", "vera")[0] == 1
+    assert mlgov(capsys, "log", "erase", "4", "--as", "dora")[0] == 2
+    assert mlgov(capsys, "log", "erase", "1", "--reason", "a request", "--as", "dora")[0] == 2
+    code, out, _ = mlgov(capsys, "log", "erase", "4", "--reason", "a request", "--as", "dora")
+    assert code == 0 and "erased #4" in out
+    code, _, err = mlgov(capsys, "log", "show", "4")
+    assert code == 4 and "erased under entry" in err
+    assert mlgov(capsys, "log", "verify")[0] == 0
+
+
+def test_a_backup_replaces_a_lost_log(ws: Path, tmp_path: Path, capsys: Capture) -> None:
+    backup, pin = tmp_path / "backup.sqlite", tmp_path / "pin.txt"
+    code, out, _ = mlgov(capsys, "log", "backup", backup)
+    assert code == 0 and "6 entries" in out
+    assert mlgov(capsys, "log", "backup", backup)[0] != 0, "it does not overwrite"
+    assert mlgov(capsys, "keys", "renew", "--root-key", "root")[0] == 0
+    pin.write_text(mlgov(capsys, "log", "checkpoint")[1])
+    (ws / "governance" / "ledger.sqlite").unlink()
+    code, _, err = mlgov(capsys, "log", "restore", backup, "--pin", pin)
+    assert code == 4 and "rolled back" in err
+    assert mlgov(capsys, "log", "migrate")[0] == 5
+
+
+def test_an_empty_outbox_says_so_and_a_missing_destination_what_to_write(ws: Path, capsys: Capture) -> None:
+    assert json.loads(mlgov(capsys, "log", "outbox", "--json")[1]) == []
+    code, _, err = mlgov(capsys, "log", "outbox", "--send")
+    assert code == 2 and "destinations = [" in err

@@ -1,0 +1,1042 @@
+"""Every attack and fault that the ledger claims to withstand, what it withstands it with, and the tests that say so.
+
+``python tests/remove_defences.py`` removes each defence from a copy of the package and requires its tests to fail. A defence is
+removed by replacing text that stands exactly once in a file, so that an entry here cannot outlive what it removes. Where
+several checks would stop the same thing, they are removed together, and ``without`` names all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LINES = (
+    "payload bit flipped",
+    "payloadType or predicateType changed",
+    "signature from another envelope",
+    "leaf row edited",
+    "blob edited",
+    "middle leaf deleted",
+    "tail truncated",
+    "old database restored",
+    "leaves reordered",
+    "envelope replayed",
+    "copied to another log",
+    "event dropped by the operator",
+    "fork with the same size",
+    "tree re-signed after a rewrite",
+    "truncated, padded or oversized proof",
+    "sizes 0, 1, 255, 256, 257, 65,536",
+    "wrong key hint in a note",
+    "cosignature below quorum",
+    "unknown, expired or revoked signer",
+    "one key under two ids",
+    "backdated event by a stolen key",
+    "duplicate JSON keys",
+    "facet copied to another run",
+    "kill -9 mid-append with two writers",
+    "kill between commit and checkpoint",
+    "EIO and ENOSPC on write",
+    "read-only database",
+    "clock moved back",
+    "corrupt, mismatched or world-readable key file",
+    "unauthorised erasure",
+    "symlink or ../ in a model folder",
+    "hostile envelope (1 GB payload, 10^5 signatures)",
+    "torn tiles",
+    "every acknowledged event survives",
+    "every refusal names the reason",
+)
+"""What the ledger is tested with, in the words of its design."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """Text that stands exactly once in a file of the package, and what to put in its place."""
+
+    file: str
+    find: str
+    put: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defence:
+    """What stops an attack, how to remove it, and the tests that fail without it."""
+
+    line: str
+    without: str
+    changes: tuple[Change, ...]
+    tests: tuple[str, ...]
+
+    def removed(self, root: Path) -> dict[str, str]:
+        """Return the files of the package as they are without it; a ValueError says what no longer stands there once."""
+        texts: dict[str, str] = {}
+        for one in self.changes:
+            text = texts.get(one.file) or (root / one.file).read_text(encoding="utf-8")
+            if text.count(one.find) != 1:
+                raise ValueError(f"{one.file} has {text.count(one.find)} times: {one.find}")
+            texts[one.file] = text.replace(one.find, one.put)
+        return texts
+
+
+def change(file: str, find: str, put: str) -> Change:
+    return Change(file=f"ml_governance/{file}.py", find=find, put=put)
+
+
+def defence(line: str, without: str, changes: tuple[Change, ...] | Change, *tests: str) -> Defence:
+    changes = (changes,) if isinstance(changes, Change) else changes
+    return Defence(line=line, without=without, changes=changes, tests=tuple(f"tests/{test}" for test in tests))
+
+
+def named(*attacks: str) -> tuple[str, ...]:
+    return tuple(f"evidence/test_attacks.py::test_an_attack_on_the_database_is_named[{attack}]" for attack in attacks)
+
+
+BAD_SIGNATURE = change(
+    "evidence/keys",
+    'raise VerificationError(f"the signature of key {self.keyid[:16]} does not verify") from error',
+    "return",
+)
+SIGNED = change("evidence/walk", "if not one.signed:", "if False:")
+REPEATS = change("evidence/walk", "if leaf.seq <= session.seq:", "if False:")
+FOLLOWS = change(
+    "evidence/walk", "elif leaf.seq != session.seq + 1 or (known and one.prev != session.payload):", "elif False:"
+)
+PINS = change("evidence/verify", "for pin, whose in pins:", "for pin, whose in ():")
+VALID_AT = change(
+    "evidence/trust",
+    "return self.valid_from <= index and (self.valid_until is None or index < self.valid_until)",
+    "return True",
+)
+DATED = change("evidence/walk", "if self.latest is not None and self.latest - at > MAX_SKEW:", "if False:")
+CHAINED = change("evidence/ledger", "door.continue_chains(sql, entries, self._tail)", "")
+
+DEFENCES = (
+    defence(
+        "payload bit flipped",
+        "a signature over the payload's bytes",
+        BAD_SIGNATURE,
+        "evidence/test_envelope.py::test_any_flipped_bit_is_refused",
+        *named("flip_payload"),
+    ),
+    defence(
+        "payloadType or predicateType changed",
+        "the payloadType, when signatures are verified and when entries are read",
+        (
+            change("evidence/envelope", "if envelope.payload_type != payload_type:", "if False:"),
+            change("evidence/entry", "if envelope.payload_type != PAYLOAD_TYPE:", "if False:"),
+        ),
+        "evidence/test_envelope.py::test_another_payload_type_is_refused_though_the_signature_is_good",
+        "evidence/test_faults.py::test_a_signature_of_another_entry_does_not_count",
+    ),
+    defence(
+        "payloadType or predicateType changed",
+        "the payloadType of trust files, when they are read and when their signatures are verified",
+        (
+            change("evidence/trust", "if envelope.payload_type != TRUST_TYPE:", "if False:"),
+            change("evidence/envelope", "if envelope.payload_type != payload_type:", "if False:"),
+        ),
+        "evidence/test_trust.py::test_a_statement_never_passes_for_a_trust_file",
+    ),
+    defence(
+        "payloadType or predicateType changed",
+        "the payloadType inside what is signed",
+        change(
+            "evidence/envelope",
+            'return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)',
+            "return payload",
+        ),
+        "evidence/test_envelope.py::test_another_payload_type_is_refused_though_the_signature_is_good",
+        "evidence/test_envelope.py::test_the_encoding_is_the_one_of_the_specification",
+    ),
+    defence(
+        "payloadType or predicateType changed",
+        "the kind, and all else that leaf and statement must agree on",
+        change("evidence/check", "if different:", "if False:"),
+        *named("edit_leaf_and_hash"),
+    ),
+    defence(
+        "payloadType or predicateType changed",
+        "the form of the predicate",
+        change("evidence/check", "faults += [unread] if unread else []", ""),
+        *named("change_kind"),
+    ),
+    defence(
+        "signature from another envelope",
+        "the signature, when appending",
+        change("evidence/authorship", "verify(one.envelope, current.verification_keys)", ""),
+        "evidence/test_ledger.py::test_a_signature_of_another_record_does_not_count[sqlite]",
+    ),
+    defence(
+        "signature from another envelope",
+        "a signature over the payload's bytes",
+        BAD_SIGNATURE,
+        "evidence/test_envelope.py::test_a_signature_from_another_envelope_is_refused",
+        "evidence/test_ledger.py::test_a_signature_of_another_record_does_not_count[sqlite]",
+    ),
+    defence(
+        "leaf row edited",
+        "the leaf's hash",
+        change("evidence/check", "if hashed != stored.leaf_hash:", "if False:"),
+        *named("edit_leaf"),
+    ),
+    defence(
+        "leaf row edited",
+        "what leaf and statement must agree on",
+        change("evidence/check", "if different:", "if False:"),
+        *named("edit_leaf_and_hash"),
+    ),
+    defence(
+        "blob edited",
+        "the envelope's digest in the leaf",
+        change("evidence/check", "if digest != leaf.envelope:", "if False:"),
+        *named("flip_payload", "swap_envelopes"),
+    ),
+    defence(
+        "blob edited",
+        "content that is gone without an erasure",
+        change("evidence/walk", 'self.problem(index, f"{leaf.kind}: its content is missing from {where}")', "continue"),
+        *named("drop_blob"),
+        "workspace/test_custody.py::test_content_that_vanished_is_not_called_erased",
+        "evidence/test_offline.py::test_a_change_in_a_bundle_is_named[remove_content]",
+    ),
+    defence(
+        "middle leaf deleted",
+        "the gapless count of entries",
+        change("evidence/walk", "if one.place != index:", "if False:"),
+        *named("delete_middle"),
+        "evidence/test_offline.py::test_a_change_in_a_bundle_is_named[drop_entry]",
+    ),
+    defence(
+        "middle leaf deleted",
+        "the writers' chains",
+        (REPEATS, FOLLOWS),
+        *named("delete_and_close_the_gap"),
+    ),
+    defence(
+        "tail truncated",
+        "the size in the checkpoint",
+        change("evidence/verify", "elif signed.size != computed.size:", "elif False:"),
+        *named("truncate"),
+    ),
+    defence(
+        "tail truncated",
+        "the size that was verified before",
+        change("evidence/verify", "if since is not None and self.head.size < since.frontier.size:", "if False:"),
+        "evidence/test_incremental.py::test_a_rollback_is_named",
+    ),
+    defence(
+        "old database restored",
+        "checkpoints that the verifier keeps or remembers",
+        PINS,
+        "evidence/test_attacks.py::test_an_old_database_is_told_from_the_new_one_by_what_was_verified_before",
+        "evidence/test_attacks.py::test_a_rewritten_log_does_not_continue_what_was_verified_before",
+        "workspace/test_custody.py::test_a_pinned_checkpoint_shows_a_rollback",
+    ),
+    defence(
+        "old database restored",
+        "the verification of what is restored",
+        change("evidence/copying", "if verified.problems:", "if False:"),
+        "workspace/test_custody.py::test_a_backup_restores_what_was_there_and_no_less",
+    ),
+    defence(
+        "leaves reordered",
+        "the writers' chains",
+        (REPEATS, FOLLOWS),
+        *named("swap_leaves"),
+    ),
+    defence(
+        "envelope replayed",
+        "the writers' chains when appending, and the unique (writer, seq)",
+        (
+            CHAINED,
+            change("evidence/schema", 'Index("leaves_writer_seq", "writer", "seq", unique=True),', ""),
+        ),
+        "evidence/test_ledger.py::test_a_replayed_entry_is_refused[sqlite]",
+        "evidence/test_operator.py::test_a_replay_is_known_by_what_it_says_not_by_its_bytes",
+    ),
+    defence(
+        "envelope replayed",
+        "records that repeat, when verifying",
+        REPEATS,
+        "evidence/test_operator.py::test_a_replay_is_known_by_what_it_says_not_by_its_bytes",
+        "evidence/test_incremental.py::test_the_operator_replays_an_old_session_in_vain[False]",
+        "evidence/test_incremental.py::test_the_operator_replays_an_old_session_in_vain[True]",
+    ),
+    defence(
+        "envelope replayed",
+        "one key for each session, when appending",
+        change("evidence/door", "if tail is not None and one.leaf.keyid != tail[1].keyid:", "if False:"),
+        "evidence/test_ledger.py::test_nobody_goes_on_with_the_session_of_another[sqlite]",
+    ),
+    defence(
+        "envelope replayed",
+        "one key for each session, when verifying",
+        change("evidence/walk", "if leaf.keyid != session.keyid:", "if False:"),
+        "evidence/test_ledger.py::test_nobody_goes_on_with_the_session_of_another[sqlite]",
+    ),
+    defence(
+        "copied to another log",
+        "the log's name in the statement, when appending",
+        change("evidence/ledger", "if one.chain.log != self.origin:", "if False:"),
+        "evidence/test_ledger.py::test_an_entry_of_another_log_is_refused",
+    ),
+    defence(
+        "copied to another log",
+        "the log's name in the statement, when verifying",
+        change("evidence/walk", "if one.log != self.origin:", "if False:"),
+        "evidence/test_operator.py::test_a_record_of_another_log_is_named",
+    ),
+    defence(
+        "event dropped by the operator",
+        "the writers' chains",
+        FOLLOWS,
+        *named("rewrite_history_with_the_log_key"),
+        "evidence/test_incremental.py::test_the_operator_drops_a_record_of_an_open_session_in_vain",
+    ),
+    defence(
+        "event dropped by the operator",
+        "the beginning of a chain",
+        change(
+            "evidence/walk",
+            "if leaf.seq != 0 or leaf.kind != WriterOpen.kind or (known and one.prev is not None):",
+            "if False:",
+        ),
+        "evidence/test_attacks.py::test_an_entry_under_another_writers_name_is_named",
+    ),
+    defence(
+        "event dropped by the operator",
+        "the number of records in a session's end, when appending",
+        change(
+            "evidence/door",
+            "if isinstance(one.content, WriterClose) and one.content.records != one.chain.seq + 1:",
+            "if False:",
+        ),
+        "evidence/test_ledger.py::test_a_session_closes_with_the_number_of_its_records[sqlite]",
+    ),
+    defence(
+        "event dropped by the operator",
+        "the number of records in a session's end, when verifying",
+        change("evidence/walk", "if one.closes is not None and one.closes != leaf.seq + 1:", "if False:"),
+        "evidence/test_ledger.py::test_a_session_closes_with_the_number_of_its_records[sqlite]",
+    ),
+    defence(
+        "event dropped by the operator",
+        "the receipt that the writer keeps",
+        PINS,
+        "evidence/test_operator.py::test_a_session_that_the_operator_drops_shows_through_its_receipt",
+    ),
+    defence(
+        "event dropped by the operator",
+        "the subject index, recomputed in full",
+        change("evidence/index_check", "        faults.append(LOOKUP)", "        pass"),
+        *named("drop_lookup", "invent_lookup"),
+        "evidence/test_incremental.py::test_an_entry_hidden_from_the_index_is_named",
+    ),
+    defence(
+        "event dropped by the operator",
+        "the subject index, continued: new entries are in it",
+        change("evidence/index_check", "if any(trie.get(key) != value for key, value in grown.items()):", "if False:"),
+        "evidence/test_incremental.py::test_an_entry_hidden_from_the_index_is_named",
+    ),
+    defence(
+        "event dropped by the operator",
+        "the subject index, continued: old entries are still in it",
+        change(
+            "evidence/index_check",
+            "return new, (faults if trie.commit()[0] == old else [*faults, CONTINUES])",
+            "return new, faults",
+        ),
+        "evidence/test_incremental.py::test_an_older_entry_that_left_the_index_is_named",
+    ),
+    defence(
+        "event dropped by the operator",
+        "the completeness of a bundle",
+        change("evidence/offline", "self._complete(signed, checked)", "pass"),
+        "evidence/test_offline.py::test_a_change_in_a_bundle_is_named[drop_entry]",
+        "evidence/test_offline.py::test_a_change_in_a_bundle_is_named[drop_revocations]",
+    ),
+    defence(
+        "fork with the same size",
+        "the roots of two trees of one size",
+        change("evidence/merkle", "if proof or not expected:", "if proof:"),
+        "evidence/test_operator.py::test_a_fork_of_the_same_size_shows_by_either_checkpoint",
+        "evidence/test_operator.py::test_a_witness_cosigns_one_history_only",
+    ),
+    defence(
+        "fork with the same size",
+        "the root in the checkpoint, held against the entries and against what was verified before",
+        (
+            change("evidence/verify", "elif signed.root != computed.root and since is not None:", "elif False:"),
+            change("evidence/verify", "elif signed != computed:", "elif False:"),
+        ),
+        *named("another_tree_of_the_same_size"),
+        "evidence/test_operator.py::test_a_fork_of_the_same_size_shows_to_whoever_verified_before",
+    ),
+    defence(
+        "tree re-signed after a rewrite",
+        "the person's signature, when verifying",
+        SIGNED,
+        "evidence/test_operator.py::test_a_content_that_the_operator_edits_has_no_signature",
+    ),
+    defence(
+        "tree re-signed after a rewrite",
+        "the writers' chains",
+        FOLLOWS,
+        *named("rewrite_history_with_the_log_key"),
+    ),
+    defence(
+        "tree re-signed after a rewrite",
+        "the tree that was verified before",
+        change("evidence/verify", "elif signed.root != computed.root and since is not None:", "elif False:"),
+        "evidence/test_incremental.py::test_a_rewritten_past_is_named",
+    ),
+    defence(
+        "tree re-signed after a rewrite",
+        "the log's signature on the checkpoint",
+        change("evidence/checkpoint", "if not good:", "if False:"),
+        *named("forge_checkpoint"),
+        "evidence/test_checkpoint.py::test_a_note_by_another_key_or_log_is_refused",
+    ),
+    defence(
+        "tree re-signed after a rewrite",
+        "the last signed root, before the next one is signed",
+        change("evidence/ledger", "if self._signed[1] != head.promise(self.origin)[0]:", "if False:"),
+        "evidence/test_attacks.py::test_an_append_refuses_an_edge_that_was_not_signed",
+    ),
+    defence(
+        "truncated, padded or oversized proof",
+        "the least length of an inclusion proof",
+        change("evidence/merkle", 'raise VerificationError("the inclusion proof is too short")', "pass"),
+        "evidence/test_merkle.py::test_a_truncated_proof_does_not_make_an_inner_node_a_leaf",
+    ),
+    defence(
+        "truncated, padded or oversized proof",
+        "the least length of a consistency proof",
+        change(
+            "evidence/merkle",
+            '    if last != 0:\n        raise VerificationError("the consistency proof is too short")',
+            "",
+        ),
+        "evidence/test_merkle.py::test_a_truncated_proof_does_not_make_an_inner_node_a_leaf",
+    ),
+    defence(
+        "truncated, padded or oversized proof",
+        "the greatest length of an inclusion proof",
+        change("evidence/merkle", 'raise VerificationError("the inclusion proof is too long")', "pass"),
+        "evidence/test_merkle.py::test_a_padded_proof_does_not_fit_a_tree_below_the_root",
+    ),
+    defence(
+        "truncated, padded or oversized proof",
+        "the greatest length of a consistency proof",
+        change("evidence/merkle", 'raise VerificationError("the consistency proof is too long")', "pass"),
+        "evidence/test_merkle.py::test_a_padded_proof_does_not_fit_a_tree_below_the_root",
+    ),
+    defence(
+        "truncated, padded or oversized proof",
+        "the bound on hashes that are looked at",
+        change("evidence/merkle", "if len(proof) > MAX_PROOF or any(", "if any("),
+        "evidence/test_merkle.py::test_endless_proofs_are_refused_unread",
+    ),
+    defence(
+        "truncated, padded or oversized proof",
+        "the bound on a proof file",
+        change("evidence/proof", "if len(text) > MAX_PROOF_FILE:", "if False:"),
+        "evidence/test_offline.py::test_an_oversized_proof_is_refused_unread",
+    ),
+    defence(
+        "truncated, padded or oversized proof",
+        "the bound on hashes in a proof file",
+        change("evidence/proof", "if len(lines) - 3 > merkle.MAX_PROOF:", "if False:"),
+        "evidence/test_offline.py::test_an_oversized_proof_is_refused_unread",
+    ),
+    defence(
+        "sizes 0, 1, 255, 256, 257, 65,536",
+        "the greatest length of a proof, at every size",
+        change("evidence/merkle", 'raise VerificationError("the inclusion proof is too long")', "break"),
+        *(
+            f"evidence/test_faults.py::test_proofs_of_the_wrong_length_are_refused_at_every_size[{size}]"
+            for size in (1, 2, 255, 256, 257, 65_536)
+        ),
+    ),
+    defence(
+        "sizes 0, 1, 255, 256, 257, 65,536",
+        "the way along the ragged edge of trees that are not full",
+        change(
+            "evidence/merkle",
+            "            current = node_hash(sibling, current)\n            while not position & 1 and position:",
+            "            current = node_hash(sibling, current)\n            while False:",
+        ),
+        "evidence/test_faults.py::test_proofs_of_the_wrong_length_are_refused_at_every_size[257]",
+        "evidence/test_merkle.py::test_inclusion_proofs_hold",
+    ),
+    defence(
+        "sizes 0, 1, 255, 256, 257, 65,536",
+        "places outside an empty tree, when proving",
+        change(
+            "evidence/merkle",
+            '    if not 0 <= index < size:\n        raise VerificationError(f"leaf {index} is not in a tree of {size}", '
+            'expected="an index below the size")\n    start, stop = 0, size',
+            "    start, stop = 0, size",
+        ),
+        "evidence/test_merkle.py::test_places_outside_the_tree_are_refused[0-0]",
+        "evidence/test_merkle.py::test_places_outside_the_tree_are_refused[4-4]",
+    ),
+    defence(
+        "sizes 0, 1, 255, 256, 257, 65,536",
+        "tiles of at most 256 entries",
+        change("evidence/tiles", "if done % WIDTH == 0 or done == size:", "if done == size:"),
+        "evidence/test_offline.py::test_tiles_verify_and_grow[600]",
+    ),
+    defence(
+        "wrong key hint in a note",
+        "the hint beside the name, in the log's signatures",
+        (
+            change(
+                "evidence/checkpoint",
+                "known = {(key.name, key_hint(key.name, bytes.fromhex(key.public))): key for key in log_keys}",
+                "known = {key.name: key for key in log_keys}",
+            ),
+            change("evidence/checkpoint", "key = known.get((name, blob[:4]))", "key = known.get(name)"),
+        ),
+        "evidence/test_checkpoint.py::test_a_good_signature_under_a_wrong_hint_does_not_count",
+    ),
+    defence(
+        "wrong key hint in a note",
+        "the hint in a verifier key",
+        change("evidence/checkpoint", "if key_hint(name, data[1:], kind).hex() != hint:", "if False:"),
+        "evidence/test_checkpoint.py::test_a_verifier_key_under_a_wrong_hint_is_refused",
+    ),
+    defence(
+        "wrong key hint in a note",
+        "the hint beside the name, in cosignatures",
+        (
+            change(
+                "evidence/witness",
+                "known[witness.key.name, key_hint(witness.key.name, raw, COSIGNATURE)] = (witness, raw)",
+                "known[witness.key.name] = (witness, raw)",
+            ),
+            change("evidence/witness", "if (name, blob[:4]) not in known:", "if name not in known:"),
+            change("evidence/witness", "= known[name, blob[:4]]", "= known[name]"),
+        ),
+        "evidence/test_witness.py::test_a_wrong_key_hint_is_no_cosignature",
+    ),
+    defence(
+        "cosignature below quorum",
+        "the count of cosignatures",
+        change("evidence/witness", "if not policy.met(frozenset(found)):", "if False:"),
+        "evidence/test_witness.py::test_a_quorum_is_counted",
+    ),
+    defence(
+        "cosignature below quorum",
+        "the cosignatures themselves",
+        change(
+            "evidence/witness",
+            'raise VerificationError(f"the cosignature by {name} does not verify") from error',
+            "pass",
+        ),
+        "evidence/test_witness.py::test_a_false_cosignature_is_refused",
+    ),
+    defence(
+        "unknown, expired or revoked signer",
+        "the trust file, when appending and when verifying: unknown",
+        change("evidence/authorship", "return current.signer(keyid, index)", "return trust.ROOT"),
+        "evidence/test_attacks.py::test_what_nobody_may_sign_does_not_get_in[eve]",
+        "evidence/test_attacks.py::test_an_unknown_signer_is_named",
+    ),
+    defence(
+        "unknown, expired or revoked signer",
+        "what root keys may sign",
+        change("evidence/authorship", "if leaf.kind not in ROOT_KINDS:", "if False:"),
+        "evidence/test_attacks.py::test_what_nobody_may_sign_does_not_get_in[root]",
+        "evidence/test_attacks.py::test_a_root_key_signs_nothing_but_trust",
+    ),
+    defence(
+        "unknown, expired or revoked signer",
+        "the indices for which a key counts",
+        VALID_AT,
+        "evidence/test_trust.py::test_keys_count_only_in_their_range_of_indices",
+        "evidence/test_trust.py::test_a_revoked_key_signs_nothing_more_and_its_past_stays",
+        "workspace/test_custody.py::test_a_revoked_key_signs_nothing_new_and_keeps_what_it_signed",
+    ),
+    defence(
+        "unknown, expired or revoked signer",
+        "the expiry of the trust file",
+        change("decide/decision", "if at >= evidence.trust_expires_at:", "if False:"),
+        "decide/test_decision.py::test_an_expired_trust_file_decides_nothing",
+    ),
+    defence(
+        "unknown, expired or revoked signer",
+        "the root's digest, which the verifier brings along",
+        change("evidence/trust", "if trust.root_digest != root:", "if False:"),
+        "evidence/test_trust.py::test_the_first_version_is_believed_for_its_root_only",
+        "evidence/test_attacks.py::test_another_root_of_trust_is_named",
+        "evidence/test_offline.py::test_another_root_is_refused",
+    ),
+    defence(
+        "unknown, expired or revoked signer",
+        "the old root's signature under a new trust file",
+        change("evidence/trust", '_signed_by_root(envelope, current, "the previous")', ""),
+        "evidence/test_trust.py::test_a_later_version_is_signed_by_the_old_root_and_the_new",
+    ),
+    defence(
+        "one key under two ids",
+        "counting keys, not ids",
+        change(
+            "evidence/envelope",
+            "verified.setdefault(key.spki_sha256, signature.keyid)",
+            "verified.setdefault(signature.keyid, signature.keyid)",
+        ),
+        "evidence/test_envelope.py::test_one_key_under_two_ids_counts_once",
+    ),
+    defence(
+        "one key under two ids",
+        "a key for each person",
+        change("evidence/trust", "if other != principal.id:", "if False:"),
+        "evidence/test_trust.py::test_people_and_keys_are_distinct",
+    ),
+    defence(
+        "one key under two ids",
+        "distinct root keys",
+        (
+            change("evidence/trust", "if len(distinct) != len(trust.root_keys) or not", "if not"),
+            change("evidence/trust", "<= len(distinct):", "<= len(trust.root_keys):"),
+        ),
+        "evidence/test_trust.py::test_people_and_keys_are_distinct",
+    ),
+    defence(
+        "one key under two ids",
+        "the id that is a key's own",
+        change("evidence/keys", "if key.keyid != _derived_keyid(key.pem):", "if False:"),
+        "evidence/test_keys.py::test_a_key_id_must_be_the_id_of_its_key",
+    ),
+    defence(
+        "backdated event by a stolen key",
+        "the indices for which a key counts",
+        VALID_AT,
+        "evidence/test_operator.py::test_a_stolen_key_cannot_sign_into_the_past",
+    ),
+    defence(
+        "backdated event by a stolen key",
+        "times that do not fall, when verifying",
+        DATED,
+        "evidence/test_operator.py::test_a_stolen_key_cannot_claim_an_old_time",
+        "evidence/test_attacks.py::test_a_backdated_entry_is_named",
+        "evidence/test_incremental.py::test_the_operator_replays_an_old_session_in_vain[True]",
+    ),
+    defence(
+        "backdated event by a stolen key",
+        "taking back what a stolen key signed",
+        change("evidence/walk", "current.signer(one.keyid, one.index)", "pass"),
+        "workspace/test_custody.py::test_what_a_stolen_key_signed_counts_no_more",
+    ),
+    defence(
+        "backdated event by a stolen key",
+        "void evidence that blocks",
+        change("decide/decision", "if _still_matters(gone, subject, stage, policy, evidence):", "if False:"),
+        "workspace/test_custody.py::test_void_evidence_blocks_until_it_is_replaced",
+    ),
+    defence(
+        "duplicate JSON keys",
+        "duplicate keys, and the one canonical form",
+        (
+            change("evidence/canonical", "_ENCODER.encode(value) == text and (", "("),
+            change("evidence/canonical", "if rfc8785.dumps(value) != data:", "if False:"),
+            change("evidence/canonical", "if len(value) != len(pairs):", "if False:"),
+        ),
+        'evidence/test_canonical.py::test_bytes_from_strangers_are_refused_by_name[b\'{"a":1,"a":1}\'-twice]',
+        "evidence/test_faults.py::test_a_signature_of_another_entry_does_not_count",
+    ),
+    defence(
+        "facet copied to another run",
+        "the event's digest in the facet",
+        change("integrations/openlineage", "if found.event not in digests:", "if False:"),
+        "integrations/test_openlineage.py::test_a_changed_event_or_a_borrowed_facet_is_named",
+    ),
+    defence(
+        "facet copied to another run",
+        "the event in the entry that the facet names",
+        change("integrations/openlineage", "or sha256_hex(canonicalise(read.content.event)) != found.event", ""),
+        "integrations/test_openlineage.py::test_a_facet_that_points_to_another_runs_entry_is_named",
+    ),
+    defence(
+        "kill -9 mid-append with two writers",
+        "one transaction for each append",
+        (
+            change("evidence/ledger", 'cursor.execute("BEGIN IMMEDIATE")', "pass"),
+            change("evidence/ledger", "raw.rollback()", "pass"),
+            change("evidence/ledger", "raw.commit()", "pass"),
+        ),
+        "evidence/test_faults.py::test_two_writers_that_are_killed_lose_nothing",
+        "evidence/test_faults.py::test_a_kill_at_any_step_of_an_append_leaves_all_of_it_or_nothing",
+    ),
+    defence(
+        "kill -9 mid-append with two writers",
+        "the lock that is taken before the head is read",
+        change("evidence/ledger", 'cursor.execute("BEGIN IMMEDIATE")', 'cursor.execute("BEGIN")'),
+        "evidence/test_faults.py::test_two_writers_that_are_killed_lose_nothing",
+    ),
+    defence(
+        "kill between commit and checkpoint",
+        "entry and checkpoint in one transaction",
+        change(
+            "evidence/ledger",
+            '        sql.run("save_head", **row)',
+            '        sql._cursor.execute("COMMIT")\n        sql._cursor.execute("BEGIN IMMEDIATE")\n'
+            '        sql.run("save_head", **row)',
+        ),
+        "evidence/test_faults.py::test_a_kill_at_any_step_of_an_append_leaves_all_of_it_or_nothing",
+        "evidence/test_faults.py::test_an_append_that_is_interrupted_at_its_last_step_leaves_nothing",
+    ),
+    defence(
+        "EIO and ENOSPC on write",
+        "the error of a commit",
+        change(
+            "evidence/ledger",
+            "                raw.commit()",
+            "                try:\n                    raw.commit()\n"
+            "                except Exception:\n"
+            "                    raw.rollback()",
+        ),
+        "evidence/test_faults.py::test_a_disk_that_fails_loses_nothing_that_was_acknowledged[pwrite64:error=EIO:when=40+7]",
+        "evidence/test_faults.py::test_a_disk_that_fails_loses_nothing_that_was_acknowledged[pwrite64:error=ENOSPC:when=40+5]",
+        "evidence/test_faults.py::test_a_disk_that_fails_loses_nothing_that_was_acknowledged[fdatasync:error=EIO:when=3+2]",
+    ),
+    defence(
+        "EIO and ENOSPC on write",
+        "the reason that a full disk is told with",
+        change(
+            "evidence/database",
+            'raise LedgerError(f"the ledger at {shown(engine)} cannot be used: {said}"',
+            'raise LedgerError("failed"',
+        ),
+        "evidence/test_ledger.py::test_a_full_disk_loses_nothing",
+    ),
+    defence(
+        "read-only database",
+        "database errors, told as ours",
+        change(
+            "evidence/database", "except (DBAPIError, driver.Error) as error:", "except ZeroDivisionError as error:"
+        ),
+        "evidence/test_faults.py::test_a_database_that_cannot_be_written_is_still_read",
+    ),
+    defence(
+        "clock moved back",
+        "the newest time in the log, when appending",
+        change("evidence/door", "if latest is not None and latest - at > MAX_SKEW:", "if False:"),
+        "evidence/test_ledger.py::test_a_clock_that_runs_back_is_refused_when_writing[sqlite]",
+    ),
+    defence(
+        "clock moved back",
+        "the newest time in the log, when verifying",
+        DATED,
+        "evidence/test_attacks.py::test_a_backdated_entry_is_named",
+        "evidence/test_attacks.py::test_an_entry_from_the_beginning_of_time_is_told_not_thrown",
+    ),
+    defence(
+        "clock moved back",
+        "the newest time in the log, when deciding",
+        change("decide/decision", "if at < latest - SKEW:", "if False:"),
+        "decide/test_decision.py::test_a_clock_behind_the_log_decides_nothing",
+    ),
+    defence(
+        "clock moved back",
+        "a session's own last time, in its writer",
+        change("evidence/writer", "if before is not None and timedelta(0) < before - now <= MAX_SKEW:", "if False:"),
+        "evidence/test_ledger.py::test_a_clock_that_is_set_right_by_a_little_does_not_spoil_a_session[sqlite-1]",
+    ),
+    defence(
+        "clock moved back",
+        "a session's own last time, when appending",
+        change("evidence/door", "if writer in latest and at < latest[writer]:", "if False:"),
+        "evidence/test_ledger.py::test_a_record_from_before_its_sessions_last_is_refused[sqlite]",
+    ),
+    defence(
+        "clock moved back",
+        "a session's own last time, when verifying",
+        change(
+            "evidence/walk", "if one.at is not None and session.at is not None and one.at < session.at:", "if False:"
+        ),
+        "evidence/test_ledger.py::test_a_record_from_before_its_sessions_last_is_refused[sqlite]",
+    ),
+    defence(
+        "corrupt, mismatched or world-readable key file",
+        "the mode of a key file",
+        change("evidence/keys", "if status.st_mode & 0o077:", "if False:"),
+        *(
+            f"evidence/test_keys.py::test_a_key_that_others_can_touch_is_refused[{mode}]"
+            for mode in (0o644, 0o640, 0o604, 0o660, 0o610)
+        ),
+    ),
+    defence(
+        "corrupt, mismatched or world-readable key file",
+        "the owner of a key file",
+        change("evidence/keys", "if status.st_uid != os.geteuid():", "if False:"),
+        "evidence/test_keys.py::test_a_key_of_somebody_else_is_refused",
+    ),
+    defence(
+        "corrupt, mismatched or world-readable key file",
+        "a key file that is no link",
+        change("evidence/keys", "os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK", "os.O_RDONLY | os.O_NONBLOCK"),
+        "evidence/test_keys.py::test_a_symbolic_link_is_refused",
+    ),
+    defence(
+        "corrupt, mismatched or world-readable key file",
+        "the reading of a corrupt key file",
+        change(
+            "evidence/keys",
+            "    except (ValueError, UnsupportedAlgorithm) as error:\n        raise KeyFileError(",
+            "    except UnsupportedAlgorithm as error:\n        raise KeyFileError(",
+        ),
+        "evidence/test_keys.py::test_other_things_are_no_keys",
+        "evidence/test_keys.py::test_encrypted_keys_need_their_passphrase",
+    ),
+    defence(
+        "corrupt, mismatched or world-readable key file",
+        "the type of a person's key",
+        change(
+            "evidence/keys",
+            'if not isinstance(private, ec.EllipticCurvePrivateKey) or private.curve.name != "secp256r1":',
+            "if False:",
+        ),
+        "evidence/test_keys.py::test_keys_of_other_types_are_refused",
+    ),
+    defence(
+        "corrupt, mismatched or world-readable key file",
+        "the log key that the trust file names",
+        change("evidence/ledger", "if current is not None and signer.public not in current.log_keys:", "if False:"),
+        "evidence/test_ledger.py::test_another_log_key_cannot_go_on[sqlite]",
+        "workspace/test_custody.py::test_the_log_changes_its_key",
+    ),
+    defence(
+        "corrupt, mismatched or world-readable key file",
+        "the signature that a key service returns",
+        change("evidence/keys", "        self._public.verify(signature, message)\n", ""),
+        "evidence/test_keys.py::test_a_signature_that_a_service_makes_with_another_key_is_refused",
+    ),
+    defence(
+        "unauthorised erasure",
+        "the eraser's role, when appending",
+        change("evidence/door", "if isinstance(one.content, Erasure) and ERASER not in principal.roles:", "if False:"),
+        "workspace/test_custody.py::test_an_erasure_by_somebody_without_the_role_does_not_get_in",
+    ),
+    defence(
+        "unauthorised erasure",
+        "the entry under which content goes",
+        change("evidence/door", "if leaf is None or (index, leaf.payload) not in said:", "if False:"),
+        "workspace/test_custody.py::test_content_goes_only_under_an_entry_that_names_it",
+    ),
+    defence(
+        "unauthorised erasure",
+        "kinds that are never erased, when appending",
+        change("evidence/door", "if leaf.kind in NEVER_ERASED:", "if False:"),
+        "workspace/test_custody.py::test_what_the_rest_is_verified_with_is_never_erased",
+    ),
+    defence(
+        "unauthorised erasure",
+        "kinds that are never erased, when verifying",
+        change("evidence/walk", "if leaf.kind in NEVER_ERASED:", "if False:"),
+        "workspace/test_custody.py::test_what_the_rest_is_verified_with_is_never_erased",
+    ),
+    defence(
+        "unauthorised erasure",
+        "the eraser's role, when verifying",
+        change("evidence/walk", "if ERASER in principal.roles:", "if True:"),
+        "workspace/test_custody.py::test_an_erasure_by_somebody_without_the_role_is_a_problem",
+        "evidence/test_offline.py::test_an_erasure_by_somebody_without_the_role_excuses_nothing",
+    ),
+    defence(
+        "unauthorised erasure",
+        "the eraser's role, when checking a bundle",
+        change(
+            "evidence/offline",
+            "if checked.erases is not None and ERASER in principal.roles:",
+            "if checked.erases is not None:",
+        ),
+        "evidence/test_offline.py::test_an_erasure_by_somebody_without_the_role_excuses_nothing",
+    ),
+    defence(
+        "unauthorised erasure",
+        "the eraser's role, before anything is signed",
+        change("workspace/keeping", "if ERASER not in me.roles:", "if False:"),
+        "workspace/test_custody.py::test_erased_content_is_gone_and_every_proof_stays",
+    ),
+    defence(
+        "unauthorised erasure",
+        "an erased rejection that only its signer replaces",
+        change("decide/decision", "if gone.kind == Approval.kind and gone.erased:", "if False:"),
+        "decide/test_decision.py::test_an_erased_rejection_is_replaced_by_its_signer_alone",
+    ),
+    defence(
+        "unauthorised erasure",
+        "an erased report that one which counts replaces",
+        change("decide/decision", "any(entry is not None and entry.index < gone.index for entry in resting)", "False"),
+        "decide/test_decision.py::test_an_erased_report_is_replaced_by_one_that_counts",
+    ),
+    defence(
+        "unauthorised erasure",
+        "an erased policy that one in force replaces",
+        change("decide/decision", "return in_force(evidence, stage).attestation.index < gone.index", "return False"),
+        "decide/test_decision.py::test_an_erased_policy_is_replaced_by_one_in_force",
+    ),
+    defence(
+        "unauthorised erasure",
+        "an erased revocation, which blocks",
+        change("decide/decision", "return True  # what it withdrew, nobody can tell any more", "return False"),
+        "decide/test_decision.py::test_a_revocation_that_was_erased_blocks_whatever_it_was_about",
+    ),
+    defence(
+        "unauthorised erasure",
+        "who made a model, when the record of it is erased",
+        change("decide/rules", "frozenset(void | {", "frozenset({"),
+        "decide/test_decision.py::test_who_made_a_model_stays_known_when_the_record_is_erased",
+    ),
+    defence(
+        "cosignature below quorum",
+        "how much an anchor covers, from its note",
+        change(
+            "evidence/anchors",
+            "anchored.append(_vouched(anchor, kept.size, ",
+            "anchored.append(_vouched(anchor, anchor.size, ",
+        ),
+        "evidence/test_witness.py::test_the_database_does_not_say_how_much_an_anchor_covers",
+    ),
+    defence(
+        "unknown, expired or revoked signer",
+        "roles of another project",
+        change("workspace/session", ".view().within(self.config.project)", ".view()"),
+        "workspace/test_custody.py::test_a_role_in_another_project_is_none_here",
+    ),
+    defence(
+        "unknown, expired or revoked signer",
+        "a key that was taken back, trusted again",
+        change("evidence/succession", "    if ended:", "    if False:"),
+        "workspace/test_custody.py::test_a_key_that_was_taken_back_is_not_trusted_again",
+    ),
+    defence(
+        "event dropped by the operator",
+        "a view of everything only",
+        change("evidence/verify", "if not self.collected:", "if False:"),
+        "evidence/test_attacks.py::test_a_view_that_could_omit_something_is_none",
+    ),
+    defence(
+        "symlink or ../ in a model folder",
+        "links in a folder, seen and not followed",
+        (
+            change("evidence/fingerprint", "found.stat(follow_symlinks=False).st_mode", "found.stat().st_mode"),
+            change(
+                "evidence/fingerprint", "os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK", "os.O_RDONLY | os.O_NONBLOCK"
+            ),
+        ),
+        "evidence/test_fingerprint.py::test_a_link_in_a_model_folder_is_refused_wherever_it_points[../outside]",
+        "evidence/test_fingerprint.py::test_a_link_in_a_model_folder_is_refused_wherever_it_points[../outside/weights.bin]",
+    ),
+    defence(
+        "symlink or ../ in a model folder",
+        "plain names in a folder",
+        change("evidence/fingerprint", 'if "\\n" in found.name or "\\\\" in found.name:', "if False:"),
+        "evidence/test_fingerprint.py::test_a_name_that_another_system_reads_as_a_way_out_is_refused",
+    ),
+    defence(
+        "symlink or ../ in a model folder",
+        "plain names of models in a registry",
+        change("promote/registry", 'if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):', "if False:"),
+        "promote/test_registry.py::test_names_stay_inside[../up]",
+    ),
+    defence(
+        "hostile envelope (1 GB payload, 10^5 signatures)",
+        "the bound on a document",
+        change("evidence/canonical", "if len(data) > max_bytes:", "if False:"),
+        "evidence/test_faults.py::test_a_hostile_envelope_is_refused_quickly[payload]",
+        "evidence/test_canonical.py::test_size_is_bounded_before_anything_is_parsed",
+    ),
+    defence(
+        "hostile envelope (1 GB payload, 10^5 signatures)",
+        "the bound on signatures",
+        change("evidence/envelope", "or not 1 <= len(signatures) <= MAX_SIGNATURES:", "or not signatures:"),
+        "evidence/test_faults.py::test_a_hostile_envelope_is_refused_quickly[signatures]",
+        "evidence/test_faults.py::test_more_signatures_than_anybody_needs_are_not_looked_at",
+        "evidence/test_envelope.py::test_many_signatures_are_refused_before_any_is_verified",
+    ),
+    defence(
+        "hostile envelope (1 GB payload, 10^5 signatures)",
+        "the bound on nesting",
+        change(
+            "evidence/canonical",
+            'if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _nesting(data) > MAX_DEPTH:',
+            "if False:",
+        ),
+        "evidence/test_faults.py::test_a_hostile_envelope_is_refused_quickly[nesting]",
+    ),
+    defence(
+        "hostile envelope (1 GB payload, 10^5 signatures)",
+        "the bound on a number's digits",
+        (
+            change("evidence/canonical", "if len(text) > 15:", "if False:"),
+            change("evidence/canonical", "if len(text) > 17:", "if False:"),
+        ),
+        "evidence/test_faults.py::test_a_hostile_envelope_is_refused_quickly[number]",
+    ),
+    defence(
+        "torn tiles",
+        "whole leaves in an entry tile",
+        change("evidence/tiles", "if at != len(data) or len(leaves) != width:", "if False:"),
+        "evidence/test_offline.py::test_a_torn_entry_tile_is_called_torn",
+    ),
+    defence(
+        "torn tiles",
+        "hash tiles held against their entries",
+        change("evidence/tiles", 'if _get(folder / name, WIDTH * merkle.HASH) != b"".join(hashes):', "if False:"),
+        "evidence/test_offline.py::test_a_torn_or_edited_tile_is_named",
+    ),
+    defence(
+        "torn tiles",
+        "a line for each envelope",
+        (
+            change("evidence/tiles", 'if not line.endswith(b"\\n"):', "if False:"),
+            change("evidence/tiles", "if stream.read(1):", "if False:"),
+        ),
+        "evidence/test_offline.py::test_a_torn_or_edited_tile_is_named",
+    ),
+    defence(
+        "torn tiles",
+        "the size of a tile, before it is taken for done",
+        change("evidence/tiles", "tile.stat().st_size == WIDTH * merkle.HASH", "True"),
+        "evidence/test_offline.py::test_a_torn_or_edited_tile_is_named",
+    ),
+    defence(
+        "every acknowledged event survives",
+        "waiting for the disk before an append is acknowledged",
+        change("evidence/database", '"PRAGMA synchronous = FULL"', '"PRAGMA synchronous = OFF"'),
+        "evidence/test_faults.py::test_a_disk_that_fails_loses_nothing_that_was_acknowledged[fdatasync:error=EIO:when=3+2]",
+        "evidence/test_faults.py::test_a_disk_that_fails_loses_nothing_that_was_acknowledged[fdatasync:signal=SIGKILL:when=5]",
+    ),
+    defence(
+        "every acknowledged event survives",
+        "the commit of every append",
+        change(
+            "evidence/ledger",
+            "raw.commit()",
+            'size = cursor.execute("SELECT size FROM head").fetchone()[0]\n'
+            "                raw.rollback() if size > 20 and size % 7 == 0 else raw.commit()",
+        ),
+        "evidence/test_faults.py::test_two_writers_that_are_killed_lose_nothing",
+    ),
+    defence(
+        "every refusal names the reason",
+        "the problems, where a view is refused",
+        change("evidence/verify", 'f"the ledger does not verify: {shown}{more}"', '"the ledger does not verify"'),
+        *named("flip_payload", "delete_middle", "truncate", "forge_checkpoint"),
+    ),
+    defence(
+        "every refusal names the reason",
+        "what was found, in an error's text",
+        change("errors", "parts = [self.found]", 'parts = ["refused"]'),
+        "evidence/test_ledger.py::test_a_full_disk_loses_nothing",
+        "evidence/test_keys.py::test_a_symbolic_link_is_refused",
+        "evidence/test_trust.py::test_a_statement_never_passes_for_a_trust_file",
+    ),
+)
