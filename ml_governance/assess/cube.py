@@ -7,10 +7,11 @@ the number of rows; cubes of shards add up.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from ml_governance.assess import labels
 from ml_governance.errors import DataError
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ml_governance.assess.labels import Flags, Floats
 
 MISSING = "(missing)"
 MAX_CELLS = 1_000_000
@@ -38,12 +38,16 @@ class Cube:
         Rows by label (0, 1) and prediction (0, 1).
     weights : array of float64 or None
         Sums of weights in the same shape; None when every row counts one.
+    squares : array of float64 or None
+        Sums of squared weights in the same shape; None when every row counts one, or when they are not known, as
+        of published tables.
     """
 
     attributes: tuple[str, ...]
     levels: tuple[tuple[str, ...], ...]
     counts: NDArray[np.int64]
     weights: NDArray[np.float64] | None = None
+    squares: NDArray[np.float64] | None = None
 
     @property
     def values(self) -> NDArray[Any]:
@@ -66,6 +70,7 @@ class Cube:
             levels=tuple(self.levels[axis] for axis in axes),
             counts=reduced(self.counts),
             weights=None if self.weights is None else reduced(self.weights),
+            squares=None if self.squares is None else reduced(self.squares),
         )
 
     def groups(self) -> list[tuple[tuple[str, ...], NDArray[Any], int]]:
@@ -86,6 +91,8 @@ class Cube:
     def merge(self, other: Cube) -> Cube:
         """Add the cube of other rows; levels that only one of the two has are kept.
 
+        Squares of weights are known of the sum if they are known of both.
+
         Raises
         ------
         DataError
@@ -98,7 +105,7 @@ class Cube:
         if (self.weights is None) != (other.weights is None):
             raise DataError("only one of the cubes is weighted", expected="both or neither")
         levels = tuple(tuple(sorted({*a, *b})) for a, b in zip(self.levels, other.levels, strict=True))
-        _bounded(levels)
+        check_size(levels)
 
         def spread(cube: Cube, array: NDArray[Any]) -> NDArray[Any]:
             wide = np.zeros((*map(len, levels), 2, 2), dtype=array.dtype)
@@ -106,49 +113,139 @@ class Cube:
             wide[np.ix_(*places, [0, 1], [0, 1])] = array
             return wide
 
-        weighted = None
-        if self.weights is not None and other.weights is not None:
-            weighted = spread(self, self.weights) + spread(other, other.weights)
+        def added(one: NDArray[Any] | None, two: NDArray[Any] | None) -> NDArray[Any] | None:
+            return None if one is None or two is None else spread(self, one) + spread(other, two)
+
         return Cube(
             attributes=self.attributes,
             levels=levels,
             counts=spread(self, self.counts) + spread(other, other.counts),
-            weights=weighted,
+            weights=added(self.weights, other.weights),
+            squares=added(self.squares, other.squares),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values; :meth:`from_dict` reads them back.
+
+        Cells of few rows tell about people: keep cubes where the rows may be kept.
+        """
+        arrays = {"counts": self.counts, "weights": self.weights, "squares": self.squares}
+        return {
+            "attributes": list(self.attributes),
+            "levels": [list(names) for names in self.levels],
+            **{name: None if array is None else array.tolist() for name, array in arrays.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """Read what :meth:`to_dict` wrote.
+
+        Raises
+        ------
+        DataError
+            If a field is missing, levels repeat, or the numbers are of another shape, negative or not finite.
+        """
+        try:
+            levels = tuple(tuple(map(str, names)) for names in value["levels"])
+            attributes = tuple(map(str, value["attributes"]))
+            counts = np.array(value["counts"])
+            floats = [None if value[name] is None else np.array(value[name], dtype=np.float64)
+                      for name in ("weights", "squares")]  # fmt: skip
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"this is no cube: {type(error).__name__}: {error}", expected="what to_dict wrote"
+            ) from error
+        check_size(levels)
+        if (
+            len(attributes) != len(levels)
+            or any(len(set(names)) != len(names) for names in (attributes, *levels))
+            or counts.dtype.kind != "i"
+            or any(array is not None and array.shape != (*map(len, levels), 2, 2) for array in (counts, *floats))
+            or (counts < 0).any()
+        ):
+            raise DataError("this is no cube: its parts do not fit each other", expected="what to_dict wrote")
+        _check_weights(counts, *floats)
+        return cls(
+            attributes=attributes, levels=levels, counts=counts.astype(np.int64), weights=floats[0], squares=floats[1]
         )
 
 
-def count(
-    true: Flags,
-    predicted: Flags,
-    sensitive: Mapping[str, tuple[NDArray[np.intp], tuple[str, ...]]],
-    weight: Floats | None,
+def from_counts(
+    counts: Mapping[Any, Sequence[int]],
+    *,
+    by: tuple[str, ...],
+    weights: Mapping[Any, Sequence[float]] | None = None,
+    squares: Mapping[Any, Sequence[float]] | None = None,
 ) -> Cube:
-    """Count rows in one pass.
+    """Make a cube from published tables.
 
     Parameters
     ----------
-    true, predicted : array of uint8, shape (n,)
-        Flags of the positive class.
-    sensitive : mapping of name to (codes, levels)
-        As :func:`codes` returns them.
-    weight : array of float64, shape (n,), or None
-        Sample weights.
+    counts : mapping of group to (tn, fp, fn, tp)
+        Rows. A group is a level, or a tuple of levels parallel to ``by``.
+    by : tuple of str
+        The attributes.
+    weights, squares : mapping of group to (tn, fp, fn, tp), optional
+        Sums of weights, and of squared weights, of the same rows.
+
+    Raises
+    ------
+    DataError
+        If a group does not fit ``by``, counts are not whole and non-negative, or weights do not fit the counts.
     """
-    levels = tuple(entry[1] for entry in sensitive.values())
-    _bounded(levels)
-    cell = np.zeros(len(true), dtype=np.int64)
-    for (own, _), names in zip(sensitive.values(), levels, strict=True):
-        cell *= len(names)
-        cell += own
-    cell *= 4
-    cell += 2 * true.astype(np.int64) + predicted
+    groups = _by_group(counts)
+    for group, values in groups.items():
+        whole = len(values) == 4 and all(isinstance(v, int | np.integer) and v >= 0 for v in values)
+        if len(group) != len(by) or not whole:
+            raise DataError(
+                f"the group {group} has the counts {values!r}", expected="(tn, fp, fn, tp), whole and 0 or more"
+            )
+    if not groups or not any(sum(values) for values in groups.values()):
+        raise DataError("there are no counts", expected="at least one row in one group")
+    levels = tuple(tuple(sorted({group[axis] for group in groups})) for axis in range(len(by)))
+    check_size(levels)
     shape = (*map(len, levels), 2, 2)
-    size = int(np.prod(shape))
-    counts = np.bincount(cell, minlength=size).reshape(shape).astype(np.int64)
-    sums = None
-    if weight is not None:
-        sums = np.bincount(cell, weights=weight, minlength=size).reshape(shape).astype(np.float64)
-    return Cube(attributes=tuple(sensitive), levels=levels, counts=counts, weights=sums)
+
+    def table(values: Mapping[tuple[str, ...], Sequence[float]], kind: type) -> NDArray[Any]:
+        made: NDArray[Any] = np.zeros(shape, dtype=kind)
+        for group, own in values.items():
+            position = tuple(names.index(level) for names, level in zip(levels, group, strict=True))
+            made[position] = np.array(own).reshape(2, 2)
+        return made
+
+    floats: list[NDArray[np.float64] | None] = []
+    for name, given in (("weights", weights), ("squares", squares)):
+        found = None if given is None else _by_group(given)
+        if found is not None and (found.keys() != groups.keys() or any(len(v) != 4 for v in found.values())):
+            raise DataError(f"{name} have other groups than the counts", expected="(tn, fp, fn, tp) of each group")
+        floats.append(None if found is None else table(found, float))
+    rows = table(groups, int)
+    _check_weights(rows, *floats)
+    return Cube(attributes=by, levels=levels, counts=rows, weights=floats[0], squares=floats[1])
+
+
+def _by_group(values: Mapping[Any, Sequence[Any]]) -> dict[tuple[str, ...], Sequence[Any]]:
+    return {(group,) if isinstance(group, str) else tuple(group): own for group, own in values.items()}
+
+
+def _check_weights(
+    counts: NDArray[np.int64], weights: NDArray[np.float64] | None, squares: NDArray[np.float64] | None
+) -> None:
+    """Refuse sums of weights that no weights of so many rows have."""
+    if weights is None:
+        if squares is not None:
+            raise DataError("there are squares of weights without weights", expected="both, or weights alone")
+        return
+    fits = bool(np.isfinite(weights).all() and (weights >= 0).all() and (weights[counts == 0] == 0).all())
+    if squares is not None and fits:
+        # Cauchy: (sum w)^2 / n <= sum w^2 <= (sum w)^2
+        low, high = weights**2 / np.maximum(counts, 1), weights**2
+        fits = bool(((squares >= low * (1 - 1e-9)) & (squares <= high * (1 + 1e-9))).all())
+    if not fits or weights.sum() <= 0:
+        raise DataError(
+            "the weights do not fit the counts: they are NaN, negative, all zero, or of no rows",
+            expected="sums of weights and of squared weights of the counted rows",
+        )
 
 
 def codes(values: Any, name: str) -> tuple[NDArray[np.intp], tuple[str, ...]]:
@@ -161,7 +258,8 @@ def codes(values: Any, name: str) -> tuple[NDArray[np.intp], tuple[str, ...]]:
     """
     import pandas as pd
 
-    series = values if isinstance(values, pd.Series) else pd.Series(np.asarray(values))
+    series = values.to_pandas() if hasattr(values, "to_pandas") else values
+    series = series if isinstance(series, pd.Series) else pd.Series(labels.column(series, name))
     if isinstance(series.dtype, pd.CategoricalDtype):
         own, uniques = series.cat.codes.to_numpy().astype(np.intp), series.cat.categories
     else:
@@ -210,9 +308,9 @@ def features(sensitive_features: Any, rows: int) -> dict[str, Any]:
         import narwhals as nw
 
         frame = nw.from_native(sensitive_features, eager_only=True)
-        found = {name: frame[name].to_pandas() for name in frame.columns}
+        found = {name: frame[name].to_native() for name in frame.columns}
     elif sensitive_features is not None and not isinstance(sensitive_features, str):
-        found = {str(getattr(sensitive_features, "name", None) or "sensitive_feature"): np.asarray(sensitive_features)}
+        found = {str(getattr(sensitive_features, "name", None) or "sensitive_feature"): sensitive_features}
     else:
         found = {}
     if not found:
@@ -226,7 +324,14 @@ def features(sensitive_features: Any, rows: int) -> dict[str, Any]:
     return found
 
 
-def _bounded(levels: Sequence[Sequence[str]]) -> None:
+def check_size(levels: Sequence[Sequence[str]]) -> None:
+    """Refuse a cube of more than :data:`MAX_CELLS` cells.
+
+    Raises
+    ------
+    DataError
+        If the levels cross to more.
+    """
     cells = 4
     for names in levels:
         cells *= len(names)

@@ -8,27 +8,35 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import numpy as np
-
+from ml_governance.assess import binary, counted, labels, linearised, relative
 from ml_governance.assess import cube as cubes
-from ml_governance.assess import labels
-from ml_governance.assess.report import Report, digest_of
+from ml_governance.assess import rows as coded_rows
+from ml_governance.assess.report import Report
+from ml_governance.assess.uncertainty import Uncertainty
 from ml_governance.errors import DataError
 from ml_governance.evidence import intervals
 from ml_governance.evidence.metrics import METRICS, RATES, rate_counts
-from ml_governance.evidence.predicates import Assessment, Fairness, Interval, Measurement, Resource
+from ml_governance.evidence.predicates import Assessment, Fairness, Interval, Measurement
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
+    from fairlearn.metrics import MetricFrame
     from numpy.typing import NDArray
 
+    from ml_governance.assess.rows import Rows
+    from ml_governance.evidence.metric_definition import Better
+
 SIDES: tuple[intervals.Sides, ...] = ("two-sided", "one-sided")
+_NAMES = {rate.name for rate in RATES}
 COMPARISONS = tuple(
-    metric for (kind, _), metric in METRICS.items() if kind == "fairness" and metric.form in ("ratio", "difference")
+    metric
+    for (kind, _), metric in METRICS.items()
+    if kind == "fairness" and metric.form in ("ratio", "difference") and _NAMES.issuperset(metric.of)
 )
 
 
@@ -39,19 +47,22 @@ def counts_of(table: NDArray[Any]) -> dict[str, tuple[float, float]]:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class FairnessReport(Report):
+class FairnessReport(Uncertainty, Report):
     """Group fairness: rates of every group and intersection, and comparisons between them.
 
     Parameters
     ----------
     cube : Cube
         The counts that everything else follows from.
+    rows : callable or None
+        Gives the coded rows, when a bootstrap asks for them; None where there are none.
     """
 
     kind: ClassVar[str] = "fairness"
     content: ClassVar[type[Assessment]] = Fairness
 
     cube: cubes.Cube = field(repr=False)
+    rows: Callable[[], Rows] | None = field(default=None, repr=False, compare=False)
 
     @property
     def by_group(self) -> pd.DataFrame:
@@ -89,9 +100,78 @@ class FairnessReport(Report):
         """Return the smallest rate of any group divided by the largest, with interval and status."""
         return self._comparison(metric, "_ratio", by)
 
+    def to_reference(
+        self, metric: str, reference: str | tuple[str, ...], by: Sequence[str] | None = None
+    ) -> tuple[relative.Relative, ...]:
+        """Return every other group against a reference group; see :func:`relative.to_reference`."""
+        return relative.to_reference(self.cube, metric, reference, by=by, **self._levels())
+
+    def to_overall(self, metric: str, by: Sequence[str] | None = None) -> tuple[relative.Relative, ...]:
+        """Return every group against all rows; see :func:`relative.to_overall`."""
+        return relative.to_overall(self.cube, metric, by=by, **self._levels())
+
+    def worst_group(self, metric: str, by: Sequence[str] | None = None, better: Better | None = None) -> Measurement:
+        """Return the number of the group that is worst off; see :func:`relative.worst_group`."""
+        return relative.worst_group(self.cube, metric, by=by, better=better, **self._levels())
+
+    def _levels(self) -> dict[str, Any]:
+        return {"confidence": self.confidence, "min_group_size": self.min_group_size}
+
     def _comparison(self, metric: str, suffix: str, by: Sequence[str] | None) -> Measurement:
         name = metric if metric.endswith(suffix) else metric + suffix
         return self.get(name, by=self.cube.attributes if by is None else by)
+
+    def merge(self, other: FairnessReport) -> FairnessReport:
+        """Return the report of the rows of both: shards, days, sites.
+
+        Raises
+        ------
+        DataError
+            If columns, positive label, confidence or minimal group size differ, or only one is weighted.
+        """
+        for name in ("columns", "confidence", "min_group_size"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine != theirs:
+                raise DataError(f"{name} is {mine} of one report and {theirs} of the other", expected="the same")
+        crossed = any(m.by == self.cube.attributes and len(m.by) > 1 for m in self.measurements)
+        measured = _measured(self.cube.merge(other.cube), self.confidence, self.min_group_size, intersections=crossed)
+        return FairnessReport(**measured, columns=self.columns)
+
+    def to_metric_frame(self) -> MetricFrame:
+        """Return the rates as fairlearn's ``MetricFrame``; see :mod:`ml_governance.assess.metric_frame`."""
+        from ml_governance.assess import metric_frame
+
+        return metric_frame.of(self.cube)
+
+    @classmethod
+    def from_cube(
+        cls,
+        cube: cubes.Cube,
+        *,
+        confidence: float = 0.95,
+        min_group_size: int = 30,
+        intersections: bool = True,
+    ) -> Self:
+        """Make a report from a cube, without rows: one that was stored, or merged from shards.
+
+        Parameters
+        ----------
+        cube : Cube
+            Counts by group, label and prediction.
+        confidence, min_group_size, intersections
+            As :func:`assess_fairness`.
+
+        Raises
+        ------
+        DataError
+            If the cube is empty.
+        """
+        if not cube.attributes or not cube.counts.any():
+            raise DataError("there are no counts", expected="at least one row in one group")
+        return cls(
+            **_measured(cube, confidence, min_group_size, intersections=intersections),
+            columns={"sensitive_features": list(cube.attributes)},
+        )
 
     @classmethod
     def from_counts(
@@ -99,6 +179,8 @@ class FairnessReport(Report):
         counts: Mapping[tuple[str, ...] | str, Sequence[int]],
         *,
         by: Sequence[str] | str,
+        weights: Mapping[tuple[str, ...] | str, Sequence[float]] | None = None,
+        squares: Mapping[tuple[str, ...] | str, Sequence[float]] | None = None,
         confidence: float = 0.95,
         min_group_size: int = 30,
     ) -> Self:
@@ -107,38 +189,23 @@ class FairnessReport(Report):
         Parameters
         ----------
         counts : mapping of group to (tn, fp, fn, tp)
-            A group is a level, or a tuple of levels parallel to ``by``.
+            Rows. A group is a level, or a tuple of levels parallel to ``by``.
         by : str or sequence of str
             The attributes.
+        weights, squares : mapping of group to (tn, fp, fn, tp), optional
+            Sums of weights, and of squared weights, of the same rows.
         confidence, min_group_size
             As :func:`assess_fairness`.
 
         Raises
         ------
         DataError
-            If a group does not fit ``by``, or counts are not whole and non-negative.
+            If a group does not fit ``by``, counts are not whole and non-negative, or weights do not fit the counts.
         """
-        names = (by,) if isinstance(by, str) else tuple(by)
-        groups = {(group,) if isinstance(group, str) else tuple(group): values for group, values in counts.items()}
-        for group, values in groups.items():
-            whole = len(values) == 4 and all(isinstance(v, int | np.integer) and v >= 0 for v in values)
-            if len(group) != len(names) or not whole:
-                raise DataError(
-                    f"the group {group} has the counts {values!r}",
-                    expected="(tn, fp, fn, tp), whole and 0 or more",
-                )
-        if not groups or not any(sum(values) for values in groups.values()):
-            raise DataError("there are no counts", expected="at least one row in one group")
-        levels = tuple(tuple(sorted({group[axis] for group in groups})) for axis in range(len(names)))
-        table = np.zeros((*map(len, levels), 2, 2), dtype=np.int64)
-        for group, values in groups.items():
-            position = tuple(own.index(level) for own, level in zip(levels, group, strict=True))
-            table[position] = np.array(values).reshape(2, 2)
-        cube = cubes.Cube(attributes=names, levels=levels, counts=table)
-        return cls(
-            **_measured(cube, confidence, min_group_size, intersections=True),
-            columns={"sensitive_features": list(names)},
+        cube = cubes.from_counts(
+            counts, by=(by,) if isinstance(by, str) else tuple(by), weights=weights, squares=squares
         )
+        return cls.from_cube(cube, confidence=confidence, min_group_size=min_group_size)
 
 
 def assess_fairness(
@@ -146,6 +213,7 @@ def assess_fairness(
     y_true: Any,
     y_pred: Any,
     sensitive_features: Any,
+    data: Any = None,
     y_score: Any = None,
     pos_label: Any = None,
     sample_weight: Any = None,
@@ -157,16 +225,23 @@ def assess_fairness(
 
     Parameters
     ----------
-    y_true, y_pred : array-like of shape (n,)
-        Labels and predicted labels.
-    sensitive_features : data frame, column or dict of columns
-        Groups. A missing value is a group of its own, ``(missing)``.
+    y_true, y_pred : array-like of shape (n,), or str
+        Labels and predicted labels; names of columns when ``data`` is given.
+    sensitive_features : data frame, column or dict of columns; or str, or sequence of str
+        Groups; names of columns when ``data`` is given. A missing value is a group of its own, ``(missing)``.
+    data : table, path or list of paths, optional
+        Where the columns are: a pandas, Polars, PySpark or Dask data frame, a Polars lazy frame, a pyarrow Table or
+        Dataset, a DuckDB relation, an Ibis table; or Parquet and CSV files, by path or pattern (``dir/*.parquet``).
+        The rows are counted where they are, in one pass, and only the counts come here. In CSV files, all values are
+        taken as written.
     y_score : array-like of shape (n,), optional
-        Checked if given; score metrics by group are part of the performance report.
+        Checked if given; score metrics by group are part of the performance report. Not with ``data``.
     pos_label : object, optional
         Which label is positive; needed unless labels are 0 and 1.
-    sample_weight : array-like of shape (n,), optional
-        Weights. Weighted values carry no interval: the binomial formulas do not hold for them.
+    sample_weight : array-like of shape (n,), or str, optional
+        Weights of independent rows. Intervals of weighted rates and their comparisons are those of as many equally
+        weighted rows as would be as uncertain; see :mod:`ml_governance.assess.linearised`. A gate takes no weighted
+        number that it cannot compute from counts.
     confidence : float in (0, 1), default 0.95
         Level of the intervals: Wilson for rates, Koopman for ratios and Newcombe for differences, projected from
         all pairs of groups.
@@ -183,30 +258,26 @@ def assess_fairness(
     ------
     DataError
         If a column is empty, of another length, has NaN, more than two labels, probabilities for labels, or two
-        labels and no ``pos_label``.
+        labels and no ``pos_label``; or the data lack a column.
+    UnavailableError
+        If the engine that holds the data fails.
     """
-    true, predicted, positive = labels.pair(y_true, y_pred, pos_label)
-    if y_score is not None:
-        labels.same_length(y_true=true, y_score=labels.scores(y_score))
-    weight = None if sample_weight is None else labels.weights(sample_weight)
-    labels.same_length(y_true=true, sample_weight=weight)
-    found = cubes.features(sensitive_features, len(true))
-    coded = {name: cubes.codes(values, name) for name, values in found.items()}
-    cube = cubes.count(true, predicted, coded, weight)
-    columns: dict[str, str | list[str]] = {
-        "y_true": str(getattr(y_true, "name", None) or "y_true"),
-        "sensitive_features": list(found),
-        "pos_label": str(positive),
-    }
+    if data is not None:
+        if y_score is not None:
+            raise DataError(
+                "y_score is given with data", expected="labels only", next_step="pass scores to assess_performance"
+            )
+        found = counted.of_data(data, y_true, y_pred, sensitive_features, sample_weight, pos_label)
+    else:
+        found = counted.of_arrays(y_true, y_pred, sensitive_features, sample_weight, pos_label)
+        if y_score is not None:
+            labels.same_length(y_true=y_true, y_score=labels.scores(y_score))
+    measured = _measured(found.cube, confidence, min_group_size, intersections=intersections)
 
-    def source() -> Resource:
-        levels = {f"sensitive: {name}": np.asarray(names, dtype=object)[own] for name, (own, names) in coded.items()}
-        return digest_of(
-            "columns of the fairness report", y_true=true, y_pred=predicted, sample_weight=weight, **levels
-        )
+    def rows() -> Rows:
+        return coded_rows.of_arrays(y_true, y_pred, sensitive_features, sample_weight, pos_label, found.cube)
 
-    measured = _measured(cube, confidence, min_group_size, intersections=intersections)
-    return FairnessReport(**measured, columns=columns, source=source)
+    return FairnessReport(**measured, columns=found.columns, source=found.source, rows=rows if data is None else None)
 
 
 def _measured(cube: cubes.Cube, confidence: float, min_group_size: int, *, intersections: bool) -> dict[str, Any]:
@@ -217,14 +288,20 @@ def _measured(cube: cubes.Cube, confidence: float, min_group_size: int, *, inter
     if intersections and len(cube.attributes) > 1:
         bys.append(cube.attributes)
     table, rows = cube.total()
-    measurements = _rates(table, rows, (), (), confidence, 1, weighted=cube.weights is not None)
+    weighted = cube.weights is not None
+    known = linearised.effective(cube)
+    measurements = _rates(table, rows, (), (), confidence, 1, weighted=weighted, effective=known.get(()))
     shown = []
     for by in bys:
-        groups = cube.marginal(by).groups()
+        own = cube.marginal(by)
+        groups, known = own.groups(), linearised.effective(own)
         for group, values, n in groups:
-            measurements += _rates(values, n, by, group, confidence, min_group_size, weighted=cube.weights is not None)
-        measurements += _comparisons(groups, by, confidence, min_group_size, weighted=cube.weights is not None)
+            measurements += _rates(
+                values, n, by, group, confidence, min_group_size, weighted=weighted, effective=known.get(group)
+            )
+        measurements += _comparisons(groups, by, confidence, min_group_size, weighted=weighted, effective=known)
         shown.append({"by": list(by), "groups": [_shown(group, values, n) for group, values, n in groups]})
+    measurements += binary.measure(cube, bys, confidence, min_group_size)
     return {
         "measurements": tuple(measurements),
         "details": {"attributes": shown, "weighted": cube.weights is not None},
@@ -252,14 +329,16 @@ def _rates(
     min_group_size: int,
     *,
     weighted: bool,
+    effective: Mapping[str, linearised.Effective] | None,
 ) -> list[Measurement]:
     counts = counts_of(table)
     return [
         rate_measurement(
-            metric.name, *counts[metric.name], rows, by, group, confidence, min_group_size, weighted=weighted
+            metric.name, *counts[metric.name], rows, by, group, confidence, min_group_size, weighted=weighted,
+            effective=None if effective is None else effective[metric.name],
         )
         for metric in RATES
-    ]
+    ]  # fmt: skip
 
 
 def rate_measurement(
@@ -273,31 +352,39 @@ def rate_measurement(
     min_group_size: int,
     *,
     weighted: bool = False,
+    effective: linearised.Effective | None = None,
 ) -> Measurement:
-    """Return one rate, typed: ``undefined`` for 0/0, ``insufficient`` below the stated size."""
+    """Return one rate, typed: ``undefined`` for 0/0, ``insufficient`` below the stated size.
+
+    A weighted rate has an interval if its effective counts are given.
+    """
     common: dict[str, Any] = {"metric": metric, "by": by, "group": group, "numerator": k, "denominator": n, "n": rows}
     if n <= 0:
         return Measurement(**common, status="undefined", reason=f"0/0: no row that {metric} could be a share of")
     reason = None
-    if rows < min_group_size or (not weighted and n < min_group_size):
-        reason = f"{n:g} row{'s' if n != 1 else ''} where {min_group_size} are required"
+    size = n if not weighted else effective.rows if effective else rows
+    if min(rows, size) < min_group_size:
+        reason = f"{size:g} row{'s' if size != 1 else ''} where {min_group_size} are required"
+    made: tuple[Interval, ...] = ()
+    if effective is not None:
+        made = rate_intervals(effective.k, effective.n, confidence, method="wilson-effective")
+    elif not weighted:
+        made = rate_intervals(k, n, confidence)
     return Measurement(
         **common,
         value=k / n,
-        intervals=() if weighted else rate_intervals(k, n, confidence),
+        intervals=made,
         status="ok" if reason is None else "insufficient",
         reason=reason,
     )
 
 
-def rate_intervals(k: float, n: float, confidence: float) -> tuple[Interval, ...]:
+def rate_intervals(k: float, n: float, confidence: float, *, method: str = "wilson") -> tuple[Interval, ...]:
     """Return Wilson's intervals of a rate, two-sided and one-sided."""
     made = []
     for sides in SIDES:
         bounds = intervals.rate(k, n, confidence=confidence, sides=sides)
-        made.append(
-            Interval(confidence=confidence, sides=sides, lower=bounds.lower, upper=bounds.upper, method="wilson")
-        )
+        made.append(Interval(confidence=confidence, sides=sides, lower=bounds.lower, upper=bounds.upper, method=method))
     return tuple(made)
 
 
@@ -308,18 +395,22 @@ def _comparisons(
     min_group_size: int,
     *,
     weighted: bool,
+    effective: Mapping[tuple[str, ...], Mapping[str, linearised.Effective]],
 ) -> list[Measurement]:
     tables = [(group, counts_of(values), n) for group, values, n in groups]
     rows = sum(n for _, _, n in groups)
+
+    @cache  # the named comparisons are those of a rate under another name
+    def compared(rate: str, form: str, family: int) -> Measurement:
+        return _compare(
+            [(group, *table[rate]) for group, table, _ in tables], rate, form, by, rows, confidence, min_group_size,
+            family=family, weighted=weighted,
+            effective=[effective[group][rate] for group, _, _ in tables] if effective else None,
+        )  # fmt: skip
+
     made = []
     for metric in COMPARISONS:
-        parts = [
-            _compare(
-                [(group, *table[rate]) for group, table, _ in tables], rate, metric.form, by, rows, confidence, min_group_size,
-                family=len(metric.of), weighted=weighted,
-            )
-            for rate in metric.of
-        ]  # fmt: skip
+        parts = [compared(rate, metric.form, len(metric.of)) for rate in metric.of]
         made.append(_worse(parts, metric.form).model_copy(update={"metric": metric.name}))
     return made
 
@@ -335,6 +426,7 @@ def _compare(
     *,
     family: int,
     weighted: bool,
+    effective: list[linearised.Effective] | None,
 ) -> Measurement:
     common: dict[str, Any] = {"metric": f"{rate}_{form}", "by": by, "n": rows}
     if len(counts) < 2:
@@ -348,22 +440,28 @@ def _compare(
     if form == "ratio" and max(rates) == 0:
         return Measurement(**common, status="undefined", reason=f"{rate} is 0 in every group, so the ratio is 0/0")
     value = min(rates) / max(rates) if form == "ratio" else max(rates) - min(rates)
-    small = [group for group, _, n in counts if n < min_group_size]
+    sizes = [n for _, n in pairs] if effective is None else [one.rows for one in effective]
+    small = [group for (group, _, _), size in zip(counts, sizes, strict=True) if size < min_group_size]
     reason = f"fewer than {min_group_size} rows in {', '.join(' x '.join(group) for group in small)}" if small else None
+    made: tuple[Interval, ...] = ()
+    if effective is not None:
+        made = _worst_intervals([(one.k, one.n) for one in effective], form, confidence, family, kind="-effective")
+    elif not weighted:
+        made = _worst_intervals(pairs, form, confidence, family)
     return Measurement(
         **common,
         value=value,
-        intervals=() if weighted else _worst_intervals(pairs, form, confidence, family),
+        intervals=made,
         status="insufficient" if small else "ok",
         reason=reason,
     )
 
 
 def _worst_intervals(
-    pairs: list[tuple[float, float]], form: str, confidence: float, family: int
+    pairs: list[tuple[float, float]], form: str, confidence: float, family: int, kind: str = ""
 ) -> tuple[Interval, ...]:
     function = intervals.worst_ratio if form == "ratio" else intervals.worst_difference
-    method = "koopman-pairs" if form == "ratio" else "newcombe-pairs"
+    method = ("koopman-pairs" if form == "ratio" else "newcombe-pairs") + kind
     made = []
     for sides in SIDES:
         worst = function(pairs, confidence=confidence, sides=sides, multiplicity=family)

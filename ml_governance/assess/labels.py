@@ -26,6 +26,8 @@ def column(values: Any, name: str) -> Any:
     if isinstance(values, str | bytes) or values is None:
         raise DataError(f"{name} is {values!r}", expected="a column of values")
     array = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
+    if array.dtype.kind in "US" and isinstance(values, list | tuple):
+        array = np.array(values, dtype=object)  # or NaN beside text would be the text "nan"
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:

@@ -10,13 +10,14 @@ loss, the normal interval of a mean.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from ml_governance.assess import binary, labels
 from ml_governance.assess import cube as cubes
-from ml_governance.assess import labels
+from ml_governance.assess.contrasts import measured
 from ml_governance.assess.fairness import SIDES, counts_of, rate_measurement
 from ml_governance.assess.report import Report, digest_of
 from ml_governance.errors import DataError
@@ -25,8 +26,6 @@ from ml_governance.evidence.metrics import METRICS
 from ml_governance.evidence.predicates import Assessment, Interval, Measurement, Performance
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from ml_governance.assess.labels import Flags, Floats
 
 RATE_METRICS = tuple(m.name for (kind, _), m in METRICS.items() if kind == "performance" and m.form == "rate")
@@ -140,8 +139,9 @@ def _measure(rows: _Slice, confidence: float, minimum: int) -> list[Measurement]
     table = np.bincount(2 * rows.true.astype(np.int64) + rows.predicted, minlength=4).reshape(2, 2)
     counts, n = counts_of(table), len(rows.true)
     made = [rate_measurement(name, *counts[name], n, rows.by, rows.group, confidence, minimum) for name in RATE_METRICS]
-    made.append(_balanced(counts, n, rows, confidence, minimum))
-    made.append(_f1(table, n, rows, confidence, minimum))
+    for name in ("balanced_accuracy", "f1"):
+        number = binary.NUMBERS[name](table, n, rows.group, weighted=False)
+        made.append(measured(name, rows.by, replace(number, size=n), confidence, minimum))
     if rows.score is not None:
         made.append(_auc(rows, confidence, minimum))
         made.append(_mean("brier_score", (rows.score - rows.true) ** 2, rows, confidence, minimum))
@@ -178,38 +178,6 @@ def _both_sides(bounds: Any, confidence: float, method: str) -> tuple[Interval, 
         lower, upper = bounds(sides)
         made.append(Interval(confidence=confidence, sides=sides, lower=lower, upper=upper, method=method))
     return tuple(made)
-
-
-def _balanced(
-    counts: dict[str, tuple[float, float]], n: int, rows: _Slice, confidence: float, minimum: int
-) -> Measurement:
-    (tp, positive), (tn, negative) = counts["true_positive_rate"], counts["true_negative_rate"]
-    if not (n and positive and negative):
-        return _typed("balanced_accuracy", rows, minimum, None, reason="only one class is present")
-    tpr, tnr = tp / positive, tn / negative
-
-    def bounds(sides: intervals.Sides) -> tuple[float, float]:
-        one = intervals.rate(tp, positive, confidence=confidence, sides=sides)
-        two = intervals.rate(tn, negative, confidence=confidence, sides=sides)
-        middle = (tpr + tnr) / 2
-        return (
-            middle - math.hypot(tpr - one.lower, tnr - two.lower) / 2,
-            middle + math.hypot(one.upper - tpr, two.upper - tnr) / 2,
-        )
-
-    return _typed("balanced_accuracy", rows, minimum, (tpr + tnr) / 2, _both_sides(bounds, confidence, "mover-wilson"))
-
-
-def _f1(table: NDArray[Any], n: int, rows: _Slice, confidence: float, minimum: int) -> Measurement:
-    (_, fp), (fn, tp) = (tuple(int(value) for value in row) for row in table)
-    if not n or tp + fp + fn == 0:
-        return _typed("f1", rows, minimum, None, reason="0/0: no positive row and none predicted positive")
-
-    def bounds(sides: intervals.Sides) -> tuple[float, float]:
-        low, high = intervals.rate(tp, tp + fp + fn, confidence=confidence, sides=sides)
-        return 2 * low / (1 + low), 2 * high / (1 + high)
-
-    return _typed("f1", rows, minimum, 2 * tp / (2 * tp + fp + fn), _both_sides(bounds, confidence, "wilson-jaccard"))
 
 
 def _auc(rows: _Slice, confidence: float, minimum: int) -> Measurement:

@@ -116,10 +116,27 @@ def demo(
 
 @app.command()
 def assess(
-    model: Version,
-    data: Annotated[str, typer.Option(help="Parquet or CSV file with labels and sensitive columns.")],
+    data: Annotated[
+        list[str],
+        typer.Option(
+            help="Parquet or CSV file with labels and sensitive columns; without MODEL also a pattern, and repeated."
+        ),
+    ],
     y_true: Annotated[str, typer.Option("--y-true", help="Column of the label.")],
     by: Annotated[list[str], typer.Option("--by", help="Sensitive column; may be repeated.")],
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[MODEL]", help="name/version, or the first digits of its sha256; without it, nothing is signed."
+        ),
+    ] = None,
+    y_pred: Annotated[
+        str | None,
+        typer.Option("--y-pred", help="Column of predicted labels; only without MODEL, which predicts itself."),
+    ] = None,
+    weight: Annotated[
+        str | None, typer.Option("--weight", help="Column of sample weights; only without MODEL.")
+    ] = None,
     background: Annotated[str | None, typer.Option(help="File of rows that explanations compare with.")] = None,
     kind: Annotated[
         list[str] | None, typer.Option(help="performance, fairness or explanation; default is all three.")
@@ -131,14 +148,27 @@ def assess(
     workspace: Where = None,
     json: Json = False,
 ) -> None:
-    """Recompute a model's predictions on held-out rows, measure, and sign the measurements.
+    """Measure a model and sign the measurements; without a model, measure the fairness of predictions in files.
 
-    Example: mlgov assess credit-risk/2 --data test.parquet --y-true label --by sex --by race --as validator
+    With MODEL, its predictions on held-out rows are recomputed here. Without it, files are read as they are, in bounded
+    memory: no workspace, no keys, no signature.
+
+    Example: mlgov assess credit-risk/2 --data test.parquet --y-true label --by sex --by race --as validator;
+    mlgov assess --data 'scored/*.parquet' --y-true label --y-pred prediction --by sex --by race
     """
+    if model is None:
+        from ml_governance.cli.fairness import measure
+
+        if y_pred is None or background is not None or set(kind or ()) - {"fairness"}:
+            raise typer.BadParameter("without MODEL, give --y-pred; only fairness can be measured")
+        measure(data, y_true, y_pred, by, weight, pos_label, confidence, min_group_size, json=json)
+        return
+    if y_pred is not None or weight is not None or len(data) != 1:
+        raise typer.BadParameter("with MODEL, give one --data, and neither --y-pred nor --weight: the model predicts")
     with opened(workspace, signer) as ws:
         assessed = ws.assess(
             model,
-            data,
+            data[0],
             y_true=y_true,
             sensitive_features=by,
             background=background,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ml_governance.decide.policy import CROSS
 from ml_governance.errors import DataError
-from ml_governance.evidence import intervals
+from ml_governance.evidence import intervals, planning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,6 +62,8 @@ def _attribute(require: Require, definition: Metric, content: Assessment, attrib
     by = tuple(attribute.split(CROSS)) if attribute else ()
     if definition.form in ("ratio", "difference"):
         return _comparison(require, definition, content, attribute, by)
+    if definition.form == "aggregate":
+        return _scores(require, [_aggregate(require, content, definition.name, attribute, by)], attribute)
     groups = _required(require, content, definition.name, attribute, by)
     if definition.form == "rate":
         return _rates(require, definition, groups, attribute)
@@ -103,6 +105,23 @@ def _required(
     return groups
 
 
+def _aggregate(require: Require, content: Assessment, metric: str, attribute: str, by: tuple[str, ...]) -> Measurement:
+    """Return the one number over all groups of an attribute; it cannot be narrowed to some of them."""
+    if attribute in require.levels:
+        raise _Unusable("error", f"{metric} is signed over all groups of {attribute}, and the policy names levels")
+    found = [one for one in content.measurements if one.metric == metric and one.by == by and not one.group]
+    if not found:
+        raise _Unusable("missing", f"{metric} was not measured by {attribute}")
+    if len(found) > 1:
+        raise _Unusable("error", f"{metric} by {attribute} is reported twice")
+    (one,) = found
+    if one.status == "undefined" or one.value is None or not math.isfinite(one.value):
+        raise _Unusable("error", f"{metric} by {attribute} is undefined: {one.reason or 'no reason given'}")
+    if one.status == "insufficient":
+        raise _Unusable("insufficient", f"{metric} by {attribute}: {one.reason or 'too few rows'}")
+    return one
+
+
 def _counts(require: Require, groups: Sequence[Measurement]) -> list[tuple[float, float]]:
     """Return the signed counts, after checking that they say what the signed values say."""
     counts = []
@@ -111,7 +130,8 @@ def _counts(require: Require, groups: Sequence[Measurement]) -> list[tuple[float
         k, n = one.numerator, one.denominator
         if k is None or n is None or one.value is None:
             raise _Unusable("error", f"{one.metric} of {_name(one.group)} comes without counts")
-        if not (float(k).is_integer() and float(n).is_integer()):
+        weighted = any(interval.method.endswith("-effective") for interval in one.intervals)
+        if weighted or not (float(k).is_integer() and float(n).is_integer()):
             raise _Unusable(
                 "error",
                 f"{one.metric} of {_name(one.group)} is weighted, and its bounds cannot be computed from counts",
@@ -134,6 +154,7 @@ def _comparison(
 ) -> Judged:
     parts = []
     details = []
+    counted = []
     n = 0
     for rate in definition.of:
         groups = _required(require, content, rate, attribute, by)
@@ -143,6 +164,7 @@ def _comparison(
         function = intervals.worst_ratio if definition.form == "ratio" else intervals.worst_difference
         worst = function(counts, confidence=require.confidence, sides=require.sides, multiplicity=len(definition.of))
         parts.append(worst)
+        counted.append(counts)
         n = max(n, sum(one.n for one in groups))
         low, high = groups[worst.low], groups[worst.high]
         details.append(
@@ -152,10 +174,12 @@ def _comparison(
     position = parts.index(pick(parts, key=lambda part: part.value))
     value = parts[position].value
     lower, upper = pick(part.lower for part in parts), pick(part.upper for part in parts)
+    status = _verdict(require, value, lower, upper)
+    planned = _planned(require, definition, counted) if status == "inconclusive" else ""
     return Judged(
         suffix=attribute,
-        status=_verdict(require, value, lower, upper),
-        text=f"{_words(definition.name)} by {attribute} is {_said(require, value, lower, upper)} ({details[position]})",
+        status=status,
+        text=f"{_words(definition.name)} by {attribute} is {_said(require, value, lower, upper)} ({details[position]}){planned}",
         value=value,
         lower=lower,
         upper=upper,
@@ -176,10 +200,12 @@ def _rates(require: Require, definition: Metric, groups: Sequence[Measurement], 
     else:
         lower, upper = max(one.lower for one in every), max(one.upper for one in each)
     of = f" of {_name(groups[worst].group)}" if attribute else ""
+    status = _verdict(require, values[worst], lower, upper)
+    planned = _planned(require, definition, [counts]) if status == "inconclusive" else ""
     return Judged(
         suffix=attribute,
-        status=_verdict(require, values[worst], lower, upper),
-        text=f"{_words(definition.name)}{of} is {_said(require, values[worst], lower, upper)} ({_rate(counts[worst])})",
+        status=status,
+        text=f"{_words(definition.name)}{of} is {_said(require, values[worst], lower, upper)} ({_rate(counts[worst])}){planned}",
         value=values[worst],
         lower=lower,
         upper=upper,
@@ -202,7 +228,13 @@ def _scores(require: Require, groups: Sequence[Measurement], attribute: str) -> 
         lower, upper = pick(low for low, _ in found), pick(high for _, high in found)
         if not lower <= values[worst] <= upper:
             raise _Unusable("error", f"the interval of {groups[worst].metric} does not hold its value")
-    of = f" of {_name(groups[worst].group)}" if attribute else ""
+    of = (
+        f" of {_name(groups[worst].group)}"
+        if attribute and groups[worst].group
+        else f" by {attribute}"
+        if attribute
+        else ""
+    )
     return Judged(
         suffix=attribute,
         status=_verdict(require, values[worst], lower, upper),
@@ -242,6 +274,31 @@ def _verdict(require: Require, value: float, lower: float | None, upper: float |
     if name == "lower_bound_at_least":
         return "pass" if lower >= number else "fail" if upper < number else "inconclusive"
     return "pass" if upper <= number else "fail" if lower > number else "inconclusive"
+
+
+def _planned(require: Require, definition: Metric, parts: Sequence[Sequence[tuple[float, float]]]) -> str:
+    """Say how many rows would have settled it, for planning a new test set."""
+    form = definition.form
+    assert require.bound is not None  # noqa: S101  what is inconclusive has a bound
+    if form == "score" or form == "aggregate":  # noqa: PLR1714  this way the type checker sees what is left
+        return ""
+    plan = planning.joined(
+        [
+            planning.rows_to_settle(
+                counts, form=form, side="at_least" if _wants_higher(require) else "at_most", bound=require.bound[1],
+                confidence=require.confidence, sides=require.sides, multiplicity=len(parts),
+            )
+            for counts in parts
+        ]
+    )  # fmt: skip
+    if plan is None:
+        return "; no test set would settle it, were the rates as measured"
+    times = f"{plan.factor:.1f}" if plan.factor < 10 else f"{plan.factor:,.0f}"
+    would = "pass" if plan.outcome == "pass" else "fail"
+    return (
+        f"; were the rates as measured, a new test set of about {times} times as many rows would {would} with a chance of "
+        f"{plan.power:.0%} (for planning: rows are never added to this one until it passes)"
+    )
 
 
 def _wants_higher(require: Require) -> bool:

@@ -265,7 +265,7 @@ def _rule_problems(require: Require) -> list[str]:
             problems.append(
                 f"{name} is {number:g}, and {definition.name} lies between {definition.low} and {definition.high}"
             )
-    if definition.form in ("ratio", "difference") and not require.by:
+    if definition.form in ("ratio", "difference", "aggregate") and not require.by:
         problems.append(f"{definition.name} compares groups, and `by` names no attribute")
     strangers = sorted(set(require.levels) - set(require.by))
     if strangers:

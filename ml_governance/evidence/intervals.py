@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from ml_governance.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 Sides = Literal["two-sided", "one-sided"]
 _STEPS = 200
@@ -125,39 +125,56 @@ def _ratio_lower(k1: float, n1: float, k2: float, n2: float, z: float) -> float:
 def _ratio_upper(k1: float, n1: float, k2: float, n2: float, z: float) -> float:
     if k2 == 0:
         return math.inf
-    z2 = z * z
 
-    def beyond(log_ratio: float) -> bool:
-        return _score(k1, n1, k2, n2, math.exp(log_ratio)) > z2
+    def excess(log_ratio: float) -> float:
+        return math.sqrt(_score(k1, n1, k2, n2, math.exp(log_ratio))) - z
 
     low = math.log(max(k1, 0.5) / n1 * n2 / k2)
-    step = 1.0
-    while not beyond(low + step):
+    at_low = excess(low)
+    step = 1.2 * z * math.sqrt(max(1 / max(k1, 0.5) - 1 / n1, 0) + max(1 / k2 - 1 / n2, 0)) + 1e-9
+    while (at_high := excess(low + step)) <= 0:
         step *= 2
         if step > _STEPS:
             return math.inf
     high = low + step
-    if beyond(low):  # only when k1 is 0 and the start was a guess
+    if at_low > 0:  # only when k1 is 0 and the start was a guess
+        high, at_high = low, at_low
         low -= _STEPS
+        at_low = excess(low)
+    return math.exp(_root(excess, low, at_low, high, at_high))
+
+
+def _root(function: Callable[[float], float], low: float, at_low: float, high: float, at_high: float) -> float:
+    """Return where a rising function crosses 0: false position after Illinois, halving where it is infinite."""
+    kept = 0
     for _ in range(_STEPS):
         middle = (low + high) / 2
         if high - low < 1e-13 * max(1.0, abs(high)):
             break
-        if beyond(middle):
-            high = middle
+        if math.isfinite(at_high):
+            guess = high - at_high * (high - low) / (at_high - at_low)
+            middle = guess if low < guess < high else middle
+        at_middle = function(middle)
+        if abs(at_middle) < 1e-14:
+            return middle
+        if at_middle > 0:
+            high, at_high = middle, at_middle
+            at_low = at_low / 2 if kept > 0 else at_low
+            kept = 1
         else:
-            low = middle
-    return math.exp(high)
+            low, at_low = middle, at_middle
+            at_high = at_high / 2 if kept < 0 else at_high
+            kept = -1
+    return high
 
 
 def _score(k1: float, n1: float, k2: float, n2: float, theta: float) -> float:
     """Return the score chi-square of the hypothesis p1 = theta * p2 (Koopman 1984, equation 2.2)."""
-    # The restricted estimate of p2 solves a x^2 + b x + c = 0; the smaller root is the feasible one.
-    a = theta * (n1 + n2)
-    b = -(theta * (n1 + k2) + k1 + n2)
-    c = k1 + k2
-    root = math.sqrt(max(b * b - 4 * a * c, 0.0))
-    p2 = 2 * c / (-b + root)  # the same root without cancellation
+    # The restricted estimate of p2 solves a x^2 - b x + c = 0, with a = theta (n1 + n2), b = first + second and
+    # c = k1 + k2; the smaller root is the feasible one. Its discriminant, as a sum of what is never negative:
+    first, second = theta * (n1 + k2), k1 + n2
+    root = math.sqrt((first - second) ** 2 + 4 * theta * (n1 - k1) * (n2 - k2))
+    p2 = 2 * (k1 + k2) / (first + second + root)  # the same root without cancellation
     p1 = min(theta * p2, 1.0)
     if p1 >= 1.0 and k1 < n1:
         return math.inf
@@ -191,7 +208,8 @@ def worst_ratio(
         ``lower``: the smallest pairwise lower bound. "Every pair's ratio is above r" is an intersection-union
         claim, so each pair is tested at the full level. ``upper``: the smallest pairwise upper bound at the
         level divided by the number of ordered pairs, because the claim "some group is below r times another"
-        looks at all of them, each way round.
+        looks at all of them, each way round. Pairs in which less than one case, or one non-case, is expected in the
+        smaller group say nothing here: one stray case there would look like proof.
 
     Raises
     ------
@@ -203,10 +221,40 @@ def worst_ratio(
         raise DataError("no group has a single case, so the ratio is 0/0", expected="at least one case in one group")
     value = (counts[low][0] / counts[low][1]) / (counts[high][0] / counts[high][1])
     z_each, z_all = _levels(len(counts) * (len(counts) - 1) * multiplicity, confidence, sides)
-    pairs = _pairs(len(counts))
-    lower = min(_ratio_lower(*counts[i], *counts[j], z_each) for i, j in pairs if counts[j][0] > 0)
-    upper = min(_ratio_upper(*counts[i], *counts[j], z_all) for i, j in pairs)
-    return Worst(value=value, lower=min(lower, value), upper=max(min(upper, 1.0), value), low=low, high=high)
+    lower = 0.0 if counts[low][0] == 0 else 1 / _largest_upper(counts, low, high, z_each)
+    upper = _smallest_upper(counts, low, high, z_all)
+    return Worst(value=value, lower=min(lower, value), upper=max(upper, value), low=low, high=high)
+
+
+def _largest_upper(counts: Sequence[tuple[float, float]], low: int, high: int, z: float) -> float:
+    """Return the largest upper bound of any pair's ratio; no k is 0."""
+    best, z2 = 0.0 if low == high else _ratio_upper(*counts[high], *counts[low], z), z * z
+    wilson = [_wilson(k, n, z) for k, n in counts]
+    for i, j in _pairs(len(counts)):
+        # Koopman's statistic is Pearson's, a sum over both groups: beyond u1 / l2 one summand alone is too large, so no
+        # bound lies there. Of the rest, one score tells whether the bound lies beyond the best so far: few need a search.
+        if wilson[i].upper <= best * wilson[j].lower:
+            continue
+        (k1, n1), (k2, n2) = counts[i], counts[j]
+        if best * k2 * n1 <= k1 * n2 or _score(k1, n1, k2, n2, best) <= z2:
+            best = max(best, _ratio_upper(k1, n1, k2, n2, z))
+    return best
+
+
+def _smallest_upper(counts: Sequence[tuple[float, float]], low: int, high: int, z: float) -> float:
+    """Return the smallest upper bound of any pair's ratio, at most 1."""
+    best, z2 = 1.0, z * z
+    if low != high and not _sparse(*counts[low], *counts[high]):
+        best = min(1.0, _ratio_upper(*counts[low], *counts[high], z))
+    rates = [k / n for k, n in counts]
+    for i, j in _pairs(len(counts)):
+        if (
+            rates[i] < best * rates[j]
+            and _score(*counts[i], *counts[j], best) > z2
+            and not _sparse(*counts[i], *counts[j])
+        ):
+            best = min(best, _ratio_upper(*counts[i], *counts[j], z))
+    return best
 
 
 def worst_difference(
@@ -215,7 +263,8 @@ def worst_difference(
     """Return the largest rate minus the smallest, with bounds that hold for it.
 
     ``upper`` is the largest pairwise upper bound at the full level (intersection-union); ``lower`` the largest
-    pairwise lower bound at the level divided by the number of ordered pairs, and at least 0.
+    pairwise lower bound at the level divided by the number of ordered pairs, and at least 0. Sparse pairs are left out
+    of the latter, as in :func:`worst_ratio`.
 
     Raises
     ------
@@ -225,18 +274,35 @@ def worst_difference(
     low, high = _extremes(counts)
     value = counts[high][0] / counts[high][1] - counts[low][0] / counts[low][1]
     z_each, z_all = _levels(len(counts) * (len(counts) - 1) * multiplicity, confidence, sides)
-    pairs = _pairs(len(counts))
-    upper = max(_newcombe(*counts[i], *counts[j], z_each).upper for i, j in pairs)
-    lower = max(_newcombe(*counts[i], *counts[j], z_all).lower for i, j in pairs)
-    return Worst(value=value, lower=min(max(lower, 0.0), value), upper=max(upper, value), low=low, high=high)
+    rates = [k / n for k, n in counts]
+    each, all_ = ([_wilson(k, n, z) for k, n in counts] for z in (z_each, z_all))
+    upper, lower = -1.0, 0.0
+    for i, j in _pairs(len(counts)):
+        gap = rates[i] - rates[j]
+        if each[i].upper - each[j].lower > upper:  # which no bound exceeds: hypot is at most the sum
+            upper = max(upper, min(1.0, gap + math.hypot(each[i].upper - rates[i], rates[j] - each[j].lower)))
+        if gap > lower and not _sparse(*counts[i], *counts[j]):
+            lower = max(lower, gap - math.hypot(rates[i] - all_[i].lower, all_[j].upper - rates[j]))
+    return Worst(value=value, lower=min(lower, value), upper=max(upper, value), low=low, high=high)
+
+
+def _sparse(k1: float, n1: float, k2: float, n2: float) -> bool:
+    """Whether equal rates would let expect less than one case, or one non-case, in the smaller of two groups.
+
+    Score intervals rest on the normal curve, and far out in its tail, where a level divided by 132 pairs looks, they fail
+    there: the bounds of twelve groups held in 72 % of samples, not 95 % (benchmarks/coverage.py).
+    """
+    rate = (k1 + k2) / (n1 + n2)
+    return min(n1, n2) * min(rate, 1 - rate) < 1
 
 
 def _levels(family: int, confidence: float, sides: Sides) -> tuple[float, float]:
     return quantile(confidence, sides), quantile(1 - (1 - confidence) / family, sides)
 
 
-def _pairs(groups: int) -> list[tuple[int, int]]:
-    return [(i, j) for i in range(groups) for j in range(groups) if i != j]
+@lru_cache(maxsize=32)
+def _pairs(groups: int) -> tuple[tuple[int, int], ...]:
+    return tuple((i, j) for i in range(groups) for j in range(groups) if i != j)
 
 
 def _extremes(counts: Sequence[tuple[float, float]]) -> tuple[int, int]:

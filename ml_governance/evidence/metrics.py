@@ -5,66 +5,42 @@ A rule can only use a metric that stands here, and takes its direction, range an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 from ml_governance.errors import PolicyError
+from ml_governance.evidence.metric_catalogue import CATALOGUE
+from ml_governance.evidence.metric_definition import Better, Form, Metric
 
-Form = Literal["rate", "score", "ratio", "difference"]
+__all__ = ["METRICS", "RATES", "Form", "Metric", "metric", "rate_counts"]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
-    """What a metric name means.
-
-    Parameters
-    ----------
-    name : str
-        Its name in reports and policies.
-    evidence : str
-        The kind of assessment that measures it.
-    form : {'rate', 'score', 'ratio', 'difference'}
-        ``rate`` is a count over a count, per group or overall; ``score`` is any other number; ``ratio`` and
-        ``difference`` compare the groups of one attribute: smallest over largest, largest minus smallest.
-    of : tuple of str
-        For ``ratio`` and ``difference``: the rates that are compared. Where there are two, as in equalized
-        odds, the worse of the two counts.
-    better : {'higher', 'lower', None}
-        Which way is better; None where a rule must say.
-    low, high : float or None
-        Range; None where unbounded.
-    unit : str
-        What one unit is, for sentences and axes.
-    text : str
-        Its meaning in one plain sentence.
-    """
-
-    name: str
-    evidence: str
-    form: Form
-    of: tuple[str, ...] = ()
-    better: Literal["higher", "lower"] | None
-    low: float | None = 0.0
-    high: float | None = 1.0
-    unit: str = "proportion"
-    text: str
+_CONFUSION = "Fawcett, Pattern Recognition Letters 27 (2006) 861"
+_PARITY = "Dwork et al., ITCS 2012, 214"
+_ODDS = "Hardt, Price and Srebro, NIPS 2016, 3315"
+_FRAME = "Weerts et al. (fairlearn), JMLR 24 (2023) 257"
+_PREDICTIVE = "Chouldechova, Big Data 5 (2017) 153"
 
 
-def _rate(name: str, better: Literal["higher", "lower"] | None, text: str, evidence: str = "fairness") -> Metric:
-    return Metric(name=name, evidence=evidence, form="rate", better=better, text=text)
+def _rate(
+    name: str, better: Better | None, text: str, formula: str, source: str = _CONFUSION, evidence: str = "fairness"
+) -> Metric:
+    return Metric(name=name, evidence=evidence, form="rate", better=better, text=text, formula=formula, source=source)
 
 
 RATES: tuple[Metric, ...] = (
-    _rate("selection_rate", None, "share of rows predicted positive"),
-    _rate("true_positive_rate", "higher", "share of true positives among the rows that are positive"),
-    _rate("false_positive_rate", "lower", "share of false positives among the rows that are negative"),
-    _rate("true_negative_rate", "higher", "share of true negatives among the rows that are negative"),
-    _rate("false_negative_rate", "lower", "share of false negatives among the rows that are positive"),
-    _rate("positive_predictive_value", "higher", "share of true positives among the rows predicted positive"),
-    _rate("negative_predictive_value", "higher", "share of true negatives among the rows predicted negative"),
-    _rate("accuracy", "higher", "share of rows predicted right"),
-    _rate("base_rate", None, "share of rows that are positive"),
-)
+    _rate("selection_rate", None, "share of rows predicted positive", "(TP + FP) / N", _PARITY),
+    _rate("true_positive_rate", "higher", "share of true positives among the rows that are positive", "TP / (TP + FN)"),
+    _rate("false_positive_rate", "lower", "share of false positives among the rows that are negative", "FP / (FP + TN)"),
+    _rate("true_negative_rate", "higher", "share of true negatives among the rows that are negative", "TN / (FP + TN)"),
+    _rate("false_negative_rate", "lower", "share of false negatives among the rows that are positive", "FN / (TP + FN)"),
+    _rate("positive_predictive_value", "higher", "share of true positives among the rows predicted positive",
+          "TP / (TP + FP)"),
+    _rate("negative_predictive_value", "higher", "share of true negatives among the rows predicted negative",
+          "TN / (TN + FN)"),
+    _rate("false_discovery_rate", "lower", "share of false positives among the rows predicted positive",
+          "FP / (TP + FP)"),
+    _rate("false_omission_rate", "lower", "share of false negatives among the rows predicted negative",
+          "FN / (TN + FN)"),
+    _rate("accuracy", "higher", "share of rows predicted right", "(TP + TN) / N"),
+    _rate("base_rate", None, "share of rows that are positive", "(TP + FN) / N"),
+)  # fmt: skip
 """Rates: one count over another, so their exact uncertainty follows from the two counts."""
 
 
@@ -85,73 +61,79 @@ def rate_counts(tn: float, fp: float, fn: float, tp: float) -> dict[str, tuple[f
         "false_negative_rate": (fn, positive),
         "positive_predictive_value": (tp, selected),
         "negative_predictive_value": (tn, rejected),
+        "false_discovery_rate": (fp, selected),
+        "false_omission_rate": (fn, rejected),
         "accuracy": (tp + tn, total),
         "base_rate": (positive, total),
     }
 
 
+def _comparison(name: str, form: str, of: tuple[str, ...], text: str, source: str) -> Metric:
+    if form == "ratio":
+        formula = "min_g x_g / max_g x_g" if len(of) == 1 else "min over both of min_g x_g / max_g x_g"
+        return Metric(
+            name=name, evidence="fairness", form="ratio", of=of, better="higher", unit="ratio", text=text,
+            formula=formula, source=source,
+        )  # fmt: skip
+    formula = "max_g x_g - min_g x_g" if len(of) == 1 else "max over both of max_g x_g - min_g x_g"
+    return Metric(
+        name=name,
+        evidence="fairness",
+        form="difference",
+        of=of,
+        better="lower",
+        text=text,
+        formula=formula,
+        source=source,
+    )
+
+
 def _comparisons() -> tuple[Metric, ...]:
     made = []
     for rate in RATES:
-        made.append(
-            Metric(
-                name=f"{rate.name}_ratio", evidence="fairness", form="ratio", of=(rate.name,), better="higher", unit="ratio",
-                text=f"smallest {rate.name} of any group divided by the largest",
-            )
-        )  # fmt: skip
-        made.append(
-            Metric(
-                name=f"{rate.name}_difference", evidence="fairness", form="difference", of=(rate.name,), better="lower",
-                text=f"largest {rate.name} of any group minus the smallest",
-            )
-        )  # fmt: skip
+        for form, text in (
+            ("ratio", f"smallest {rate.name} of any group divided by the largest"),
+            ("difference", f"largest {rate.name} of any group minus the smallest"),
+        ):
+            made.append(_comparison(f"{rate.name}_{form}", form, (rate.name,), text, _FRAME))
     return tuple(made)
 
 
+_BOTH = ("true_positive_rate", "false_positive_rate")
 _NAMED = (
-    Metric(name="demographic_parity_difference", evidence="fairness", form="difference", of=("selection_rate",), better="lower",
-           text="largest selection rate of any group minus the smallest"),
-    Metric(name="demographic_parity_ratio", evidence="fairness", form="ratio", of=("selection_rate",), better="higher", unit="ratio",
-           text="smallest selection rate of any group divided by the largest"),
-    Metric(name="equal_opportunity_difference", evidence="fairness", form="difference", of=("true_positive_rate",), better="lower",
-           text="largest true positive rate of any group minus the smallest"),
-    Metric(name="equalized_odds_difference", evidence="fairness", form="difference",
-           of=("true_positive_rate", "false_positive_rate"), better="lower",
-           text="the larger of the true positive rate and false positive rate differences"),
-    Metric(name="equalized_odds_ratio", evidence="fairness", form="ratio",
-           of=("true_positive_rate", "false_positive_rate"), better="higher", unit="ratio",
-           text="the smaller of the true positive rate and false positive rate ratios"),
+    _comparison("demographic_parity_difference", "difference", ("selection_rate",),
+                "largest selection rate of any group minus the smallest", _PARITY),
+    _comparison("demographic_parity_ratio", "ratio", ("selection_rate",),
+                "smallest selection rate of any group divided by the largest", _PARITY),
+    _comparison("equal_opportunity_difference", "difference", ("true_positive_rate",),
+                "largest true positive rate of any group minus the smallest", _ODDS),
+    _comparison("equal_opportunity_ratio", "ratio", ("true_positive_rate",),
+                "smallest true positive rate of any group divided by the largest", _ODDS),
+    _comparison("equalized_odds_difference", "difference", _BOTH,
+                "the larger of the true positive rate and false positive rate differences", _ODDS),
+    _comparison("equalized_odds_ratio", "ratio", _BOTH,
+                "the smaller of the true positive rate and false positive rate ratios", _ODDS),
+    _comparison("predictive_parity_difference", "difference", ("positive_predictive_value",),
+                "largest positive predictive value of any group minus the smallest", _PREDICTIVE),
+    _comparison("predictive_parity_ratio", "ratio", ("positive_predictive_value",),
+                "smallest positive predictive value of any group divided by the largest", _PREDICTIVE),
 )  # fmt: skip
-"""The comparisons under the names that fairlearn gives them."""
+"""The comparisons under the names that the literature and fairlearn give them."""
 
 _PERFORMANCE = (
-    _rate("accuracy", "higher", "share of rows predicted right", "performance"),
-    _rate("true_positive_rate", "higher", "recall: share of positives that are found", "performance"),
-    _rate("false_positive_rate", "lower", "share of negatives predicted positive", "performance"),
-    _rate("positive_predictive_value", "higher", "precision: share of predicted positives that are", "performance"),
-    _rate("selection_rate", None, "share of rows predicted positive", "performance"),
-    _rate("base_rate", None, "share of rows that are positive", "performance"),
-    Metric(name="balanced_accuracy", evidence="performance", form="score", better="higher", text="mean of TPR and TNR"),
-    Metric(name="f1", evidence="performance", form="score", better="higher", text="harmonic mean of precision and recall"),
-    Metric(name="roc_auc", evidence="performance", form="score", better="higher",
-           text="probability that a random positive scores above a random negative, ties counted half"),
-    Metric(name="brier_score", evidence="performance", form="score", better="lower", text="mean squared error of the score"),
-    Metric(name="log_loss", evidence="performance", form="score", better="lower", high=None, unit="nats",
-           text="mean negative log likelihood of the score"),
-)  # fmt: skip
-
-_EXPLANATION = (
-    Metric(name="additivity_error", evidence="explanation", form="score", better="lower", high=None, unit="model output",
-           text="largest absolute difference between output - base and the sum of attributions, over all explained rows"),
-    Metric(name="rank_stability", evidence="explanation", form="score", better="higher",
-           text="share of bootstrap replicates over rows in which the set of top features is the same"),
-    Metric(name="protected_share", evidence="explanation", form="score", better="lower",
-           text="share of the total mean absolute attribution that falls on sensitive columns"),
+    _rate("accuracy", "higher", "share of rows predicted right", "(TP + TN) / N", evidence="performance"),
+    _rate("true_positive_rate", "higher", "recall: share of positives that are found", "TP / (TP + FN)",
+          evidence="performance"),
+    _rate("false_positive_rate", "lower", "share of negatives predicted positive", "FP / (FP + TN)",
+          evidence="performance"),
+    _rate("positive_predictive_value", "higher", "precision: share of predicted positives that are", "TP / (TP + FP)",
+          evidence="performance"),
+    _rate("selection_rate", None, "share of rows predicted positive", "(TP + FP) / N", evidence="performance"),
+    _rate("base_rate", None, "share of rows that are positive", "(TP + FN) / N", evidence="performance"),
 )  # fmt: skip
 
 METRICS: dict[tuple[str, str], Metric] = {
-    (metric.evidence, metric.name): metric
-    for metric in (*RATES, *_comparisons(), *_NAMED, *_PERFORMANCE, *_EXPLANATION)
+    (metric.evidence, metric.name): metric for metric in (*RATES, *_comparisons(), *_NAMED, *_PERFORMANCE, *CATALOGUE)
 }
 """Every metric by (kind of evidence, name)."""
 

@@ -142,7 +142,7 @@ class Measurement(Wire):
     n: int = Field(ge=0)
     intervals: tuple[Interval, ...] = ()
     status: Literal["ok", "undefined", "insufficient"]
-    reason: str | None = Field(default=None, description="why the status is not ok")
+    reason: str | None = Field(default=None, description="why the status is not ok, or why there is no interval")
 
 
 class Assessment(Content):

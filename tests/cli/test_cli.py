@@ -303,3 +303,55 @@ def test_every_exported_name_is_there_and_every_error_knows_its_codes() -> None:
     assert {(e.exit_code, e.http_status) for e in errors} <= {(1, 403), (2, 400), (4, 422), (5, 503)}
     error = gov.DataError("found this", expected="that", next_step="do so")
     assert str(error) == "found this\n  expected: that\n  next: do so"
+
+
+def test_predictions_in_files_are_measured_without_workspace_or_keys(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [("f", 0, 1), ("f", 1, 1), ("m", 0, 0), ("m", 1, 1)] * 20
+    for number, part in enumerate((rows[:30], rows[30:])):
+        text = "\n".join(",".join(map(str, row)) for row in part)
+        Path(f"part{number}.csv").write_text(f"sex,label,prediction\n{text}\n", encoding="utf-8")
+    call = ["assess", "--data", "part*.csv", "--y-true", "label", "--y-pred", "prediction", "--by", "sex"]
+    code, out, _ = mlgov(capsys, *call, "--json")
+    assert code == 0
+    found = {(m["metric"], *m.get("group", [])): m for m in json.loads(out)["measurements"]}
+    assert found["selection_rate", "f"]["value"] == 1.0 and found["selection_rate", "m"]["value"] == 0.5
+    code, out, _ = mlgov(capsys, *call)
+    lines = [line.split("\t") for line in out.splitlines()]
+    assert code == 0 and lines[0][0] == "metric"
+    assert ["demographic_parity_difference", "sex", "", "0.5000"] in [line[:4] for line in lines]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["part0.csv", "part1.csv"]
+
+    class Terminal:
+        def isatty(self) -> bool:
+            return True
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(stdout, name)
+
+    stdout = sys.stdout
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    code, out, _ = mlgov(capsys, *call, "--min-group-size", "35")
+    assert code == 0 and "demographic parity difference" in out and "1.0000" in out and "insufficient" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        ([], 2, "--y-pred"),
+        (["--y-pred", "p", "--kind", "performance"], 2, "only fairness"),
+        (["model/1", "--y-pred", "p"], 2, "the model predicts"),
+        (["--y-pred", "nothing"], 2, "no column 'nothing'"),
+        (["--y-pred", "p", "--pos-label", "yes"], 2, "same type"),
+        (["--y-pred", "p", "--pos-label", "1"], 0, ""),
+    ],
+)
+def test_an_assessment_of_files_says_what_it_lacks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], code: int, words: str
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("g,y,p\na,0,1\nb,1,1\n", encoding="utf-8")
+    got, _, err = mlgov(capsys, "assess", *options, "--data", path, "--y-true", "y", "--by", "g")
+    assert got == code and words in err

@@ -111,3 +111,43 @@ def test_the_bounds_of_the_worst_ratio_keep_their_promise(rates: tuple[float, ..
         gap_above += gap.upper >= truth_gap
     for held in (below, above, gap_below, gap_above):
         assert held / repetitions >= 0.93
+
+
+def test_one_stray_case_in_a_tiny_group_proves_nothing() -> None:
+    """One of five selected beside 4 of 3,000: the pairwise interval is far from equal, the comparison makes no claim."""
+    counts = [(4, 3000), (1, 5)]
+    assert intervals.ratio(*counts[0], *counts[1], confidence=0.95, sides="one-sided").upper < 0.1
+    assert intervals.worst_ratio(counts, confidence=0.95, sides="one-sided").upper == 1.0
+    assert intervals.worst_difference(counts, confidence=0.95, sides="one-sided").lower == 0.0
+    enough = [(400, 3000), (60, 80)]
+    assert intervals.worst_ratio(enough, confidence=0.95, sides="one-sided").upper < 0.3
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 400), st.integers(1, 400)).filter(lambda c: c[0] <= c[1]), min_size=2, max_size=7)
+)
+@pytest.mark.parametrize("sides", ["two-sided", "one-sided"])
+def test_the_worst_comparison_is_that_of_all_pairs_one_by_one(sides: str, counts: list[tuple[int, int]]) -> None:
+    family = len(counts) * (len(counts) - 1)
+    at = {"confidence": 0.95, "sides": sides}
+    stricter = {"confidence": 1 - 0.05 / family, "sides": sides}
+    pairs = [(one, other) for i, one in enumerate(counts) for j, other in enumerate(counts) if i != j]
+    gap = intervals.worst_difference(counts, **at)
+    assert gap.upper == pytest.approx(max(intervals.difference(*a, *b, **at).upper for a, b in pairs), abs=1e-12)
+    telling = [(a, b) for a, b in pairs if not intervals._sparse(*a, *b)]
+    lower = [intervals.difference(*a, *b, **stricter).lower for a, b in telling]
+    assert gap.lower == pytest.approx(max([*lower, 0.0]), abs=1e-12)
+    if any(k for k, _ in counts):
+        ratio = intervals.worst_ratio(counts, **at)
+        each = [intervals.ratio(*a, *b, **at).lower for a, b in pairs if b[0]]
+        assert ratio.lower == pytest.approx(min(each), rel=1e-9)
+        every = [intervals.ratio(*a, *b, **stricter).upper for a, b in telling]
+        assert ratio.upper == pytest.approx(max(min([*every, 1.0]), ratio.value), rel=1e-9)
+
+
+def test_bounds_are_right_where_everybody_is_a_case_and_groups_are_huge() -> None:
+    # With k = n in both groups the score is n2 (theta - 1) above 1, so the bound is 1 + z^2 / n2.
+    n = 764_188_610
+    z = intervals.quantile(0.99, "two-sided")
+    upper = intervals.ratio(n // 2, n // 2, n, n, confidence=0.99, sides="two-sided").upper
+    assert upper - 1 == pytest.approx(z * z / n, rel=1e-3)

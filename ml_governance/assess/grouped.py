@@ -1,0 +1,98 @@
+"""What a group-by hands back, on whatever engine it ran: one small Arrow table of keys and sums."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ml_governance.assess.cells import LIMIT, Cells
+from ml_governance.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+
+    from ml_governance.assess.cells import Roles
+
+COUNT, WEIGHTS, SQUARES, LOWEST, WEIGHTED = "n", "w", "w2", "low", "nw"
+"""Columns: rows, sum of weights, sum of their squares, smallest weight, rows with a weight; keys are k0, k1, ..."""
+
+
+def used(roles: Roles) -> list[str]:
+    """Return the columns that are read, each once."""
+    return list(dict.fromkeys([*roles.keys, *([roles.weight] if roles.weight else [])]))
+
+
+def require(names: Sequence[str], roles: Roles) -> None:
+    """Refuse a table that lacks a column, or has it twice.
+
+    Raises
+    ------
+    DataError
+        With the columns that there are.
+    """
+    for name in used(roles):
+        if list(names).count(name) != 1:
+            shown = ", ".join(list(names)[:20]) + (", ..." if len(names) > 20 else "")
+            what = "no column" if name not in names else "more than one column"
+            raise DataError(f"the data has {what} {name!r}", expected=f"one of {shown}")
+
+
+def check_numeric(kind: pa.DataType) -> None:
+    """Refuse weights of an Arrow type that is no number.
+
+    Raises
+    ------
+    DataError
+        If it is none.
+    """
+    import pyarrow as pa
+
+    types = pa.types
+    if not (types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind) or types.is_boolean(kind)):
+        raise DataError(f"sample_weight is not numeric, but {kind}", expected="numbers of 0 or more")
+
+
+def cells(found: pa.Table, keys: int, *, weighted: bool) -> Cells:
+    """Return the result of a group-by as cells.
+
+    Parameters
+    ----------
+    found : pyarrow.Table
+        Columns ``k0``, ``k1``, ...: the keys; ``n``: rows; and, weighted, ``w``, ``w2``: sums of weights and of their
+        squares, ``low``: the smallest weight, ``nw``: rows with a weight.
+    keys : int
+        How many keys.
+    weighted : bool
+        Whether there are weights.
+    """
+    at_least = found.num_rows > LIMIT
+    found = found.slice(0, LIMIT).unify_dictionaries()
+    values, codes = [], []
+    for number in range(keys):
+        own, names = _encoded(found[f"k{number}"])
+        codes.append(own)
+        values.append(names)
+    counts = found[COUNT].to_numpy().astype(np.int64)
+    sums: dict[str, Any] = {}
+    if weighted:
+        for field, name in (("weights", WEIGHTS), ("squares", SQUARES)):
+            sums[field] = found[name].fill_null(0.0).to_numpy().astype(np.float64)
+        complete = bool((found[WEIGHTED].to_numpy() == counts).all())
+        lowest = found[LOWEST].to_numpy().astype(np.float64)
+        sums["lowest"] = float(lowest.min()) if complete and len(lowest) else np.nan  # a null weight is not in the sums
+    return Cells(values=tuple(values), codes=tuple(codes), counts=counts, at_least=at_least, **sums)
+
+
+def _encoded(column: pa.ChunkedArray) -> tuple[Any, list[Any]]:
+    import pyarrow as pa
+
+    array = column.combine_chunks()
+    if isinstance(array, pa.ChunkedArray):
+        array = array.chunk(0) if array.num_chunks else pa.array([], column.type)
+    if not pa.types.is_dictionary(array.type):
+        array = array.dictionary_encode()
+    own = array.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
+    return own + 1, [None, *array.dictionary.to_pylist()]
