@@ -492,7 +492,9 @@ def _policies() -> list[bytes]:
 
 
 def _cases() -> list[bytes]:
-    return [path.read_bytes() for path in sorted((HERE.parent.parent / "policies/credit-scoring/cases").glob("*.yaml"))]
+    """Return the cases that stand alone; those that are like another one need it beside them."""
+    found = sorted((HERE.parent.parent / "policies/credit-scoring/cases").glob("*.yaml"))
+    return [data for path in found if b"\nlike:" not in (data := path.read_bytes())]
 
 
 def _claims() -> list[bytes]:
