@@ -104,6 +104,7 @@ def test_calls_outside_the_block_and_strange_names_are_refused(ws: Workspace) ->
         other.produces({}, name="../escape")
 
 
+@pytest.mark.schemas
 def test_events_are_valid_openlineage(ws: Workspace) -> None:
     folder = (
         Path(os.environ.get("MLGOV_SCHEMAS", Path(__file__).resolve().parents[3] / "shared" / "schemas"))
