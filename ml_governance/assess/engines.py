@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,9 +108,12 @@ def _columns(columns: dict[str, Any], roles: Roles) -> Cells:
 
 
 def _arrow(table: pa.Table, roles: Roles) -> Cells:
+    import pyarrow as pa
+
     grouped.require(table.schema.names, roles)
     table = table.select(grouped.used(roles))
     if any(_is_text(kind) for kind in table.schema.types):
+        table = pa.table(dict(zip(table.column_names, map(grouped.plain, table.columns), strict=True)))
         return _acero(table.unify_dictionaries(), table.schema, roles)
     parts = [
         _columns(dict(zip(batch.schema.names, batch.columns, strict=True)), roles)
@@ -205,7 +209,11 @@ def _narwhals(data: Any, roles: Roles) -> Cells:
         frame = nw.from_native(data)
     except TypeError as error:
         if hasattr(data, "__arrow_c_stream__"):
-            return _stream(pa.RecordBatchReader.from_stream(data), roles)
+            reader = None
+            with suppress(pa.ArrowException):  # a stream of something else than tables
+                reader = pa.RecordBatchReader.from_stream(data)
+            if reader is not None:
+                return _stream(reader, roles)
         raise DataError(
             f"the data is a {type(data).__name__}", expected="a data frame, a table of an engine, or paths of files"
         ) from error

@@ -76,6 +76,7 @@ def rate(k: float, n: float, *, confidence: float, sides: Sides) -> Bounds:
     return _wilson(k, n, quantile(confidence, sides))
 
 
+@lru_cache(maxsize=65536)
 def _wilson(k: float, n: float, z: float) -> Bounds:
     p, z2 = k / n, z * z
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
@@ -228,15 +229,17 @@ def worst_ratio(
 def _largest_upper(counts: Sequence[tuple[float, float]], low: int, high: int, z: float) -> float:
     """Return the largest upper bound of any pair's ratio; no k is 0."""
     best, z2 = 0.0 if low == high else _ratio_upper(*counts[high], *counts[low], z), z * z
-    wilson = [_wilson(k, n, z) for k, n in counts]
-    for i, j in _pairs(len(counts)):
-        # Koopman's statistic is Pearson's, a sum over both groups: beyond u1 / l2 one summand alone is too large, so no
-        # bound lies there. Of the rest, one score tells whether the bound lies beyond the best so far: few need a search.
-        if wilson[i].upper <= best * wilson[j].lower:
-            continue
-        (k1, n1), (k2, n2) = counts[i], counts[j]
-        if best * k2 * n1 <= k1 * n2 or _score(k1, n1, k2, n2, best) <= z2:
-            best = max(best, _ratio_upper(k1, n1, k2, n2, z))
+    rates = [k / n for k, n in counts]
+    lowers = [_wilson(k, n, z).lower for k, n in counts]
+    for i, (k1, n1) in enumerate(counts):
+        reach = _wilson(k1, n1, z).upper
+        for j, lower in enumerate(lowers):
+            # Koopman's statistic is Pearson's, a sum over both groups: beyond u1 / l2 one summand alone is too large, so
+            # no bound lies there. Of the rest, one score tells whether the bound is beyond the best so far.
+            if reach <= best * lower or i == j:
+                continue
+            if best * rates[j] <= rates[i] or _score(k1, n1, *counts[j], best) <= z2:
+                best = max(best, _ratio_upper(k1, n1, *counts[j], z))
     return best
 
 
@@ -244,9 +247,10 @@ def _smallest_upper(counts: Sequence[tuple[float, float]], low: int, high: int, 
     """Return the smallest upper bound of any pair's ratio, at most 1."""
     best, z2 = 1.0 if low == high else min(1.0, _ratio_upper(*counts[low], *counts[high], z)), z * z
     rates = [k / n for k, n in counts]
-    for i, j in _pairs(len(counts)):
-        if rates[i] < best * rates[j] and _score(*counts[i], *counts[j], best) > z2:
-            best = min(best, _ratio_upper(*counts[i], *counts[j], z))
+    for i, (k1, n1) in enumerate(counts):
+        for j, rate in enumerate(rates):
+            if rates[i] < best * rate and _score(k1, n1, *counts[j], best) > z2:
+                best = min(best, _ratio_upper(k1, n1, *counts[j], z))
     return best
 
 
@@ -268,23 +272,21 @@ def worst_difference(
     z_each, z_all = _levels(len(counts) * (len(counts) - 1) * multiplicity, confidence, sides)
     rates = [k / n for k, n in counts]
     each, all_ = ([_wilson(k, n, z) for k, n in counts] for z in (z_each, z_all))
+    below = [rate - bounds.lower for rate, bounds in zip(rates, each, strict=True)]
     upper, lower = -1.0, 0.0
-    for i, j in _pairs(len(counts)):
-        gap = rates[i] - rates[j]
-        if each[i].upper - each[j].lower > upper:  # which no bound exceeds: hypot is at most the sum
-            upper = max(upper, min(1.0, gap + math.hypot(each[i].upper - rates[i], rates[j] - each[j].lower)))
-        if gap > lower:
-            lower = max(lower, gap - math.hypot(rates[i] - all_[i].lower, all_[j].upper - rates[j]))
+    for i, rate in enumerate(rates):
+        above, reach = each[i].upper - rate, each[i].upper
+        for j, other in enumerate(rates):
+            gap = rate - other
+            if reach - other + below[j] > upper and i != j:  # which no bound exceeds: hypot is at most the sum
+                upper = max(upper, min(1.0, gap + math.hypot(above, below[j])))
+            if gap > lower:
+                lower = max(lower, gap - math.hypot(rate - all_[i].lower, all_[j].upper - other))
     return Worst(value=value, lower=min(lower, value), upper=max(upper, value), low=low, high=high)
 
 
 def _levels(family: int, confidence: float, sides: Sides) -> tuple[float, float]:
     return quantile(confidence, sides), quantile(1 - (1 - confidence) / family, sides)
-
-
-@lru_cache(maxsize=32)
-def _pairs(groups: int) -> tuple[tuple[int, int], ...]:
-    return tuple((i, j) for i in range(groups) for j in range(groups) if i != j)
 
 
 def _extremes(counts: Sequence[tuple[float, float]]) -> tuple[int, int]:
