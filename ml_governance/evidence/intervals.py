@@ -174,11 +174,14 @@ def _score(k1: float, n1: float, k2: float, n2: float, theta: float) -> float:
     # The restricted estimate of p2 solves a x^2 - b x + c = 0, with a = theta (n1 + n2), b = first + second and
     # c = k1 + k2; the smaller root is the feasible one. Its discriminant, as a sum of what is never negative:
     first, second = theta * (n1 + k2), k1 + n2
-    root = math.sqrt((first - second) ** 2 + 4 * theta * (n1 - k1) * (n2 - k2))
+    apart = first - second
+    root = math.sqrt(apart * apart + 4 * theta * (n1 - k1) * (n2 - k2))
     p2 = 2 * (k1 + k2) / (first + second + root)  # the same root without cancellation
-    p1 = min(theta * p2, 1.0)
-    if p1 >= 1.0 and k1 < n1:
-        return math.inf
+    p1 = theta * p2
+    if p1 >= 1.0:
+        if k1 < n1:
+            return math.inf
+        p1 = 1.0
     # (k1/n1 - theta k2/n2)^2 over its variance under the hypothesis.
     gap = k1 / n1 - theta * k2 / n2
     variance = p1 * (1 - p1) / n1 + theta * theta * p2 * (1 - p2) / n2
@@ -272,16 +275,21 @@ def worst_difference(
     z_each, z_all = _levels(len(counts) * (len(counts) - 1) * multiplicity, confidence, sides)
     rates = [k / n for k, n in counts]
     each, all_ = ([_wilson(k, n, z) for k, n in counts] for z in (z_each, z_all))
-    below = [rate - bounds.lower for rate, bounds in zip(rates, each, strict=True)]
+    lefts = [
+        (i, rate, b.upper - rate, rate - a.lower) for i, (rate, b, a) in enumerate(zip(rates, each, all_, strict=True))
+    ]
+    rights = [
+        (j, rate, rate - b.lower, a.upper - rate) for j, (rate, b, a) in enumerate(zip(rates, each, all_, strict=True))
+    ]
     upper, lower = -1.0, 0.0
-    for i, rate in enumerate(rates):
-        above, reach = each[i].upper - rate, each[i].upper
-        for j, other in enumerate(rates):
+    for i, rate, above, up in lefts:
+        for j, other, below, down in rights:
             gap = rate - other
-            if reach - other + below[j] > upper and i != j:  # which no bound exceeds: hypot is at most the sum
-                upper = max(upper, min(1.0, gap + math.hypot(above, below[j])))
+            if gap + above + below > upper and i != j:  # which no bound exceeds: hypot is at most the sum
+                upper = max(upper, gap + math.hypot(above, below))
             if gap > lower:
-                lower = max(lower, gap - math.hypot(rate - all_[i].lower, all_[j].upper - other))
+                lower = max(lower, gap - math.hypot(up, down))
+    upper = min(upper, 1.0)
     return Worst(value=value, lower=min(lower, value), upper=max(upper, value), low=low, high=high)
 
 
