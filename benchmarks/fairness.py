@@ -126,7 +126,7 @@ def beside_peers(n: int, folder: Path, *, slow: bool) -> None:
             np.testing.assert_allclose(np.sort(measured["tpr"]), np.sort(found), rtol=0, atol=1e-12)
             theirs = statistics.median(measured["cpu"])
             line("ours", ours, f"{name} {measured['version']}", theirs)
-            line("ours, columns of text", strings, f"{name} {measured['version']}, categories", theirs)
+            line("ours, columns of text", strings, f"{name} {measured['version']}", theirs)
 
 
 def beside_engines(n: int, folder: Path, *, spark: bool) -> None:
