@@ -40,7 +40,7 @@ def fairlearn(codes):
 
 
 def aequitas(codes):
-    """Return a call for the crosstabs of the crossed attribute, as text and made beforehand: aequitas crosses nothing."""
+    """Return a call for the crosstabs of the crossed attribute, made beforehand and as text: aequitas crosses nothing."""
     from aequitas.group import Group
 
     both = pd.Categorical.from_codes(

@@ -147,29 +147,34 @@ def _from_pandas(series: Any, name: str) -> Column:
         return Coded(series.cat.codes.to_numpy(), series.cat.categories.tolist())
     if isinstance(series.dtype, np.dtype):
         return _from_array(series.to_numpy(), name)
+    if isinstance(series.dtype, pd.DatetimeTZDtype):
+        return _factorized(series, name)
     try:
         return _from_arrow(pa.array(series, from_pandas=True), name)
     except pa.ArrowException:
-        return _factorized(series)
+        return _factorized(series, name)
 
 
 def _from_array(array: NDArray[Any], name: str) -> Column:
     import pyarrow as pa
 
     if array.dtype.kind in "buif":
-        return Numbers(array)
+        return Numbers(array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("=")))
     if array.dtype.kind == "O" and not all(isinstance(value, str) for value in array[:_SMALL]):
-        return _factorized(array)  # Arrow would make 1 of True beside 1, and 1.0 of 1 beside 2.5
+        return _factorized(array, name)  # Arrow would make 1 of True beside 1, and 1.0 of 1 beside 2.5
     try:
         return _from_arrow(pa.array(array, from_pandas=True), name)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
-        return _factorized(array)
+        return _factorized(array, name)
 
 
-def _factorized(values: Any) -> Coded:
+def _factorized(values: Any, name: str) -> Coded:
     import pandas as pd
 
-    codes, found = pd.factorize(values, use_na_sentinel=True)
+    try:
+        codes, found = pd.factorize(values, use_na_sentinel=True)
+    except TypeError as error:
+        raise DataError(f"{name} has values that cannot be told apart: {error}", expected="plain values") from error
     return Coded(codes, found.tolist())
 
 
@@ -179,6 +184,7 @@ def _from_arrow(array: Any, name: str) -> Column:
     types = pa.types
     if isinstance(array, pa.ChunkedArray):
         array = array.unify_dictionaries().combine_chunks() if array.num_chunks != 1 else array.chunk(0)
+    array = grouped.plain(array)
     if types.is_boolean(array.type) and not array.null_count:
         return Numbers(array.to_numpy(zero_copy_only=False))
     if (types.is_integer(array.type) or types.is_floating(array.type)) and not array.null_count:

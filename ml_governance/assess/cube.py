@@ -316,6 +316,8 @@ def features(sensitive_features: Any, rows: int) -> dict[str, Any]:
     if not found:
         raise DataError("there are no sensitive features", expected="a data frame, column, or dict of columns")
     for name, values in found.items():
+        if not hasattr(values, "__len__"):
+            raise DataError(f"the sensitive feature {name!r} is {values!r}", expected="a column of values")
         if len(values) != rows:
             raise DataError(
                 f"the sensitive feature {name!r} has {len(values)} values",

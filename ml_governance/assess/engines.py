@@ -1,15 +1,16 @@
 """Counting wherever the rows are: frames in memory, lazy and SQL engines, files; only the cells come back.
 
-- pandas, and Polars and Arrow tables of codes and numbers: :mod:`ml_governance.assess.blocks`;
+- pandas, and Arrow tables of codes and numbers: :mod:`ml_governance.assess.blocks`;
 - Arrow tables with text, and datasets: Arrow's own streaming group-by;
 - Dask: each partition as pandas, where it is;
-- Polars with text, Polars lazy, DuckDB, Ibis, PySpark and whatever else narwhals knows: one narwhals expression, which
+- Polars, eager and lazy, DuckDB, Ibis, PySpark and whatever else narwhals knows: one narwhals expression, which
   each engine runs as its own group-by;
 - Parquet and CSV: :mod:`ml_governance.assess.files`.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,9 +108,12 @@ def _columns(columns: dict[str, Any], roles: Roles) -> Cells:
 
 
 def _arrow(table: pa.Table, roles: Roles) -> Cells:
+    import pyarrow as pa
+
     grouped.require(table.schema.names, roles)
     table = table.select(grouped.used(roles))
     if any(_is_text(kind) for kind in table.schema.types):
+        table = pa.table(dict(zip(table.column_names, map(grouped.plain, table.columns), strict=True)))
         return _acero(table.unify_dictionaries(), table.schema, roles)
     parts = [
         _columns(dict(zip(batch.schema.names, batch.columns, strict=True)), roles)
@@ -205,7 +209,11 @@ def _narwhals(data: Any, roles: Roles) -> Cells:
         frame = nw.from_native(data)
     except TypeError as error:
         if hasattr(data, "__arrow_c_stream__"):
-            return _stream(pa.RecordBatchReader.from_stream(data), roles)
+            reader = None
+            with suppress(pa.ArrowException):  # a stream of something else than tables
+                reader = pa.RecordBatchReader.from_stream(data)
+            if reader is not None:
+                return _stream(reader, roles)
         raise DataError(
             f"the data is a {type(data).__name__}", expected="a data frame, a table of an engine, or paths of files"
         ) from error
@@ -219,16 +227,10 @@ def _narwhals(data: Any, roles: Roles) -> Cells:
     for name in roles.keys:
         if schema[name].is_nested() or schema[name] == nw.Object:
             raise DataError(f"{name} has values of the type {schema[name]}", expected="plain values")
-    if isinstance(frame, nw.DataFrame):
-        coded = (nw.Boolean, nw.Categorical, nw.Enum)
-        plain = all(
-            schema[name].is_integer() or schema[name].is_float() or schema[name] in coded for name in roles.keys
-        )
-        if plain or frame.implementation is not nw.Implementation.POLARS:
-            return _arrow(frame.select(grouped.used(roles)).to_arrow(), roles)
-        frame = frame.lazy()
+    if isinstance(frame, nw.DataFrame) and not frame.implementation.is_polars():
+        return _arrow(frame.select(grouped.used(roles)).to_arrow(), roles)
     try:
-        found = _expression(frame, roles).collect(backend="pyarrow").to_native()
+        found = _expression(frame.lazy(), roles).collect(backend="pyarrow").to_native()
     except Exception as error:
         raise _failed(frame, error) from error
     return grouped.cells(found, len(roles.keys), weighted=roles.weight is not None)

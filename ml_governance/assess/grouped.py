@@ -86,12 +86,28 @@ def cells(found: pa.Table, keys: int, *, weighted: bool) -> Cells:
     return Cells(values=tuple(values), codes=tuple(codes), counts=counts, at_least=at_least, **sums)
 
 
+def plain(array: Any) -> Any:
+    """Return an Arrow array or column in a layout that has all of Arrow's functions."""
+    import pyarrow as pa
+    from pyarrow import compute as pc
+
+    types = pa.types
+    if types.is_run_end_encoded(array.type):
+        array = pc.run_end_decode(array)
+    if types.is_string_view(array.type):
+        array = array.cast(pa.large_string())
+    if types.is_binary_view(array.type):
+        array = array.cast(pa.large_binary())
+    return array.cast(pa.float32()) if types.is_float16(array.type) else array
+
+
 def _encoded(column: pa.ChunkedArray) -> tuple[Any, list[Any]]:
     import pyarrow as pa
 
     array = column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):
         array = array.chunk(0) if array.num_chunks else pa.array([], column.type)
+    array = plain(array)
     if not pa.types.is_dictionary(array.type):
         array = array.dictionary_encode()
     own = array.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)

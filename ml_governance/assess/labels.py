@@ -25,6 +25,11 @@ def column(values: Any, name: str) -> Any:
     """
     if isinstance(values, str | bytes) or values is None:
         raise DataError(f"{name} is {values!r}", expected="a column of values")
+    if isinstance(values, np.ma.MaskedArray):
+        mask, values = np.ma.getmaskarray(values), values.data
+        if mask.any():
+            values = values.astype(object)
+            values[mask] = None  # what lies under a mask is no value
     array = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
     if array.dtype.kind in "US" and isinstance(values, list | tuple):
         array = np.array(values, dtype=object)  # or NaN beside text would be the text "nan"

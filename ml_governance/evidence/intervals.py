@@ -76,6 +76,7 @@ def rate(k: float, n: float, *, confidence: float, sides: Sides) -> Bounds:
     return _wilson(k, n, quantile(confidence, sides))
 
 
+@lru_cache(maxsize=65536)
 def _wilson(k: float, n: float, z: float) -> Bounds:
     p, z2 = k / n, z * z
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
@@ -173,11 +174,14 @@ def _score(k1: float, n1: float, k2: float, n2: float, theta: float) -> float:
     # The restricted estimate of p2 solves a x^2 - b x + c = 0, with a = theta (n1 + n2), b = first + second and
     # c = k1 + k2; the smaller root is the feasible one. Its discriminant, as a sum of what is never negative:
     first, second = theta * (n1 + k2), k1 + n2
-    root = math.sqrt((first - second) ** 2 + 4 * theta * (n1 - k1) * (n2 - k2))
+    apart = first - second
+    root = math.sqrt(apart * apart + 4 * theta * (n1 - k1) * (n2 - k2))
     p2 = 2 * (k1 + k2) / (first + second + root)  # the same root without cancellation
-    p1 = min(theta * p2, 1.0)
-    if p1 >= 1.0 and k1 < n1:
-        return math.inf
+    p1 = theta * p2
+    if p1 >= 1.0:
+        if k1 < n1:
+            return math.inf
+        p1 = 1.0
     # (k1/n1 - theta k2/n2)^2 over its variance under the hypothesis.
     gap = k1 / n1 - theta * k2 / n2
     variance = p1 * (1 - p1) / n1 + theta * theta * p2 * (1 - p2) / n2
@@ -229,15 +233,17 @@ def worst_ratio(
 def _largest_upper(counts: Sequence[tuple[float, float]], low: int, high: int, z: float) -> float:
     """Return the largest upper bound of any pair's ratio; no k is 0."""
     best, z2 = 0.0 if low == high else _ratio_upper(*counts[high], *counts[low], z), z * z
-    wilson = [_wilson(k, n, z) for k, n in counts]
-    for i, j in _pairs(len(counts)):
-        # Koopman's statistic is Pearson's, a sum over both groups: beyond u1 / l2 one summand alone is too large, so no
-        # bound lies there. Of the rest, one score tells whether the bound lies beyond the best so far: few need a search.
-        if wilson[i].upper <= best * wilson[j].lower:
-            continue
-        (k1, n1), (k2, n2) = counts[i], counts[j]
-        if best * k2 * n1 <= k1 * n2 or _score(k1, n1, k2, n2, best) <= z2:
-            best = max(best, _ratio_upper(k1, n1, k2, n2, z))
+    rates = [k / n for k, n in counts]
+    lowers = [_wilson(k, n, z).lower for k, n in counts]
+    for i, (k1, n1) in enumerate(counts):
+        reach = _wilson(k1, n1, z).upper
+        for j, lower in enumerate(lowers):
+            # Koopman's statistic is Pearson's, a sum over both groups: beyond u1 / l2 one summand alone is too large, so
+            # no bound lies there. Of the rest, one score tells whether the bound is beyond the best so far.
+            if reach <= best * lower or i == j:
+                continue
+            if best * rates[j] <= rates[i] or _score(k1, n1, *counts[j], best) <= z2:
+                best = max(best, _ratio_upper(k1, n1, *counts[j], z))
     return best
 
 
@@ -247,13 +253,14 @@ def _smallest_upper(counts: Sequence[tuple[float, float]], low: int, high: int, 
     if low != high and not _sparse(*counts[low], *counts[high]):
         best = min(1.0, _ratio_upper(*counts[low], *counts[high], z))
     rates = [k / n for k, n in counts]
-    for i, j in _pairs(len(counts)):
-        if (
-            rates[i] < best * rates[j]
-            and _score(*counts[i], *counts[j], best) > z2
-            and not _sparse(*counts[i], *counts[j])
-        ):
-            best = min(best, _ratio_upper(*counts[i], *counts[j], z))
+    for i, (k1, n1) in enumerate(counts):
+        for j, rate in enumerate(rates):
+            if (
+                rates[i] < best * rate
+                and _score(k1, n1, *counts[j], best) > z2
+                and not _sparse(k1, n1, *counts[j])
+            ):
+                best = min(best, _ratio_upper(k1, n1, *counts[j], z))
     return best
 
 
@@ -276,13 +283,21 @@ def worst_difference(
     z_each, z_all = _levels(len(counts) * (len(counts) - 1) * multiplicity, confidence, sides)
     rates = [k / n for k, n in counts]
     each, all_ = ([_wilson(k, n, z) for k, n in counts] for z in (z_each, z_all))
+    lefts = [
+        (i, rate, b.upper - rate, rate - a.lower) for i, (rate, b, a) in enumerate(zip(rates, each, all_, strict=True))
+    ]
+    rights = [
+        (j, rate, rate - b.lower, a.upper - rate) for j, (rate, b, a) in enumerate(zip(rates, each, all_, strict=True))
+    ]
     upper, lower = -1.0, 0.0
-    for i, j in _pairs(len(counts)):
-        gap = rates[i] - rates[j]
-        if each[i].upper - each[j].lower > upper:  # which no bound exceeds: hypot is at most the sum
-            upper = max(upper, min(1.0, gap + math.hypot(each[i].upper - rates[i], rates[j] - each[j].lower)))
-        if gap > lower and not _sparse(*counts[i], *counts[j]):
-            lower = max(lower, gap - math.hypot(rates[i] - all_[i].lower, all_[j].upper - rates[j]))
+    for i, rate, above, up in lefts:
+        for j, other, below, down in rights:
+            gap = rate - other
+            if gap + above + below > upper and i != j:  # which no bound exceeds: hypot is at most the sum
+                upper = max(upper, gap + math.hypot(above, below))
+            if gap > lower and not _sparse(*counts[i], *counts[j]):
+                lower = max(lower, gap - math.hypot(up, down))
+    upper = min(upper, 1.0)
     return Worst(value=value, lower=min(lower, value), upper=max(upper, value), low=low, high=high)
 
 
@@ -298,11 +313,6 @@ def _sparse(k1: float, n1: float, k2: float, n2: float) -> bool:
 
 def _levels(family: int, confidence: float, sides: Sides) -> tuple[float, float]:
     return quantile(confidence, sides), quantile(1 - (1 - confidence) / family, sides)
-
-
-@lru_cache(maxsize=32)
-def _pairs(groups: int) -> tuple[tuple[int, int], ...]:
-    return tuple((i, j) for i in range(groups) for j in range(groups) if i != j)
 
 
 def _extremes(counts: Sequence[tuple[float, float]]) -> tuple[int, int]:

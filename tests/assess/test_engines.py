@@ -244,6 +244,19 @@ def test_rates_agree_with_fairlearn(
         (pd.Categorical([1, 2, 1, 2]), ("1", "2")),
         (pd.cut(pd.Series([1, 2, 3, 4]), [0, 2, 4]), ("(0, 2]", "(2, 4]")),
         (pd.to_datetime(["2020-01-01", None, "2020-01-01", None]), (MISSING, "2020-01-01 00:00:00")),
+        (
+            pd.Series(pd.date_range("2020-01-01", periods=2, tz="UTC").repeat(2)),
+            ("2020-01-01 00:00:00+00:00", "2020-01-02 00:00:00+00:00"),
+        ),
+        (pd.Series(pd.period_range("2020", "2021", freq="Y").repeat(2)), ("2020", "2021")),
+        (pd.Series([True, None, False, True], dtype="boolean"), (MISSING, "False", "True")),
+        (pd.Series([pd.NA, None, np.nan, "x"], dtype=object), (MISSING, "x")),
+        (np.ma.array([1, 2, 9, 2], mask=[0, 0, 1, 0]), (MISSING, "1", "2")),
+        (np.array([1, 300, 1, 300], dtype=">i2"), ("1", "300")),
+        (np.array(["2020", "NaT"] * 2, dtype="M8[D]"), (MISSING, "2020-01-01")),
+        (pa.RunEndEncodedArray.from_arrays([2, 4], ["a", "b"]), ("a", "b")),
+        (pa.array(["a", None, "a", "b"], pa.string_view()), (MISSING, "a", "b")),
+        (pa.DictionaryArray.from_arrays(pa.array([0, 1, 2, 0]), pa.array(["a", "a", None])), (MISSING, "a")),
         (pl.Series([1, None, 1, 2]), (MISSING, "1", "2")),
         (pa.array(["x", None, "x", "y"]).dictionary_encode(), (MISSING, "x", "y")),
     ],
@@ -354,9 +367,38 @@ def test_too_many_combinations_are_told_and_not_counted(
 
 
 def test_what_is_no_table_is_told() -> None:
-    for data in (42, {"y": [1]}, [1, 2], object()):
+    for data in (42, {"y": [1]}, [1, 2], object(), pd.Series([1, 2])):
         with pytest.raises(DataError, match="expected: a data frame"):
             assess_fairness(data=data, y_true="y", y_pred="p", sensitive_features="g")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pa.array(["a", "a", "b"], pa.large_string()),
+        pa.array(["a", "a", "b"], pa.string_view()),
+        pa.RunEndEncodedArray.from_arrays([2, 3], ["a", "b"]),
+    ],
+    ids=lambda array: str(array.type),
+)
+def test_text_in_any_layout_of_arrow_is_counted(text: pa.Array) -> None:
+    table = pa.table({"y": [0, 1, 1], "p": [0, 1, 0], "g": text})
+    for data in (table, Stream(table)):
+        assert assess_fairness(data=data, y_true="y", y_pred="p", sensitive_features="g").cube.levels == (("a", "b"),)
+
+
+@pytest.mark.parametrize("column", [[[1], [2]], {1: 2}, 5, {1, 2}], ids=str)
+def test_what_is_no_column_is_told(column: Any) -> None:
+    values = pd.Series(column, dtype=object) if isinstance(column, list) else column
+    with pytest.raises(DataError):
+        assess_fairness(y_true=[0, 1], y_pred=[0, 1], sensitive_features={"g": values})
+
+
+def test_masked_labels_are_missing_labels() -> None:
+    with pytest.raises(DataError, match="1 missing"):
+        assess_fairness(
+            y_true=np.ma.array([0, 1, 1], mask=[0, 0, 1]), y_pred=[0, 1, 1], sensitive_features={"g": list("aba")}
+        )
 
 
 def test_nested_values_are_refused(tmp_path: Path) -> None:
