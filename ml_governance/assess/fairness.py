@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from ml_governance.assess.suppression import PublishedFairness
+
 SIDES: tuple[intervals.Sides, ...] = ("two-sided", "one-sided")
 COMPARISONS = tuple(
     metric for (kind, _), metric in METRICS.items() if kind == "fairness" and metric.form in ("ratio", "difference")
@@ -88,6 +90,15 @@ class FairnessReport(Report):
     def ratio(self, metric: str, by: Sequence[str] | None = None) -> Measurement:
         """Return the smallest rate of any group divided by the largest, with interval and status."""
         return self._comparison(metric, "_ratio", by)
+
+    def published(self, k: int = 10, *, protection: int | None = None) -> PublishedFairness:
+        """Return what may be published: groups under ``k`` rows withheld, and with them what would give them away.
+
+        See :func:`ml_governance.assess.suppression.publish`.
+        """
+        from ml_governance.assess import suppression
+
+        return suppression.publish(self, k=k, protection=protection)
 
     def _comparison(self, metric: str, suffix: str, by: Sequence[str] | None) -> Measurement:
         name = metric if metric.endswith(suffix) else metric + suffix

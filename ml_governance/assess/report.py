@@ -157,9 +157,10 @@ class Report:
             value = f"{row['value']:.4f}" if row["value"] == row["value"] else "&ndash;"
             interval = f"{row['lower']:.4f} to {row['upper']:.4f}" if row["lower"] == row["lower"] else "&ndash;"
             where = " = ".join(part for part in (row["by"], row["group"]) if part) or "all rows"
+            n = row["n"] if isinstance(row["n"], int) else "&ndash;"
             rows.append(
                 f"<tr><td>{escape(row['metric'])}</td><td>{escape(where)}</td><td>{value}</td><td>{interval}</td>"
-                f"<td>{row['n']}</td><td>{escape(row['status'])}</td></tr>"
+                f"<td>{n}</td><td>{escape(row['status'])}</td></tr>"
             )
         heads = "".join(
             f"<th>{text}</th>"
