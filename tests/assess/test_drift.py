@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
-from ml_governance.assess.drift import (
+from ml_governance.assess.distances import (
     DISTANCES,
     chi_square,
-    compare,
     jensen_shannon,
     kolmogorov_smirnov,
     psi,
     total_variation,
 )
+from ml_governance.assess.drift import compare
 from ml_governance.assess.profile import Profile, profile, profiles_of
 from ml_governance.errors import DataError
 from tests.assess.test_fairness import data, report
