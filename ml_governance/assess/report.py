@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from ml_governance.assess.plots import Plot
     from ml_governance.evidence.predicates import Assessment, Measurement
 
 
@@ -143,6 +144,32 @@ class Report:
             if (one.metric, one.by, one.group) == (metric, tuple(by), tuple(group)):
                 return one
         raise KeyError(f"{metric} by {tuple(by)} for {tuple(group)} was not measured")
+
+    def plot(self, kind: str | None = None, **options: Any) -> Plot:
+        """Draw the report.
+
+        Parameters
+        ----------
+        kind : str, optional
+            Of fairness: ``groups`` (a rate of every group; options ``metric``, ``by``, ``bound``), ``mosaic`` (size and
+            rate; ``metric``, ``by``) or ``four_fifths`` (impact ratios; ``by``). Of performance: ``roc``, ``calibration``
+            or ``groups``. Of explanation: ``importance`` (``top``). The default is the first that there is.
+        **options
+            As named above.
+
+        Returns
+        -------
+        Plot
+            With ``svg``, ``to_frame()`` and ``save(path)``.
+
+        Raises
+        ------
+        DataError
+            If there is no such plot, or what it shows was not measured.
+        """
+        from ml_governance.assess.plot_of import plot_of
+
+        return plot_of(self, kind, **options)
 
     def __repr__(self) -> str:
         shown = [m for m in self.measurements if not m.by and m.value is not None][:4]
