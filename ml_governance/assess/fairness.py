@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from ml_governance.assess.rows import Rows
     from ml_governance.evidence.metric_definition import Better
+    from ml_governance.assess.suppression import PublishedFairness
 
 SIDES: tuple[intervals.Sides, ...] = ("two-sided", "one-sided")
 _NAMES = {rate.name for rate in RATES}
@@ -116,6 +117,15 @@ class FairnessReport(Uncertainty, Report):
 
     def _levels(self) -> dict[str, Any]:
         return {"confidence": self.confidence, "min_group_size": self.min_group_size}
+
+    def published(self, k: int = 10, *, protection: int | None = None) -> PublishedFairness:
+        """Return what may be published: groups under ``k`` rows withheld, and with them what would give them away.
+
+        See :func:`ml_governance.assess.suppression.publish`.
+        """
+        from ml_governance.assess import suppression
+
+        return suppression.publish(self, k=k, protection=protection)
 
     def _comparison(self, metric: str, suffix: str, by: Sequence[str] | None) -> Measurement:
         name = metric if metric.endswith(suffix) else metric + suffix

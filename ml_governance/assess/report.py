@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from ml_governance.assess.plots import Plot
     from ml_governance.evidence.predicates import Assessment, Measurement
 
 
@@ -144,6 +145,32 @@ class Report:
                 return one
         raise KeyError(f"{metric} by {tuple(by)} for {tuple(group)} was not measured")
 
+    def plot(self, kind: str | None = None, **options: Any) -> Plot:
+        """Draw the report.
+
+        Parameters
+        ----------
+        kind : str, optional
+            Of fairness: ``groups`` (a rate of every group; options ``metric``, ``by``, ``bound``), ``mosaic`` (size and
+            rate; ``metric``, ``by``) or ``four_fifths`` (impact ratios; ``by``). Of performance: ``roc``, ``calibration``
+            or ``groups``. Of explanation: ``importance`` (``top``). The default is the first that there is.
+        **options
+            As named above.
+
+        Returns
+        -------
+        Plot
+            With ``svg``, ``to_frame()`` and ``save(path)``.
+
+        Raises
+        ------
+        DataError
+            If there is no such plot, or what it shows was not measured.
+        """
+        from ml_governance.assess.plot_of import plot_of
+
+        return plot_of(self, kind, **options)
+
     def __repr__(self) -> str:
         shown = [m for m in self.measurements if not m.by and m.value is not None][:4]
         values = ", ".join(f"{m.metric}={m.value:.4g}" for m in shown)
@@ -157,9 +184,10 @@ class Report:
             value = f"{row['value']:.4f}" if row["value"] == row["value"] else "&ndash;"
             interval = f"{row['lower']:.4f} to {row['upper']:.4f}" if row["lower"] == row["lower"] else "&ndash;"
             where = " = ".join(part for part in (row["by"], row["group"]) if part) or "all rows"
+            n = row["n"] if isinstance(row["n"], int) else "&ndash;"
             rows.append(
                 f"<tr><td>{escape(row['metric'])}</td><td>{escape(where)}</td><td>{value}</td><td>{interval}</td>"
-                f"<td>{row['n']}</td><td>{escape(row['status'])}</td></tr>"
+                f"<td>{n}</td><td>{escape(row['status'])}</td></tr>"
             )
         heads = "".join(
             f"<th>{text}</th>"

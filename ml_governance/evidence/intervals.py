@@ -255,11 +255,7 @@ def _smallest_upper(counts: Sequence[tuple[float, float]], low: int, high: int, 
     rates = [k / n for k, n in counts]
     for i, (k1, n1) in enumerate(counts):
         for j, rate in enumerate(rates):
-            if (
-                rates[i] < best * rate
-                and _score(k1, n1, *counts[j], best) > z2
-                and not _sparse(k1, n1, *counts[j])
-            ):
+            if rates[i] < best * rate and _score(k1, n1, *counts[j], best) > z2 and not _sparse(k1, n1, *counts[j]):
                 best = min(best, _ratio_upper(k1, n1, *counts[j], z))
     return best
 

@@ -6,7 +6,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ml_governance import __version__
-from ml_governance.report import lineage, svg
+from ml_governance.assess import svg
+from ml_governance.report import lineage
 
 if TYPE_CHECKING:
     from jinja2 import Environment

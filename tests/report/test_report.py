@@ -9,6 +9,7 @@ from typing import Any
 import html5lib
 import pytest
 
+from ml_governance.assess import svg
 from ml_governance.assess.fairness import assess_fairness
 from ml_governance.assess.performance import assess_performance
 from ml_governance.decide.decision import evaluate
@@ -18,7 +19,7 @@ from ml_governance.evidence.canonical import sha256_hex
 from ml_governance.evidence.predicates import Approval, Content, PolicyInForce, Registration, Resource, TrainingRun
 from ml_governance.evidence.statement import Subject
 from ml_governance.evidence.trust import Principal
-from ml_governance.report import card, formats, html, lineage, svg
+from ml_governance.report import card, formats, html, lineage
 from ml_governance.testing import START
 from ml_governance.workspace import packs
 from tests.assess.test_fairness import data

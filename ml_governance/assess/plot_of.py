@@ -1,0 +1,149 @@
+"""Which chart belongs to which report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ml_governance.assess import curves, plots
+from ml_governance.assess.fairness import FairnessReport
+from ml_governance.assess.svg import Dot
+from ml_governance.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ml_governance.assess.plots import Plot
+    from ml_governance.assess.report import Report
+    from ml_governance.evidence.predicates import Measurement
+
+TOP_COLUMNS = 15
+ACRONYMS = {"roc": "ROC", "auc": "AUC", "f1": "F1"}
+
+
+def plot_of(report: Report, kind: str | None = None, **options: Any) -> Plot:
+    """Draw a report; see :meth:`ml_governance.assess.report.Report.plot`."""
+    charts: dict[str, dict[str, Callable[..., Plot]]] = {
+        "fairness": {"groups": _groups, "mosaic": _mosaic, "four_fifths": _four_fifths},
+        "performance": {"roc": _roc, "calibration": _calibration, "groups": _groups},
+        "explanation": {"importance": _importance},
+    }
+    known = charts[report.kind]
+    if kind is None:
+        kind = "groups" if report.kind == "performance" and "roc" not in report.details else next(iter(known))
+    if kind not in known:
+        raise DataError(f"a {report.kind} report has no plot {kind!r}", expected=f"one of {', '.join(known)}")
+    return known[kind](report, **options)
+
+
+def _groups(
+    report: Report,
+    *,
+    metric: str | None = None,
+    by: Sequence[str] | str | None = None,
+    bound: float | None = None,
+    bound_label: str = "bound",
+) -> Plot:
+    metric = metric or ("selection_rate" if report.kind == "fairness" else "accuracy")
+    own = _measured(report, metric, by)
+    rows = [_as_dot(one) for one in own]
+    title = f"{_words(metric)} by {' x '.join(own[0].by)}" if own[0].by else _words(metric)
+    axis = f"{_inside(metric)}, with {report.confidence:.0%} intervals"
+    return plots.dots(rows, title=title, axis=axis, bound=bound, bound_label=bound_label)
+
+
+def _measured(report: Report, metric: str, by: Sequence[str] | str | None) -> list[Measurement]:
+    found = [one for one in report.measurements if one.metric == metric and bool(one.group) == bool(one.by)]
+    if not found:
+        names = ", ".join(dict.fromkeys(one.metric for one in report.measurements if one.group or not one.by))
+        raise DataError(f"{metric!r} was not measured by group", expected=f"one of {names}")
+    there = list(dict.fromkeys(one.by for one in found))
+    grouped = [name for name in there if name]
+    wanted = (grouped or [()])[0] if by is None else (by,) if isinstance(by, str) else tuple(by)
+    if wanted not in there:
+        raise DataError(
+            f"{metric} was not measured by {' x '.join(wanted)}",
+            expected=f"one of {', '.join(' x '.join(name) for name in grouped)}",
+        )
+    return [one for one in found if one.by == wanted]
+
+
+def _as_dot(one: Measurement) -> Dot:
+    interval = next((i for i in one.intervals if i.sides == "two-sided"), None)
+    withheld = (one.reason or "").startswith("suppressed")
+    name = " x ".join(one.group) or "all rows"
+    return Dot(
+        label=name if withheld else f"{name}, n {one.n:,}", value=one.value, lower=interval.lower if interval else None,
+        upper=interval.upper if interval else None, note="suppressed" if withheld else "" if one.status == "ok" else one.status,
+        strong=one.status == "ok",
+    )  # fmt: skip
+
+
+def _mosaic(report: Report, *, metric: str = "selection_rate", by: Sequence[str] | str | None = None) -> Plot:
+    if by is None:
+        crossed = {one.by for one in report.measurements if one.metric == metric and one.group}
+        by = max(sorted(crossed), key=len, default=())
+    own = _measured(report, metric, by)
+    gone = [one for one in own if one.numerator is None or one.denominator is None]
+    if gone:
+        raise DataError(
+            f"{metric} of {' x '.join(gone[0].group)} has no counts: {gone[0].reason or 'none were recorded'}",
+            expected="counts for every group, since their areas are drawn",
+        )
+    groups = {one.group: (float(one.numerator or 0), float(one.denominator or 0)) for one in own}
+    title = f"Size and {_inside(metric)} by {' x '.join(own[0].by)}"
+    return plots.mosaic(groups, title=title, rate=_inside(metric))
+
+
+def _four_fifths(report: Report, *, by: Sequence[str] | str | None = None) -> Plot:
+    from ml_governance.assess.rules import four_fifths
+
+    if not isinstance(report, FairnessReport):
+        raise DataError("this report holds no counts of all groups", expected="the full FairnessReport")
+    rule = four_fifths(report, by=report.cube.attributes[:1] if by is None else by, confidence=report.confidence)
+    rows = [
+        Dot(
+            label=f"{one.group}, {one.selected:,} of {one.applicants:,}", value=one.impact_ratio, lower=one.lower, upper=one.upper,
+            note="" if one.impact_ratio is not None else "undefined",
+        )
+        for one in rule.groups
+    ]  # fmt: skip
+    high = max([1.0, *(one.upper for one in rule.groups if one.upper is not None)])
+    return plots.dots(
+        rows, title=f"Selection rate over the highest group's, by {' x '.join(rule.by)}", bound=0.8, bound_label="four fifths",
+        axis=f"impact ratio, with {rule.confidence:.0%} intervals", high=min(high, 2.0),
+    )  # fmt: skip
+
+
+def _roc(report: Report) -> Plot:
+    curve = report.details.get("roc")
+    if curve is None:
+        raise DataError("this report has no ROC curve", expected="scores (y_score) and both classes when it was made")
+    return curves.roc({curves.ALL_ROWS: (curve["fpr"], curve["tpr"])})
+
+
+def _calibration(report: Report) -> Plot:
+    if not report.details.get("calibration"):
+        raise DataError("this report has no calibration", expected="scores (y_score) when it was made")
+    return curves.calibration({curves.ALL_ROWS: report.details["calibration"]})
+
+
+def _importance(report: Report, *, top: int = TOP_COLUMNS) -> Plot:
+    rows = [
+        Dot(label=one["column"], value=one["mean_abs"], lower=one["lower"], upper=one["upper"])
+        for one in report.details["importance"][:top]
+    ]
+    left = len(report.details["importance"]) - len(rows)
+    return plots.dots(
+        rows, title="Columns that move the output most" + (f", {left} more not shown" if left > 0 else ""),
+        axis=f"mean absolute attribution, {report.details.get('output', 'output')}, with {report.confidence:.0%} intervals",
+    )  # fmt: skip
+
+
+def _words(metric: str) -> str:
+    words = " ".join(ACRONYMS.get(word, word) for word in metric.split("_"))
+    return words[0].upper() + words[1:]
+
+
+def _inside(metric: str) -> str:
+    words = _words(metric)
+    return words if words.split()[0] in ACRONYMS.values() else words[0].lower() + words[1:]
