@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ml_governance.assess.rows import Rows
-    from ml_governance.evidence.metric_definition import Better
     from ml_governance.assess.suppression import PublishedFairness
+    from ml_governance.evidence.metric_definition import Better
 
 SIDES: tuple[intervals.Sides, ...] = ("two-sided", "one-sided")
 _NAMES = {rate.name for rate in RATES}

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ml_governance.assess import counted, labels
 from ml_governance.assess import cube as cubes
-from ml_governance.assess import labels
 from ml_governance.assess.fairness import FairnessReport
 from ml_governance.errors import DataError
 
@@ -144,9 +144,7 @@ def _mapped(
 
 def _counted(y_pred: Any, sensitive_features: Any, pos_label: Any) -> cubes.Cube:
     flags, _ = labels.binary(y_pred, "y_pred", pos_label)
-    found = cubes.features(sensitive_features, len(flags))
-    coded = {name: cubes.codes(values, name) for name, values in found.items()}
-    return cubes.count(np.zeros_like(flags), flags, coded, None)
+    return counted.of_arrays(flags, flags, sensitive_features, None, True).cube
 
 
 def _known(names: tuple[str, ...], counts: Mapping[Group, tuple[int, int]], unknown: Collection[str]) -> Selections:
