@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from ml_governance.assess import binary, labels, relative
+from ml_governance.assess import binary, conditional, labels, relative, scores
 from ml_governance.assess import cube as cubes
 from ml_governance.assess.report import Report, digest_of
 from ml_governance.errors import DataError
@@ -171,6 +171,7 @@ def assess_fairness(
     y_score: Any = None,
     pos_label: Any = None,
     sample_weight: Any = None,
+    control_features: Any = None,
     confidence: float = 0.95,
     min_group_size: int = 30,
     intersections: bool = True,
@@ -184,11 +185,15 @@ def assess_fairness(
     sensitive_features : data frame, column or dict of columns
         Groups. A missing value is a group of its own, ``(missing)``.
     y_score : array-like of shape (n,), optional
-        Checked if given; score metrics by group are part of the performance report.
+        Probabilities of the positive class; with them AUC, calibration and score distributions are measured by group
+        too; see :mod:`ml_governance.assess.scores`.
     pos_label : object, optional
         Which label is positive; needed unless labels are 0 and 1.
     sample_weight : array-like of shape (n,), optional
         Weights. Weighted values carry no interval: the binomial formulas do not hold for them.
+    control_features : data frame, column or dict of columns, optional
+        Legitimate reasons to differ: selection rates are also compared within their strata, and pooled; see
+        :mod:`ml_governance.assess.conditional`.
     confidence : float in (0, 1), default 0.95
         Level of the intervals: Wilson for rates, Koopman for ratios and Newcombe for differences, projected from
         all pairs of groups.
@@ -208,12 +213,13 @@ def assess_fairness(
         labels and no ``pos_label``.
     """
     true, predicted, positive = labels.pair(y_true, y_pred, pos_label)
-    if y_score is not None:
-        labels.same_length(y_true=true, y_score=labels.scores(y_score))
+    score = None if y_score is None else labels.scores(y_score)
+    labels.same_length(y_true=true, y_score=score)
     weight = None if sample_weight is None else labels.weights(sample_weight)
     labels.same_length(y_true=true, sample_weight=weight)
     found = cubes.features(sensitive_features, len(true))
     coded = {name: cubes.codes(values, name) for name, values in found.items()}
+    control = {} if control_features is None else _control(control_features, len(true), coded)
     cube = cubes.count(true, predicted, coded, weight)
     columns: dict[str, str | list[str]] = {
         "y_true": str(getattr(y_true, "name", None) or "y_true"),
@@ -223,21 +229,48 @@ def assess_fairness(
 
     def source() -> Resource:
         levels = {f"sensitive: {name}": np.asarray(names, dtype=object)[own] for name, (own, names) in coded.items()}
+        levels |= {f"control: {name}": np.asarray(names, dtype=object)[own] for name, (own, names) in control.items()}
         return digest_of(
-            "columns of the fairness report", y_true=true, y_pred=predicted, sample_weight=weight, **levels
-        )
+            "columns of the fairness report",
+            y_true=true, y_pred=predicted, y_score=score, sample_weight=weight, **levels,
+        )  # fmt: skip
 
     measured = _measured(cube, confidence, min_group_size, intersections=intersections)
+    bys = _bys(cube, intersections=intersections)
+    if score is not None:
+        _add(measured, *scores.assess(true, score, coded, weight, bys, confidence, min_group_size))
+    if control:
+        columns["control_features"] = list(control)
+        wide = cubes.count(true, predicted, {**control, **coded}, weight)
+        _add(measured, *conditional.assess(wide, bys, tuple(control), confidence, min_group_size))
     return FairnessReport(**measured, columns=columns, source=source)
+
+
+def _control(control_features: Any, rows: int, coded: Mapping[str, Any]) -> dict[str, Any]:
+    found = cubes.features(control_features, rows)
+    both = sorted(set(found) & set(coded))
+    if both:
+        raise DataError(
+            f"{', '.join(both)} is both a sensitive feature and a control feature", expected="one or the other"
+        )
+    return {name: cubes.codes(values, name) for name, values in found.items()}
+
+
+def _add(measured: dict[str, Any], measurements: list[Measurement], details: dict[str, Any]) -> None:
+    measured["measurements"] += tuple(measurements)
+    measured["details"] |= details
+
+
+def _bys(cube: cubes.Cube, *, intersections: bool) -> list[tuple[str, ...]]:
+    bys: list[tuple[str, ...]] = [(name,) for name in cube.attributes]
+    return [*bys, cube.attributes] if intersections and len(cube.attributes) > 1 else bys
 
 
 def _measured(cube: cubes.Cube, confidence: float, min_group_size: int, *, intersections: bool) -> dict[str, Any]:
     intervals.quantile(confidence, "two-sided")  # refuses a level that is none
     if min_group_size < 1:
         raise DataError(f"min_group_size is {min_group_size}", expected="1 or more")
-    bys: list[tuple[str, ...]] = [(name,) for name in cube.attributes]
-    if intersections and len(cube.attributes) > 1:
-        bys.append(cube.attributes)
+    bys = _bys(cube, intersections=intersections)
     table, rows = cube.total()
     measurements = _rates(table, rows, (), (), confidence, 1, weighted=cube.weights is not None)
     shown = []
