@@ -370,7 +370,7 @@ def _comparisons(
     made = []
     for metric in COMPARISONS:
         parts = [
-            _compare(
+            compare_rates(
                 [(group, *table[rate]) for group, table, _ in tables], rate, metric.form, by, rows, confidence, min_group_size,
                 family=len(metric.of), weighted=weighted,
             )
@@ -380,7 +380,7 @@ def _comparisons(
     return made
 
 
-def _compare(
+def compare_rates(
     counts: list[tuple[tuple[str, ...], float, float]],
     rate: str,
     form: str,
@@ -392,6 +392,7 @@ def _compare(
     family: int,
     weighted: bool,
 ) -> Measurement:
+    """Compare one rate between all groups, given as (group, numerator, denominator); ``family`` rates are looked at."""
     common: dict[str, Any] = {"metric": f"{rate}_{form}", "by": by, "n": rows}
     if len(counts) < 2:
         return Measurement(**common, status="undefined", reason="there is only one group to compare")

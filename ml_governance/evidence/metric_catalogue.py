@@ -140,8 +140,6 @@ _REGRESSION = (
     _difference("mean_pinball_loss", "quantile error", "Koenker and Bassett, Econometrica 46 (1978) 33" + _MOVER, high=None,
                 unit="target"),
     _ratio("mean_pinball_loss", "quantile error", "Koenker and Bassett, Econometrica 46 (1978) 33" + _MOVER),
-    _over("prediction_ks", "lower", "largest distance between the distribution functions of the predictions of two groups",
-          "max_ij sup_t |F_i(t) - F_j(t)|", _RISK + _MASSART),
 )  # fmt: skip
 
 _RANKING = (
