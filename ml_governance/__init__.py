@@ -17,9 +17,13 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from ml_governance.assess.continuous import ContinuousReport, assess_continuous
     from ml_governance.assess.explanation import ExplanationReport, assess_explanation
     from ml_governance.assess.fairness import FairnessReport, assess_fairness
+    from ml_governance.assess.multiclass import MulticlassReport, assess_multiclass
     from ml_governance.assess.performance import PerformanceReport, assess_performance
+    from ml_governance.assess.ranking import RankingReport, assess_ranking
+    from ml_governance.assess.regression import RegressionReport, assess_regression
     from ml_governance.decide.decision import Decision
     from ml_governance.errors import (
         CanonicalisationError,
@@ -44,9 +48,13 @@ if TYPE_CHECKING:
     from ml_governance.workspace import open_workspace as open  # noqa: A004  gov.open reads as it should
 
 _HOMES = {
+    "ml_governance.assess.continuous": ("ContinuousReport", "assess_continuous"),
     "ml_governance.assess.explanation": ("ExplanationReport", "assess_explanation"),
     "ml_governance.assess.fairness": ("FairnessReport", "assess_fairness"),
+    "ml_governance.assess.multiclass": ("MulticlassReport", "assess_multiclass"),
     "ml_governance.assess.performance": ("PerformanceReport", "assess_performance"),
+    "ml_governance.assess.ranking": ("RankingReport", "assess_ranking"),
+    "ml_governance.assess.regression": ("RegressionReport", "assess_regression"),
     "ml_governance.decide.decision": ("Decision",),
     "ml_governance.errors": (
         "CanonicalisationError",
@@ -74,6 +82,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "CanonicalisationError",
     "ConfigurationError",
+    "ContinuousReport",
     "DataError",
     "Decision",
     "DeniedError",
@@ -84,21 +93,28 @@ __all__ = [
     "KeyFileError",
     "LedgerError",
     "MissingEvidenceError",
+    "MulticlassReport",
     "NotAuthorizedError",
     "PerformanceReport",
     "Person",
     "PolicyError",
     "PromotionDeniedError",
+    "RankingReport",
     "RegistryError",
+    "RegressionReport",
     "Subject",
     "UnavailableError",
     "UsageError",
     "VerificationError",
     "Workspace",
     "__version__",
+    "assess_continuous",
     "assess_explanation",
     "assess_fairness",
+    "assess_multiclass",
     "assess_performance",
+    "assess_ranking",
+    "assess_regression",
     "init",
     "open",
 ]

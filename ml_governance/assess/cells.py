@@ -42,12 +42,15 @@ class Roles:
         Names of the sensitive columns, at least one.
     weight : str or None
         Name of the weights.
+    score : str or None
+        Name of the scores.
     """
 
     y_true: str
     y_pred: str
     sensitive: tuple[str, ...]
     weight: str | None = None
+    score: str | None = None
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -208,7 +211,7 @@ def _levels(values: list[Any], name: str) -> tuple[NDArray[np.intp], tuple[str, 
     """Return the sorted names of the levels, and the position of each value among them."""
     if sum(isinstance(value, float) for value in values) > CONTINUOUS:
         raise DataError(
-            f"the sensitive attribute {name!r} is continuous ({len(values)} values)",
+            f"the attribute {name!r} is continuous ({len(values)} values)",
             expected="groups; bin it first, and say how",
         )
     names = [text_of(value) for value in values]

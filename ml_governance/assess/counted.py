@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml_governance.assess import blocks, engines, labels
+from ml_governance.assess import blocks, engines, histogram, labels
 from ml_governance.assess import cube as cubes
+from ml_governance.assess import rows as coded_rows
 from ml_governance.assess.cells import Roles, cube_of, text_of
 from ml_governance.assess.report import digest_of
 from ml_governance.errors import DataError, VerificationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from ml_governance.assess.cube import Cube
+    from ml_governance.assess.histogram import ScoreCube
+    from ml_governance.assess.rows import Rows
     from ml_governance.evidence.predicates import Resource
 
 
@@ -27,45 +31,96 @@ class Counted:
     Parameters
     ----------
     cube : Cube
-        The counts.
+        Counts by sensitive features.
     columns : dict
         Which columns were used as what, and the positive label.
     source : callable
         Computes the digest of what was counted, when it is asked for.
+    rows : callable or None
+        Gives the coded rows, where they are in memory.
+    stratified : Cube or None
+        Counts by control features, then sensitive features.
+    control : tuple of str
+        The control features.
+    scores : callable or None
+        ``scores(by)`` counts the scores by some of the sensitive features.
     """
 
     cube: Cube = field(repr=False)
     columns: dict[str, str | list[str]]
     source: Callable[[], Resource] = field(repr=False)
+    rows: Callable[[], Rows] | None = field(default=None, repr=False)
+    stratified: Cube | None = field(default=None, repr=False)
+    control: tuple[str, ...] = ()
+    scores: Callable[[Sequence[str]], ScoreCube] | None = field(default=None, repr=False)
 
 
-def of_arrays(y_true: Any, y_pred: Any, sensitive_features: Any, sample_weight: Any, pos_label: Any) -> Counted:
+def of_arrays(
+    *,
+    y_true: Any,
+    y_pred: Any,
+    sensitive_features: Any,
+    y_score: Any = None,
+    control_features: Any = None,
+    sample_weight: Any = None,
+    pos_label: Any = None,
+) -> Counted:
     """Count columns that are given one by one.
+
+    Parameters are those of :func:`ml_governance.assess.fairness.assess_fairness`.
 
     Raises
     ------
     DataError
-        As :func:`ml_governance.assess.cells.cube_of`; also if the columns differ in length.
+        As :func:`ml_governance.assess.cells.cube_of`; also if the columns differ in length, or a feature is both a sensitive
+        and a control feature.
     """
     true, predicted = blocks.column(y_true, "y_true"), blocks.column(y_pred, "y_pred")
-    rows = labels.same_length(y_true=true, y_pred=predicted, sample_weight=sample_weight)
-    if not rows:
+    score = None if y_score is None else labels.scores(y_score)
+    size = labels.same_length(y_true=true, y_pred=predicted, y_score=score, sample_weight=sample_weight)
+    if not size:
         raise DataError("y_true is empty", expected="at least one row")
-    found = cubes.features(sensitive_features, rows)
-    roles = Roles(y_true="y_true", y_pred="y_pred", sensitive=tuple(found))
-    coded = [true, predicted, *(blocks.column(values, name) for name, values in found.items())]
+    found = cubes.features(sensitive_features, size)
+    strata = {} if control_features is None else cubes.features(control_features, size)
+    roles = Roles(y_true="y_true", y_pred="y_pred", sensitive=_features(strata, found))
+    coded = [true, predicted, *(blocks.column(values, name) for name, values in (strata | found).items())]
     weight = None if sample_weight is None else blocks.floats(sample_weight)
-    cube, positive = cube_of(blocks.count(coded, weight), roles, pos_label)
+    wide, positive = cube_of(blocks.count(coded, weight), roles, pos_label)
+
+    @cache
+    def rows() -> Rows:
+        return coded_rows.of_columns(coded, wide, positive, weight, score)
+
+    def digest() -> Resource:
+        return _digest(coded, weight, score, roles, len(strata), wide, pos_label)
+
     columns: dict[str, str | list[str]] = {
         "y_true": str(getattr(y_true, "name", None) or "y_true"),
         "sensitive_features": list(found),
         "pos_label": str(positive),
+        **({"control_features": list(strata)} if strata else {}),
     }
-    return Counted(cube=cube, columns=columns, source=lambda: _digest(coded, weight, roles, cube, pos_label))
+    return Counted(
+        cube=wide.marginal(tuple(found)) if strata else wide,
+        columns=columns,
+        source=digest,
+        rows=rows,
+        stratified=wide if strata else None,
+        control=tuple(strata),
+        scores=None if score is None else lambda by: histogram.count_rows(rows(), by),
+    )
 
 
 def of_data(
-    data: Any, y_true: Any, y_pred: Any, sensitive_features: Any, sample_weight: Any, pos_label: Any
+    data: Any,
+    *,
+    y_true: Any,
+    y_pred: Any,
+    sensitive_features: Any,
+    y_score: Any = None,
+    control_features: Any = None,
+    sample_weight: Any = None,
+    pos_label: Any = None,
 ) -> Counted:
     """Count a table, wherever it is, by columns that are named.
 
@@ -75,27 +130,63 @@ def of_data(
         As :func:`ml_governance.assess.engines.scan` and :func:`ml_governance.assess.cells.cube_of`; also if a column
         is not given by name.
     """
-    sensitive = (sensitive_features,) if isinstance(sensitive_features, str) else tuple(sensitive_features or ())
-    for what, name in (("y_true", y_true), ("y_pred", y_pred), ("sensitive_features", sensitive)):
+    sensitive, control = _names(sensitive_features), _names(control_features)
+    given = {"y_true": y_true, "y_pred": y_pred, "sensitive_features": sensitive, "control_features": control}
+    optional = {"y_score": y_score, "sample_weight": sample_weight}
+    for what, name in (given | {what: name for what, name in optional.items() if name is not None}).items():
         named = all(isinstance(one, str) for one in name) if isinstance(name, tuple) else isinstance(name, str)
         if not named:
             raise DataError(f"{what} is not given by name", expected="the name of a column of the data")
-    if not isinstance(sample_weight, str | None):
-        raise DataError("sample_weight is not given by name", expected="the name of a column of the data")
-    roles = Roles(y_true=y_true, y_pred=y_pred, sensitive=sensitive, weight=sample_weight)
-    source = _source_of(data, roles, pos_label)
-    cube, positive = cube_of(engines.scan(data, roles), roles, pos_label)
+    roles = Roles(
+        y_true=y_true, y_pred=y_pred, sensitive=_features(control, sensitive), weight=sample_weight, score=y_score
+    )
     columns: dict[str, str | list[str]] = {
         "y_true": y_true,
         "y_pred": y_pred,
         "sensitive_features": list(sensitive),
-        "pos_label": str(positive),
-        **({} if sample_weight is None else {"sample_weight": sample_weight}),
+        **({"control_features": list(control)} if control else {}),
+        **{what: name for what, name in optional.items() if name is not None},
     }
-    return Counted(cube=cube, columns=columns, source=lambda: source(cube))
+    if y_score is not None:
+        held = engines.in_memory(data, roles)
+        if held is None:
+            raise DataError(
+                f"the scores of a {type(data).__name__} cannot be counted where they are",
+                expected="a table in memory, or labels only",
+                next_step="load the columns, or leave y_score out",
+            )
+        found = of_arrays(
+            y_true=held[y_true], y_pred=held[y_pred], y_score=held[y_score], pos_label=pos_label,
+            sensitive_features={name: held[name] for name in sensitive},
+            control_features={name: held[name] for name in control} or None,
+            sample_weight=None if sample_weight is None else held[sample_weight],
+        )  # fmt: skip
+        return replace(found, columns=columns | {"pos_label": found.columns["pos_label"]})
+    source = _source_of(data, roles, len(control), pos_label)
+    wide, positive = cube_of(engines.scan(data, roles), roles, pos_label)
+    return Counted(
+        cube=wide.marginal(sensitive) if control else wide,
+        columns=columns | {"pos_label": str(positive)},
+        source=lambda: source(wide),
+        stratified=wide if control else None,
+        control=control,
+    )
 
 
-def _source_of(data: Any, roles: Roles, pos_label: Any) -> Callable[[Cube], Resource]:
+def _names(given: Any) -> tuple[Any, ...]:
+    return (given,) if isinstance(given, str) else tuple(given or ())
+
+
+def _features(control: Iterable[str], sensitive: Iterable[str]) -> tuple[str, ...]:
+    both = sorted(set(control) & set(sensitive))
+    if both:
+        raise DataError(
+            f"{', '.join(both)} is both a sensitive feature and a control feature", expected="one or the other"
+        )
+    return (*control, *sensitive)
+
+
+def _source_of(data: Any, roles: Roles, strata: int, pos_label: Any) -> Callable[[Cube], Resource]:
     """Return what will compute the digest of the data; of files, their state before they are counted is kept."""
     if engines.is_files(data):
         from ml_governance.assess import files
@@ -114,12 +205,20 @@ def _source_of(data: Any, roles: Roles, pos_label: Any) -> Callable[[Cube], Reso
             )
         coded = [blocks.column(found[name], name) for name in roles.keys]
         weight = None if roles.weight is None else blocks.floats(found[roles.weight])
-        return _digest(coded, weight, roles, cube, pos_label)
+        return _digest(coded, weight, None, roles, strata, cube, pos_label)
 
     return digest
 
 
-def _digest(columns: Sequence[blocks.Column], weight: Any, roles: Roles, cube: Cube, pos_label: Any) -> Resource:
+def _digest(
+    columns: Sequence[blocks.Column],
+    weight: Any,
+    score: Any,
+    roles: Roles,
+    strata: int,
+    cube: Cube,
+    pos_label: Any,
+) -> Resource:
     """Return the digest of the cleaned columns, after counting them again: they may have been changed since."""
     again, positive = cube_of(blocks.count(columns, weight), roles, pos_label)
     if not _same(again, cube):
@@ -129,11 +228,16 @@ def _digest(columns: Sequence[blocks.Column], weight: Any, roles: Roles, cube: C
         )
     true, predicted, *sensitive = (column.hashed() for column in columns)
     levels: Mapping[str, Any] = {
-        f"sensitive: {name}": _spread([text_of(value) for value in own.values], own, object)
-        for name, own in zip(roles.sensitive, sensitive, strict=True)
+        f"{'control' if place < strata else 'sensitive'}: {name}": _spread(
+            [text_of(value) for value in own.values], own, object
+        )
+        for place, (name, own) in enumerate(zip(roles.sensitive, sensitive, strict=True))
     }
     flags = [_spread([value == positive for value in own.values], own, np.uint8) for own in (true, predicted)]
-    return digest_of("columns of the fairness report", y_true=flags[0], y_pred=flags[1], sample_weight=weight, **levels)
+    return digest_of(
+        "columns of the fairness report",
+        y_true=flags[0], y_pred=flags[1], y_score=score, sample_weight=weight, **levels,
+    )  # fmt: skip
 
 
 def _spread(values: list[Any], column: blocks.Coded, dtype: Any) -> Any:

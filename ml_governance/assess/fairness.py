@@ -6,45 +6,29 @@ group, labels taken for numbers) the answer here is typed ``undefined`` or an er
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
-from functools import cache
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from ml_governance.assess import binary, counted, labels, linearised, relative
+from ml_governance.assess import conditional, counted, rates, relative, scores
 from ml_governance.assess import cube as cubes
-from ml_governance.assess import rows as coded_rows
 from ml_governance.assess.report import Report
 from ml_governance.assess.uncertainty import Uncertainty
 from ml_governance.errors import DataError
-from ml_governance.evidence import intervals
-from ml_governance.evidence.metrics import METRICS, RATES, rate_counts
-from ml_governance.evidence.predicates import Assessment, Fairness, Interval, Measurement
+from ml_governance.evidence.predicates import Assessment, Fairness, Measurement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
     from fairlearn.metrics import MetricFrame
-    from numpy.typing import NDArray
 
     from ml_governance.assess.rows import Rows
     from ml_governance.assess.suppression import PublishedFairness
     from ml_governance.evidence.metric_definition import Better
 
-SIDES: tuple[intervals.Sides, ...] = ("two-sided", "one-sided")
-_NAMES = {rate.name for rate in RATES}
-COMPARISONS = tuple(
-    metric
-    for (kind, _), metric in METRICS.items()
-    if kind == "fairness" and metric.form in ("ratio", "difference") and _NAMES.issuperset(metric.of)
-)
-
-
-def counts_of(table: NDArray[Any]) -> dict[str, tuple[float, float]]:
-    """Return numerator and denominator of every rate of a 2 x 2 table by label, then prediction."""
-    (tn, fp), (fn, tp) = (tuple(value.item() for value in row) for row in table)
-    return rate_counts(tn, fp, fn, tp)
+SORTED = 100_000
+"""Up to so many rows the AUC is exact by default."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -70,7 +54,7 @@ class FairnessReport(Uncertainty, Report):
         """Rates of every group: groups in the index as fairlearn has them, NaN where undefined."""
         import pandas as pd
 
-        rows = {group: _plain_rates(table) for group, table, _ in self.cube.groups()}
+        rows = {group: rates.plain_rates(table) for group, table, _ in self.cube.groups()}
         names = list(self.cube.attributes)
         if len(names) == 1:
             index: pd.Index = pd.Index([group[0] for group in rows], name=names[0])
@@ -83,7 +67,7 @@ class FairnessReport(Uncertainty, Report):
         """Rates over all rows."""
         import pandas as pd
 
-        return pd.Series(_plain_rates(self.cube.total()[0]), dtype=float)
+        return pd.Series(rates.plain_rates(self.cube.total()[0]), dtype=float)
 
     def difference(self, metric: str, by: Sequence[str] | None = None) -> Measurement:
         """Return the largest rate of any group minus the smallest, with interval and status.
@@ -143,9 +127,21 @@ class FairnessReport(Uncertainty, Report):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:
                 raise DataError(f"{name} is {mine} of one report and {theirs} of the other", expected="the same")
+        if self.partial or other.partial:
+            raise DataError(
+                "one of the reports measured scores or strata, which its counts do not hold",
+                expected="reports of labels and predictions",
+                next_step="merge those, and assess scores and strata over all rows",
+            )
         crossed = any(m.by == self.cube.attributes and len(m.by) > 1 for m in self.measurements)
-        measured = _measured(self.cube.merge(other.cube), self.confidence, self.min_group_size, intersections=crossed)
+        cube = self.cube.merge(other.cube)
+        measured = rates.measure(cube, _bys(cube, intersections=crossed), self.confidence, self.min_group_size)
         return FairnessReport(**measured, columns=self.columns)
+
+    @property
+    def partial(self) -> bool:
+        """Whether there are numbers that do not follow from the cube: of scores, or within strata."""
+        return bool({"scores", "conditional"} & set(self.details))
 
     def to_metric_frame(self) -> MetricFrame:
         """Return the rates as fairlearn's ``MetricFrame``; see :mod:`ml_governance.assess.metric_frame`."""
@@ -179,7 +175,7 @@ class FairnessReport(Uncertainty, Report):
         if not cube.attributes or not cube.counts.any():
             raise DataError("there are no counts", expected="at least one row in one group")
         return cls(
-            **_measured(cube, confidence, min_group_size, intersections=intersections),
+            **rates.measure(cube, _bys(cube, intersections=intersections), confidence, min_group_size),
             columns={"sensitive_features": list(cube.attributes)},
         )
 
@@ -227,6 +223,8 @@ def assess_fairness(
     y_score: Any = None,
     pos_label: Any = None,
     sample_weight: Any = None,
+    control_features: Any = None,
+    exact_auc: bool | None = None,
     confidence: float = 0.95,
     min_group_size: int = 30,
     intersections: bool = True,
@@ -244,14 +242,21 @@ def assess_fairness(
         Dataset, a DuckDB relation, an Ibis table; or Parquet and CSV files, by path or pattern (``dir/*.parquet``).
         The rows are counted where they are, in one pass, and only the counts come here. In CSV files, all values are
         taken as written.
-    y_score : array-like of shape (n,), optional
-        Checked if given; score metrics by group are part of the performance report. Not with ``data``.
+    y_score : array-like of shape (n,), or str, optional
+        Probabilities of the positive class; with them AUC, calibration and score distributions are measured by group
+        too; see :mod:`ml_governance.assess.scores`.
     pos_label : object, optional
         Which label is positive; needed unless labels are 0 and 1.
     sample_weight : array-like of shape (n,), or str, optional
         Weights of independent rows. Intervals of weighted rates and their comparisons are those of as many equally
         weighted rows as would be as uncertain; see :mod:`ml_governance.assess.linearised`. A gate takes no weighted
         number that it cannot compute from counts.
+    control_features : data frame, column or dict of columns; or str, or sequence of str, optional
+        Legitimate reasons to differ: selection rates are also compared within their strata, and pooled; see
+        :mod:`ml_governance.assess.conditional`.
+    exact_auc : bool, optional
+        Whether to sort all rows for the AUC. If not, it is that of binned scores with a bound of its error in the
+        interval. By default it is exact up to 100,000 rows.
     confidence : float in (0, 1), default 0.95
         Level of the intervals: Wilson for rates, Koopman for ratios and Newcombe for differences, projected from
         all pairs of groups.
@@ -272,240 +277,27 @@ def assess_fairness(
     UnavailableError
         If the engine that holds the data fails.
     """
-    if data is not None:
-        if y_score is not None:
-            raise DataError(
-                "y_score is given with data", expected="labels only", next_step="pass scores to assess_performance"
-            )
-        found = counted.of_data(data, y_true, y_pred, sensitive_features, sample_weight, pos_label)
-    else:
-        found = counted.of_arrays(y_true, y_pred, sensitive_features, sample_weight, pos_label)
-        if y_score is not None:
-            labels.same_length(y_true=y_true, y_score=labels.scores(y_score))
-    measured = _measured(found.cube, confidence, min_group_size, intersections=intersections)
-
-    def rows() -> Rows:
-        return coded_rows.of_arrays(y_true, y_pred, sensitive_features, sample_weight, pos_label, found.cube)
-
-    return FairnessReport(**measured, columns=found.columns, source=found.source, rows=rows if data is None else None)
+    count = counted.of_arrays if data is None else partial(counted.of_data, data)
+    found = count(
+        y_true=y_true, y_pred=y_pred, y_score=y_score, sensitive_features=sensitive_features,
+        control_features=control_features, sample_weight=sample_weight, pos_label=pos_label,
+    )  # fmt: skip
+    bys = _bys(found.cube, intersections=intersections)
+    measured = rates.measure(found.cube, bys, confidence, min_group_size)
+    if found.scores is not None:
+        sort = found.cube.total()[1] <= SORTED if exact_auc is None else exact_auc
+        rows = found.rows() if found.rows is not None and sort else None
+        _add(measured, *scores.assess(found.scores, bys, confidence, min_group_size, rows=rows))
+    if found.stratified is not None:
+        _add(measured, *conditional.assess(found.stratified, bys, found.control, confidence, min_group_size))
+    return FairnessReport(**measured, columns=found.columns, source=found.source, rows=found.rows)
 
 
-def _measured(cube: cubes.Cube, confidence: float, min_group_size: int, *, intersections: bool) -> dict[str, Any]:
-    intervals.quantile(confidence, "two-sided")  # refuses a level that is none
-    if min_group_size < 1:
-        raise DataError(f"min_group_size is {min_group_size}", expected="1 or more")
+def _bys(cube: cubes.Cube, *, intersections: bool) -> list[tuple[str, ...]]:
     bys: list[tuple[str, ...]] = [(name,) for name in cube.attributes]
-    if intersections and len(cube.attributes) > 1:
-        bys.append(cube.attributes)
-    table, rows = cube.total()
-    weighted = cube.weights is not None
-    known = linearised.effective(cube)
-    measurements = _rates(table, rows, (), (), confidence, 1, weighted=weighted, effective=known.get(()))
-    shown = []
-    for by in bys:
-        own = cube.marginal(by)
-        groups, known = own.groups(), linearised.effective(own)
-        for group, values, n in groups:
-            measurements += _rates(
-                values, n, by, group, confidence, min_group_size, weighted=weighted, effective=known.get(group)
-            )
-        measurements += _comparisons(groups, by, confidence, min_group_size, weighted=weighted, effective=known)
-        shown.append({"by": list(by), "groups": [_shown(group, values, n) for group, values, n in groups]})
-    measurements += binary.measure(cube, bys, confidence, min_group_size)
-    return {
-        "measurements": tuple(measurements),
-        "details": {"attributes": shown, "weighted": cube.weights is not None},
-        "confidence": confidence,
-        "min_group_size": min_group_size,
-        "cube": cube,
-    }
+    return [*bys, cube.attributes] if intersections and len(cube.attributes) > 1 else bys
 
 
-def _shown(group: tuple[str, ...], values: NDArray[Any], n: int) -> dict[str, Any]:
-    (tn, fp), (fn, tp) = (tuple(value.item() for value in row) for row in values)
-    return {"group": list(group), "n": n, "tn": tn, "fp": fp, "fn": fn, "tp": tp}
-
-
-def _plain_rates(table: NDArray[Any]) -> dict[str, float]:
-    return {name: (k / n if n > 0 else math.nan) for name, (k, n) in counts_of(table).items()}
-
-
-def _rates(
-    table: NDArray[Any],
-    rows: int,
-    by: tuple[str, ...],
-    group: tuple[str, ...],
-    confidence: float,
-    min_group_size: int,
-    *,
-    weighted: bool,
-    effective: Mapping[str, linearised.Effective] | None,
-) -> list[Measurement]:
-    counts = counts_of(table)
-    return [
-        rate_measurement(
-            metric.name, *counts[metric.name], rows, by, group, confidence, min_group_size, weighted=weighted,
-            effective=None if effective is None else effective[metric.name],
-        )
-        for metric in RATES
-    ]  # fmt: skip
-
-
-def rate_measurement(
-    metric: str,
-    k: float,
-    n: float,
-    rows: int,
-    by: tuple[str, ...],
-    group: tuple[str, ...],
-    confidence: float,
-    min_group_size: int,
-    *,
-    weighted: bool = False,
-    effective: linearised.Effective | None = None,
-) -> Measurement:
-    """Return one rate, typed: ``undefined`` for 0/0, ``insufficient`` below the stated size.
-
-    A weighted rate has an interval if its effective counts are given.
-    """
-    common: dict[str, Any] = {"metric": metric, "by": by, "group": group, "numerator": k, "denominator": n, "n": rows}
-    if n <= 0:
-        return Measurement(**common, status="undefined", reason=f"0/0: no row that {metric} could be a share of")
-    reason = None
-    size = n if not weighted else effective.rows if effective else rows
-    if min(rows, size) < min_group_size:
-        reason = f"{size:g} row{'s' if size != 1 else ''} where {min_group_size} are required"
-    made: tuple[Interval, ...] = ()
-    if effective is not None:
-        made = rate_intervals(effective.k, effective.n, confidence, method="wilson-effective")
-    elif not weighted:
-        made = rate_intervals(k, n, confidence)
-    return Measurement(
-        **common,
-        value=k / n,
-        intervals=made,
-        status="ok" if reason is None else "insufficient",
-        reason=reason,
-    )
-
-
-def rate_intervals(k: float, n: float, confidence: float, *, method: str = "wilson") -> tuple[Interval, ...]:
-    """Return Wilson's intervals of a rate, two-sided and one-sided."""
-    made = []
-    for sides in SIDES:
-        bounds = intervals.rate(k, n, confidence=confidence, sides=sides)
-        made.append(Interval(confidence=confidence, sides=sides, lower=bounds.lower, upper=bounds.upper, method=method))
-    return tuple(made)
-
-
-def _comparisons(
-    groups: list[tuple[tuple[str, ...], NDArray[Any], int]],
-    by: tuple[str, ...],
-    confidence: float,
-    min_group_size: int,
-    *,
-    weighted: bool,
-    effective: Mapping[tuple[str, ...], Mapping[str, linearised.Effective]],
-) -> list[Measurement]:
-    tables = [(group, counts_of(values), n) for group, values, n in groups]
-    rows = sum(n for _, _, n in groups)
-
-    @cache  # the named comparisons are those of a rate under another name
-    def compared(rate: str, form: str, family: int) -> Measurement:
-        return _compare(
-            [(group, *table[rate]) for group, table, _ in tables], rate, form, by, rows, confidence, min_group_size,
-            family=family, weighted=weighted,
-            effective=[effective[group][rate] for group, _, _ in tables] if effective else None,
-        )  # fmt: skip
-
-    made = []
-    for metric in COMPARISONS:
-        parts = [compared(rate, metric.form, len(metric.of)) for rate in metric.of]
-        made.append(_worse(parts, metric.form).model_copy(update={"metric": metric.name}))
-    return made
-
-
-def _compare(
-    counts: list[tuple[tuple[str, ...], float, float]],
-    rate: str,
-    form: str,
-    by: tuple[str, ...],
-    rows: int,
-    confidence: float,
-    min_group_size: int,
-    *,
-    family: int,
-    weighted: bool,
-    effective: list[linearised.Effective] | None,
-) -> Measurement:
-    common: dict[str, Any] = {"metric": f"{rate}_{form}", "by": by, "n": rows}
-    if len(counts) < 2:
-        return Measurement(**common, status="undefined", reason="there is only one group to compare")
-    empty = [group for group, _, n in counts if n <= 0]
-    if empty:
-        named = ", ".join(" x ".join(group) for group in empty)
-        return Measurement(**common, status="undefined", reason=f"{rate} of {named} is 0/0")
-    pairs = [(k, n) for _, k, n in counts]
-    rates = [k / n for k, n in pairs]
-    if form == "ratio" and max(rates) == 0:
-        return Measurement(**common, status="undefined", reason=f"{rate} is 0 in every group, so the ratio is 0/0")
-    value = min(rates) / max(rates) if form == "ratio" else max(rates) - min(rates)
-    sizes = [n for _, n in pairs] if effective is None else [one.rows for one in effective]
-    small = [group for (group, _, _), size in zip(counts, sizes, strict=True) if size < min_group_size]
-    reason = f"fewer than {min_group_size} rows in {', '.join(' x '.join(group) for group in small)}" if small else None
-    made: tuple[Interval, ...] = ()
-    if effective is not None:
-        made = _worst_intervals([(one.k, one.n) for one in effective], form, confidence, family, kind="-effective")
-    elif not weighted:
-        made = _worst_intervals(pairs, form, confidence, family)
-    return Measurement(
-        **common,
-        value=value,
-        intervals=made,
-        status="insufficient" if small else "ok",
-        reason=reason,
-    )
-
-
-def _worst_intervals(
-    pairs: list[tuple[float, float]], form: str, confidence: float, family: int, kind: str = ""
-) -> tuple[Interval, ...]:
-    function = intervals.worst_ratio if form == "ratio" else intervals.worst_difference
-    method = ("koopman-pairs" if form == "ratio" else "newcombe-pairs") + kind
-    made = []
-    for sides in SIDES:
-        worst = function(pairs, confidence=confidence, sides=sides, multiplicity=family)
-        made.append(Interval(confidence=confidence, sides=sides, lower=worst.lower, upper=worst.upper, method=method))
-    return tuple(made)
-
-
-def _worse(parts: list[Measurement], form: str) -> Measurement:
-    """Return the worse of several comparisons, as equalized odds needs; undefined if one is."""
-    if len(parts) == 1:
-        return parts[0]
-    undefined = next((part for part in parts if part.status == "undefined"), None)
-    if undefined is not None:
-        return undefined
-    pick = min if form == "ratio" else max
-    worst = pick(parts, key=lambda part: part.value or 0.0)
-    joined = []
-    for position in range(len(worst.intervals)):
-        same = [part.intervals[position] for part in parts]
-        # The unfavourable bound holds by intersection-union; the other one was made at the level that the
-        # number of parts asks for.
-        joined.append(
-            same[0].model_copy(
-                update={
-                    "lower": pick(i.lower for i in same if i.lower is not None),
-                    "upper": pick(i.upper for i in same if i.upper is not None),
-                }
-            )
-        )
-    insufficient = next((part for part in parts if part.status == "insufficient"), None)
-    return worst.model_copy(
-        update={
-            "intervals": tuple(joined),
-            "status": "insufficient" if insufficient else "ok",
-            "reason": insufficient.reason if insufficient else None,
-        }
-    )
+def _add(measured: dict[str, Any], measurements: Sequence[Measurement], details: Mapping[str, Any]) -> None:
+    measured["measurements"] += tuple(measurements)
+    measured["details"] |= details

@@ -22,7 +22,7 @@ COUNT, WEIGHTS, SQUARES, LOWEST, WEIGHTED = "n", "w", "w2", "low", "nw"
 
 def used(roles: Roles) -> list[str]:
     """Return the columns that are read, each once."""
-    return list(dict.fromkeys([*roles.keys, *([roles.weight] if roles.weight else [])]))
+    return list(dict.fromkeys([*roles.keys, *(name for name in (roles.weight, roles.score) if name)]))
 
 
 def require(names: Sequence[str], roles: Roles) -> None:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ml_governance.assess import binary, labels
+from ml_governance.assess import binary, labels, ranks, roc
 from ml_governance.assess import cube as cubes
-from ml_governance.assess.contrasts import measured
-from ml_governance.assess.fairness import SIDES, counts_of, rate_measurement
+from ml_governance.assess.contrasts import both_sides, measured
+from ml_governance.assess.rates import counts_of, rate_measurement
 from ml_governance.assess.report import Report, digest_of
 from ml_governance.errors import DataError
 from ml_governance.evidence import intervals
@@ -172,49 +172,16 @@ def _typed(
     )
 
 
-def _both_sides(bounds: Any, confidence: float, method: str) -> tuple[Interval, ...]:
-    made = []
-    for sides in SIDES:
-        lower, upper = bounds(sides)
-        made.append(Interval(confidence=confidence, sides=sides, lower=lower, upper=upper, method=method))
-    return tuple(made)
-
-
 def _auc(rows: _Slice, confidence: float, minimum: int) -> Measurement:
     assert rows.score is not None  # noqa: S101  the caller has checked
-    positive, negative = rows.score[rows.true == 1], rows.score[rows.true == 0]
-    m, n = len(positive), len(negative)
+    m = int(rows.true.sum())
+    n = len(rows.true) - m
     if not m or not n:
         return _typed("roc_auc", rows, minimum, None, reason="only one class is present")
-    auc, variance = _delong(positive, negative)
-    if variance <= 0 or not 0 < auc < 1:
-        small = min(m, n)
-
-        def exact(sides: intervals.Sides) -> tuple[float, float]:
-            return tuple(intervals.rate(auc * small, small, confidence=confidence, sides=sides))  # type: ignore[return-value]
-
-        return _typed("roc_auc", rows, minimum, auc, _both_sides(exact, confidence, "wilson-smaller-class"))
-
-    def bounds(sides: intervals.Sides) -> tuple[float, float]:
-        half = intervals.quantile(confidence, sides) * math.sqrt(variance) / (auc * (1 - auc))
-        centre = math.log(auc / (1 - auc))
-        return 1 / (1 + math.exp(half - centre)), 1 / (1 + math.exp(-half - centre))
-
-    return _typed("roc_auc", rows, minimum, auc, _both_sides(bounds, confidence, "delong-logit"))
-
-
-def _delong(positive: Floats, negative: Floats) -> tuple[float, float]:
-    """Return AUC and its variance from midranks (Sun and Xu, IEEE Signal Processing Letters 21 (2014) 1389)."""
-    from scipy.stats import rankdata
-
-    m, n = len(positive), len(negative)
-    together = rankdata(np.concatenate([positive, negative]))
-    above = (together[:m] - rankdata(positive)) / n
-    below = 1 - (together[m:] - rankdata(negative)) / m
-    auc = float(above.mean())
-    if m < 2 or n < 2:
-        return auc, 0.0
-    return auc, float(above.var(ddof=1) / m + below.var(ddof=1) / n)
+    found = ranks.exact_auc(rows.true, rows.score)
+    auc = float(found.value[0])
+    bounds, method = roc.auc_bounds(auc, float(found.variance[0]), m, n)
+    return _typed("roc_auc", rows, minimum, auc, both_sides(bounds, confidence, method))
 
 
 def _mean(name: str, losses: Floats, rows: _Slice, confidence: float, minimum: int) -> Measurement:
@@ -224,11 +191,11 @@ def _mean(name: str, losses: Floats, rows: _Slice, confidence: float, minimum: i
     error = float(losses.std(ddof=1)) / math.sqrt(len(losses)) if len(losses) > 1 else math.nan
     high = METRICS["performance", name].high
 
-    def bounds(sides: intervals.Sides) -> tuple[float, float]:
-        half = intervals.quantile(confidence, sides) * error
+    def bounds(level: float, sides: intervals.Sides) -> tuple[float, float]:
+        half = intervals.quantile(level, sides) * error
         return max(0.0, mean - half), mean + half if high is None else min(high, mean + half)
 
-    made = _both_sides(bounds, confidence, "normal-mean") if math.isfinite(error) else ()
+    made = both_sides(bounds, confidence, "normal-mean") if math.isfinite(error) else ()
     return _typed(name, rows, minimum, mean, made)
 
 

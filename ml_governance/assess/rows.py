@@ -6,19 +6,20 @@ Only the bootstrap of clustered or heavily weighted rows asks for it; a report m
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml_governance.assess import cube as cubes
-from ml_governance.assess import labels
+from ml_governance.assess.cells import text_of
 from ml_governance.errors import DataError, VerificationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from ml_governance.assess.blocks import Column
     from ml_governance.assess.cube import Cube
 
 
@@ -30,16 +31,30 @@ class Rows:
     ----------
     codes : mapping of attribute to array of int, shape (n,)
         Codes into the levels of the cube.
+    levels : mapping of attribute to tuple of str
+        Those levels.
     true, predicted : array of uint8, shape (n,)
         Flags of the positive class.
     weight : array of float64, shape (n,), or None
         Sample weights.
+    score : array of float64, shape (n,), or None
+        Scores in [0, 1].
     """
 
     codes: Mapping[str, NDArray[np.intp]] = field(repr=False)
     true: NDArray[np.uint8] = field(repr=False)
     predicted: NDArray[np.uint8] = field(repr=False)
     weight: NDArray[np.float64] | None = field(default=None, repr=False)
+    score: NDArray[np.float64] | None = field(default=None, repr=False)
+    levels: Mapping[str, tuple[str, ...]] = field(repr=False)
+
+    def group(self, by: Sequence[str]) -> NDArray[np.int64]:
+        """Return, for every row, its group among the crossing of these attributes."""
+        place = np.zeros(len(self.true), dtype=np.int64)
+        for name in by:
+            place *= len(self.levels[name])
+            place += self.codes[name]
+        return place
 
     def cells(self, by: Sequence[str], shape: Sequence[int]) -> NDArray[np.intp]:
         """Return, for every row, its place in the flattened cube by these attributes."""
@@ -47,38 +62,56 @@ class Rows:
         return np.ravel_multi_index([np.asarray(one, dtype=np.intp) for one in places], tuple(shape))
 
 
-def of_arrays(
-    y_true: Any, y_pred: Any, sensitive_features: Any, sample_weight: Any, pos_label: Any, cube: Cube
-) -> Rows:
+def of_columns(columns: Sequence[Column], cube: Cube, positive: Any, weight: Any, score: Any) -> Rows:
     """Code columns as a cube counted them.
 
     Parameters
     ----------
-    y_true, y_pred, sensitive_features, sample_weight, pos_label
-        As :func:`ml_governance.assess.fairness.assess_fairness` takes them.
+    columns : sequence of Column
+        Label, prediction, and the attributes of the cube.
     cube : Cube
         What was counted from them.
+    positive : object
+        The positive label.
+    weight, score : array of float64, shape (n,), or None
+        Sample weights and scores.
 
     Raises
     ------
     VerificationError
         If the columns no longer give the cube.
     """
-    true, predicted, _ = labels.pair(y_true, y_pred, pos_label)
-    weight = None if sample_weight is None else labels.weights(sample_weight)
-    found = cubes.features(sensitive_features, len(true))
-    coded = {name: cubes.codes(values, name) for name, values in found.items()}
-    made = Rows(codes={name: own for name, (own, _) in coded.items()}, true=true, predicted=predicted, weight=weight)
-    same = tuple(levels for _, levels in coded.values()) == cube.levels
-    if same:
-        again = np.bincount(made.cells(tuple(coded), cube.counts.shape), minlength=cube.counts.size)
-        same = np.array_equal(again, cube.counts.ravel())
-    if not same:
+    true, predicted = (
+        _looked_up(own, lambda value: value is not None and bool(value == positive), np.uint8) for own in columns[:2]
+    )
+    codes = {}
+    for name, levels, own in zip(cube.attributes, cube.levels, columns[2:], strict=True):
+        place = {level: index for index, level in enumerate(levels)}
+        codes[name] = _looked_up(own, partial(_place, place), np.intp)
+    made = Rows(
+        codes=codes, levels=dict(zip(cube.attributes, cube.levels, strict=True)), true=true, predicted=predicted,
+        weight=weight, score=score,
+    )  # fmt: skip
+    again = np.bincount(made.cells(cube.attributes, cube.counts.shape), minlength=cube.counts.size)
+    if not np.array_equal(again, cube.counts.ravel()):
         raise VerificationError(
             "the rows are not what they were when they were counted",
             next_step="assess again, and do not change the columns before the bootstrap is asked for",
         )
     return made
+
+
+def _place(places: Mapping[str, int], value: Any) -> int:
+    return places.get(text_of(value), 0)  # a category that does not occur is nowhere
+
+
+def _looked_up(column: Column, meaning: Callable[[Any], Any], dtype: Any) -> NDArray[Any]:
+    """Return what each row's value means, looked up by its code."""
+    part = column.part(0, len(column)) or column.hashed().part(0, len(column))
+    table = np.array([meaning(value) for value in part.meanings], dtype=dtype)
+    codes = part.codes.view(np.uint8) if part.codes.dtype == np.bool_ else part.codes
+    found: NDArray[Any] = np.roll(table, -part.shift)[codes]  # a code of -1, the missing value, is then the last
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -144,7 +144,7 @@ def _mapped(
 
 def _counted(y_pred: Any, sensitive_features: Any, pos_label: Any) -> cubes.Cube:
     flags, _ = labels.binary(y_pred, "y_pred", pos_label)
-    return counted.of_arrays(flags, flags, sensitive_features, None, True).cube
+    return counted.of_arrays(y_true=flags, y_pred=flags, sensitive_features=sensitive_features, pos_label=True).cube
 
 
 def _known(names: tuple[str, ...], counts: Mapping[Group, tuple[int, int]], unknown: Collection[str]) -> Selections:

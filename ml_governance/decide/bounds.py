@@ -106,9 +106,16 @@ def _required(
 
 
 def _aggregate(require: Require, content: Assessment, metric: str, attribute: str, by: tuple[str, ...]) -> Measurement:
-    """Return the one number over all groups of an attribute; it cannot be narrowed to some of them."""
-    if attribute in require.levels:
-        raise _Unusable("error", f"{metric} is signed over all groups of {attribute}, and the policy names levels")
+    """Return the one number over all groups of an attribute.
+
+    It looks at every group that was measured, so it is at least as strict as one over the levels that the policy names;
+    those must all be among them.
+    """
+    groups = {one.group for one in content.measurements if one.by == by and one.group}
+    wanted = [tuple(level.split(CROSS)) if len(by) > 1 else (level,) for level in require.levels.get(attribute, [])]
+    absent = [_name(group) for group in wanted if group not in groups]
+    if absent:
+        raise _Unusable("missing", f"{', '.join(absent)} was not measured, and the policy requires it")
     found = [one for one in content.measurements if one.metric == metric and one.by == by and not one.group]
     if not found:
         raise _Unusable("missing", f"{metric} was not measured by {attribute}")

@@ -87,7 +87,7 @@ _SCORES = (
     _difference("brier_score", "Brier score", _BRIER + _MOVER),
     _score("ece", "lower", "expected calibration error in 15 bins of equal width: it is above 0 by chance alone",
            "sum_b n_b / N |mean y_b - mean s_b|", _ECE),
-    _score("ece_debiased", "lower", "expected calibration error less the part that sampling noise adds, at least 0",
+    _score("ece_debiased", "lower", "expected calibration error less an estimate of the part that sampling noise adds, at least 0",
            "max(0, 2 ECE - sum_b n_b / N E|d_b + noise_b|)", "Kumar, Liang and Ma, NeurIPS 2019"),
     _difference("ece_debiased", "debiased calibration error", "Kumar, Liang and Ma, NeurIPS 2019"),
     _over("abroca", "lower", "largest area between the ROC curves of two groups", "max_ij int |ROC_i(t) - ROC_j(t)| dt",
@@ -140,8 +140,6 @@ _REGRESSION = (
     _difference("mean_pinball_loss", "quantile error", "Koenker and Bassett, Econometrica 46 (1978) 33" + _MOVER, high=None,
                 unit="target"),
     _ratio("mean_pinball_loss", "quantile error", "Koenker and Bassett, Econometrica 46 (1978) 33" + _MOVER),
-    _over("prediction_ks", "lower", "largest distance between the distribution functions of the predictions of two groups",
-          "max_ij sup_t |F_i(t) - F_j(t)|", _RISK + _MASSART),
 )  # fmt: skip
 
 _RANKING = (

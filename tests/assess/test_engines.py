@@ -321,7 +321,6 @@ BAD: dict[str, tuple[dict[str, pa.Array], dict[str, Any], str]] = {
     "no column": ({}, {"y_pred": "prediction"}, "no column 'prediction'"),
     "no features": ({}, {"sensitive_features": []}, "no sensitive features"),
     "twice": ({}, {"sensitive_features": ["g", "g"]}, "twice"),
-    "scores": ({}, {"y_score": "p"}, "y_score"),
     "not by name": ({}, {"y_true": [0, 1]}, "by name"),
     "weights not by name": ({}, {"sample_weight": [0, 1]}, "by name"),
 }  # fmt: skip

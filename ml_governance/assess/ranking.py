@@ -1,0 +1,363 @@
+"""Fairness of rankings: who is among the first k, who gets attention, and how well each group's items are ordered.
+
+An item at rank r gets the exposure 1 / log2(1 + r) (Singh and Joachims, KDD 2018, 2219). Items of equal score share the
+exposure of the ranks that they take up together, as any order of them is as good; nothing depends on the order of rows.
+
+Items of one query compete, so they are not independent: intervals come from the spread between queries (linearised, as for
+clustered samples), and there is none for a handful of queries.
+
+Selection at k is a rate like any other; its interval takes items for independent draws.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from ml_governance.assess import cube as cubes
+from ml_governance.assess import labels
+from ml_governance.assess.contrasts import Number, both_sides, measured, too_small, unusable
+from ml_governance.assess.rates import compare_rates, rate_measurement
+from ml_governance.assess.regression import numeric
+from ml_governance.assess.report import Report, digest_of
+from ml_governance.errors import DataError
+from ml_governance.evidence import intervals
+from ml_governance.evidence.predicates import Assessment, Fairness, Interval, Measurement
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from ml_governance.assess.labels import Floats
+    from ml_governance.evidence.intervals import Sides
+
+ENOUGH_QUERIES = 10
+"""With fewer queries there is no interval: a spread between them would be made of too little."""
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class RankingReport(Report):
+    """Fairness of one or more rankings."""
+
+    kind: ClassVar[str] = "fairness"
+    content: ClassVar[type[Assessment]] = Fairness
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """Items with what they get by their place.
+
+    Parameters
+    ----------
+    query : array of int, shape (n,)
+        Codes of the queries.
+    exposure : array of float64, shape (n,)
+        1 / log2(1 + rank), shared among items of equal score.
+    selected : array of float64, shape (n,)
+        Share of the item that is among the first k: 1 or 0, or between them where a tie straddles k.
+    """
+
+    query: NDArray[np.intp]
+    exposure: Floats
+    selected: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """A number with what every query adds to its error: the variance of any contrast follows from it."""
+
+    number: Number
+    influence: Floats
+
+
+def assess_ranking(
+    *,
+    y_score: Any,
+    sensitive_features: Any,
+    y_true: Any = None,
+    query: Any = None,
+    k: int = 10,
+    confidence: float = 0.95,
+    min_group_size: int = 30,
+    intersections: bool = True,
+) -> RankingReport:
+    """Measure the fairness of rankings.
+
+    Parameters
+    ----------
+    y_score : array-like of shape (n,)
+        Any numbers; the highest is ranked first.
+    sensitive_features : data frame, column or dict of columns
+        Groups of the items.
+    y_true : array-like of shape (n,), optional
+        Relevance of the items, 0 or more; without it neither exposure for the same relevance nor NDCG is measured.
+    query : array-like of shape (n,), optional
+        Which ranking an item is in; default is one ranking of all.
+    k : int, default 10
+        How many are selected from each ranking.
+    confidence : float in (0, 1), default 0.95
+        Level of the intervals.
+    min_group_size : int, default 30
+        What rests on fewer items is ``insufficient``.
+    intersections : bool, default True
+        Also measure the crossing of all attributes.
+
+    Returns
+    -------
+    RankingReport
+
+    Raises
+    ------
+    DataError
+        If a column is empty, of another length or not numeric, relevance is negative, or k is below 1.
+    """
+    intervals.quantile(confidence, "two-sided")
+    score = numeric(y_score, "y_score")
+    relevance = None if y_true is None else numeric(y_true, "y_true")
+    if relevance is not None and relevance.min() < 0:
+        raise DataError(f"the relevance goes down to {relevance.min():g}", expected="numbers of 0 or more")
+    if k < 1:
+        raise DataError(f"k is {k}", expected="1 or more")
+    queries = np.zeros(len(score), dtype=np.intp) if query is None else _query_codes(query)
+    labels.same_length(y_score=score, y_true=relevance, query=queries)
+    found = cubes.features(sensitive_features, len(score))
+    coded = {name: cubes.codes(values, name) for name, values in found.items()}
+    placed = place(score, queries, k)
+    bys: list[tuple[str, ...]] = [(name,) for name in coded]
+    if intersections and len(coded) > 1:
+        bys.append(tuple(coded))
+    made: list[Measurement] = []
+    for by in bys:
+        codes, groups = _groups(coded, by)
+        made += _selection(placed, codes, groups, by, confidence, min_group_size)
+        made += _shared(placed, score, relevance, codes, groups, by, confidence, min_group_size)
+
+    def source() -> Any:
+        own = {f"sensitive: {name}": np.asarray(levels, dtype=object)[at] for name, (at, levels) in coded.items()}
+        return digest_of("columns of the ranking report", y_score=score, y_true=relevance, query=queries, **own)
+
+    return RankingReport(
+        measurements=tuple(made),
+        details={"k": k, "queries": int(queries.max()) + 1, "items": len(score)},
+        columns={"sensitive_features": list(coded)},
+        confidence=confidence,
+        min_group_size=min_group_size,
+        source=source,
+    )
+
+
+def place(score: Floats, query: NDArray[np.intp], k: int) -> Placed:
+    """Rank the items of every query, the highest score first.
+
+    Parameters
+    ----------
+    score : array of float64, shape (n,)
+        Scores.
+    query : array of int, shape (n,)
+        Codes of the queries.
+    k : int
+        How many are selected from each.
+    """
+    order, first, last, rank = _blocks(score, query)
+    gain = np.concatenate([[0.0], np.cumsum(1 / np.log2(1 + rank))])
+    chosen = np.concatenate([[0.0], np.cumsum((rank <= k).astype(np.float64))])
+    size = last - first
+    block = np.repeat(np.arange(len(first)), size)
+    exposure, selected = np.empty(len(score)), np.empty(len(score))
+    exposure[order] = ((gain[last] - gain[first]) / size)[block]
+    selected[order] = ((chosen[last] - chosen[first]) / size)[block]
+    return Placed(query=query, exposure=exposure, selected=selected)
+
+
+def ndcg(score: Floats, relevance: Floats, query: NDArray[np.intp], queries: int) -> Floats:
+    """Return the normalised discounted cumulative gain of every query; NaN where nothing is relevant.
+
+    Formula: sum_i rel_i / log2(1 + rank_i) over the same sum in the best order; items of equal score share their discounts, as
+    scikit-learn's ``ndcg_score`` has it. Source: Jarvelin and Kekalainen, ACM TOIS 20 (2002) 422. Range 0 to 1.
+    """
+    best = np.bincount(query, weights=relevance * place(relevance, query, 1).exposure, minlength=queries)
+    gained = np.bincount(query, weights=relevance * place(score, query, 1).exposure, minlength=queries)
+    found: Floats = np.divide(gained, best, out=np.full(queries, np.nan), where=best > 0)
+    return found
+
+
+def _blocks(
+    score: Floats, query: NDArray[np.intp]
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Return rows in order of query and rank, where blocks of equal score begin and end, and each place's rank."""
+    order = np.lexsort((-score, query))
+    s, q = score[order], query[order]
+    new_query = np.append(True, q[1:] != q[:-1])
+    new_block = new_query | np.append(True, s[1:] != s[:-1])
+    first = np.flatnonzero(new_block)
+    starts = np.flatnonzero(new_query)
+    rank = np.arange(len(s)) - np.repeat(starts, np.diff(np.append(starts, len(s)))) + 1
+    return order, first, np.append(first[1:], len(s)), rank
+
+
+def _selection(
+    placed: Placed, codes: NDArray[np.int64], groups: list[tuple[str, ...]], by: tuple[str, ...], confidence: float,
+    minimum: int,
+) -> list[Measurement]:  # fmt: skip
+    sizes = np.bincount(codes, minlength=len(groups))
+    hits = np.round(np.bincount(codes, weights=placed.selected, minlength=len(groups)), 9)
+    split = bool(((placed.selected > 0) & (placed.selected < 1)).any())
+    counts = [(group, float(hit), float(n)) for group, hit, n in zip(groups, hits, sizes, strict=True)]
+    made = [
+        rate_measurement("selection_rate_at_k", hit, n, int(n), by, group, confidence, minimum, weighted=split)
+        for group, hit, n in counts
+    ]
+    made += [
+        compare_rates(
+            counts, "selection_rate_at_k", form, by, len(codes), confidence, minimum, family=1, weighted=split
+        )
+        for form in ("ratio", "difference")
+    ]
+    if split:
+        reason = "no interval: items of equal score straddle k, and share the last places"
+        made = [one.model_copy(update={"reason": one.reason or reason}) for one in made]
+    return made
+
+
+def _shared(
+    placed: Placed, score: Floats, relevance: Floats | None, codes: NDArray[np.int64], groups: list[tuple[str, ...]],
+    by: tuple[str, ...], confidence: float, minimum: int,
+) -> list[Measurement]:  # fmt: skip
+    queries = int(placed.query.max()) + 1
+    values: dict[str, list[_Value]] = {"exposure": []}
+    if relevance is not None:
+        values |= {"exposure_per_relevance": [], "ndcg": []}
+    for index, group in enumerate(groups):
+        mine = codes == index
+        query, n = placed.query[mine], int(mine.sum())
+        size = np.bincount(query, minlength=queries)
+        exposure, seen = _mean(np.bincount(query, weights=placed.exposure[mine], minlength=queries), size)
+        values["exposure"].append(_value(group, n, exposure, seen, None))
+        if relevance is None:
+            continue
+        merit, merits = _mean(np.bincount(query, weights=relevance[mine], minlength=queries), size)
+        if merit > 0:
+            ratio = exposure / merit
+            one = _value(group, n, ratio, ratio * (seen / exposure - merits / merit), None)
+        else:
+            one = _value(group, n, None, seen, "x/0: none of its items is relevant")
+        values["exposure_per_relevance"].append(one)
+        each = ndcg(score[mine], relevance[mine], query, queries)
+        counted = np.isfinite(each)
+        if counted.any():
+            average, spread = _mean(np.where(counted, each, 0.0), counted.astype(np.int64))
+            values["ndcg"].append(_value(group, n, average, spread, None))
+        else:
+            values["ndcg"].append(_value(group, n, None, seen, "0/0: none of its items is relevant"))
+    made = []
+    for name, found in values.items():
+        made += [measured(name, by, one.number, confidence, minimum) for one in found]
+        if name != "ndcg":
+            made.append(_compared(f"{name}_ratio", by, found, confidence, minimum))
+        if name != "exposure_per_relevance":
+            made.append(_compared(f"{name}_difference", by, found, confidence, minimum))
+    return made
+
+
+def _mean(sums: NDArray[Any], sizes: NDArray[Any]) -> tuple[float, Floats]:
+    """Return the mean over items, and what each query adds to its error."""
+    total = float(sizes.sum())
+    mean = float(sums.sum()) / total
+    return mean, (sums - mean * sizes) / total
+
+
+def _error(influence: Floats) -> float:
+    queries = len(influence)
+    return math.sqrt(float((influence**2).sum()) * queries / (queries - 1))
+
+
+def _value(group: tuple[str, ...], n: int, value: float | None, influence: Floats, reason: str | None) -> _Value:
+    common: dict[str, Any] = {"group": group, "n": n, "size": n, "value": value}
+    if value is None:
+        return _Value(Number(**common, reason=reason), influence)
+    if len(influence) < ENOUGH_QUERIES:
+        return _Value(Number(**common, reason=_few(len(influence))), influence)
+    error = _error(influence)
+
+    def bounds(confidence: float, sides: Sides) -> tuple[float, float]:
+        half = intervals.quantile(confidence, sides) * error
+        return max(0.0, value - half), value + half
+
+    return _Value(Number(**common, bounds=bounds, method="linearised-queries"), influence)
+
+
+def _few(queries: int) -> str:
+    return f"no interval: there are {queries} queries, and {ENOUGH_QUERIES} are needed"
+
+
+def _compared(name: str, by: tuple[str, ...], found: Sequence[_Value], confidence: float, minimum: int) -> Measurement:
+    """Compare groups pair by pair; within a query they compete, so each contrast has its own error."""
+    numbers = [one.number for one in found]
+    common: dict[str, Any] = {"metric": name, "by": by, "n": sum(one.n for one in numbers)}
+    lacking = unusable(numbers)
+    if lacking is not None:
+        return Measurement(**common, status="undefined", reason=lacking)
+    x = [float(one.value or 0.0) for one in numbers]
+    ratio = name.endswith("_ratio")
+    if ratio and min(x) <= 0:
+        if max(x) <= 0:
+            return Measurement(**common, status="undefined", reason="it is 0 in every group, so the ratio is 0/0")
+        return Measurement(**common, value=0.0, status="ok", reason="no interval: a group has none of it")
+    value = min(x) / max(x) if ratio else max(x) - min(x)
+    small = too_small(numbers, minimum)
+    made: tuple[Interval, ...] = ()
+    reason = small
+    if len(found[0].influence) >= ENOUGH_QUERIES:
+        scaled = [one.influence / at if ratio else one.influence for one, at in zip(found, x, strict=True)]
+        gaps = [
+            (math.log(x[i] / x[j]) if ratio else x[i] - x[j], _error(scaled[i] - scaled[j]))
+            for i in range(len(x)) for j in range(len(x)) if i != j
+        ]  # fmt: skip
+        made = both_sides(_pair_bounds(gaps, value, ratio=ratio), confidence, "linearised-queries, pairs")
+    else:
+        reason = reason or _few(len(found[0].influence))
+    return Measurement(**common, value=value, intervals=made, status="insufficient" if small else "ok", reason=reason)
+
+
+def _pair_bounds(gaps: list[tuple[float, float]], value: float, *, ratio: bool) -> Any:
+    def bounds(confidence: float, sides: Sides) -> tuple[float, float]:
+        each = intervals.quantile(confidence, sides)
+        every = intervals.quantile(1 - (1 - confidence) / len(gaps), sides)
+        if ratio:
+            lower = math.exp(min(gap - each * error for gap, error in gaps))
+            upper = math.exp(min(gap + every * error for gap, error in gaps))
+            return min(lower, value), max(min(1.0, upper), value)
+        lower = max(gap - every * error for gap, error in gaps)
+        upper = max(gap + each * error for gap, error in gaps)
+        return min(max(0.0, lower), value), max(upper, value)
+
+    return bounds
+
+
+def _groups(
+    coded: dict[str, tuple[NDArray[np.intp], tuple[str, ...]]], by: tuple[str, ...]
+) -> tuple[NDArray[np.int64], list[tuple[str, ...]]]:
+    """Return each item's group of ``by`` as a code, and the groups that there are."""
+    code = np.zeros(len(next(iter(coded.values()))[0]), dtype=np.int64)
+    names: list[tuple[str, ...]] = [()]
+    for attribute in by:
+        own, levels = coded[attribute]
+        code = code * len(levels) + own
+        names = [(*name, level) for name in names for level in levels]
+    used, codes = np.unique(code, return_inverse=True)
+    return codes.astype(np.int64), [names[index] for index in used]
+
+
+def _query_codes(query: Any) -> NDArray[np.intp]:
+    import pandas as pd
+
+    array = labels.column(query, "query")
+    codes, _ = pd.factorize(array, sort=False, use_na_sentinel=True)
+    if (codes < 0).any():
+        raise DataError(f"query has {int((codes < 0).sum())} missing values", expected="a query in every row")
+    made: NDArray[np.intp] = codes.astype(np.intp)
+    return made

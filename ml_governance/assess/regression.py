@@ -1,0 +1,342 @@
+"""Errors of a regression by group: mean error, MAE, RMSE, R2 and quantile loss, with intervals, from sums.
+
+One pass adds up, for every group, powers of the error and of the target; values and intervals follow from the sums, and sums
+of shards add up. With e = prediction - target:
+
+mean error
+    mean e; the sign says who is over- and who is underestimated (Calders et al., ICDM 2013, 71).
+MAE, RMSE
+    mean |e|, sqrt(mean e^2); the largest over groups is what bounded group loss bounds (Agarwal, Dudik and Wu, ICML 2019).
+R2
+    1 - sum e^2 / sum (y - mean_g y)^2, with the group's own mean (Kvalseth, American Statistician 39 (1985) 279).
+quantile loss
+    mean max(-q e, (1 - q) e) at a stated quantile q (Koenker and Bassett, Econometrica 46 (1978) 33).
+
+Intervals are normal ones of means; RMSE's is the square root of that of the mean squared error, R2's comes from its influence
+function. They need some 30 rows a group, more with heavy tails.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from ml_governance.assess import cube as cubes
+from ml_governance.assess import labels
+from ml_governance.assess.contrasts import Number, compared, measured
+from ml_governance.assess.report import Report, digest_of
+from ml_governance.errors import DataError
+from ml_governance.evidence import intervals
+from ml_governance.evidence.metrics import METRICS
+from ml_governance.evidence.predicates import Assessment, Fairness, Measurement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from ml_governance.assess.labels import Floats
+    from ml_governance.evidence.intervals import Sides
+
+TERMS = (
+    "rows", "weight", "error", "absolute", "error2", "error4", "loss", "loss2", "target", "target2", "target3", "target4",
+    "error2_target", "error2_target2",
+)  # fmt: skip
+"""What is added up; target is less the origin."""
+
+METRIC_NAMES = (
+    "mean_error", "mean_absolute_error", "root_mean_squared_error", "r2", "mean_pinball_loss",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorSums:
+    """Sums by group.
+
+    Parameters
+    ----------
+    attributes : tuple of str
+        Sensitive attributes.
+    levels : tuple of tuple of str
+        Their levels.
+    quantile : float
+        Of the quantile loss.
+    origin : float
+        What is taken from the target before its powers are added, against loss of digits.
+    sums : array of float64, shape (levels..., terms)
+        In the order of :data:`TERMS`, each but ``rows`` times the weight.
+    weighted : bool
+        Whether rows are weighted.
+    """
+
+    attributes: tuple[str, ...]
+    levels: tuple[tuple[str, ...], ...]
+    quantile: float
+    origin: float
+    sums: Floats = field(repr=False)
+    weighted: bool
+
+    def groups(self, by: Sequence[str]) -> Iterator[tuple[tuple[str, ...], dict[str, float]]]:
+        """Yield the sums of every group of ``by`` that has a row."""
+        axes = [self.attributes.index(name) for name in by]
+        drop = tuple(axis for axis in range(len(self.attributes)) if axis not in axes)
+        kept = sorted(axes)
+        sums = self.sums.sum(axis=drop) if drop else self.sums
+        sums = sums.transpose(*(kept.index(axis) for axis in axes), len(axes))
+        for position in np.ndindex(*sums.shape[:-1]):
+            values = dict(zip(TERMS, sums[position].tolist(), strict=True))
+            if values["rows"]:
+                yield tuple(self.levels[axis][index] for axis, index in zip(axes, position, strict=True)), values
+
+    def merge(self, other: ErrorSums) -> ErrorSums:
+        """Add the sums of other rows.
+
+        Raises
+        ------
+        DataError
+            If attributes, quantile, origin or weighting differ.
+        """
+        mine, theirs = ((one.attributes, one.quantile, one.origin, one.weighted) for one in (self, other))
+        if mine != theirs:
+            raise DataError(
+                f"the sums are of {mine} and {theirs}", expected="the same attributes, quantile, origin and weighting"
+            )
+        levels = tuple(tuple(sorted({*a, *b})) for a, b in zip(self.levels, other.levels, strict=True))
+        wide = np.zeros((*map(len, levels), len(TERMS)))
+        for one in (self, other):
+            places = [[all_.index(level) for level in own] for all_, own in zip(levels, one.levels, strict=True)]
+            wide[np.ix_(*places, range(len(TERMS)))] += one.sums
+        return ErrorSums(
+            attributes=self.attributes, levels=levels, quantile=self.quantile, origin=self.origin, sums=wide,
+            weighted=self.weighted,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class RegressionReport(Report):
+    """Errors of a regression by group.
+
+    Parameters
+    ----------
+    sums : ErrorSums
+        The sums that everything else follows from.
+    """
+
+    kind: ClassVar[str] = "fairness"
+    content: ClassVar[type[Assessment]] = Fairness
+
+    sums: ErrorSums = field(repr=False)
+
+
+def assess_regression(
+    *,
+    y_true: Any,
+    y_pred: Any,
+    sensitive_features: Any,
+    sample_weight: Any = None,
+    quantile: float = 0.9,
+    confidence: float = 0.95,
+    min_group_size: int = 30,
+    intersections: bool = True,
+) -> RegressionReport:
+    """Measure how a regression's errors differ between groups.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like of shape (n,)
+        Target and prediction, in the same unit.
+    sensitive_features : data frame, column or dict of columns
+        Groups. A missing value is a group of its own, ``(missing)``.
+    sample_weight : array-like of shape (n,), optional
+        Weights; weighted values carry no interval.
+    quantile : float in (0, 1), default 0.9
+        Of ``mean_pinball_loss``.
+    confidence : float in (0, 1), default 0.95
+        Level of the intervals.
+    min_group_size : int, default 30
+        What rests on fewer rows is ``insufficient``.
+    intersections : bool, default True
+        Also measure the crossing of all attributes.
+
+    Returns
+    -------
+    RegressionReport
+
+    Raises
+    ------
+    DataError
+        If a column is empty, of another length, not numeric, or has NaN or infinite values.
+    """
+    intervals.quantile(confidence, "two-sided")
+    true, predicted = numeric(y_true, "y_true"), numeric(y_pred, "y_pred")
+    weight = None if sample_weight is None else labels.weights(sample_weight)
+    labels.same_length(y_true=true, y_pred=predicted, sample_weight=weight)
+    found = cubes.features(sensitive_features, len(true))
+    coded = {name: cubes.codes(values, name) for name, values in found.items()}
+    sums = add_up(true, predicted, coded, weight, quantile=quantile)
+    bys: list[tuple[str, ...]] = [(name,) for name in coded]
+    if intersections and len(coded) > 1:
+        bys.append(tuple(coded))
+
+    def source() -> Any:
+        own = {f"sensitive: {name}": np.asarray(levels, dtype=object)[at] for name, (at, levels) in coded.items()}
+        return digest_of("columns of the regression report", y_true=true, y_pred=predicted, sample_weight=weight, **own)
+
+    return RegressionReport(
+        measurements=tuple(measure(sums, bys, confidence, min_group_size)),
+        details={"quantile": quantile, "weighted": weight is not None},
+        columns={
+            "y_true": str(getattr(y_true, "name", None) or "y_true"),
+            "sensitive_features": list(coded),
+        },
+        confidence=confidence,
+        min_group_size=min_group_size,
+        sums=sums,
+        source=source,
+    )
+
+
+def add_up(
+    true: Floats,
+    predicted: Floats,
+    sensitive: Mapping[str, tuple[NDArray[np.intp], tuple[str, ...]]],
+    weight: Floats | None = None,
+    *,
+    quantile: float = 0.9,
+    origin: float | None = None,
+) -> ErrorSums:
+    """Add up powers of error and target by group.
+
+    Parameters
+    ----------
+    true, predicted : array of float64, shape (n,)
+        Target and prediction.
+    sensitive : mapping of name to (codes, levels)
+        As :func:`ml_governance.assess.cube.codes` returns them.
+    weight : array of float64, shape (n,), or None
+        Sample weights.
+    quantile : float in (0, 1), default 0.9
+        Of the quantile loss.
+    origin : float, optional
+        Taken from the target; default is its mean. Shards that are to be merged need the same one.
+    """
+    if not 0 < quantile < 1:
+        raise DataError(f"the quantile is {quantile}", expected="a number between 0 and 1")
+    origin = float(true.mean()) if origin is None else origin
+    levels = tuple(entry[1] for entry in sensitive.values())
+    cell = np.zeros(len(true), dtype=np.int64)
+    for (own, _), names in zip(sensitive.values(), levels, strict=True):
+        cell = cell * len(names) + own
+    e, y = predicted - true, true - origin
+    loss = np.maximum(-quantile * e, (1 - quantile) * e)
+    one = np.ones_like(e)
+    values = (
+        None, one, e, np.abs(e), e**2, e**4, loss, loss**2, y, y**2, y**3, y**4, e**2 * y, e**2 * y**2,
+    )  # fmt: skip
+    size = math.prod(map(len, levels))
+    sums = np.empty((size, len(TERMS)))
+    for term, value in enumerate(values):
+        weights = None if value is None else value if weight is None else value * weight
+        sums[:, term] = np.bincount(cell, weights=weights, minlength=size)
+    return ErrorSums(
+        attributes=tuple(sensitive), levels=levels, quantile=quantile, origin=origin,
+        sums=sums.reshape((*map(len, levels), len(TERMS))), weighted=weight is not None,
+    )  # fmt: skip
+
+
+def measure(
+    sums: ErrorSums, bys: Sequence[tuple[str, ...]], confidence: float, min_group_size: int
+) -> list[Measurement]:
+    """Measure everything: over all rows, by group, and between groups."""
+    made = []
+    for by in [(), *bys]:
+        groups = list(sums.groups(by))
+        for name in METRIC_NAMES:
+            numbers = [number(name, group, values, weighted=sums.weighted) for group, values in groups]
+            made += [measured(name, by, one, confidence, min_group_size) for one in numbers]
+            if not by:
+                continue
+            for form in ("difference", "ratio"):
+                metric = METRICS.get(("fairness", f"{name}_{form}"))
+                if metric is not None:
+                    made.append(compared(metric.name, by, numbers, form, confidence, min_group_size, limit=metric.high))
+    return made
+
+
+def number(name: str, group: tuple[str, ...], sums: Mapping[str, float], *, weighted: bool) -> Number:
+    """Return one metric of one group from its sums; undefined without weight, R2 also without variation."""
+    n, w = int(sums["rows"]), sums["weight"]
+    if w <= 0:
+        return Number(group=group, n=n, size=0, value=None, reason="0/0: all its rows have the weight 0")
+    mean = {term: value / w for term, value in sums.items()}
+    if name == "r2":
+        return _r2(group, n, mean, weighted=weighted)
+    first, second = {
+        "mean_error": ("error", "error2"),
+        "mean_absolute_error": ("absolute", "error2"),
+        "root_mean_squared_error": ("error2", "error4"),
+        "mean_pinball_loss": ("loss", "loss2"),
+    }[name]
+    centre = mean[first]
+    root = name == "root_mean_squared_error"
+    variance = max(0.0, mean[second] - centre**2) / max(1, n - 1)
+    signed = name == "mean_error"
+
+    def bounds(confidence: float, sides: Sides) -> tuple[float, float]:
+        half = intervals.quantile(confidence, sides) * math.sqrt(variance)
+        lower, upper = centre - half, centre + half
+        lower = lower if signed else max(0.0, lower)
+        return (math.sqrt(lower), math.sqrt(upper)) if root else (lower, upper)
+
+    return _bounded(group, n, math.sqrt(centre) if root else centre, bounds, weighted=weighted)
+
+
+def _r2(group: tuple[str, ...], n: int, mean: Mapping[str, float], *, weighted: bool) -> Number:
+    m = mean["target"]
+    spread = mean["target2"] - m * m
+    if n < 2 or spread <= 1e-14 * max(mean["target2"], m * m):
+        return Number(group=group, n=n, size=n, value=None, reason="x/0: the target does not vary in the group")
+    mse = mean["error2"]
+    value = 1 - mse / spread
+    # The influence of a row is -e^2 / B + A (y - m)^2 / B^2, A the mean squared error and B the variance of y.
+    crossed = mean["error2_target2"] - 2 * m * mean["error2_target"] + m * m * mse
+    fourth = mean["target4"] - 4 * m * mean["target3"] + 6 * m * m * mean["target2"] - 3 * m**4
+    variance = mean["error4"] / spread**2 - 2 * mse * crossed / spread**3 + mse**2 * fourth / spread**4
+    error = math.sqrt(max(0.0, variance) / (n - 1))
+
+    def bounds(confidence: float, sides: Sides) -> tuple[float, float]:
+        half = intervals.quantile(confidence, sides) * error
+        return value - half, min(1.0, value + half)
+
+    return _bounded(group, n, value, bounds, weighted=weighted)
+
+
+def _bounded(group: tuple[str, ...], n: int, value: float, bounds: Any, *, weighted: bool) -> Number:
+    common: dict[str, Any] = {"group": group, "n": n, "size": n, "value": value}
+    if weighted:
+        return Number(**common, reason="no interval: the rows are weighted")
+    if n < 2:
+        return Number(**common, reason="no interval: there is one row")
+    return Number(**common, bounds=bounds, method="normal-mean")
+
+
+def numeric(values: Any, name: str) -> Floats:
+    """Return a column as finite floats.
+
+    Raises
+    ------
+    DataError
+        If it is not numeric, or has NaN or infinite values.
+    """
+    array = labels.column(values, name)
+    try:
+        floats: Floats = array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name} is not numeric", expected="numbers") from error
+    bad = int((~np.isfinite(floats)).sum())
+    if bad:
+        raise DataError(f"{name} has {bad} values that are NaN or infinite", expected="a number in every row")
+    return floats

@@ -1,0 +1,222 @@
+"""ROC curves, AUC and thresholds from counts of scores by bin.
+
+Within a bin nothing is known of the order, so a curve runs straight through it; that is right for rows of equal score, and
+otherwise off by at most half the bin's rectangle. The sum of those halves bounds the error of the AUC, and of the area
+between a curve and the exact one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ml_governance.evidence import intervals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from ml_governance.assess.histogram import Histogram, ScoreCube
+    from ml_governance.assess.labels import Floats
+    from ml_governance.evidence.intervals import Sides
+
+THRESHOLDS = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BinnedAUC:
+    """AUC of one group from bins.
+
+    Parameters
+    ----------
+    value : float
+        0 to 1; NaN where a class is missing.
+    error : float
+        The exact AUC is no further away than this.
+    variance : float
+        DeLong's, of binned scores; NaN where rows are weighted or a class has fewer than two rows.
+    """
+
+    value: float
+    error: float
+    variance: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """A ROC curve as points to be joined by straight lines.
+
+    Parameters
+    ----------
+    fpr, tpr : array of float64, shape (points,)
+        From (0, 0) to (1, 1), neither falling.
+    """
+
+    fpr: Floats = field(repr=False)
+    tpr: Floats = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThresholdSweep:
+    """Rates of every group at every threshold; a row is selected if its score is at least the threshold.
+
+    Parameters
+    ----------
+    thresholds : array of float64, shape (thresholds,)
+        ``j / thresholds``, from 0.
+    groups : tuple of tuple of str
+        The groups.
+    selection_rate, true_positive_rate, false_positive_rate : array of float64, shape (groups, thresholds)
+        NaN where undefined.
+    """
+
+    thresholds: Floats = field(repr=False)
+    groups: tuple[tuple[str, ...], ...]
+    selection_rate: Floats = field(repr=False)
+    true_positive_rate: Floats = field(repr=False)
+    false_positive_rate: Floats = field(repr=False)
+
+    def gap(self, rate: str) -> Floats:
+        """Return largest minus smallest rate over groups at every threshold; NaN if one is undefined."""
+        values: Floats = getattr(self, rate)
+        gaps: Floats = values.max(axis=0) - values.min(axis=0)  # NaN of any group carries over
+        return gaps
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a long table: threshold, group, and the three rates."""
+        import pandas as pd
+
+        parts = [
+            pd.DataFrame(
+                {
+                    "threshold": self.thresholds,
+                    "group": " x ".join(group),
+                    "selection_rate": self.selection_rate[row],
+                    "true_positive_rate": self.true_positive_rate[row],
+                    "false_positive_rate": self.false_positive_rate[row],
+                }
+            )
+            for row, group in enumerate(self.groups)
+        ]
+        return pd.concat(parts, ignore_index=True)
+
+
+def auc(histogram: Histogram) -> BinnedAUC:
+    """Return P(score of a positive > score of a negative) + P(equal) / 2, rows of a bin taken as equal.
+
+    Formula: sum_b p_b (Q_b + q_b / 2) / (P Q), with p_b and q_b positives and negatives in bin b and Q_b the negatives
+    below it. Error: half of sum_b p_b q_b / (P Q). Variance: DeLong et al., Biometrics 44 (1988) 837, on the bins.
+    """
+    negative, positive = (row.astype(np.float64) for row in histogram.counts)
+    m, n = positive.sum(), negative.sum()
+    if m <= 0 or n <= 0:
+        return BinnedAUC(value=math.nan, error=math.nan, variance=math.nan)
+    above = (np.cumsum(negative) - negative / 2) / n
+    below = (np.cumsum(positive) - positive / 2) / m
+    value = float(positive @ above / m)
+    error = float(positive @ negative / (m * n)) / 2
+    if histogram.weighted or m < 2 or n < 2:
+        return BinnedAUC(value=value, error=error, variance=math.nan)
+    spread = float(positive @ (above - value) ** 2) / (m - 1) / m
+    variance = spread + float(negative @ (below - (1 - value)) ** 2) / (n - 1) / n
+    return BinnedAUC(value=value, error=error, variance=variance)
+
+
+def auc_bounds(value: float, variance: float, m: float, n: float) -> tuple[Callable[[float, Sides], Any], str]:
+    """Return bounds of an AUC, and what they are called.
+
+    DeLong's variance on the logit scale keeps them inside 0 and 1. Where all pairs are ordered alike, or a class has one
+    row, the variance says nothing, and Wilson's interval on the smaller class is taken, which is wider.
+    """
+    if not (variance > 0 and 0 < value < 1):
+        small = min(m, n)
+
+        def wilson(confidence: float, sides: Sides) -> tuple[float, float]:
+            return tuple(intervals.rate(value * small, small, confidence=confidence, sides=sides))  # type: ignore[return-value]
+
+        return wilson, "wilson-smaller-class"
+    centre, scale = math.log(value / (1 - value)), math.sqrt(variance) / (value * (1 - value))
+
+    def logit(confidence: float, sides: Sides) -> tuple[float, float]:
+        half = intervals.quantile(confidence, sides) * scale
+        return _expit(centre - half), _expit(centre + half)
+
+    return logit, "delong-logit"
+
+
+def _expit(x: float) -> float:
+    return 1 / (1 + math.exp(-x)) if x > -700 else 0.0
+
+
+def curve(histogram: Histogram) -> Curve:
+    """Return the ROC curve from the highest bin to the lowest (Fawcett, Pattern Recognition Letters 27 (2006) 861)."""
+    used = histogram.counts.sum(axis=0) > 0
+    negative, positive = histogram.counts[:, used][:, ::-1]
+    fpr, tpr = (np.concatenate([[0.0], np.cumsum(row) / row.sum()]) for row in (negative, positive))
+    return Curve(fpr=np.minimum(fpr, 1.0), tpr=np.minimum(tpr, 1.0))
+
+
+def between(one: Curve, two: Curve) -> float:
+    """Return the area between two ROC curves: the integral of the absolute difference, exact for straight lines."""
+    grid = np.unique(np.concatenate([one.fpr, two.fpr]))
+    (low_one, high_one), (low_two, high_two) = (_limits(each, grid) for each in (one, two))
+    left, right = (high_one - high_two)[:-1], (low_one - low_two)[1:]
+    width = np.diff(grid)
+    total = np.abs(left) + np.abs(right)
+    crossing = left * right < 0
+    squares = np.divide(left**2 + right**2, total, out=np.zeros_like(total), where=total > 0)
+    return float((width * np.where(crossing, squares, total)).sum() / 2)
+
+
+def _limits(line: Curve, grid: Floats) -> tuple[Floats, Floats]:
+    """Return the curve's height just before and just after every point of the grid, which differ where it is upright."""
+    first = np.searchsorted(line.fpr, grid, side="left")
+    last = np.searchsorted(line.fpr, grid, side="right") - 1
+    on = line.fpr[np.minimum(first, len(line.fpr) - 1)] == grid
+    sloped = np.interp(grid, line.fpr, line.tpr)
+    return np.where(on, line.tpr[np.minimum(first, len(line.fpr) - 1)], sloped), np.where(on, line.tpr[last], sloped)
+
+
+def sweep(cube: ScoreCube, thresholds: int = THRESHOLDS) -> ThresholdSweep:
+    """Return selection rate, TPR and FPR of every group at the thresholds ``j / thresholds``.
+
+    Parameters
+    ----------
+    cube : ScoreCube
+        Scores by group.
+    thresholds : int, default 200
+        How many; the counts are exact where it divides the number of bins, and other numbers are refused.
+
+    Raises
+    ------
+    DataError
+        If it does not divide the number of bins.
+    """
+    if thresholds < 1 or cube.bins % thresholds:
+        from ml_governance.errors import DataError
+
+        raise DataError(
+            f"{thresholds} thresholds do not fall on the edges of {cube.bins} bins",
+            expected=f"a divisor of {cube.bins}, such as 200",
+        )
+    groups, tables = [], []
+    for group, histogram in cube.groups():
+        groups.append(group)
+        tables.append(histogram.counts.reshape(2, thresholds, -1).sum(axis=2))
+    table: NDArray[Any] = np.array(tables, dtype=np.float64).reshape(len(tables), 2, thresholds)
+    at_least = table[:, :, ::-1].cumsum(axis=2)[:, :, ::-1]
+    totals = at_least[:, :, :1]
+    rates = np.divide(at_least, totals, out=np.full_like(at_least, np.nan), where=totals > 0)
+    selected, everything = at_least.sum(axis=1), totals.sum(axis=1)
+    return ThresholdSweep(
+        thresholds=np.arange(thresholds) / thresholds,
+        groups=tuple(groups),
+        selection_rate=np.divide(selected, everything, out=np.full_like(selected, np.nan), where=everything > 0),
+        true_positive_rate=rates[:, 1],
+        false_positive_rate=rates[:, 0],
+    )
