@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ml_governance.assess import conditional, counted, rates, relative, scores
 from ml_governance.assess import cube as cubes
+from ml_governance.assess import rows as coded_rows
 from ml_governance.assess.report import Report
 from ml_governance.assess.uncertainty import Uncertainty
 from ml_governance.errors import DataError
@@ -286,11 +287,13 @@ def assess_fairness(
     measured = rates.measure(found.cube, bys, confidence, min_group_size)
     if found.scores is not None:
         sort = found.cube.total()[1] <= SORTED if exact_auc is None else exact_auc
-        rows = found.rows() if found.rows is not None and sort else None
-        _add(measured, *scores.assess(found.scores, bys, confidence, min_group_size, rows=rows))
+        own = found.rows() if found.rows is not None and sort else None
+        _add(measured, *scores.assess(found.scores, bys, confidence, min_group_size, rows=own))
     if found.stratified is not None:
         _add(measured, *conditional.assess(found.stratified, bys, found.control, confidence, min_group_size))
-    return FairnessReport(**measured, columns=found.columns, source=found.source, rows=found.rows)
+    coded = found.rows
+    rows = None if coded is None else lambda: coded_rows.checked(coded(), found.cube)
+    return FairnessReport(**measured, columns=found.columns, source=found.source, rows=rows)
 
 
 def _bys(cube: cubes.Cube, *, intersections: bool) -> list[tuple[str, ...]]:

@@ -193,16 +193,27 @@ def count_scores(
     """
     if bins < 1024 or bins % 600:
         raise DataError(f"there are {bins} bins", expected="1,024 or more, and a multiple of 600")
-    levels = tuple(entry[1] for entry in sensitive.values())
+    cell = np.zeros(len(true), dtype=np.uint32)
+    for own, names in sensitive.values():
+        cell *= np.uint32(len(names))
+        cell += own.astype(np.uint32)
+    return _counted(cell, true, score, {name: names for name, (_, names) in sensitive.items()}, weight, bins)
+
+
+def _counted(
+    cell: NDArray[np.uint32],
+    true: Flags,
+    score: Floats,
+    named: Mapping[str, tuple[str, ...]],
+    weight: Floats | None,
+    bins: int,
+) -> ScoreCube:
+    levels = tuple(named.values())
     _bounded(levels, bins)
-    cell = np.zeros(len(true), dtype=np.int64)
-    for (own, _), names in zip(sensitive.values(), levels, strict=True):
-        cell *= len(names)
-        cell += own
     shape = (*map(len, levels), 2, bins)
     counts, scores, errors, weights = sums(cell, true, score, weight, int(np.prod(shape[:-2])), bins)
     return ScoreCube(
-        attributes=tuple(sensitive), levels=levels, bins=bins, counts=counts.reshape(shape),
+        attributes=tuple(named), levels=levels, bins=bins, counts=counts.reshape(shape),
         scores=scores.reshape(shape), errors=errors.reshape(shape),
         weights=None if weights is None else weights.reshape(shape),
     )  # fmt: skip
@@ -212,12 +223,11 @@ def count_rows(rows: Rows, by: Sequence[str]) -> ScoreCube:
     """Count coded rows by some of their attributes; see :func:`count_scores`."""
     if rows.score is None:
         raise DataError("the rows have no scores", expected="y_score")
-    sensitive = {name: (rows.codes[name], rows.levels[name]) for name in by}
-    return count_scores(rows.true, rows.score, sensitive, rows.weight)
+    return _counted(rows.group(by), rows.true, rows.score, {name: rows.levels[name] for name in by}, rows.weight, BINS)
 
 
 def sums(
-    cell: NDArray[np.int64], true: Flags, score: Floats, weight: Floats | None, groups: int, bins: int
+    cell: NDArray[np.uint32], true: Flags, score: Floats, weight: Floats | None, groups: int, bins: int
 ) -> tuple[NDArray[np.int64], Floats, Floats, Floats | None]:
     """Return rows, sums of scores, sums of squared errors and sums of weights, each of shape (groups * 2 * bins,).
 
@@ -227,7 +237,7 @@ def sums(
     if weight is None and len(true) >= COMPILED_FROM:
         found = _compiled()(cell, true, score, np.arange(bins + 1) / bins, groups * 2 * bins)
         return found[:, 0].astype(np.int64), found[:, 1].copy(), found[:, 2].copy(), None
-    place = (2 * cell + true) * bins + _bin(score, bins)
+    place = (2 * cell.astype(np.int64) + true) * bins + _bin(score, bins)
     size = groups * 2 * bins
     counts = np.bincount(place, minlength=size).astype(np.int64)
     error = (score - true) ** 2
@@ -268,7 +278,7 @@ def _pass(cell: Any, true: Any, score: Any, edges: Any, size: int) -> Any:  # pr
         if value < edges[place]:
             place -= 1
         label = true[row]
-        at = (2 * cell[row] + label) * bins + place
+        at = (2 * np.int64(cell[row]) + label) * bins + place
         found[at, 0] += 1
         found[at, 1] += value
         found[at, 2] += (value - label) ** 2

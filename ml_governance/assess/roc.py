@@ -163,23 +163,28 @@ def curve(histogram: Histogram) -> Curve:
 
 def between(one: Curve, two: Curve) -> float:
     """Return the area between two ROC curves: the integral of the absolute difference, exact for straight lines."""
-    grid = np.unique(np.concatenate([one.fpr, two.fpr]))
-    (low_one, high_one), (low_two, high_two) = (_limits(each, grid) for each in (one, two))
-    left, right = (high_one - high_two)[:-1], (low_one - low_two)[1:]
-    width = np.diff(grid)
+    grid = np.concatenate([one.fpr, two.fpr])
+    order = np.argsort(grid, kind="stable")  # two rising runs: this merges them
+    grid, first = grid[order], order < len(one.fpr)
+    # Upright parts have no width. Between two points of the grid that differ, each curve is one straight line: it starts at the
+    # last of its own points so far.
+    at = np.cumsum(first)[:-1]
+    own = ((one, at - 1), (two, np.arange(1, len(grid)) - at - 1))
+    (left_one, right_one), (left_two, right_two) = (_line(each, place, grid) for each, place in own)
+    left, right, width = left_one - left_two, right_one - right_two, np.diff(grid)
     total = np.abs(left) + np.abs(right)
     crossing = left * right < 0
-    squares = np.divide(left**2 + right**2, total, out=np.zeros_like(total), where=total > 0)
-    return float((width * np.where(crossing, squares, total)).sum() / 2)
+    squares = np.divide(left * left + right * right, total, out=np.zeros_like(total), where=crossing)
+    return float(width @ np.where(crossing, squares, total)) / 2
 
 
-def _limits(line: Curve, grid: Floats) -> tuple[Floats, Floats]:
-    """Return the curve's height just before and just after every point of the grid, which differ where it is upright."""
-    first = np.searchsorted(line.fpr, grid, side="left")
-    last = np.searchsorted(line.fpr, grid, side="right") - 1
-    on = line.fpr[np.minimum(first, len(line.fpr) - 1)] == grid
-    sloped = np.interp(grid, line.fpr, line.tpr)
-    return np.where(on, line.tpr[np.minimum(first, len(line.fpr) - 1)], sloped), np.where(on, line.tpr[last], sloped)
+def _line(curve: Curve, place: NDArray[np.intp], grid: Floats) -> tuple[Floats, Floats]:
+    """Return the curve's height at both ends of every interval of the grid, from the point where its line starts."""
+    run, rise = np.diff(curve.fpr), np.diff(curve.tpr)
+    slope = np.append(np.divide(rise, run, out=np.zeros_like(run), where=run > 0), 0.0)
+    place = np.clip(place, 0, len(slope) - 1)
+    x, y, slope = curve.fpr[place], curve.tpr[place], slope[place]
+    return y + slope * (grid[:-1] - x), y + slope * (grid[1:] - x)
 
 
 def sweep(cube: ScoreCube, thresholds: int = THRESHOLDS) -> ThresholdSweep:

@@ -41,18 +41,18 @@ class Rows:
         Scores in [0, 1].
     """
 
-    codes: Mapping[str, NDArray[np.intp]] = field(repr=False)
+    codes: Mapping[str, NDArray[Any]] = field(repr=False)
     true: NDArray[np.uint8] = field(repr=False)
     predicted: NDArray[np.uint8] = field(repr=False)
     weight: NDArray[np.float64] | None = field(default=None, repr=False)
     score: NDArray[np.float64] | None = field(default=None, repr=False)
     levels: Mapping[str, tuple[str, ...]] = field(repr=False)
 
-    def group(self, by: Sequence[str]) -> NDArray[np.int64]:
+    def group(self, by: Sequence[str]) -> NDArray[np.uint32]:
         """Return, for every row, its group among the crossing of these attributes."""
-        place = np.zeros(len(self.true), dtype=np.int64)
+        place = np.zeros(len(self.true), dtype=np.uint32)
         for name in by:
-            place *= len(self.levels[name])
+            place *= np.uint32(len(self.levels[name]))
             place += self.codes[name]
         return place
 
@@ -75,11 +75,6 @@ def of_columns(columns: Sequence[Column], cube: Cube, positive: Any, weight: Any
         The positive label.
     weight, score : array of float64, shape (n,), or None
         Sample weights and scores.
-
-    Raises
-    ------
-    VerificationError
-        If the columns no longer give the cube.
     """
     true, predicted = (
         _looked_up(own, lambda value: value is not None and bool(value == positive), np.uint8) for own in columns[:2]
@@ -87,18 +82,28 @@ def of_columns(columns: Sequence[Column], cube: Cube, positive: Any, weight: Any
     codes = {}
     for name, levels, own in zip(cube.attributes, cube.levels, columns[2:], strict=True):
         place = {level: index for index, level in enumerate(levels)}
-        codes[name] = _looked_up(own, partial(_place, place), np.intp)
-    made = Rows(
+        codes[name] = _looked_up(own, partial(_place, place), np.min_scalar_type(len(levels)))
+    return Rows(
         codes=codes, levels=dict(zip(cube.attributes, cube.levels, strict=True)), true=true, predicted=predicted,
         weight=weight, score=score,
     )  # fmt: skip
-    again = np.bincount(made.cells(cube.attributes, cube.counts.shape), minlength=cube.counts.size)
+
+
+def checked(rows: Rows, cube: Cube) -> Rows:
+    """Return coded rows if they still give the cube.
+
+    Raises
+    ------
+    VerificationError
+        If they do not: the columns were changed since they were counted.
+    """
+    again = np.bincount(rows.cells(cube.attributes, cube.counts.shape), minlength=cube.counts.size)
     if not np.array_equal(again, cube.counts.ravel()):
         raise VerificationError(
             "the rows are not what they were when they were counted",
             next_step="assess again, and do not change the columns before the bootstrap is asked for",
         )
-    return made
+    return rows
 
 
 def _place(places: Mapping[str, int], value: Any) -> int:
