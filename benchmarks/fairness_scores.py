@@ -2,10 +2,11 @@
 
     python benchmarks/fairness_scores.py [--rows 1000000] [--skip-slow]
 
-Times are medians of CPU seconds (all threads) of one run on one machine; only ratios travel. Twelve groups, of categories.
-The loops do group by group what scikit-learn users write: `roc_auc_score`, expected calibration error in 15 bins, and
-selection rate, TPR and FPR at 200 thresholds, from `confusion_matrix` or, quicker, from means of numpy. Ours is measured twice: the same three from one pass over the rows (AUC
-with a bound of its error), and the whole report with everything else, intervals included. Nothing here is a test.
+Times are medians of CPU seconds (all threads) of one run on one machine; only ratios travel. Twelve groups, of
+categories. The loops do group by group what scikit-learn users write: `roc_auc_score`, expected calibration error in
+15 bins, and selection rate, TPR and FPR at 200 thresholds, from `confusion_matrix` or, quicker, from means of numpy.
+Ours is measured twice: the same three from one pass over the rows (AUC with a bound of its error), and the whole
+report with everything else, intervals included. Nothing here is a test.
 """
 
 from __future__ import annotations
