@@ -13,7 +13,8 @@ from ml_governance.evidence.check import Checked, check, said
 from ml_governance.evidence.checkpoint import Checkpoint, parse_body, read_note, split_note
 from ml_governance.evidence.envelope import Envelope
 from ml_governance.evidence.predicates import TrustUpdate
-from ml_governance.evidence.walk import ERASER, NEVER_ERASED, Problem, Walk, standing
+from ml_governance.evidence.timeline import Timeline
+from ml_governance.evidence.walk import ERASER, NEVER_ERASED, Problem, Walk, remarked, standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -192,8 +193,9 @@ def _whole(stored: Iterable[StoredEntry], note: str, root: str | None, pins: Seq
         )
         if computed != signed.index_root:
             walk.problem(None, "the entries do not give the subject index that the checkpoint signed")
-    counting, taken_back = standing(attestations, walk.trust)
+    counting, taken_back = standing(attestations, walk.trust, walk.time.resumed)
     differ, notes = _held(pins, promised, roots)
+    notes += walk.told()
     for what in differ:
         walk.problem(None, what)
     return Checkout(
@@ -233,6 +235,8 @@ class _Partial:
         self.erasures: dict[int, tuple[int, str]] = {}
         self.gone: dict[int, entry.Leaf] = {}
         self.trust: trust.TrustFile | None = None
+        self.time = Timeline()
+        self.remarks: list[str] = []
 
     def problem(self, index: int | None, what: str) -> None:
         self.problems.append(Problem(index=index, what=what))
@@ -253,8 +257,9 @@ class _Partial:
         if signed is not None:
             self._complete(signed, checked)
         void = self._erased()
-        counting, taken_back = standing(self.attestations, self.trust)
+        counting, taken_back = standing(self.attestations, self.trust, self.time.resumed)
         differ, notes = _held(self.pins, self.promised, None)
+        notes += [*(one.sentence() for one in self.time.resumed), *self.remarks]
         for what in differ:
             self.problem(None, what)
         return Checkout(
@@ -289,6 +294,13 @@ class _Partial:
                     raise VerificationError(f"the signature of key {read.leaf.keyid[:16]} does not verify")
                 if checked.trust is not None and stored.index != 1:
                     self.trust = trust.verify_successor(Envelope.from_dict(checked.trust.envelope), self.trust)
+                    if self.trust.remark is not None:
+                        self.remarks.append(remarked(self.trust, stored.index))
+                    if self.trust.resumes is not None:
+                        at, said_so = read.chain.recorded_at, self.trust.resumes
+                        self.time.resume(stored.index, at, said_so, self.trust.version)
+                if not self.time.behind(read.chain.recorded_at):
+                    self.time.note(stored.index, read.chain.recorded_at)
                 if checked.erases is not None and ERASER in principal.roles:
                     self.erasures[checked.erases[0]] = (stored.index, checked.erases[1])
             except VerificationError as error:

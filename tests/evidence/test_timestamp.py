@@ -25,7 +25,7 @@ def changed(old: bytes, new: bytes) -> bytes:
 
 
 def test_a_kept_token_verifies() -> None:
-    assert timestamp.verify(TOKEN, NOTE, timestamp.read_roots(AUTHORITY)).year == 2026
+    assert timestamp.verify(TOKEN, NOTE, timestamp.read_roots(AUTHORITY)).at.year == 2026
 
 
 def test_a_certificate_of_an_unknown_version_is_refused() -> None:
