@@ -51,6 +51,8 @@ def verify(
                 "verified": good,
                 "trustRoot": found.root,
                 "trustRootKnown": found.root_known,
+                "covers": "whole log" if not found.subjects else "subjects",
+                "subjects": list(found.subjects),
                 "entries": [
                     {"index": one.index, "kind": one.kind, "by": one.principal.id} for one in found.attestations
                 ],
@@ -72,6 +74,7 @@ def verify(
             f"self-consistent, signer unknown: {len(found.attestations)} entries of {found.checkpoint.origin}", "yellow"
         )
         render.out(f"  its trust root is {found.root}")
+    render.out(f"  covers: {found.covers()}")
     if newest is not None:
         render.out(f"  newest entry: {newest.isoformat(timespec='seconds')} ({render.age(newest)})")
     for note in found.notes:

@@ -18,6 +18,7 @@ from ml_governance.evidence.walk import ERASER, NEVER_ERASED, Problem, Walk, rem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from ml_governance.evidence.bundle import Bundle
@@ -62,6 +63,8 @@ class Checkout:
         The trust root under which it was verified.
     root_known : bool
         Whether the verifier brought that root along; if not, nothing says who signed.
+    subjects : tuple of str
+        Digests that it is about: what was said about anything else is not in it. Empty for the whole log.
     """
 
     checkpoint: Checkpoint
@@ -73,6 +76,19 @@ class Checkout:
     trust: trust.TrustFile | None = field(repr=False)
     root: str
     root_known: bool
+    subjects: tuple[str, ...] = ()
+
+    def covers(self) -> str:
+        """Return in words what it is about, with the names under which entries know the subjects."""
+        if not self.subjects:
+            return "the whole log"
+        names: dict[str, set[str]] = {}
+        for one in self.attestations:
+            for subject in one.subjects:
+                names.setdefault(subject.sha256, set()).add(subject.name)
+        return "only " + ", ".join(
+            f"{' or '.join(sorted(names.get(digest, {'no entry'})))} (sha256:{digest})" for digest in self.subjects
+        )
 
 
 def verify_bundle(data: bytes, *, root: str | None, pins: Sequence[Checkpoint] = ()) -> Checkout:
@@ -272,6 +288,7 @@ class _Partial:
             trust=self.trust,
             root=self.root,
             root_known=self.given is not None,
+            subjects=found.subjects,
         )
 
     def _entry(self, one: bundle.Bundled) -> Checked:
@@ -292,15 +309,12 @@ class _Partial:
                 principal = authorship.holder_of(read.leaf, self.trust, stored.index)
                 if not checked.signed:
                     raise VerificationError(f"the signature of key {read.leaf.keyid[:16]} does not verify")
+                at = read.chain.recorded_at
                 if checked.trust is not None and stored.index != 1:
-                    self.trust = trust.verify_successor(Envelope.from_dict(checked.trust.envelope), self.trust)
-                    if self.trust.remark is not None:
-                        self.remarks.append(remarked(self.trust, stored.index))
-                    if self.trust.resumes is not None:
-                        at, said_so = read.chain.recorded_at, self.trust.resumes
-                        self.time.resume(stored.index, at, said_so, self.trust.version)
-                if not self.time.behind(read.chain.recorded_at):
-                    self.time.note(stored.index, read.chain.recorded_at)
+                    envelope = Envelope.from_dict(checked.trust.envelope)
+                    self._succeed(trust.verify_successor(envelope, self.trust), stored.index, at)
+                if not self.time.behind(at):
+                    self.time.note(stored.index, at)
                 if checked.erases is not None and ERASER in principal.roles:
                     self.erasures[checked.erases[0]] = (stored.index, checked.erases[1])
             except VerificationError as error:
@@ -310,6 +324,14 @@ class _Partial:
         elif principal is not None and read is not None:
             self.attestations.append(attestation(stored.index, read, principal))
         return checked
+
+    def _succeed(self, version: trust.TrustFile, index: int, at: datetime) -> None:
+        """Put a later trust file in force, with what it says about the log's time."""
+        self.trust = version
+        if version.remark is not None:
+            self.remarks.append(remarked(version, index))
+        if version.resumes is not None:
+            self.time.resume(index, at, version.resumes, version.version)
 
     def _complete(self, signed: Checkpoint, checked: Sequence[Checked]) -> None:
         """Hold the entries against the index: all of them must be here, and no others."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,6 @@ from ml_governance.workspace.config import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime
     from pathlib import Path
 
     from ml_governance.evidence.anchors import Anchored
@@ -329,7 +328,12 @@ class Keeping:
     def _over(self, kind: str, at: datetime) -> datetime | None:
         periods = self._ws.config.retention
         days = periods.get(kind, periods.get("default"))
-        return None if days is None else at + timedelta(days=days)
+        if days is None:
+            return None
+        try:
+            return at + timedelta(days=days)
+        except OverflowError:  # an entry that claims to be from the end of the calendar
+            return datetime.max.replace(tzinfo=UTC)
 
     # --- OpenLineage --------------------------------------------------------------------------------------
 
