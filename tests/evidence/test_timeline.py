@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_governance.errors import VerificationError
-from ml_governance.evidence import bundle, keys, offline, succession, tiles, trust
-from ml_governance.evidence.predicates import Approval, TrustUpdate
+from ml_governance.evidence import bundle, entry, keys, offline, succession, tiles, trust
+from ml_governance.evidence.predicates import Approval, Chain, TrustUpdate, WriterOpen
 from ml_governance.evidence.timeline import CEREMONY, MAX_SKEW, Timeline
 from ml_governance.evidence.trust import Resumption, sign_trust
 from ml_governance.evidence.verify import verify
 from ml_governance.testing import START
-from tests.evidence.conftest import MODEL, Log, note
+from tests.evidence.conftest import MODEL, ORIGIN, Log, note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -191,6 +191,9 @@ def test_a_root_key_alone_cannot_write_behind_the_logs_time(log: Log, monkeypatc
     from_the_future(log)
     with pytest.raises(VerificationError, match="already has an entry"):
         enact(log, next_trust(log))
+    chain = Chain(log=ORIGIN, writer="root:alone", seq=0, nonce="0" * 32, recorded_at=log.clock())
+    with pytest.raises(VerificationError, match="already has an entry"):
+        log.ledger.append_own([entry.make(chain, WriterOpen(software={}), [MODEL], log.root)])
     without_the_door(monkeypatch)
     enact(log, next_trust(log))
     problems = log.problems()
