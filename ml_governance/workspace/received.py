@@ -125,6 +125,7 @@ def _proof(
         )
     given = None if vkey is None else parse_vkey(vkey)
     keys: Sequence[LogKey] = () if given is None else (given,)
+    version = None
     if root is not None and trust_file is not None:
         version = trust.verify_alone(Envelope.from_dict(parse(read_bytes(trust_file, MAX_BYTES))), root=root)
         keys = [
@@ -136,7 +137,7 @@ def _proof(
                 expected=f"one of its {len(version.log_keys)} log keys",
             )
     proof = TlogProof.from_text(as_text(data, name))
-    leaf, checkpoint = proof.verify(keys, origin=keys[0].name if root is None else version.origin)
+    leaf, checkpoint = proof.verify(keys, origin=keys[0].name if version is None else version.origin)
     for pin in pins:
         if pin != checkpoint:
             raise VerificationError(
