@@ -49,6 +49,10 @@ LINES = (
     "torn tiles",
     "every acknowledged event survives",
     "every refusal names the reason",
+    "entry from the far future",
+    "retired or stolen log key",
+    "last good checkpoint from after the theft",
+    "what is said without proof",
 )
 """What the ledger is tested with, in the words of its design."""
 
@@ -111,7 +115,7 @@ VALID_AT = change(
     "return self.valid_from <= index and (self.valid_until is None or index < self.valid_until)",
     "return True",
 )
-DATED = change("evidence/walk", "if self.latest is not None and self.latest - at > MAX_SKEW:", "if False:")
+DATED = change("evidence/walk", "if not self.time.behind(at):", "if True:")
 CHAINED = change("evidence/ledger", "door.continue_chains(sql, entries, self._tail)", "")
 
 DEFENCES = (
@@ -752,7 +756,7 @@ DEFENCES = (
     defence(
         "clock moved back",
         "the newest time in the log, when deciding",
-        change("decide/decision", "if at < latest - SKEW:", "if False:"),
+        change("decide/decision", "if latest - clock > SKEW:", "if False:"),
         "decide/test_decision.py::test_a_clock_behind_the_log_decides_nothing",
     ),
     defence(
@@ -820,7 +824,11 @@ DEFENCES = (
     defence(
         "corrupt, mismatched or world-readable key file",
         "the log key that the trust file names",
-        change("evidence/ledger", "if current is not None and signer.public not in current.log_keys:", "if False:"),
+        change(
+            "evidence/door",
+            "    if known is None:\n        raise",
+            "    if known is None:\n        return\n        raise",
+        ),
         "evidence/test_ledger.py::test_another_log_key_cannot_go_on[sqlite]",
         "workspace/test_custody.py::test_the_log_changes_its_key",
     ),
@@ -1066,5 +1074,297 @@ DEFENCES = (
         "evidence/test_ledger.py::test_a_full_disk_loses_nothing",
         "evidence/test_keys.py::test_a_symbolic_link_is_refused",
         "evidence/test_trust.py::test_a_statement_never_passes_for_a_trust_file",
+    ),
+    defence(
+        "entry from the far future",
+        "the clock of whoever appends",
+        change("evidence/door", "if at - now > MAX_SKEW:", "if False:"),
+        "evidence/test_timeline.py::test_what_is_ahead_of_the_clock_of_whoever_appends_is_refused",
+    ),
+    defence(
+        "entry from the far future",
+        "a session that ends when its own time was wrong",
+        change("evidence/writer", "if before is not None and before - now > MAX_SKEW:", "if False:"),
+        "evidence/test_timeline.py::test_a_session_whose_own_time_was_wrong_ends_and_spoils_nothing",
+    ),
+    defence(
+        "entry from the far future",
+        "the root's setting the time right, when appending",
+        change("evidence/door", "said = timeline.resumption(one) if current is not None else None", "said = None"),
+        "evidence/test_timeline.py::test_one_entry_from_the_future_closes_the_log_until_the_root_sets_the_time_right[sqlite]",
+        "workspace/test_last_good.py::test_a_log_that_a_wrong_clock_closed_is_opened_again_by_the_root",
+    ),
+    defence(
+        "entry from the far future",
+        "the root's setting the time right, when verifying",
+        change("evidence/walk", "if update is not None and update.resumes is not None:", "if False:"),
+        "evidence/test_timeline.py::test_one_entry_from_the_future_closes_the_log_until_the_root_sets_the_time_right[sqlite]",
+    ),
+    defence(
+        "entry from the far future",
+        "entries that nobody doubts, behind which no time is set",
+        change("evidence/timeline", "if kept and kept[-1][1] - min(at, said.at) > MAX_SKEW:", "if False:"),
+        "evidence/test_timeline.py::test_time_is_never_set_back_behind_entries_that_nobody_doubts",
+        "evidence/test_timeline.py::test_a_bundle_refuses_a_resumption_that_leads_too_far_back",
+        "evidence/test_timeline.py::test_no_resumption_leads_behind_what_it_does_not_doubt",
+    ),
+    defence(
+        "entry from the far future",
+        "the time that the root's threshold signed",
+        change("evidence/timeline", "if not -MAX_SKEW <= at - said.at <= CEREMONY:", "if False:"),
+        "evidence/test_timeline.py::test_the_entry_is_from_the_time_that_the_root_signed",
+    ),
+    defence(
+        "entry from the far future",
+        "the root's threshold, for a time too",
+        change(
+            "evidence/trust",
+            '    _signed_by_root(envelope, current, "the previous")\n    _signed_by_root(envelope, trust, "its own")\n',
+            "",
+        ),
+        "evidence/test_timeline.py::test_one_holder_of_a_root_of_two_moves_no_time",
+    ),
+    defence(
+        "entry from the far future",
+        "the session that opens only to set the time right, when appending",
+        change(
+            "evidence/door",
+            "and any(two.chain.writer == one.chain.writer and timeline.resumption(two) is not None for two in following)",
+            "",
+        ),
+        "evidence/test_timeline.py::test_a_root_key_alone_cannot_write_behind_the_logs_time",
+    ),
+    defence(
+        "entry from the far future",
+        "the session that opens only to set the time right, when verifying",
+        (
+            change("evidence/walk", "self.problems.append(self._behind[1])", "pass"),
+            change("evidence/walk", "self.problems.remove(behind[1])", "pass"),
+        ),
+        "evidence/test_timeline.py::test_a_root_key_alone_cannot_write_behind_the_logs_time",
+    ),
+    defence(
+        "entry from the far future",
+        "what counts no more, because its time had not come",
+        change(
+            "evidence/timeline", "return self.since <= index < self.index and at - self.at > MAX_SKEW", "return False"
+        ),
+        "evidence/test_timeline.py::test_what_claims_a_time_that_had_not_come_counts_no_more_but_a_no_stays_a_no",
+        "evidence/test_timeline.py::test_whoever_gets_the_log_accepts_the_resumption_and_is_told[subject]",
+    ),
+    defence(
+        "entry from the far future",
+        "everything verified again, where the time was set right",
+        change("evidence/walk", "if self.continued:", "if False:"),
+        "evidence/test_timeline.py::test_a_verifier_with_a_memory_verifies_everything_when_the_time_was_set_right",
+    ),
+    defence(
+        "entry from the far future",
+        "what whoever verifies is told",
+        change("evidence/walk", "return [*(one.sentence() for one in self.time.resumed), *self.remarks]", "return []"),
+        "evidence/test_timeline.py::test_one_entry_from_the_future_closes_the_log_until_the_root_sets_the_time_right[sqlite]",
+        "evidence/test_timeline.py::test_whoever_gets_the_log_accepts_the_resumption_and_is_told[tiles]",
+        "workspace/test_last_good.py::test_a_bare_assertion_counts_only_when_it_is_made_as_one_and_stays_on_record",
+    ),
+    defence(
+        "entry from the far future",
+        "every holder's own clock",
+        change(
+            "workspace/custody",
+            "if not -timeline.MAX_SKEW <= now - version.resumes.at <= timeline.CEREMONY:",
+            "if False:",
+        ),
+        "workspace/test_last_good.py::test_every_holder_holds_the_drafts_time_against_a_clock_of_their_own",
+    ),
+    defence(
+        "entry from the far future",
+        "a no, whatever time it claims",
+        change(
+            "decide/approval",
+            '(content.verdict == "reject" or at - entry.recorded_at >= -SKEW)',
+            "at - entry.recorded_at >= -SKEW",
+        ),
+        "workspace/test_last_good.py::test_a_no_counts_whatever_time_it_claims",
+    ),
+    defence(
+        "retired or stolen log key",
+        "the sizes at which a log key counts",
+        change("evidence/checkpoint", "if key.valid_at(checkpoint.size):", "if True:"),
+        "evidence/test_log_keys.py::test_every_verifier_refuses_a_tree_by_a_retired_key[log]",
+        "evidence/test_log_keys.py::test_every_verifier_refuses_a_tree_by_a_retired_key[tiles]",
+        "evidence/test_log_keys.py::test_every_verifier_refuses_a_tree_by_a_retired_key[bundle]",
+        "evidence/test_log_keys.py::test_every_verifier_refuses_a_tree_by_a_retired_key[subject]",
+        "evidence/test_log_keys.py::test_every_verifier_refuses_a_tree_by_a_retired_key[proof]",
+        "evidence/test_log_keys.py::test_a_retired_log_key_counts_for_its_own_trees_and_for_no_larger_ones",
+        "evidence/test_log_keys.py::test_a_new_log_key_signs_no_tree_from_before_its_time",
+        "evidence/test_log_keys.py::test_what_a_stolen_log_key_signed_is_taken_back",
+    ),
+    defence(
+        "retired or stolen log key",
+        "the end that a rotation sets",
+        change(
+            "evidence/succession",
+            "key if _over(key, until) else replace(key, valid_until=until) for key in draft.log_keys",
+            "draft.log_keys",
+        ),
+        "evidence/test_log_keys.py::test_a_retired_log_key_counts_for_its_own_trees_and_for_no_larger_ones",
+    ),
+    defence(
+        "retired or stolen log key",
+        "the size at which a log key signs, when appending",
+        change("evidence/door", "if not known.valid_at(size):", "if False:"),
+        "evidence/test_log_keys.py::test_a_process_that_still_has_the_old_log_key_appends_nothing",
+    ),
+    defence(
+        "retired or stolen log key",
+        "a log key that stays in use",
+        (
+            change(
+                "evidence/succession",
+                "if not any(one is not key and one.valid_until is None for one in draft.log_keys):",
+                "if False:",
+            ),
+            change("evidence/trust", "if all(key.valid_until is not None for key in trust.log_keys):", "if False:"),
+        ),
+        "evidence/test_log_keys.py::test_what_a_stolen_log_key_signed_is_taken_back",
+    ),
+    defence(
+        "retired or stolen log key",
+        "the log key that is here when a trust file comes into force",
+        change("workspace/custody", "if signer.public.public in in_use:", "if True:"),
+        "workspace/test_last_good.py::test_no_trust_file_comes_into_force_after_which_nobody_could_append",
+    ),
+    defence(
+        "retired or stolen log key",
+        "a root that nothing could be held against",
+        change("workspace/received", "if (root is None) != (trust_file is None):", "if False:"),
+        "evidence/test_log_keys.py::test_a_proof_is_held_against_the_root_with_a_trust_file",
+    ),
+    defence(
+        "retired or stolen log key",
+        "the root's signature under a trust file that comes alone",
+        change(
+            "evidence/trust",
+            '    _signed_by_root(envelope, trust, "its own")\n    return trust\n\n\ndef verify_successor',
+            "    return trust\n\n\ndef verify_successor",
+        ),
+        "evidence/test_log_keys.py::test_a_proof_is_held_against_the_root_with_a_trust_file",
+    ),
+    defence(
+        "last good checkpoint from after the theft",
+        "an anchor that is older than the theft",
+        change("workspace/last_good", "if first is None or first.at >= stolen:", "if first is None:"),
+        "workspace/test_last_good.py::test_a_checkpoint_that_nothing_shows_to_be_older_than_the_theft_is_refused[{'x': 0, 'y': 3}]",
+        "workspace/test_last_good.py::test_a_checkpoint_that_nothing_shows_to_be_older_than_the_theft_is_refused[{'x': 2, 'y': 2}]",
+    ),
+    defence(
+        "last good checkpoint from after the theft",
+        "the quorum of a checkpoint that is brought along",
+        (
+            change("workspace/last_good", "if policy.met(frozenset(cosigned)):", "if cosigned:"),
+            change(
+                "evidence/witness",
+                "if policy.met(frozenset(name for name, when in cosigned.items() if when <= at))",
+                "",
+            ),
+        ),
+        "workspace/test_last_good.py::test_a_checkpoint_that_nothing_shows_to_be_older_than_the_theft_is_refused[{'x': 0}]",
+        "workspace/test_last_good.py::test_a_checkpoint_that_nothing_shows_to_be_older_than_the_theft_is_refused[{'x': 0, 'y': 3}]",
+    ),
+    defence(
+        "last good checkpoint from after the theft",
+        "the time by which the whole quorum had cosigned",
+        change(
+            "evidence/witness", "if policy.met(frozenset(name for name, when in cosigned.items() if when <= at))", ""
+        ),
+        "workspace/test_last_good.py::test_a_checkpoint_that_nothing_shows_to_be_older_than_the_theft_is_refused[{'x': 0, 'y': 3}]",
+    ),
+    defence(
+        "last good checkpoint from after the theft",
+        "anchors that cover the checkpoint",
+        change("workspace/last_good", "if one.size >= size", ""),
+        "workspace/test_last_good.py::test_an_anchor_over_a_later_checkpoint_covers_an_earlier_one",
+    ),
+    defence(
+        "last good checkpoint from after the theft",
+        "a reason for what nothing shows",
+        change("workspace/last_good", "if not reason.strip():", "if False:"),
+        "workspace/test_last_good.py::test_a_bare_assertion_counts_only_when_it_is_made_as_one_and_stays_on_record",
+        "cli/test_log.py::test_a_stolen_key_needs_a_checkpoint_from_before_or_loses_everything",
+    ),
+    defence(
+        "last good checkpoint from after the theft",
+        "the record of what a revocation rests on",
+        change(
+            "workspace/custody",
+            "return replace(changed, remark=None if last_good is None else last_good.remark(who))",
+            "return changed",
+        ),
+        "workspace/test_last_good.py::test_a_bare_assertion_counts_only_when_it_is_made_as_one_and_stays_on_record",
+        "workspace/test_last_good.py::test_a_checkpoint_that_a_quorum_cosigned_before_the_theft_is_good",
+    ),
+    defence(
+        "clock moved back",
+        "anchors, when deciding",
+        change("workspace/session", "anchors.claimed(self.ledger)", "None"),
+        "workspace/test_last_good.py::test_nobody_decides_on_a_clock_behind_a_cosignature",
+        "workspace/test_last_good.py::test_nobody_decides_on_a_clock_behind_a_timestamp",
+    ),
+    defence(
+        "clock moved back",
+        "the newest time of the log, at which a decision judges",
+        change(
+            "decide/decision",
+            "clock, at = at, at if evidence.newest is None else max(at, evidence.newest)",
+            "clock = at",
+        ),
+        "workspace/test_last_good.py::test_what_depends_on_time_is_judged_at_the_newest_time_that_the_log_shows",
+    ),
+    defence(
+        "clock moved back",
+        "the earliest of several cosignatures",
+        change(
+            "evidence/witness",
+            "return min((datetime.fromtimestamp(at, UTC) for at in times), default=None)",
+            "return max((datetime.fromtimestamp(at, UTC) for at in times), default=None)",
+        ),
+        "workspace/test_last_good.py::test_nobody_decides_on_a_clock_behind_a_cosignature",
+    ),
+    defence(
+        "clock moved back",
+        "an anchor from a time that has not come",
+        change("workspace/keeping", "if at - now > MAX_SKEW:", "if False:"),
+        "workspace/test_last_good.py::test_an_anchor_from_a_time_that_has_not_come_is_not_kept",
+    ),
+    defence(
+        "what is said without proof",
+        "the signer of a timestamp, from its certificate",
+        change("evidence/anchors", "by=(stamp.by,)", "by=(anchor.name,)"),
+        "evidence/test_timestamp.py::test_the_database_does_not_say_who_made_a_timestamp",
+    ),
+    defence(
+        "what is said without proof",
+        "what a bundle is about",
+        change("evidence/offline", "if not self.subjects:", "if True:"),
+        "cli/test_log.py::test_a_bundle_says_what_it_is_about",
+    ),
+    defence(
+        "what is said without proof",
+        "destinations that the outbox cannot tell apart",
+        change("workspace/config", "if len(file.openlineage.destinations) > 1:", "if False:"),
+        "workspace/test_last_good.py::test_destinations_that_the_outbox_could_not_tell_apart_are_refused[https://b.example/v1?key_env=OL_TWO]",
+        "workspace/test_last_good.py::test_destinations_that_the_outbox_could_not_tell_apart_are_refused[https://u:secret@b.example/v1]",
+    ),
+    defence(
+        "what is said without proof",
+        "controls in JSON",
+        change("cli/render", '_CONTROL.sub(lambda found: f"\\\\u{ord(found[0]):04x}", text)', "text"),
+        "cli/test_cli.py::test_json_holds_no_control_either_and_means_what_it_meant",
+    ),
+    defence(
+        "old database restored",
+        "the newer memory",
+        change("workspace/memory", "if known is None or known.frontier.size <= prefix.frontier.size:", "if True:"),
+        "workspace/test_last_good.py::test_a_slower_process_does_not_forget_what_a_faster_one_has_verified",
     ),
 )

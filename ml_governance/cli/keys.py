@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -90,40 +91,82 @@ def trust(
 
 @app.command()
 def revoke(
-    who: Annotated[str, typer.Argument(metavar="ID|KEYID", help="A person, or the first digits of a key id.")],
+    who: Annotated[
+        str, typer.Argument(metavar="ID|KEYID", help="A person, or the first digits of a key id or of a log key.")
+    ],
     compromised: Annotated[
         bool, typer.Option("--compromised", help="The key was stolen: take back what it signed.")
     ] = False,
     last_good: Annotated[
         Path | None,
+        typer.Option(help="With --compromised: a checkpoint from before the theft; what it covers still counts."),
+    ] = None,
+    stolen: Annotated[
+        datetime | None,
         typer.Option(
-            help="With --compromised: an anchored checkpoint from before the theft; what it covers still counts."
+            formats=["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z"],
+            help="With --last-good: when the key may first have been in other hands.",
         ),
+    ] = None,
+    witnesses: Annotated[
+        Path | None, typer.Option(help="With --last-good: whose cosignatures show that it is older than the theft.")
+    ] = None,
+    tsa: Annotated[
+        Path | None, typer.Option(help="With --last-good: authorities whose timestamps show that it is older, PEM.")
+    ] = None,
+    unproven: Annotated[
+        str | None,
+        typer.Option(metavar="REASON", help="With --last-good: nothing shows it, but this; kept for ever."),
     ] = None,
     root_key: Roots = None,
     draft: Draft = None,
     workspace: Where = None,
     json: Json = False,
 ) -> None:
-    """End the validity of a person's keys, from now on or, after a theft, for what they signed since.
+    """End the validity of a person's keys or of a log key, from now on or, after a theft, for what they signed since.
 
     Example: mlgov keys revoke vera --root-key root
 
-    Example: mlgov keys revoke vera --compromised --last-good checkpoint.txt --root-key root
+    Example: mlgov keys revoke vera --compromised --last-good old.txt --stolen 2026-11-20T08:00Z --witnesses w.txt --root-key root
     """
-    from ml_governance.evidence.checkpoint import read_note
+    from ml_governance.workspace.last_good import LastGood
 
     if last_good is not None and not compromised:
         raise UsageError("--last-good is for a stolen key", expected="--compromised beside it")
+    if last_good is None and any(one is not None for one in (stolen, witnesses, tsa, unproven)):
+        raise UsageError("no checkpoint is named that could be older than the theft", expected="--last-good FILE")
+    if unproven is not None and any(one is not None for one in (stolen, witnesses, tsa)):
+        raise UsageError("it is either proven or not", expected="--unproven REASON, or --stolen with an anchor")
+    if last_good is not None and unproven is None and stolen is None:
+        raise UsageError(
+            "it is not said when the key was stolen",
+            expected="--stolen TIME, with --witnesses FILE or --tsa FILE",
+            next_step="where no anchor is older than the theft: --unproven REASON, which is recorded; or no --last-good",
+        )
     with opened(workspace) as ws:
-        size = None
-        if compromised:
-            size = 0
-            if last_good is not None:
-                current = ws.log.verify(pinned=[last_good]).verified.require()
-                text = last_good.read_text(encoding="utf-8", errors="replace")
-                size = read_note(text, current.log_keys, origin=current.origin).size
-        done = ws.custody.revoke(who, roots=root_key or [], last_good=size, draft=draft)
+        good = LastGood.nothing() if compromised else None
+        if last_good is not None and unproven is not None:
+            good = LastGood.asserted(ws, last_good, reason=unproven)
+        elif last_good is not None and stolen is not None:
+            good = LastGood.anchored(ws, last_good, stolen=stolen, witnesses=witnesses, authorities=tsa)
+        done = ws.custody.revoke(who, roots=root_key or [], last_good=good, draft=draft)
+    _told(done, draft, json=json)
+
+
+@app.command()
+def resume(
+    reason: Annotated[str, typer.Option(help="What happened; kept for ever.")],
+    root_key: Roots = None,
+    draft: Draft = None,
+    workspace: Where = None,
+    json: Json = False,
+) -> None:
+    """Set the log's time right, when an entry claims a time that has not come and nothing can be appended any more.
+
+    Example: mlgov keys resume --reason "the clock of build-7 was a year ahead" --root-key root
+    """
+    with opened(workspace) as ws:
+        done = ws.custody.resume(roots=root_key or [], reason=reason, draft=draft)
     _told(done, draft, json=json)
 
 
@@ -136,6 +179,10 @@ def rotate(
         list[Path] | None, typer.Option("--public", help="The new public key; for the root, one for each holder.")
     ] = None,
     threshold: Annotated[int, typer.Option(min=1, help="How many of the new root keys must sign.")] = 1,
+    until: Annotated[
+        int | None,
+        typer.Option(metavar="SIZE", help="For `log`: the smallest tree that the old key may no longer sign."),
+    ] = None,
     root_key: Roots = None,
     draft: Draft = None,
     workspace: Where = None,
@@ -148,9 +195,11 @@ def rotate(
     Example: mlgov keys rotate root --public r1.pub --public r2.pub --threshold 2 --root-key root --root-key r1.pem --root-key r2.pem
     """
     keys, roots = public or [], root_key or []
+    if until is not None and who != "log":
+        raise UsageError("--until is for the log's key", expected="`mlgov keys rotate log`")
     with opened(workspace) as ws:
         if who == "log":
-            done = ws.custody.rotate_log_key(roots=roots)
+            done = ws.custody.rotate_log_key(roots=roots, until=until, draft=draft)
         elif who == "root":
             done = ws.custody.rotate_root(keys, roots=roots, threshold=threshold, draft=draft)
         elif len(keys) == 1:
@@ -174,15 +223,24 @@ def renew(root_key: Roots = None, draft: Draft = None, workspace: Where = None, 
 def _told(done: Enacted, draft: Path | None, *, json: bool) -> None:
     if json:
         render.out_json(
-            {"version": done.version, "index": done.index, "signatures": done.signatures, "needed": done.needed}
+            {
+                "version": done.version,
+                "index": done.index,
+                "signatures": done.signatures,
+                "needed": done.needed,
+                "remark": done.remark,
+            }
         )
-    elif done.index is not None:
+        return
+    if done.index is not None:
         render.out(f"trust file {done.version} is in force since entry #{done.index}")
     else:
         render.out(
             f"trust file {done.version} waits in {draft}: {done.signatures} of {done.needed} signatures", "yellow"
         )
         render.out(f"  next: mlgov keys trust {draft} --root-key KEY")
+    if done.remark is not None:
+        render.out(f"  on record: {done.remark}")
 
 
 @app.command()
@@ -199,6 +257,9 @@ def ls(workspace: Where = None, json: Json = False) -> None:
         if json:
             render.out_json(custody.people(current))
             return
+        rows = [
+            ("log", "signs checkpoints", "", "", f"{key.public[:16]} (trees {key.sizes()})") for key in current.log_keys
+        ]
         render.table(
             ("person", "roles", "projects", "custodian", "keys"),
             [
@@ -210,7 +271,8 @@ def ls(workspace: Where = None, json: Json = False) -> None:
                     ", ".join(key.public.keyid[:16] + _range(key) for key in p.keys),
                 )
                 for p in people
-            ],
+            ]
+            + rows,
         )
 
 
@@ -231,9 +293,11 @@ def root(
     with opened(workspace) as ws:
         from ml_governance.evidence.checkpoint import vkey
 
-        log_keys = [vkey(key) for key in ws.custody.current().log_keys]
+        keys = ws.custody.current().log_keys
+        log_keys = [vkey(key) for key in keys]
         if json:
-            render.out_json({"root": ws.config.trust_root, "logKeys": log_keys})
+            sizes = [{"public": k.public, "validFrom": k.valid_from, "validUntil": k.valid_until} for k in keys]
+            render.out_json({"root": ws.config.trust_root, "logKeys": log_keys, "sizes": sizes})
         else:
             for line in log_keys if log_key else [ws.config.trust_root]:
                 render.out(line)

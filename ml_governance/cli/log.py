@@ -140,6 +140,9 @@ def verify(
         str | None, typer.Option(metavar="sha256:...", help="The trust root, obtained by another way than PATH.")
     ] = None,
     vkey: Annotated[str | None, typer.Option(help="The log's verifier key, for a .tlog-proof.")] = None,
+    trust: Annotated[
+        Path | None, typer.Option(help="The log's trust file, for a .tlog-proof: which log key counts at which size.")
+    ] = None,
     pin: Annotated[
         list[Path] | None, typer.Option(help="A checkpoint that you kept; the log must continue it. May be repeated.")
     ] = None,
@@ -159,9 +162,9 @@ def verify(
     if path is not None:
         if tsa is not None:
             raise UsageError("what is given away holds no timestamps", expected="--tsa without PATH")
-        offline.verify(path, root=root, vkey=vkey, pins=pin or [], witnesses=witnesses, json=json)
-    if vkey is not None:
-        raise UsageError("--vkey is for a .tlog-proof", expected="the proof's PATH beside it")
+        offline.verify(path, root=root, vkey=vkey, trust_file=trust, pins=pin or [], witnesses=witnesses, json=json)
+    if vkey is not None or trust is not None:
+        raise UsageError("--vkey and --trust are for a .tlog-proof", expected="the proof's PATH beside them")
     with opened(workspace) as ws, render.progress("verifying the ledger") as tell:
         audit = ws.log.verify(
             root=root,

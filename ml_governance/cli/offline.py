@@ -13,20 +13,32 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from ml_governance.evidence.proof import TlogProof
+    from ml_governance.workspace.received import Proven
+
+VKEY_ALONE = (
+    "the verifier key was believed as it was given, for a tree of any size; "
+    "whether it was still in use, --root sha256:... --trust FILE tells"
+)
 
 
 def verify(
-    path: Path, *, root: str | None, vkey: str | None, pins: Sequence[Path], witnesses: Path | None, json: bool
+    path: Path,
+    *,
+    root: str | None,
+    vkey: str | None,
+    trust_file: Path | None,
+    pins: Sequence[Path],
+    witnesses: Path | None,
+    json: bool,
 ) -> NoReturn:
     """Verify a bundle, tiles or a proof, print the outcome, and exit with its code."""
-    from ml_governance.workspace import keeping
+    from ml_governance.workspace import received
 
     if root is not None and not (root.startswith("sha256:") and len(root) == 71):
         raise UsageError(f"the root is {root!r}", expected="sha256: and 64 hexadecimal digits")
-    found = keeping.verify_path(path, root=root, vkey=vkey, pinned=pins, witnesses=witnesses)
-    if isinstance(found, tuple):
-        _proof(*found, json=json)
+    found = received.verify_path(path, root=root, vkey=vkey, trust_file=trust_file, pinned=pins, witnesses=witnesses)
+    if isinstance(found, received.Proven):
+        _proof(found, json=json)
     problems = [{"index": p.index, "what": p.what} for p in found.problems]
     good = not problems and found.root_known
     newest = max((one.recorded_at for one in found.attestations), default=None)
@@ -39,6 +51,8 @@ def verify(
                 "verified": good,
                 "trustRoot": found.root,
                 "trustRootKnown": found.root_known,
+                "covers": "whole log" if not found.subjects else "subjects",
+                "subjects": list(found.subjects),
                 "entries": [
                     {"index": one.index, "kind": one.kind, "by": one.principal.id} for one in found.attestations
                 ],
@@ -60,6 +74,7 @@ def verify(
             f"self-consistent, signer unknown: {len(found.attestations)} entries of {found.checkpoint.origin}", "yellow"
         )
         render.out(f"  its trust root is {found.root}")
+    render.out(f"  covers: {found.covers()}")
     if newest is not None:
         render.out(f"  newest entry: {newest.isoformat(timespec='seconds')} ({render.age(newest)})")
     for note in found.notes:
@@ -69,9 +84,23 @@ def verify(
     raise typer.Exit(0 if good else 4)
 
 
-def _proof(proof: TlogProof, kind: str, *, json: bool) -> NoReturn:
+def _proof(found: Proven, *, json: bool) -> NoReturn:
+    notes = () if found.root_known else (VKEY_ALONE,)
     if json:
-        render.out_json({"index": proof.index, "kind": kind, "verified": True})
+        render.out_json(
+            {
+                "index": found.proof.index,
+                "kind": found.kind,
+                "size": found.size,
+                "verified": True,
+                "trustRootKnown": found.root_known,
+                "notes": list(notes),
+            }
+        )
     else:
-        render.out(f"verified: entry #{proof.index}, a {kind}, is in the log", "bold green")
+        render.out(
+            f"verified: entry #{found.proof.index}, a {found.kind}, is in the log of {found.size} entries", "bold green"
+        )
+        for note in notes:
+            render.out(f"  note: {note}")
     raise typer.Exit(0)

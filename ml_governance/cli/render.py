@@ -40,8 +40,9 @@ def out(text: str = "", style: str | None = None) -> None:
 
 
 def out_json(value: Any) -> None:
-    """Print a result as JSON to stdout."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """Print a result as JSON to stdout; what could move a terminal's cursor or turn its text is escaped, and means the same."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    sys.stdout.write(_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
 def narrate(line: str) -> None:

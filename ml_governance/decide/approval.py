@@ -97,7 +97,8 @@ def count(
             and content.binding == bound_to
             and not _taken_back(entry, content, withdrawn.get(entry.payload_digest), own_work)
             and entry.principal.id not in own_work
-            and at - entry.recorded_at >= -SKEW
+            # A no counts whatever time it claims.
+            and (content.verdict == "reject" or at - entry.recorded_at >= -SKEW)
             and _holds(entry.principal, content.role, project)
             # A no stays when its signer moves on to another role.
             and (

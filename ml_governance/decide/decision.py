@@ -184,15 +184,16 @@ def evaluate(
     evidence : EvidenceView
         Verified and complete up to one checkpoint.
     at : datetime
-        The present, UTC.
+        The present, UTC. What depends on time is judged at the newest time that the evidence shows, where that is later.
 
     Returns
     -------
     Decision
         Never raises because of what the evidence holds: what cannot be judged blocks.
     """
+    clock, at = at, at if evidence.newest is None else max(at, evidence.newest)
     found = [finding for rule in policy.rules for finding in apply(rule, subject, evidence, at)]
-    found += _circumstances(subject, stage, project, policy, evidence, at)
+    found += _circumstances(subject, stage, project, policy, evidence, at, clock)
     bound_to = approval.binding(subject, stage, policy_sha256, found)
     context = {
         "subject": subject,
@@ -228,9 +229,15 @@ def evaluate(
 
 
 def _circumstances(
-    subject: Subject, stage: str, project: str, policy: Policy, evidence: EvidenceView, at: datetime
+    subject: Subject,
+    stage: str,
+    project: str,
+    policy: Policy,
+    evidence: EvidenceView,
+    at: datetime,
+    clock: datetime,
 ) -> list[Finding]:
-    """Return what blocks whatever the rules say."""
+    """Return what blocks whatever the rules say; ``clock`` is what the machine says, ``at`` the time that is judged."""
     found = []
 
     def block(name: str, status: Literal["fail", "error", "missing"], sentence: str) -> None:
@@ -262,12 +269,12 @@ def _circumstances(
                 "error",
                 f"The {gone.kind} at #{gone.index} counts no more, and might have counted against it: {gone.why}.",
             )
-    latest = max((a.recorded_at for a in evidence.attestations), default=at)
-    if at < latest - SKEW:
+    latest = evidence.newest or max((a.recorded_at for a in evidence.attestations), default=at)
+    if latest - clock > SKEW:
         block(
             "GATE-clock",
             "error",
-            f"The clock says {at.isoformat()}, and the log has an entry from {latest.isoformat()}.",
+            f"The clock says {clock.isoformat()}, and the log has an entry or an anchor from {latest.isoformat()}.",
         )
     return found
 

@@ -124,6 +124,8 @@ class EvidenceView:
         The people now in force, by id.
     trust_expires_at : datetime
         From then on nothing new may be decided under the trust file in force.
+    newest : datetime or None
+        The newest time that the log shows: of an entry that counts, or of an anchor. Nobody may decide on an earlier clock.
     """
 
     origin: str
@@ -133,6 +135,7 @@ class EvidenceView:
     void: tuple[Void, ...] = ()
     principals: Mapping[str, Principal] = field(repr=False)
     trust_expires_at: datetime
+    newest: datetime | None = None
 
     def about(self, sha256: str, kind: str | None = None) -> tuple[Attestation, ...]:
         """Return the entries about one digest, oldest first, optionally of one kind."""

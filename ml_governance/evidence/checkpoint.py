@@ -54,6 +54,10 @@ class Checkpoint:
         return f"{self.origin}\n{self.size}\n{root}\n{_INDEX}{index}\n"
 
 
+class EndedKeyError(VerificationError):
+    """A checkpoint is signed by a log key that does not count for a tree of its size."""
+
+
 class LogSigner:
     """The log's Ed25519 key."""
 
@@ -144,7 +148,7 @@ def read_note(text: str, log_keys: Sequence[LogKey], *, origin: str) -> Checkpoi
     text : str
         The note.
     log_keys : sequence of LogKey
-        The keys that count; one good signature by one of them is needed, and none of theirs may be bad.
+        The keys that count, each at its sizes; one good signature by one of them is needed, and none of theirs may be bad.
     origin : str
         The log that the note must be from.
 
@@ -152,6 +156,8 @@ def read_note(text: str, log_keys: Sequence[LogKey], *, origin: str) -> Checkpoi
     ------
     VerificationError
         If the note is malformed, from another log, or not signed by a key that counts.
+    EndedKeyError
+        If only keys have signed it that do not count at its size: not yet, or no more.
     """
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -161,7 +167,7 @@ def read_note(text: str, log_keys: Sequence[LogKey], *, origin: str) -> Checkpoi
     if checkpoint.origin != origin:
         raise VerificationError(f"the checkpoint is from {checkpoint.origin}", expected=origin)
     known = {(key.name, key_hint(key.name, bytes.fromhex(key.public))): key for key in log_keys}
-    good = 0
+    good, ended = 0, []
     for name, blob in signatures:
         key = known.get((name, blob[:4]))
         if key is None:
@@ -170,7 +176,15 @@ def read_note(text: str, log_keys: Sequence[LogKey], *, origin: str) -> Checkpoi
             Ed25519PublicKey.from_public_bytes(bytes.fromhex(key.public)).verify(blob[4:], body.encode())
         except (InvalidSignature, ValueError) as error:
             raise VerificationError(f"the checkpoint's signature by {name} does not verify") from error
-        good += 1
+        if key.valid_at(checkpoint.size):
+            good += 1
+        else:
+            ended.append(key)
+    if not good and ended:
+        raise EndedKeyError(
+            f"a tree of {checkpoint.size} entries is signed with the log key {ended[0].public[:16]}",
+            expected=f"trees {ended[0].sizes()} from that key",
+        )
     if not good:
         raise VerificationError(
             "no key that counts has signed the checkpoint",

@@ -6,21 +6,23 @@ Whatever a later verification would have to refuse is refused here, because one 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from ml_governance.errors import VerificationError
-from ml_governance.evidence import entry, trust
+from ml_governance.evidence import entry, timeline, trust
 from ml_governance.evidence.envelope import Envelope
 from ml_governance.evidence.predicates import Erasure, TrustUpdate, WriterClose, WriterOpen
 from ml_governance.evidence.reader import stored_bytes
-from ml_governance.evidence.walk import ERASER, MAX_SKEW, NEVER_ERASED
+from ml_governance.evidence.timeline import MAX_SKEW
+from ml_governance.evidence.walk import ERASER, NEVER_ERASED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from ml_governance.evidence.schema import Runner
-    from ml_governance.evidence.trust import Principal, TrustFile
+    from ml_governance.evidence.trust import LogKey, Principal, TrustFile
 
 
 class GuardError(VerificationError):
@@ -115,8 +117,14 @@ def know_signers(
     size: int,
     entries: Sequence[entry.Entry],
     author: Callable[[entry.Entry, TrustFile, int], Principal],
-) -> int | None:
-    """Refuse what a later verification would have to call signed by nobody; return the index of a new trust file."""
+) -> tuple[int, TrustFile] | None:
+    """Refuse what a later verification would have to call signed by nobody.
+
+    Returns
+    -------
+    tuple of int and TrustFile, or None
+        The last trust file among these entries, with its place among them.
+    """
     newest = None
     for index, one in enumerate(entries, size):
         if isinstance(one.content, TrustUpdate):
@@ -124,7 +132,7 @@ def know_signers(
             coming = trust.read(update) if current is None else trust.verify_successor(update, current)
             # Whoever the trust file in force names puts the next one in force.
             author(one, current or coming, index)
-            current, newest = coming, index
+            current, newest = coming, (index - size, coming)
             continue
         if current is None:
             if index:
@@ -134,6 +142,24 @@ def know_signers(
         if isinstance(one.content, Erasure) and ERASER not in principal.roles:
             raise VerificationError(f"{principal.id} may not erase content", expected=f"the role {ERASER}")
     return newest
+
+
+def know_log_key(current: TrustFile | None, key: LogKey, size: int) -> None:
+    """Refuse to sign a checkpoint with a key that does not count for a tree of that size."""
+    if current is None:
+        return
+    known = next((one for one in current.log_keys if (one.name, one.public) == (key.name, key.public)), None)
+    if known is None:
+        raise VerificationError(
+            f"no key that counts would sign: the trust file in force does not name this log key of {key.name}",
+            expected=f"one of {len(current.log_keys)} keys that it names",
+        )
+    if not known.valid_at(size):
+        raise VerificationError(
+            f"no key that counts would sign: this log key of {key.name} was to sign trees {known.sizes()}, and this one has {size} entries",
+            expected="the log key that is in use now",
+            next_step="mlgov keys ls; a process that began before the change is to be started again",
+        )
 
 
 def erase(sql: Runner, entries: Sequence[entry.Entry], index: int) -> None:
@@ -152,17 +178,78 @@ def erase(sql: Runner, entries: Sequence[entry.Entry], index: int) -> None:
     sql.run("erase", idx=index)
 
 
-def keep_time(latest: datetime | None, entries: Sequence[entry.Entry]) -> None:
-    """Refuse what a later verification would have to call backdated."""
-    for one in entries:
+def keep_time(
+    sql: Runner,
+    current: TrustFile | None,
+    latest: datetime | None,
+    size: int,
+    entries: Sequence[entry.Entry],
+    *,
+    now: datetime,
+) -> datetime | None:
+    """Refuse what a later verification would have to call backdated, and what would have it call everything later so.
+
+    Parameters
+    ----------
+    current : TrustFile or None
+        The trust file in force before these entries.
+    latest : datetime or None
+        The time that the log has come to.
+    size : int
+        Index of the first of these entries.
+    now : datetime
+        The clock of whoever appends.
+
+    Returns
+    -------
+    datetime or None
+        The time that the log comes to with them.
+    """
+    for place, one in enumerate(entries):
         at = one.chain.recorded_at
+        if at - now > MAX_SKEW:
+            raise VerificationError(
+                f"the record says it is {at.isoformat()}, and it is {now.isoformat()} here: nothing true could follow it",
+                expected=f"a clock that is right to {_minutes()} minutes",
+                next_step="set the clock of whoever signed it, or of this machine",
+            )
+        said = timeline.resumption(one) if current is not None else None
+        if said is not None:
+            line = timeline.replay(chain(_stored(sql, size), enumerate(entries[:place], size)))
+            line.resume(size + place, at, *said)
+            latest = line.latest
+            continue
         if latest is not None and latest - at > MAX_SKEW:
+            if current is not None and _opens_to_resume(one, entries[place + 1 : place + 2], current):
+                continue
             raise VerificationError(
                 f"the record says it is {at.isoformat()}, and the log already has an entry from {latest.isoformat()}",
-                expected=f"a clock that is right to {int(MAX_SKEW.total_seconds() // 60)} minutes",
-                next_step="set this machine's clock",
+                expected=f"a clock that is right to {_minutes()} minutes",
+                next_step="set this machine's clock; if the log's time is the wrong one: mlgov keys resume",
             )
         latest = at if latest is None else max(latest, at)
+    return latest
+
+
+def _minutes() -> int:
+    return int(MAX_SKEW.total_seconds() // 60)
+
+
+def _opens_to_resume(one: entry.Entry, following: Sequence[entry.Entry], current: TrustFile) -> bool:
+    """Tell whether a root key's session opens only to set the time right with its next record."""
+    return (
+        one.kind == WriterOpen.kind
+        and one.leaf.keyid in current.root_ids
+        and any(two.chain.writer == one.chain.writer and timeline.resumption(two) is not None for two in following)
+    )
+
+
+def _stored(sql: Runner, size: int) -> Iterator[tuple[int, entry.Entry]]:
+    """Yield every entry below a size that has content; the root sets the time right too seldom for its state to be kept."""
+    for index in range(size):
+        row = sql.one("blob", idx=index)
+        if row is not None:
+            yield index, entry.read(stored_bytes(row[0]))
 
 
 def keep_sessions_in_time(sql: Runner, entries: Sequence[entry.Entry]) -> None:

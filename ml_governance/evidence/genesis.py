@@ -38,7 +38,7 @@ def begin(
         The signed trust file.
     """
     envelope = sign_trust(trust, root_signers)
-    ledger = Ledger.create(url, origin=trust.origin, log_signer=log_signer)
+    ledger = Ledger.create(url, origin=trust.origin, log_signer=log_signer, clock=clock)
     with Writer(ledger, root_signers[0], clock=clock, software=software) as writer:
         writer.record(
             TrustUpdate(version=trust.version, envelope=envelope.to_dict()),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from ml_governance.errors import ConfigurationError, LedgerError, VerificationError
@@ -122,12 +122,28 @@ CACHED_NODES = 16_384
 """How many index nodes a ledger keeps in memory; each is below 2 KB."""
 
 
-class Ledger(LogReader):
-    """One log. Made by :meth:`create` or :meth:`open`."""
+def _utc_now() -> datetime:
+    """Return what this machine's clock says."""
+    return datetime.now(UTC)
 
-    def __init__(self, engine: Engine, origin: str, log_signer: LogSigner | None) -> None:
+
+class Ledger(LogReader):
+    """One log. Made by :meth:`create` or :meth:`open`.
+
+    ``clock`` is what entries are held against when they are appended: none may be from the future.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        origin: str,
+        log_signer: LogSigner | None,
+        *,
+        clock: Callable[[], datetime] = _utc_now,
+    ) -> None:
         super().__init__(engine, origin)
         self._log_signer = log_signer
+        self._clock = clock
         self._trust: tuple[int, TrustFile] | None = None
         self._signed: tuple[str, Checkpoint] | None = None  # a note whose signature is known to verify
         self._edge: tuple[tuple[object, ...], Head] | None = None  # the row that this process wrote last
@@ -137,7 +153,7 @@ class Ledger(LogReader):
     # --- making and opening ---------------------------------------------------------------------------
 
     @classmethod
-    def create(cls, url: str, *, origin: str, log_signer: LogSigner) -> Self:
+    def create(cls, url: str, *, origin: str, log_signer: LogSigner, clock: Callable[[], datetime] = _utc_now) -> Self:
         """Make the tables of a new, empty log.
 
         Raises
@@ -152,7 +168,7 @@ class Ledger(LogReader):
             if inspect(engine).has_table("meta"):
                 raise LedgerError(f"{shown(engine)} already holds a ledger", expected="an empty database")
             metadata().create_all(engine)
-            ledger = cls(engine, origin, log_signer)
+            ledger = cls(engine, origin, log_signer, clock=clock)
             with ledger.writing() as connection:
                 connection.execute(
                     table("meta").insert(),
@@ -165,7 +181,7 @@ class Ledger(LogReader):
         return ledger
 
     @classmethod
-    def open(cls, url: str, *, log_signer: LogSigner | None = None) -> Self:
+    def open(cls, url: str, *, log_signer: LogSigner | None = None, clock: Callable[[], datetime] = _utc_now) -> Self:
         """Open a log; without a log signer it can only be read.
 
         Raises
@@ -176,7 +192,7 @@ class Ledger(LogReader):
         refuse_missing_file(url)
         engine = engine_for(url)
         try:
-            return cls(engine, _origin_of(engine), log_signer)
+            return cls(engine, _origin_of(engine), log_signer, clock=clock)
         except BaseException:
             engine.dispose()
             raise
@@ -271,13 +287,15 @@ class Ledger(LogReader):
             first = head.frontier.size
             door.hold_guard(sql, guard, first)
             door.continue_chains(sql, entries, self._tail)
-            trust = door.know_signers(self._trust_in_force(sql, head.trust), first, entries, author)
-            head.trust = head.trust if trust is None else trust
-            door.keep_time(head.latest, entries)
+            current = self._trust_in_force(sql, head.trust)
+            coming = door.know_signers(current, first, entries, author)
+            head.latest = door.keep_time(sql, current, head.latest, first, entries, now=self._clock())
             if author is signer_of:
                 door.keep_sessions_in_time(sql, entries)
-            known = () if head.latest is None else (head.latest,)
-            head.latest = max((*known, *(one.chain.recorded_at for one in entries)))
+            if coming is not None:
+                head.trust = first + coming[0]
+                current = coming[1]
+            door.know_log_key(current, self._log_signer.public, first + len(entries))
             added = self._insert(sql, head, entries, self._log_signer)
             if guard is not None and guard.token is not None:
                 sql.run("use_token", token=guard.token, idx=first)
@@ -384,14 +402,9 @@ class Ledger(LogReader):
         signer = self._log_signer
         assert signer is not None  # noqa: S101  append has checked; this tells the type checker
         if self._signed is None or self._signed[0] != note:
-            # While the log changes its key, the newest checkpoint may be by the one before.
+            # After the log has changed its key, the newest checkpoint may be by the one before.
             current = self._trust_in_force(sql, trust)
-            known = (signer.public, *(current.log_keys if current is not None else ()))
-            if current is not None and signer.public not in current.log_keys:
-                raise VerificationError(
-                    f"no key that counts would sign: the trust file in force does not name this log key of {signer.public.name}",
-                    expected=f"one of {len(current.log_keys)} keys that it names",
-                )
+            known = (signer.public,) if current is None else current.log_keys
             self._signed = (note, read_note(note, known, origin=self.origin))
         if self._signed[1] != head.promise(self.origin)[0]:
             raise VerificationError(

@@ -13,10 +13,12 @@ from ml_governance.evidence.check import Checked, check, said
 from ml_governance.evidence.checkpoint import Checkpoint, parse_body, read_note, split_note
 from ml_governance.evidence.envelope import Envelope
 from ml_governance.evidence.predicates import TrustUpdate
-from ml_governance.evidence.walk import ERASER, NEVER_ERASED, Problem, Walk, standing
+from ml_governance.evidence.timeline import Timeline
+from ml_governance.evidence.walk import ERASER, NEVER_ERASED, Problem, Walk, remarked, standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from ml_governance.evidence.bundle import Bundle
@@ -61,6 +63,8 @@ class Checkout:
         The trust root under which it was verified.
     root_known : bool
         Whether the verifier brought that root along; if not, nothing says who signed.
+    subjects : tuple of str
+        Digests that it is about: what was said about anything else is not in it. Empty for the whole log.
     """
 
     checkpoint: Checkpoint
@@ -72,6 +76,19 @@ class Checkout:
     trust: trust.TrustFile | None = field(repr=False)
     root: str
     root_known: bool
+    subjects: tuple[str, ...] = ()
+
+    def covers(self) -> str:
+        """Return in words what it is about, with the names under which entries know the subjects."""
+        if not self.subjects:
+            return "the whole log"
+        names: dict[str, set[str]] = {}
+        for one in self.attestations:
+            for subject in one.subjects:
+                names.setdefault(subject.sha256, set()).add(subject.name)
+        return "only " + ", ".join(
+            f"{' or '.join(sorted(names.get(digest, {'no entry'})))} (sha256:{digest})" for digest in self.subjects
+        )
 
 
 def verify_bundle(data: bytes, *, root: str | None, pins: Sequence[Checkpoint] = ()) -> Checkout:
@@ -192,8 +209,9 @@ def _whole(stored: Iterable[StoredEntry], note: str, root: str | None, pins: Seq
         )
         if computed != signed.index_root:
             walk.problem(None, "the entries do not give the subject index that the checkpoint signed")
-    counting, taken_back = standing(attestations, walk.trust)
+    counting, taken_back = standing(attestations, walk.trust, walk.time.resumed)
     differ, notes = _held(pins, promised, roots)
+    notes += walk.told()
     for what in differ:
         walk.problem(None, what)
     return Checkout(
@@ -233,6 +251,8 @@ class _Partial:
         self.erasures: dict[int, tuple[int, str]] = {}
         self.gone: dict[int, entry.Leaf] = {}
         self.trust: trust.TrustFile | None = None
+        self.time = Timeline()
+        self.remarks: list[str] = []
 
     def problem(self, index: int | None, what: str) -> None:
         self.problems.append(Problem(index=index, what=what))
@@ -253,8 +273,9 @@ class _Partial:
         if signed is not None:
             self._complete(signed, checked)
         void = self._erased()
-        counting, taken_back = standing(self.attestations, self.trust)
+        counting, taken_back = standing(self.attestations, self.trust, self.time.resumed)
         differ, notes = _held(self.pins, self.promised, None)
+        notes += [*(one.sentence() for one in self.time.resumed), *self.remarks]
         for what in differ:
             self.problem(None, what)
         return Checkout(
@@ -267,6 +288,7 @@ class _Partial:
             trust=self.trust,
             root=self.root,
             root_known=self.given is not None,
+            subjects=found.subjects,
         )
 
     def _entry(self, one: bundle.Bundled) -> Checked:
@@ -287,8 +309,12 @@ class _Partial:
                 principal = authorship.holder_of(read.leaf, self.trust, stored.index)
                 if not checked.signed:
                     raise VerificationError(f"the signature of key {read.leaf.keyid[:16]} does not verify")
+                at = read.chain.recorded_at
                 if checked.trust is not None and stored.index != 1:
-                    self.trust = trust.verify_successor(Envelope.from_dict(checked.trust.envelope), self.trust)
+                    envelope = Envelope.from_dict(checked.trust.envelope)
+                    self._succeed(trust.verify_successor(envelope, self.trust), stored.index, at)
+                if not self.time.behind(at):
+                    self.time.note(stored.index, at)
                 if checked.erases is not None and ERASER in principal.roles:
                     self.erasures[checked.erases[0]] = (stored.index, checked.erases[1])
             except VerificationError as error:
@@ -298,6 +324,14 @@ class _Partial:
         elif principal is not None and read is not None:
             self.attestations.append(attestation(stored.index, read, principal))
         return checked
+
+    def _succeed(self, version: trust.TrustFile, index: int, at: datetime) -> None:
+        """Put a later trust file in force, with what it says about the log's time."""
+        self.trust = version
+        if version.remark is not None:
+            self.remarks.append(remarked(version, index))
+        if version.resumes is not None:
+            self.time.resume(index, at, version.resumes, version.version)
 
     def _complete(self, signed: Checkpoint, checked: Sequence[Checked]) -> None:
         """Hold the entries against the index: all of them must be here, and no others."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ml_governance.errors import ConfigurationError
-from ml_governance.evidence.trust import LogKey, Principal, TrustedKey, TrustFile
+from ml_governance.evidence.trust import LogKey, Principal, Resumption, TrustedKey, TrustFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 
 
 def following(current: TrustFile, *, at: datetime, expires_at: datetime | None = None) -> TrustFile:
-    """Return the next version with nothing changed but its number, its dates and its predecessor."""
+    """Return the next version with nobody changed: its number, dates and predecessor, and nothing said about time yet."""
     return replace(
         current,
         version=current.version + 1,
         previous=current.digest,
         issued_at=at,
         expires_at=expires_at or current.expires_at,
+        resumes=None,
+        remark=None,
     )
 
 
@@ -117,6 +119,67 @@ def change_root(draft: TrustFile, keys: Sequence[PublicKey], threshold: int) -> 
     return replace(draft, root_keys=tuple(keys), root_threshold=threshold)
 
 
-def change_log_keys(draft: TrustFile, keys: Sequence[LogKey]) -> TrustFile:
-    """Name the keys whose checkpoints count: the old one stays until a checkpoint by the new one is out."""
-    return replace(draft, log_keys=tuple(keys))
+def change_log_key(draft: TrustFile, new: LogKey, *, size: int, until: int) -> TrustFile:
+    """Let the log go on with another key.
+
+    Parameters
+    ----------
+    draft : TrustFile
+        The version in the making.
+    new : LogKey
+        The key; its range is not looked at.
+    size : int
+        The smallest tree that it may sign.
+    until : int
+        The smallest tree that the keys before it may no longer sign.
+    """
+    ended = tuple(key if _over(key, until) else replace(key, valid_until=until) for key in draft.log_keys)
+    return replace(draft, log_keys=(replace(new, valid_from=size, valid_until=None), *ended))
+
+
+def end_log_key(draft: TrustFile, which: str, *, until: int) -> TrustFile:
+    """End the range of one log key, whose hexadecimal form begins so.
+
+    Parameters
+    ----------
+    draft : TrustFile
+        The version in the making.
+    which : str
+        Its first 8 or more digits.
+    until : int
+        The smallest tree that it may no longer sign. Below the present size it takes back checkpoints: so one says that a key
+        was stolen.
+
+    Raises
+    ------
+    ConfigurationError
+        If it has ended by then, or is the only one in use.
+    """
+    (key,) = log_keys_called(draft, which)
+    if _over(key, until):
+        raise ConfigurationError(
+            f"the log key {key.public[:16]} was to sign trees {key.sizes()}", expected="a key that goes on from there"
+        )
+    if not any(one is not key and one.valid_until is None for one in draft.log_keys):
+        raise ConfigurationError(
+            f"the log key {key.public[:16]} is the only one in use",
+            expected="another that signs from now on",
+            next_step="mlgov keys rotate log, then revoke this one",
+        )
+    ended = replace(key, valid_until=max(until, key.valid_from))
+    return replace(draft, log_keys=tuple(ended if one is key else one for one in draft.log_keys))
+
+
+def log_keys_called(trust: TrustFile, which: str) -> tuple[LogKey, ...]:
+    """Return the log key whose hexadecimal form begins so; none, or one."""
+    found = tuple(key for key in trust.log_keys if len(which) >= 8 and key.public.startswith(which))
+    return found if len(found) == 1 else ()
+
+
+def _over(key: LogKey, until: int) -> bool:
+    return key.valid_until is not None and key.valid_until <= until
+
+
+def resume(draft: TrustFile, *, since: int, at: datetime) -> TrustFile:
+    """Set the log's time right: entries from ``since`` on may claim a time that has not come, and it is ``at``."""
+    return replace(draft, resumes=Resumption(since=since, at=at))

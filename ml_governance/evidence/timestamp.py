@@ -5,13 +5,15 @@ A timestamp proves existence, never that nothing newer was there.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from ml_governance.errors import ConfigurationError, VerificationError
 from ml_governance.evidence.checkpoint import split_note
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
     from types import ModuleType
 
@@ -39,8 +41,24 @@ def request(note: str) -> bytes:
     return made
 
 
-def verify(token: bytes, note: str, roots: Sequence[Certificate]) -> datetime:
-    """Check a timestamp response and return its time, UTC.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stamp:
+    """What a timestamp that verifies says.
+
+    Parameters
+    ----------
+    at : datetime
+        When, UTC.
+    by : str
+        Who: the subject of the certificate that signed it (RFC 4514).
+    """
+
+    at: datetime
+    by: str
+
+
+def verify(token: bytes, note: str, roots: Sequence[Certificate]) -> Stamp:
+    """Check a timestamp response.
 
     Parameters
     ----------
@@ -59,15 +77,42 @@ def verify(token: bytes, note: str, roots: Sequence[Certificate]) -> datetime:
         If the client library is not installed.
     """
     client = _client()
-    if len(token) > MAX_TOKEN:
-        raise VerificationError("the timestamp is too large", expected=f"at most {MAX_TOKEN:,} bytes")
-    try:
-        response = client.decode_timestamp_response(token)
+    with _refusals(client):
+        response = _decoded(client, token)
         builder = client.VerifierBuilder()
         for root in roots:
             builder = builder.add_root_certificate(root)
         builder.build().verify_message(response, _message(note))
-        at: datetime = response.tst_info.gen_time
+        return Stamp(at=response.tst_info.gen_time, by=_signer(response, roots))
+
+
+def claimed(token: bytes) -> datetime:
+    """Return the time that a timestamp response claims; nothing is verified.
+
+    Raises
+    ------
+    VerificationError
+        If it is malformed.
+    ConfigurationError
+        If the client library is not installed.
+    """
+    client = _client()
+    with _refusals(client):
+        at: datetime = _decoded(client, token).tst_info.gen_time
+        return at
+
+
+def _decoded(client: ModuleType, token: bytes) -> Any:
+    if len(token) > MAX_TOKEN:
+        raise VerificationError("the timestamp is too large", expected=f"at most {MAX_TOKEN:,} bytes")
+    return client.decode_timestamp_response(token)
+
+
+@contextmanager
+def _refusals(client: ModuleType) -> Iterator[None]:
+    """Tell the client's errors as ours."""
+    try:
+        yield
     except (client.VerificationError, ValueError) as error:
         raise VerificationError(f"the timestamp does not verify: {error}") from error
     except BaseException as error:
@@ -75,7 +120,18 @@ def verify(token: bytes, note: str, roots: Sequence[Certificate]) -> datetime:
         if type(error).__name__ != "PanicException":
             raise
         raise VerificationError(f"the timestamp cannot be checked: {error!s:.200}") from None
-    return at
+
+
+def _signer(response: Any, roots: Sequence[Certificate]) -> str:
+    """Return the subject of the certificate that signed a verified response: the one that its signer info names."""
+    from cryptography import x509
+
+    (signer,) = response.signed_data.signer_infos
+    sent = map(x509.load_der_x509_certificate, response.signed_data.certificates)
+    for one in (*sent, *roots):
+        if (one.issuer, one.serial_number) == (signer.issuer, signer.serial_number):
+            return one.subject.rfc4514_string() or one.issuer.rfc4514_string()
+    raise VerificationError("the timestamp does not hold its signer's certificate")
 
 
 def read_roots(pem: bytes) -> tuple[Certificate, ...]:

@@ -19,6 +19,7 @@ from ml_governance.evidence.keys import PublicKey
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from ml_governance.evidence.keys import Signer
 
@@ -87,10 +88,57 @@ ROOT = Principal(id="root", name="Holders of the root key", custodian="root")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogKey:
-    """The Ed25519 key that signs checkpoints: raw 32 bytes in hexadecimal."""
+    """A key that signs checkpoints, and the sizes of the tree at which it counts.
+
+    Parameters
+    ----------
+    name : str
+        The log's name.
+    public : str
+        Ed25519 key: raw 32 bytes in hexadecimal.
+    valid_from : int
+        The smallest tree that it may sign.
+    valid_until : int or None
+        The smallest tree that it may no longer sign; None while in use.
+    """
 
     name: str
     public: str
+    valid_from: int = 0
+    valid_until: int | None = None
+
+    def valid_at(self, size: int) -> bool:
+        """Tell whether a checkpoint of that size by this key counts."""
+        return self.valid_from <= size and (self.valid_until is None or size < self.valid_until)
+
+    def sizes(self) -> str:
+        """Return in words which trees it may sign."""
+        if self.valid_until is None:
+            return f"from {self.valid_from} entries on"
+        if self.valid_until <= self.valid_from:
+            return "of no size"
+        return f"of {self.valid_from} to {self.valid_until - 1} entries"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values; bounds only where there are any, as trust files before there were any have none."""
+        bounds = {"validFrom": self.valid_from or None, "validUntil": self.valid_until}
+        return {"name": self.name, "public": self.public} | {k: v for k, v in bounds.items() if v is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumption:
+    """What the root says when entries claim a time that has not come yet.
+
+    Parameters
+    ----------
+    since : int
+        The first ledger index whose time may be wrong.
+    at : datetime
+        What time it is, UTC.
+    """
+
+    since: int
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,11 +158,15 @@ class TrustFile:
     root_threshold : int
         How many of them must.
     log_keys : tuple of LogKey
-        Keys whose checkpoints count.
+        Keys whose checkpoints count, each at its sizes of the tree.
     principals : tuple of Principal
         The people.
     previous : str or None
         SHA-256 of the previous version's payload; None for version 1.
+    resumes : Resumption, optional
+        Sets the log's time right when this version comes into force.
+    remark : str, optional
+        What the root's holders want on record about this version, such as on what they rest a revocation.
     digest : str
         SHA-256 of this version's payload.
     """
@@ -128,6 +180,8 @@ class TrustFile:
     log_keys: tuple[LogKey, ...]
     principals: tuple[Principal, ...]
     previous: str | None
+    resumes: Resumption | None = None
+    remark: str | None = None
     digest: str = field(init=False, repr=False, compare=False)
     root_ids: frozenset[str] = field(init=False, repr=False, compare=False)
     verification_keys: Mapping[str, PublicKey] = field(init=False, repr=False, compare=False)
@@ -185,14 +239,19 @@ class TrustFile:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {
+        """Return plain JSON values; what earlier versions of the library did not know stands only where it is used."""
+        more: dict[str, Any] = {}
+        if self.resumes is not None:
+            more["resumes"] = {"since": self.resumes.since, "at": _stamp(self.resumes.at)}
+        if self.remark is not None:
+            more["remark"] = self.remark
+        return more | {
             "version": self.version,
             "origin": self.origin,
             "issuedAt": _stamp(self.issued_at),
             "expiresAt": _stamp(self.expires_at),
             "root": {"keys": [key.to_dict() for key in self.root_keys], "threshold": self.root_threshold},
-            "logKeys": [{"name": key.name, "public": key.public} for key in self.log_keys],
+            "logKeys": [key.to_dict() for key in self.log_keys],
             "principals": [
                 {
                     "id": p.id,
@@ -214,7 +273,7 @@ class TrustFile:
     def from_dict(cls, value: Any) -> TrustFile:
         """Read plain JSON values; unknown, missing and wrong fields are refused."""
         names = {"version", "origin", "issuedAt", "expiresAt", "root", "logKeys", "principals", "previous"}
-        _fields(value, names, "the trust file")
+        _fields(value, names, "the trust file", optional={"resumes", "remark"})
         _fields(value["root"], {"keys", "threshold"}, "the root")
         return cls(
             version=_whole(value["version"]),
@@ -226,6 +285,8 @@ class TrustFile:
             log_keys=tuple(_log_key(key) for key in _list(value["logKeys"])),
             principals=tuple(_principal(entry) for entry in _list(value["principals"])),
             previous=None if value["previous"] is None else _text(value["previous"]),
+            resumes=_resumption(value["resumes"]) if "resumes" in value else None,
+            remark=_text(value["remark"]) if "remark" in value else None,
         )
 
 
@@ -259,9 +320,25 @@ def verify_trust(envelope: dsse.Envelope, *, root: str) -> TrustFile:
         raise VerificationError(
             f"the first trust file has version {trust.version}", expected="version 1 without a previous one"
         )
+    return verify_alone(envelope, root=root)
+
+
+def verify_alone(envelope: dsse.Envelope, *, root: str) -> TrustFile:
+    """Check a trust file of any version without those before it, which is possible while its root is the first one.
+
+    It may be older than the one in force.
+
+    Raises
+    ------
+    VerificationError
+        If it is malformed, has another root, or too few root keys signed it.
+    """
+    trust = read(envelope)
     if trust.root_digest != root:
         raise VerificationError(
-            f"the trust root is {trust.root_digest}", expected=f"{root}, which this verifier was told"
+            f"the trust root is {trust.root_digest}",
+            expected=f"{root}, which this verifier was told",
+            next_step="where the root has changed since, only the log, a bundle or tiles lead from one to the other",
         )
     _signed_by_root(envelope, trust, "its own")
     return trust
@@ -341,23 +418,37 @@ def _check(trust: TrustFile) -> None:
             other = seen.setdefault(key.public.spki_sha256, principal.id)
             if other != principal.id:
                 raise VerificationError(f"{principal.id} and {other} have the same key", expected="a key for each")
-    if not trust.log_keys:
-        raise VerificationError("no log key is trusted", expected="at least one, or no checkpoint could be checked")
+    if all(key.valid_until is not None for key in trust.log_keys):
+        raise VerificationError("no log key is in use", expected="one without an end, or nothing could be appended")
+    if len({key.public for key in trust.log_keys}) != len(trust.log_keys):
+        raise VerificationError("a log key is named twice", expected="one range of sizes for each")
+    if trust.resumes is not None and trust.version == 1:
+        raise VerificationError("the first trust file sets a time right", expected="a log whose time went wrong")
     if trust.expires_at <= trust.issued_at:
         raise VerificationError("the trust file expires before it is issued")
 
 
-def _fields(value: Any, names: set[str], what: str) -> None:
-    if not isinstance(value, dict) or set(value) != names:
+def _fields(value: Any, names: set[str], what: str, *, optional: AbstractSet[str] = frozenset()) -> None:
+    if not isinstance(value, dict) or set(value) - optional != names:
         found = ", ".join(sorted(value)) if isinstance(value, dict) else type(value).__name__
         raise VerificationError(f"{what} has the fields {found}", expected=", ".join(sorted(names)))
 
 
 def _log_key(value: Any) -> LogKey:
-    _fields(value, {"name", "public"}, "a log key")
+    _fields(value, {"name", "public"}, "a log key", optional={"validFrom", "validUntil"})
     if not re.fullmatch(r"[0-9a-f]{64}", _text(value["public"])):
         raise VerificationError("a log key has a wrong form", expected="32 bytes in hexadecimal")
-    return LogKey(name=_text(value["name"]), public=value["public"])
+    return LogKey(
+        name=_text(value["name"]),
+        public=value["public"],
+        valid_from=_whole(value.get("validFrom", 0)),
+        valid_until=_whole(value["validUntil"]) if "validUntil" in value else None,
+    )
+
+
+def _resumption(value: Any) -> Resumption:
+    _fields(value, {"since", "at"}, "the resumption")
+    return Resumption(since=_whole(value["since"]), at=_time(value["at"]))
 
 
 def _principal(value: Any) -> Principal:

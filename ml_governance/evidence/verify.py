@@ -128,6 +128,7 @@ class VerifiedLog:
             void=self.void,
             principals=trust.by_id(current.principals),
             trust_expires_at=current.expires_at,
+            newest=self.prefix.latest,
         )
 
 
@@ -201,9 +202,11 @@ class _Verification:
         self.kinds_differ = False
         self.nodes_differ = False
         self.attestations: list[Attestation] = []
-        self.walk = Walk(origin=ledger.origin, root=root, trust=None, earlier=self._earlier)
+        self.walk = Walk(
+            origin=ledger.origin, root=root, trust=None, earlier=self._earlier, continued=since is not None
+        )
         if since is not None:
-            self.walk.frontier, self.walk.latest = since.frontier, since.latest
+            self.walk.frontier, self.walk.time.latest = since.frontier, since.latest
             self.walk.sessions, self.walk.trust_at = dict(since.sessions), since.trust
             self.walk.kinds = subject_index.unpack_kinds(since.kinds)
 
@@ -241,7 +244,8 @@ class _Verification:
         computed, trie = self._computed()
         self._checkpoint(computed)
         notes = self._pins(pinned, remembered, computed)
-        counting, taken_back = standing(self.attestations, walk.trust)
+        counting, taken_back = standing(self.attestations, walk.trust, walk.time.resumed)
+        notes += walk.told()
         open_sessions = sum(not session.closed for session in walk.sessions.values())
         if open_sessions:
             notes.append(f"{open_sessions} writer session{'s are' if open_sessions > 1 else ' is'} {OPEN_SESSIONS}")
@@ -407,7 +411,7 @@ class _Verification:
 
     def _newest_agrees(self) -> bool:
         """Tell whether the time that appends are held against is that of the newest entry, as far as it is known."""
-        newest = self.walk.latest
+        newest = self.walk.time.latest
         try:
             stored = None if self.head.latest is None else datetime.fromisoformat(self.head.latest)
             if newest is None or stored is None:

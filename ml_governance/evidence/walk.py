@@ -7,7 +7,7 @@ be kept (:class:`Prefix`) and taken up again, so that what was verified once nee
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ml_governance.errors import CanonicalisationError, VerificationError
@@ -18,6 +18,7 @@ from ml_governance.evidence.check import said
 from ml_governance.evidence.checkpoint import Checkpoint
 from ml_governance.evidence.envelope import Envelope
 from ml_governance.evidence.predicates import Approval, Erasure, Revocation, TrustUpdate, WriterClose, WriterOpen
+from ml_governance.evidence.timeline import MAX_SKEW, Timeline
 from ml_governance.evidence.trust import ROOT, verify_successor
 
 if TYPE_CHECKING:
@@ -26,10 +27,8 @@ if TYPE_CHECKING:
     from ml_governance.evidence.attestation import Attestation
     from ml_governance.evidence.check import Checked
     from ml_governance.evidence.entry import Leaf
+    from ml_governance.evidence.timeline import Resumed
     from ml_governance.evidence.trust import Principal, TrustFile
-
-MAX_SKEW = timedelta(minutes=10)
-"""How far an entry's time may lie before an earlier entry's: clocks differ, history does not."""
 
 ERASER = "data_protection_officer"
 """The role that may erase content."""
@@ -184,20 +183,25 @@ class Walk:
         The trust file in force at the next entry.
     earlier : callable
         ``earlier(writer)`` returns where a writer stood before the walk began, None where it is new.
+    continued : bool
+        Whether the walk goes on from a prefix, which knows nothing of the times in it.
     """
 
     origin: str
     root: str
     trust: TrustFile | None
     earlier: Callable[[str], Session | None]
+    continued: bool = False
     trust_at: tuple[int, str] | None = None
     frontier: merkle.Frontier = field(default_factory=merkle.Frontier)
     kinds: dict[str, subject_index.Value] = field(default_factory=dict)
     sessions: dict[str, Session] = field(default_factory=dict)
     gone: dict[int, tuple[Leaf, str]] = field(default_factory=dict)
     erasures: dict[int, tuple[int, str]] = field(default_factory=dict)
-    latest: datetime | None = None
+    time: Timeline = field(default_factory=Timeline)
+    remarks: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    _behind: tuple[str, Problem] | None = None
 
     def problem(self, index: int | None, what: str) -> None:
         """Note something that does not verify."""
@@ -214,6 +218,7 @@ class Walk:
             Who signed it, if nothing is wrong with it.
         """
         index = self.frontier.size
+        behind, self._behind = self._behind, None
         if one.place != index:
             missing = f"#{index}" if one.place == index + 1 else f"#{index} to #{one.place - 1}"
             self.problem(index, f"the entries {missing} are missing: #{one.place} follows #{index - 1}")
@@ -232,33 +237,71 @@ class Walk:
             self._chain(leaf, one, faults, known=False)
             principal = None
         else:
-            principal = self._statement(leaf, one, one.at, faults)
+            principal = self._statement(leaf, one, one.at, faults, behind)
         if faults:
             self.problem(one.place, f"{one.name}: {'; '.join(faults)}")
             return completed, None
         return completed, principal
 
-    def _statement(self, leaf: Leaf, one: Checked, at: datetime, faults: list[str]) -> Principal | None:
+    def _statement(
+        self, leaf: Leaf, one: Checked, at: datetime, faults: list[str], behind: tuple[str, Problem] | None
+    ) -> Principal | None:
         """Check what the entry's writer signed; faults are collected, so that all of them are told."""
         if one.log != self.origin:
             faults.append(f"it was signed for the log {one.log}")
         principal = self._signer(leaf, one, faults)
         self._chain(leaf, one, faults, known=True)
-        if self.latest is not None and self.latest - at > MAX_SKEW:
-            faults.append(
-                f"it claims the time {at.isoformat()}, and an earlier entry is from {self.latest.isoformat()}"
-            )
+        update = self._trust(leaf, one, principal, faults) if one.trust is not None and principal is not None else None
+        if update is not None and update.resumes is not None:
+            self._resume(leaf, one, at, update, faults, behind)
+        else:
+            self._in_time(leaf, one, at, principal, faults)
         if principal is None:
             return None
-        self.latest = at if self.latest is None else max(self.latest, at)
-        if one.trust is not None:
-            self._trust(leaf, one, principal, faults)
         if one.erases is not None:
             if ERASER in principal.roles:
                 self.erasures[one.erases[0]] = (one.place, one.erases[1])
             else:
                 faults.append(f"{principal.id} erased content without the role {ERASER}")
         return principal
+
+    def _in_time(self, leaf: Leaf, one: Checked, at: datetime, principal: Principal | None, faults: list[str]) -> None:
+        """Check an entry's time against those before it."""
+        if not self.time.behind(at):
+            if principal is not None:
+                self.time.note(one.place, at)
+            return
+        fault = f"it claims the time {at.isoformat()}, and an earlier entry is from {_said(self.time.latest)}"
+        if principal is ROOT and leaf.kind == WriterOpen.kind:
+            # The root's session that sets the time right has to open before it does; alone this is a problem.
+            self._behind = (leaf.writer, Problem(index=one.place, what=f"{one.name}: {fault}"))
+            self.problems.append(self._behind[1])
+        else:
+            faults.append(fault)
+
+    def _resume(
+        self,
+        leaf: Leaf,
+        one: Checked,
+        at: datetime,
+        update: TrustFile,
+        faults: list[str],
+        behind: tuple[str, Problem] | None,
+    ) -> None:
+        """Let the root set the time right."""
+        assert update.resumes is not None  # noqa: S101  asked by the caller; this tells the type checker
+        if self.continued:
+            faults.append(
+                "it sets the time right, which a verification from a kept prefix cannot judge: verify everything"
+            )
+            return
+        try:
+            self.time.resume(one.place, at, update.resumes, update.version)
+        except VerificationError as error:
+            faults.append(said(error))
+            return
+        if behind is not None and behind[0] == leaf.writer:
+            self.problems.remove(behind[1])
 
     def _holder(self, leaf: Leaf, one: Checked, faults: list[str]) -> str:
         """Return whose key an entry without content names: who made a model stays known when that is erased."""
@@ -283,18 +326,23 @@ class Walk:
             return None
         return principal
 
-    def _trust(self, leaf: Leaf, one: Checked, principal: Principal, faults: list[str]) -> None:
+    def _trust(self, leaf: Leaf, one: Checked, principal: Principal, faults: list[str]) -> TrustFile | None:
+        """Put a trust file in force, and return it if it is a later one than the first."""
         assert one.trust is not None  # noqa: S101  asked by the caller; this tells the type checker
+        update = None
         if self.trust_at is not None and self.trust is not None:
             try:
-                self.trust = verify_successor(Envelope.from_dict(one.trust.envelope), self.trust)
+                update = self.trust = verify_successor(Envelope.from_dict(one.trust.envelope), self.trust)
             except VerificationError as error:
                 faults.append(said(error))
-                return
+                return None
         self.trust_at = (one.place, leaf.payload)
+        if self.trust is not None and self.trust.remark is not None:
+            self.remarks.append(remarked(self.trust, one.place))
         if principal is ROOT and self.trust is not None and leaf.keyid not in self.trust.root_ids:
             # A root that has handed over can sign nothing more, so this record ends its session.
             self.sessions[leaf.writer] = replace(self.sessions[leaf.writer], closed=True)
+        return update
 
     def _chain(self, leaf: Leaf, one: Checked, faults: list[str], *, known: bool) -> None:
         """Check a record's place in its writer's chain; ``known`` tells whether its content could be read."""
@@ -340,41 +388,63 @@ class Walk:
 
     def prefix(self, trie: bytes) -> Prefix:
         """Return what to keep, after a walk without problems."""
-        recent = {} if self.latest is None else self.sessions
+        latest = self.time.latest
+        recent = {} if latest is None else self.sessions
         return Prefix(
             origin=self.origin,
             root=self.root,
             frontier=self.frontier,
             trie=trie,
             kinds=subject_index.pack_kinds(self.kinds),
-            latest=self.latest,
+            latest=latest,
             trust=self.trust_at,
             # An older record cannot be repeated: its time would give it away.
-            sessions={
-                w: s for w, s in recent.items() if s.at is None or self.latest is None or self.latest - s.at <= MAX_SKEW
-            },
+            sessions={w: s for w, s in recent.items() if s.at is None or latest is None or latest - s.at <= MAX_SKEW},
         )
+
+    def told(self) -> list[str]:
+        """Return what whoever verifies the log should know of its time and its trust."""
+        return [*(one.sentence() for one in self.time.resumed), *self.remarks]
+
+
+def remarked(version: TrustFile, index: int) -> str:
+    """Return what the root's holders put on record with a version, and where."""
+    return f"on record at #{index}, with trust file {version.version}: {version.remark}"
+
+
+def _said(moment: datetime | None) -> str:
+    return "" if moment is None else moment.isoformat()
 
 
 STANDS = (Revocation.kind,)
 """What counts against somebody stays, whoever's key signed it: taking a key back must not turn a no into a yes."""
 
 
-def standing(attestations: Sequence[Attestation], current: TrustFile | None) -> tuple[list[Attestation], list[Void]]:
-    """Part the entries that count from those whose key was taken back since: stolen, or no longer trusted at their index."""
+def standing(
+    attestations: Sequence[Attestation], current: TrustFile | None, resumed: Sequence[Resumed] = ()
+) -> tuple[list[Attestation], list[Void]]:
+    """Part the entries that count from those that do no more.
+
+    A key was taken back since, stolen or no longer trusted at their index; or they claim a time of which the root has said since
+    that it had not come.
+    """
     if current is None:
         return list(attestations), []
     counting, void = [], []
     for one in attestations:
         rejects = isinstance(one.content, Approval) and one.content.verdict == "reject"
+        why = ""
         if one.principal is not ROOT and one.kind not in STANDS and not rejects:
             try:
                 current.signer(one.keyid, one.index)
             except VerificationError:
                 why = f"the key {one.keyid[:16]} of {one.principal.id} was taken back, and no longer counts at #{one.index}"
-                subjects = frozenset(subject.sha256 for subject in one.subjects)
-                by = one.principal.id
-                void.append(Void(index=one.index, kind=one.kind, subjects=subjects, why=why, by=by))
-                continue
-        counting.append(one)
+            doubt = next((r for r in resumed if r.doubts(one.index, one.recorded_at)), None)
+            if doubt is not None:
+                why = f"it claims the time {one.recorded_at.isoformat()}, which had not come: the root said so at #{doubt.index}"
+        if why:
+            subjects = frozenset(subject.sha256 for subject in one.subjects)
+            void.append(Void(index=one.index, kind=one.kind, subjects=subjects, why=why, by=one.principal.id))
+        else:
+            counting.append(one)
     return counting, void

@@ -232,6 +232,33 @@ def require_quorum(note: str, policy: WitnessPolicy) -> dict[str, datetime]:
     return found
 
 
+def claimed(note: str) -> datetime | None:
+    """Return the earliest time that a cosignature of a note claims, whoever made it; nothing is verified.
+
+    Raises
+    ------
+    VerificationError
+        If the note is malformed, or claims a time that no calendar has.
+    """
+    # A cosignature has a time before its 64 bytes, and so is longer than a log's own signature.
+    times = [int.from_bytes(blob[4:12], "big") for _, blob in split_note(note)[1] if len(blob) == 76]
+    if any(at > _LATEST for at in times):
+        raise VerificationError("a cosignature claims a time that no calendar has")
+    return min((datetime.fromtimestamp(at, UTC) for at in times), default=None)
+
+
+def agreed_at(cosigned: Mapping[str, datetime], policy: WitnessPolicy) -> datetime:
+    """Return the time by which the quorum had cosigned: no witness alone can make it earlier than the others let it be.
+
+    Parameters
+    ----------
+    cosigned : mapping of str to datetime
+        What :func:`require_quorum` returned for the same policy; not empty.
+    """
+    times = sorted(cosigned.values())
+    return next(at for at in times if policy.met(frozenset(name for name, when in cosigned.items() if when <= at)))
+
+
 def request_body(old: int, proof: Sequence[bytes], note: str) -> bytes:
     """Return the body of an ``add-checkpoint`` request (c2sp.org/tlog-witness)."""
     lines = [f"old {old}", *(base64.b64encode(step).decode() for step in proof), "", note]

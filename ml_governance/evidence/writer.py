@@ -7,12 +7,12 @@ import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
-from ml_governance.errors import UsageError
+from ml_governance.errors import UsageError, VerificationError
 from ml_governance.evidence import entry
 from ml_governance.evidence.canonical import sha256_hex
 from ml_governance.evidence.predicates import Chain, Content, WriterClose, WriterOpen
 from ml_governance.evidence.statement import Subject
-from ml_governance.evidence.walk import MAX_SKEW
+from ml_governance.evidence.timeline import MAX_SKEW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -152,10 +152,14 @@ class Writer:
         self, content: Content, subjects: Sequence[Subject], seq: int, prev: str | None, before: datetime | None
     ) -> entry.Entry:
         now = self._clock()
-        if before is not None and timedelta(0) < before - now <= MAX_SKEW:
-            now = (
-                before  # a clock was set right by a little; a session's times never fall. By more, the ledger refuses.
+        if before is not None and before - now > MAX_SKEW:
+            raise VerificationError(
+                f"the clock says {now.isoformat()}, and this session has a record from {before.isoformat()}",
+                expected=f"a clock that is right to {int(MAX_SKEW.total_seconds() // 60)} minutes",
+                next_step="set this machine's clock, or begin a new session if the earlier time was wrong",
             )
+        if before is not None and timedelta(0) < before - now <= MAX_SKEW:
+            now = before  # a clock was set right by a little; a session's times never fall
         chain = Chain(
             log=self._ledger.origin,
             writer=self.id,

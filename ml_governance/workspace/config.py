@@ -7,14 +7,19 @@ import tempfile
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ml_governance.errors import ConfigurationError
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 FILE = "governance.toml"
 MAX_FILE = 16 * 1024
+MAX_RETENTION = 36_525
+"""Days that content can be kept at most: a hundred years."""
 LEDGER_VARIABLE = "MLGOV_LEDGER_URL"
 """Where the log is, instead of what governance.toml says: a database's password belongs into no file that is shared."""
 
@@ -74,7 +79,7 @@ class _File(_Section):
     keys: KeysSection
     registry: RegistrySection
     stages: dict[str, StageSection] = Field(min_length=1)
-    retention: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
+    retention: dict[str, Annotated[int, Field(ge=0, le=MAX_RETENTION)]] = Field(default_factory=dict)
     openlineage: OpenLineageSection = OpenLineageSection()
 
 
@@ -177,6 +182,8 @@ def load(root: Path) -> Config:
         raise ConfigurationError(f"{path}: {problems}", next_step="compare with a file made by mlgov init") from error
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path} is not valid TOML: {error}") from error
+    if len(file.openlineage.destinations) > 1:
+        _distinct(path, file.openlineage.destinations)
     return Config(
         root=root,
         project=file.project,
@@ -190,6 +197,20 @@ def load(root: Path) -> Config:
         retention=dict(file.retention),
         destinations=tuple(one for one in file.openlineage.destinations),
     )
+
+
+def _distinct(path: Path, destinations: Sequence[str]) -> None:
+    """Refuse two destinations that the outbox would keep as one, and so send to only one of them."""
+    from ml_governance.integrations.openlineage import shown
+
+    names = [shown(one) for one in destinations]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigurationError(
+            f"{path}: {names.count(twice[0])} destinations have the address {twice[0]}",
+            expected="addresses that differ in more than a password, a query or what follows 200 characters",
+            next_step="give each receiver a path or host name of its own",
+        )
 
 
 def _anchor(uri: str, prefix: str, root: Path) -> str:

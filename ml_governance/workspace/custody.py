@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ml_governance.errors import ConfigurationError, NotAuthorizedError, VerificationError
+from ml_governance.errors import ConfigurationError, NotAuthorizedError, UsageError, VerificationError
+from ml_governance.evidence import entry, keys, succession, timeline, trust
 from ml_governance.evidence import envelope as dsse
-from ml_governance.evidence import keys, succession, trust
 from ml_governance.evidence.canonical import MAX_BYTES, parse, sha256_hex
 from ml_governance.evidence.checkpoint import LogSigner
 from ml_governance.evidence.predicates import TrustUpdate
@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 
     from ml_governance.evidence.keys import PublicKey, Signer
     from ml_governance.evidence.trust import TrustFile
+    from ml_governance.workspace.last_good import LastGood
     from ml_governance.workspace.session import Workspace
+
+NEXT_LOG_KEY = f"next-{setup.LOG_KEY}"
+"""The log's new key, until the trust file that names it is in force."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +52,15 @@ class Enacted:
         The entry that put it in force; None while it waits.
     signatures, needed : int
         How many root keys have signed, and how many must.
+    remark : str or None
+        What its signers put on record with it.
     """
 
     version: int
     index: int | None
     signatures: int
     needed: int
+    remark: str | None = None
 
 
 def new_key(
@@ -158,24 +165,67 @@ class Custody:
         return self._next(change, roots, draft)
 
     def revoke(
-        self, who: str, *, roots: Sequence[str], last_good: int | None = None, draft: Path | None = None
+        self, who: str, *, roots: Sequence[str], last_good: LastGood | None = None, draft: Path | None = None
     ) -> Enacted:
-        """End the validity of a person's keys, or of one key by its id.
+        """End the validity of a person's keys, of one key by its id, or of a key that signs checkpoints.
 
         Parameters
         ----------
         who : str
-            A person's id, or the first digits of a key id.
+            A person's id, or the first digits of a key id or of a log key.
         roots : sequence of str
             Root keys to sign with.
-        last_good : int, optional
-            For a stolen key: the size of the newest anchored checkpoint from before the theft. What the key signed
-            from there on counts no more; 0 takes back all of it.
+        last_good : LastGood, optional
+            For a stolen key: up to where it still counts, and what shows that this is older than the theft. What it rests on goes on
+            record with the new trust file.
         """
+
+        def change(version: TrustFile, index: int) -> TrustFile:
+            if succession.log_keys_called(version, who):
+                # A checkpoint of so many entries is good itself, the first one after it no more.
+                until = index if last_good is None else last_good.size + 1 if last_good.size else 0
+                changed = succession.end_log_key(version, who, until=until)
+            else:
+                changed = succession.revoke(version, who, until=index if last_good is None else last_good.size)
+            return replace(changed, remark=None if last_good is None else last_good.remark(who))
+
+        return self._next(change, roots, draft)
+
+    def resume(self, *, roots: Sequence[str], reason: str, draft: Path | None = None) -> Enacted:
+        """Set the log's time right, after an entry claimed a time that has not come and nothing true could follow it.
+
+        Each holder's own clock must agree; the entries from the future count no more.
+
+        Parameters
+        ----------
+        roots : sequence of str
+            Root keys to sign with; the root's threshold must.
+        reason : str
+            What happened; kept for ever.
+        draft : Path, optional
+            Where the version waits if the root's threshold is not reached yet.
+
+        Raises
+        ------
+        ConfigurationError
+            If no entry is from the future.
+        """
+        if not reason.strip():
+            raise UsageError("the reason is empty", expected="what happened, for those who read the log later")
+        ws = self._ws
+        self.current()
+        now = ws.clock()
+        stored = ((one.index, entry.read(one.envelope)) for one in ws.ledger.entries() if one.envelope is not None)
+        since = timeline.replay(stored).first_after(now)
+        if since is None:
+            raise ConfigurationError(
+                f"no entry is from the future: it is {now.isoformat()} here",
+                expected="a log whose time is ahead of the true time",
+                next_step="set this machine's clock",
+            )
+        remark = f"it is {now.isoformat(timespec='seconds')}, and entries from #{since} on claim a later time: {reason.strip()}"
         return self._next(
-            lambda version, index: succession.revoke(version, who, until=index if last_good is None else last_good),
-            roots,
-            draft,
+            lambda version, _: replace(succession.resume(version, since=since, at=now), remark=remark), roots, draft
         )
 
     def rotate(self, person: str, public: Path, *, roots: Sequence[str], draft: Path | None = None) -> Enacted:
@@ -194,22 +244,54 @@ class Custody:
         new = [_public(path) for path in public]
         return self._next(lambda version, _: succession.change_root(version, new, threshold), roots, draft)
 
-    def rotate_log_key(self, *, roots: Sequence[str]) -> Enacted:
-        """Make a new key for checkpoints; the old one still counts for what it has signed.
+    def rotate_log_key(self, *, roots: Sequence[str], until: int | None = None, draft: Path | None = None) -> Enacted:
+        """Make a new key for checkpoints; the old one counts for the trees that it has signed, and for no larger ones.
 
-        The old key file stays beside the new one, renamed.
+        The new key signs the very tree that puts it in force, so a lost key can be followed too. The old key file stays beside the
+        new one, renamed. Processes that have the old one open are to be started again.
+
+        Parameters
+        ----------
+        roots : sequence of str
+            Root keys to sign with.
+        until : int, optional
+            The smallest tree that the old key may no longer sign; the default is the one with this change. A version that waits for
+            signatures while the log grows needs a larger one, or what the old key signs meanwhile counts no more.
+        draft : Path, optional
+            Where the version waits if the root's threshold is not reached yet; the new key waits beside the old one.
         """
         config = self._ws.config
-        present, coming = config.keys / setup.LOG_KEY, config.keys / f"next-{setup.LOG_KEY}"
+        coming = config.keys / NEXT_LOG_KEY
         coming.unlink(missing_ok=True)
         new = LogSigner.generate(coming, name=config.origin)
-        enacted = self._next(
-            lambda version, _: succession.change_log_keys(version, (new.public, *version.log_keys)), roots, None
+
+        def change(version: TrustFile, index: int) -> TrustFile:
+            if until is not None and until < index:
+                raise UsageError(f"the old key is to end at {until} entries", expected=f"at least {index}")
+            return succession.change_log_key(version, new.public, size=index, until=until or index)
+
+        return self._next(change, roots, draft)
+
+    def _log_key(self, version: TrustFile) -> tuple[str, LogSigner]:
+        """Return the log key that signs once a version is in force, and its file.
+
+        Raises
+        ------
+        ConfigurationError
+            If none is here that is in use then: nothing could be appended any more.
+        """
+        config = self._ws.config
+        in_use = {key.public for key in version.log_keys if key.valid_until is None}
+        for file in (NEXT_LOG_KEY, setup.LOG_KEY):
+            if (config.keys / file).exists():
+                signer = parts.load_log_signer(config, file)
+                if signer.public.public in in_use:
+                    return file, signer
+        raise ConfigurationError(
+            f"no key that is in use under trust file {version.version} is in {config.keys}, so nothing could be appended after it",
+            expected=f"the private part of {' or '.join(sorted(one[:16] for one in in_use))}",
+            next_step="mlgov keys rotate log, from the beginning",
         )
-        present.rename(config.keys / f"retired-{enacted.version}-{setup.LOG_KEY}")
-        coming.rename(present)
-        self._ws.close()  # whoever appends next signs with the new key
-        return enacted
 
     def continue_draft(self, draft: Path, *, roots: Sequence[str]) -> Enacted:
         """Add root signatures to a version that waits, and put it in force when there are enough."""
@@ -219,6 +301,14 @@ class Custody:
         except OSError as error:
             raise ConfigurationError(f"{draft} cannot be read: {error.strerror}") from error
         version = trust.read(envelope)
+        if version.resumes is not None:
+            now = self._ws.clock()
+            if not -timeline.MAX_SKEW <= now - version.resumes.at <= timeline.CEREMONY:
+                raise VerificationError(
+                    f"the draft says that it is {version.resumes.at.isoformat()}, and it is {now.isoformat()} here",
+                    expected=f"a time that this clock bears out, at most {timeline.CEREMONY.days} days ago",
+                    next_step="find out whose clock is wrong before anybody signs",
+                )
         return self._sign(version, envelope.signatures, roots, draft)
 
     # --- putting in force ---------------------------------------------------------------------------------
@@ -265,7 +355,13 @@ class Custody:
             if draft is None:
                 raise
             write_atomically(draft, envelope.to_bytes().decode())
-            return Enacted(version=version.version, index=None, signatures=len(made), needed=_needed(current, version))
+            return Enacted(
+                version=version.version,
+                index=None,
+                signatures=len(made),
+                needed=_needed(current, version),
+                remark=version.remark,
+            )
         return self._enact(version, envelope, signers, len(made))
 
     def _enact(
@@ -279,7 +375,8 @@ class Custody:
                 "no key of the root in force is here to write the entry",
                 next_step="repeat with --root-key of the old root",
             )
-        ledger = parts.open_ledger(ws.config, writing=True)
+        file, log_signer = self._log_key(version)
+        ledger = parts.open_ledger(ws.config, writing=True, clock=ws.clock, log_signer=log_signer)
         with ledger:
             writer = Writer(ledger, writer_key, clock=ws.clock, software=parts.software())
             receipt = writer.record(
@@ -289,11 +386,18 @@ class Custody:
             if writer_key.keyid in version.root_ids:
                 writer.close()  # a root that has handed over can sign nothing more, not even that
         write_atomically(ws.config.trust_file, envelope.to_bytes().decode())
+        if file == NEXT_LOG_KEY:
+            present = ws.config.keys / setup.LOG_KEY
+            if present.exists():
+                present.rename(present.with_name(f"retired-{version.version}-{setup.LOG_KEY}"))
+            (ws.config.keys / file).rename(present)
+            ws.close()  # whoever appends next signs with the new key
         return Enacted(
             version=version.version,
             index=receipt.index,
             signatures=signatures,
             needed=_needed(version, version),
+            remark=version.remark,
         )
 
 

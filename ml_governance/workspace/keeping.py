@@ -5,38 +5,36 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 
 from ml_governance.errors import (
     ConfigurationError,
-    DataError,
     MissingEvidenceError,
     NotAuthorizedError,
     UnavailableError,
     UsageError,
     VerificationError,
 )
-from ml_governance.evidence import anchors, bundle, copying, offline, tiles, timestamp, witness
-from ml_governance.evidence.checkpoint import MAX_NOTE, as_text, parse_body, split_note
+from ml_governance.evidence import anchors, bundle, copying, tiles, timestamp, witness
+from ml_governance.evidence.checkpoint import parse_body, split_note
 from ml_governance.evidence.envelope import Envelope
 from ml_governance.evidence.predicates import Erasure, Revocation
-from ml_governance.evidence.proof import HEADER, MAX_PROOF_FILE, TlogProof
+from ml_governance.evidence.proof import TlogProof
 from ml_governance.evidence.reader import Anchor
 from ml_governance.evidence.statement import Subject
+from ml_governance.evidence.timeline import MAX_SKEW
 from ml_governance.evidence.walk import ERASER, NEVER_ERASED, Problem
+from ml_governance.workspace import received
 from ml_governance.workspace.config import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime
     from pathlib import Path
 
     from ml_governance.evidence.anchors import Anchored
-    from ml_governance.evidence.checkpoint import Checkpoint
     from ml_governance.evidence.ledger import Receipt
-    from ml_governance.evidence.offline import Checkout
     from ml_governance.evidence.outbox import Standing
     from ml_governance.evidence.verify import VerifiedLog
     from ml_governance.integrations.openlineage import Delivered
@@ -117,11 +115,11 @@ class Keeping:
         ws = self._ws
         if root is not None and root != ws.config.trust_root:
             raise VerificationError(f"governance.toml believes the trust root {ws.config.trust_root}", expected=root)
-        policy = witness.parse_policy(_text(witnesses)) if witnesses is not None else None
-        roots = timestamp.read_roots(_bytes(authorities, 1 << 20)) if authorities is not None else ()
+        policy = witness.parse_policy(received.read_text(witnesses)) if witnesses is not None else None
+        roots = timestamp.read_roots(received.read_bytes(authorities, 1 << 20)) if authorities is not None else ()
         long = ws.ledger.size >= ALL_WORKERS_FROM
         verified = ws.verify(
-            progress, pinned=[read_pin(path) for path in pinned], workers=workers if long else 1, collect=False
+            progress, pinned=[received.read_pin(path) for path in pinned], workers=workers if long else 1, collect=False
         )
         held: tuple[Anchored, ...] = ()
         if verified.trust is not None:
@@ -210,7 +208,7 @@ class Keeping:
             If too few cosigned.
         """
         ledger = self._ws.ledger
-        policy = witness.parse_policy(_text(policy_file))
+        policy = witness.parse_policy(received.read_text(policy_file))
         seen = [one.size for one in ledger.anchors() if one.kind == "cosigned"]
         with ledger.snapshot():
             size, note = ledger.size, ledger.checkpoint()
@@ -222,18 +220,20 @@ class Keeping:
                 known_size=max(seen, default=0),
             )
         try:
-            witness.require_quorum(cosigned, policy)
+            agreed = witness.require_quorum(cosigned, policy)
         except VerificationError as error:
             reasons = "; ".join(f"{name}: {why}" for name, why in refusals.items())
             raise VerificationError(
                 f"{error.found}{': ' + reasons if reasons else ''}", expected=error.expected
             ) from error
+        if agreed:
+            self._not_ahead(witness.agreed_at(agreed, policy), "the witnesses")
         ledger.keep_anchor(Anchor(size=size, kind="cosigned", name="witnesses", note=cosigned))
         return cosigned, refusals
 
     def ask_time(self, url: str, authorities: Path) -> datetime:
         """Have the newest checkpoint timestamped by an RFC 3161 authority, check the token, and keep it."""
-        roots = timestamp.read_roots(_bytes(authorities, 1 << 20))
+        roots = timestamp.read_roots(received.read_bytes(authorities, 1 << 20))
         note = self._ws.ledger.checkpoint()
         status, answer = _exchange(url, timestamp.request(note), timestamp.CONTENT_TYPE)
         if status != 200:
@@ -242,10 +242,21 @@ class Keeping:
 
     def keep_time(self, token: bytes, note: str, name: str, roots: Sequence[object]) -> datetime:
         """Keep a timestamp that was got by another way, after checking it."""
-        at = timestamp.verify(token, note, roots)  # type: ignore[arg-type]  # certificates, whose type needs no import here
+        stamp = timestamp.verify(token, note, roots)  # type: ignore[arg-type]  # certificates, whose type needs no import here
+        self._not_ahead(stamp.at, stamp.by)
         size = parse_body(split_note(note)[0]).size
         self._ws.ledger.keep_anchor(Anchor(size=size, kind="timestamp", name=name[:200], note=note, data=token))
-        return at
+        return stamp.at
+
+    def _not_ahead(self, at: datetime, who: str) -> None:
+        """Refuse an anchor from a time that has not come here: one of the two clocks is wrong, and nobody may decide before it."""
+        now = self._ws.clock()
+        if at - now > MAX_SKEW:
+            raise VerificationError(
+                f"{who} say that it is {at.isoformat()}, and it is {now.isoformat()} here",
+                expected=f"clocks that agree to {int(MAX_SKEW.total_seconds() // 60)} minutes",
+                next_step="find out which clock is wrong; set this machine's, or ask somebody else",
+            )
 
     # --- erasing ------------------------------------------------------------------------------------------
 
@@ -317,7 +328,12 @@ class Keeping:
     def _over(self, kind: str, at: datetime) -> datetime | None:
         periods = self._ws.config.retention
         days = periods.get(kind, periods.get("default"))
-        return None if days is None else at + timedelta(days=days)
+        if days is None:
+            return None
+        try:
+            return at + timedelta(days=days)
+        except OverflowError:  # an entry that claims to be from the end of the calendar
+            return datetime.max.replace(tzinfo=UTC)
 
     # --- OpenLineage --------------------------------------------------------------------------------------
 
@@ -368,95 +384,11 @@ class Keeping:
         from ml_governance.workspace import memory
 
         config = self._ws.config
-        pins = [read_pin(one) for one in pinned]
+        pins = [received.read_pin(one) for one in pinned]
         before = memory.recall(config.origin)
         if before is not None:
             pins.append(before.checkpoint)
         return copying.restore(path, config.ledger_url, root=config.trust_root, pinned=pins, progress=progress)
-
-
-def read_pin(path: Path) -> Checkpoint:
-    """Read a checkpoint that the verifier kept. It counts because of where it was kept; who signed it adds nothing."""
-    return parse_body(split_note(as_text(_bytes(path, MAX_NOTE), str(path)))[0])
-
-
-def verify_path(
-    path: Path,
-    *,
-    root: str | None,
-    vkey: str | None = None,
-    pinned: Sequence[Path] = (),
-    witnesses: Path | None = None,
-) -> Checkout | tuple[TlogProof, str]:
-    """Check a bundle, a folder of tiles or a proof, with no workspace.
-
-    Parameters
-    ----------
-    path : Path
-        What somebody gave away.
-    root : str, optional
-        ``sha256:...`` of the trust root.
-    vkey : str, optional
-        The log's verifier key, which a proof needs.
-    pinned : sequence of Path
-        Checkpoints that the verifier kept.
-    witnesses : Path, optional
-        A witness policy; the checkpoint must have its quorum.
-
-    Returns
-    -------
-    Checkout, or (TlogProof, str)
-        For a proof, the kind of the entry that is proven to be in the log.
-    """
-    found = _verify_path(path, root=root, vkey=vkey, pinned=pinned)
-    if witnesses is not None:
-        note = found[0].checkpoint if isinstance(found, tuple) else found.note
-        witness.require_quorum(note, witness.parse_policy(_text(witnesses)))
-    return found
-
-
-def _verify_path(
-    path: Path, *, root: str | None, vkey: str | None, pinned: Sequence[Path]
-) -> Checkout | tuple[TlogProof, str]:
-    from ml_governance.evidence.checkpoint import parse_vkey
-
-    pins = [read_pin(one) for one in pinned]
-    if path.is_dir():
-        return offline.verify_tiles(path, root=root, pins=pins)
-    data = _bytes(path, bundle.MAX_BUNDLE)
-    if data.startswith(HEADER.encode()):
-        if len(data) > MAX_PROOF_FILE or vkey is None:
-            raise UsageError(
-                "a proof is checked with the log's verifier key",
-                next_step="--vkey KEY, as `mlgov keys root --log-key` prints it",
-            )
-        key = parse_vkey(vkey)
-        proof = TlogProof.from_text(as_text(data, str(path)))
-        leaf, checkpoint = proof.verify([key], origin=key.name)
-        for pin in pins:
-            if pin != checkpoint:
-                raise VerificationError(
-                    f"the proof is for {checkpoint.size} entries of {checkpoint.origin}, with the root {checkpoint.root.hex()}",
-                    expected=f"the pinned {pin.size} entries of {pin.origin}, with the root {pin.root.hex()}",
-                    next_step="ask for a proof for the pinned checkpoint, or for tiles, which any pin can be held against",
-                )
-        return proof, leaf.kind
-    return offline.verify_bundle(data, root=root, pins=pins)
-
-
-def _bytes(path: Path, limit: int) -> bytes:
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(limit + 1)
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
-    if len(data) > limit:
-        raise DataError(f"{path} is too large", expected=f"at most {limit:,} bytes")
-    return data
-
-
-def _text(path: Path) -> str:
-    return as_text(_bytes(path, 1 << 20), str(path))
 
 
 def _exchange(url: str, body: bytes, kind: str) -> tuple[int, bytes]:

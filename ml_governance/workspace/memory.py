@@ -7,12 +7,17 @@ whoever rolls it back holds this account as well. It is a convenience for one ma
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ml_governance.errors import VerificationError
 from ml_governance.evidence.canonical import canonicalise, parse, sha256_hex
 from ml_governance.evidence.walk import Prefix
 from ml_governance.workspace.config import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def _place(origin: str) -> Path:
@@ -41,10 +46,26 @@ def recall(origin: str) -> Prefix | None:
 
 
 def remember(prefix: Prefix) -> None:
-    """Keep what has just been verified; an account without a home simply has no memory."""
+    """Keep what has just been verified, unless another process has verified more meanwhile; an account without a home has no memory."""
     path = _place(prefix.origin)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_atomically(path, canonicalise(prefix.to_dict()).decode(), mode=0o600)
+        with _alone(path.with_suffix(".lock")):
+            known = recall(prefix.origin)
+            if known is None or known.frontier.size <= prefix.frontier.size:
+                write_atomically(path, canonicalise(prefix.to_dict()).decode(), mode=0o600)
     except OSError:
         return
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Keep other processes of this account out, which read before they write too."""
+    import fcntl
+
+    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

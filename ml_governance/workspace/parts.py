@@ -16,6 +16,8 @@ from ml_governance.evidence.ledger import Ledger
 from ml_governance.workspace import secrets, setup
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ml_governance.evidence.keys import Signer
     from ml_governance.promote.registry import Registry
     from ml_governance.workspace.config import Config
@@ -72,15 +74,17 @@ def _in_a_service(path: Path) -> Signer:
         ) from error
 
 
-def load_log_signer(config: Config) -> LogSigner:
-    """Load the key that signs checkpoints."""
+def load_log_signer(config: Config, file: str = setup.LOG_KEY) -> LogSigner:
+    """Load the key that signs checkpoints, or another one of the log's from the key folder."""
     return LogSigner.load(
-        config.keys / setup.LOG_KEY, name=config.origin, passphrase=lambda: secrets.passphrase("the log's key")
+        config.keys / file, name=config.origin, passphrase=lambda: secrets.passphrase("the log's key")
     )
 
 
-def open_ledger(config: Config, *, writing: bool) -> Ledger:
-    """Open the workspace's log, with the log's key only if something may be written.
+def open_ledger(
+    config: Config, *, writing: bool, clock: Callable[[], datetime] = utc_now, log_signer: LogSigner | None = None
+) -> Ledger:
+    """Open the workspace's log, with the log's key only if something may be written, or with another key of the log's.
 
     Raises
     ------
@@ -89,8 +93,9 @@ def open_ledger(config: Config, *, writing: bool) -> Ledger:
     LedgerError
         If it cannot be read.
     """
-    log_signer = load_log_signer(config) if writing else None
-    ledger = Ledger.open(config.ledger_url, log_signer=log_signer)
+    if log_signer is None and writing:
+        log_signer = load_log_signer(config)
+    ledger = Ledger.open(config.ledger_url, log_signer=log_signer, clock=clock)
     if ledger.origin != config.origin:
         ledger.close()
         raise ConfigurationError(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ml_governance.errors import ConfigurationError, MissingEvidenceError, NotAuthorizedError
+from ml_governance.evidence import anchors
 from ml_governance.evidence.predicates import Registration
 from ml_governance.evidence.statement import Subject
 from ml_governance.evidence.verify import verify
@@ -106,7 +108,7 @@ class Workspace:
     def ledger(self) -> Ledger:
         """The log; opened when first used, for writing only when a signer is set."""
         if self._ledger is None:
-            self._ledger = parts.open_ledger(self.config, writing=self._signer is not None)
+            self._ledger = parts.open_ledger(self.config, writing=self._signer is not None, clock=self.clock)
         return self._ledger
 
     @property
@@ -210,7 +212,9 @@ class Workspace:
         VerificationError
             If any entry is missing or does not verify; names the first ones.
         """
-        return self.verify().view().within(self.config.project)
+        view = self.verify().view().within(self.config.project)
+        times = (view.newest, anchors.claimed(self.ledger))
+        return replace(view, newest=max((at for at in times if at is not None), default=None))
 
     def resolve(self, reference: str | Subject, view: EvidenceView | None = None) -> Subject:
         """Find the subject that a reference means.

@@ -160,7 +160,19 @@ def test_the_last_good_checkpoint_is_one_that_the_log_signed(ws: Path, capsys: p
     good, forged = ws / "good", ws / "forged"
     good.write_text(checkpoint)
     forged.write_text(checkpoint.rpartition("\n\n")[0] + "\n\n\N{EM DASH} nobody anVua2p1bms=\n")
-    revoke = ("keys", "revoke", "validator", "--compromised", "--root-key", "root", "-w", ws, "--last-good")
+    revoke = (
+        "keys",
+        "revoke",
+        "validator",
+        "--compromised",
+        "--root-key",
+        "root",
+        "-w",
+        ws,
+        "--unproven",
+        "r",
+        "--last-good",
+    )
     code, _, err = mlgov(capsys, *revoke, forged)
     assert code == 4 and "no key that counts" in err
     assert mlgov(capsys, *revoke, good)[0] == 0
@@ -179,6 +191,17 @@ def test_nothing_that_is_printed_moves_the_cursor(capsys: pytest.CaptureFixture[
     for character in "\x1b\r\x9b\N{RIGHT-TO-LEFT OVERRIDE}":
         assert character not in captured.out + captured.err
     assert captured.out.splitlines()[-1].endswith("\tb c d")
+
+
+def test_json_holds_no_control_either_and_means_what_it_meant(capsys: pytest.CaptureFixture[str]) -> None:
+    from ml_governance.cli import render
+
+    hostile = "a\x1b[2K\r\x7f\x80\x9b1A\x9f\N{RIGHT-TO-LEFT OVERRIDE}\N{POP DIRECTIONAL ISOLATE}\\u009b é\N{SNOWMAN}"
+    render.out_json({hostile: [hostile]})
+    text = capsys.readouterr().out
+    assert [one for one in text if one != "\n" and not one.isprintable()] == []
+    assert "é\N{SNOWMAN}" in text
+    assert json.loads(text) == {hostile: [hostile]}
 
 
 def test_keys_and_root(ws: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,13 +51,35 @@ def test_what_was_given_away_is_checked_with_no_workspace(
     code, out, _ = mlgov(capsys, "log", "verify", proof, "--vkey", key)
     assert code == 0 and "entry #4, a policy, is in the log" in out
     assert mlgov(capsys, "log", "verify", proof)[0] == 2
+    assert "believed as it was given" in out
+    trust = ("--root", root, "--trust", ws / "governance" / "trust.json")
+    code, out, _ = mlgov(capsys, "log", "verify", proof, *trust)
+    assert code == 0 and "believed as it was given" not in out
+    assert json.loads(mlgov(capsys, "log", "verify", proof, *trust, "--json")[1])["trustRootKnown"]
+    assert mlgov(capsys, "log", "verify", proof, "--vkey", key, "--root", root)[0] == 2, "it would say nothing"
     proof.write_text(proof.read_text().replace("index 4", "index 3"))
     assert mlgov(capsys, "log", "verify", proof, "--vkey", key)[0] == 4
     value = json.loads(mlgov(capsys, "log", "verify", bundle, "--root", root, "--json")[1])
     assert value["verified"] and value["size"] == 6 and value["trustRootKnown"]
+    assert (value["covers"], value["subjects"]) == ("whole log", [])
     bundle.write_text(bundle.read_text().replace('"index":4', '"index":5', 1))
     assert mlgov(capsys, "log", "verify", bundle, "--root", root)[0] == 4
     assert mlgov(capsys, "log", "verify", bundle, "--root", "sha256:ABC")[0] == 2
+
+
+def test_a_bundle_says_what_it_is_about(ws: Path, root: str, tmp_path: Path, capsys: Capture) -> None:
+    entry = json.loads(mlgov(capsys, "log", "show", "4")[1])
+    bundle, nothing = tmp_path / "one.json", "f" * 64
+    assert (
+        mlgov(capsys, "log", "export", "--bundle", bundle, "--subject", entry["sha256"], "--subject", nothing)[0] == 0
+    )
+    code, out, _ = mlgov(capsys, "log", "verify", bundle, "--root", root)
+    assert code == 0
+    assert f"covers: only {entry['subject']} (sha256:{entry['sha256']}), no entry (sha256:{nothing})" in out
+    value = json.loads(mlgov(capsys, "log", "verify", bundle, "--root", root, "--json")[1])
+    assert (value["covers"], value["subjects"]) == ("subjects", sorted([entry["sha256"], nothing]))
+    bundle.write_text(bundle.read_text().replace(f'"subjects":["{entry["sha256"]}"', '"subjects":["' + "0" * 64 + '"'))
+    assert mlgov(capsys, "log", "verify", bundle, "--root", root)[0] == 4, "nobody widens what a bundle is about"
 
 
 def test_proofs_about_a_subject_go_into_a_folder(ws: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -101,7 +123,13 @@ def test_people_come_go_and_change_keys(
     assert all(key["validUntil"] is not None for key in keys)
     assert mlgov(capsys, "keys", "revoke", "nobody", "--root-key", "root")[0] == 2
     assert mlgov(capsys, "keys", "revoke", "vera", "--root-key", "ada")[0] in (1, 4), "ada holds no root key"
+    assert mlgov(capsys, "keys", "rotate", "vera", "--until", "9", "--root-key", "root")[0] == 2
     assert mlgov(capsys, "keys", "rotate", "log", "--root-key", "root")[0] == 0
+    new, old = json.loads(mlgov(capsys, "keys", "root", "--json")[1])["sizes"]
+    assert new["validUntil"] is None and new["validFrom"] == old["validUntil"]
+    assert f"{old['public'][:16]} (trees of 0 to {old['validUntil'] - 1} entries)" in mlgov(capsys, "keys", "ls")[1]
+    assert mlgov(capsys, "keys", "revoke", old["public"][:16], "--compromised", "--root-key", "root")[0] == 0
+    assert mlgov(capsys, "keys", "resume", "--reason", "none", "--root-key", "root")[0] == 2
     assert mlgov(capsys, "keys", "renew", "--root-key", "root")[0] == 0
     assert mlgov(capsys, "log", "verify")[0] == 0
 
@@ -111,9 +139,21 @@ def test_a_stolen_key_needs_a_checkpoint_from_before_or_loses_everything(
 ) -> None:
     pin = tmp_path / "pin.txt"
     pin.write_text(mlgov(capsys, "log", "checkpoint")[1])
-    assert mlgov(capsys, "keys", "revoke", "rita", "--last-good", pin, "--root-key", "root")[0] == 2
-    code, _, _ = mlgov(capsys, "keys", "revoke", "rita", "--compromised", "--last-good", pin, "--root-key", "root")
-    assert code == 0 and mlgov(capsys, "log", "show", "4")[0] == 0
+    revoke = ("keys", "revoke", "rita", "--root-key", "root")
+    witnesses, stolen = tmp_path / "witnesses.txt", ("--stolen", "2999-11-20T08:00Z")
+    witnesses.write_text("quorum none\n")
+    proven = ("--compromised", "--last-good", pin)
+    for useless in (
+        ("--last-good", pin), proven, ("--compromised", "--unproven", "r"), (*proven, *stolen),
+        (*proven, *stolen, "--unproven", "r"), (*proven, "--unproven", " "),
+    ):  # fmt: skip
+        assert mlgov(capsys, *revoke, *useless)[0] == 2, useless
+    code, _, err = mlgov(capsys, *revoke, *proven, *stolen, "--witnesses", witnesses)
+    assert code == 4 and "no anchor covers it" in err
+    code, out, _ = mlgov(capsys, *revoke, *proven, "--unproven", "Rita kept it on paper")
+    assert code == 0 and "NOT PROVEN to be older than the theft: Rita kept it on paper" in out
+    assert "NOT PROVEN" in mlgov(capsys, "log", "verify")[1]
+    assert mlgov(capsys, "log", "show", "4")[0] == 0
     assert mlgov(capsys, "keys", "revoke", "ada", "--compromised", "--root-key", "root")[0] == 0
 
 

@@ -287,7 +287,7 @@ def test_a_backdated_entry_is_named(log: Log, monkeypatch: pytest.MonkeyPatch) -
     """Somebody who writes the database directly is not stopped by the check of an honest append."""
     from datetime import timedelta
 
-    monkeypatch.setattr("ml_governance.evidence.door.keep_time", lambda *_: None)
+    monkeypatch.setattr("ml_governance.evidence.door.keep_time", lambda *_, **__: None)
     log.clock.now = START - timedelta(days=2)
     with log.writer() as writer:
         writer.record(note("long ago"), [MODEL])
@@ -342,7 +342,7 @@ def test_values_of_other_types_are_told_not_thrown(log: Log, statement: str) -> 
 def test_an_entry_from_the_beginning_of_time_is_told_not_thrown(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     from datetime import UTC, datetime
 
-    monkeypatch.setattr("ml_governance.evidence.door.keep_time", lambda *_: None)
+    monkeypatch.setattr("ml_governance.evidence.door.keep_time", lambda *_, **__: None)
     log.clock.now = datetime.min.replace(tzinfo=UTC)
     with log.writer() as writer:
         writer.record(note("in the beginning"), [MODEL])

@@ -20,7 +20,7 @@ from ml_governance.evidence.checkpoint import read_note
 from ml_governance.evidence.predicates import Erasure
 from ml_governance.evidence.proof import TlogProof
 from ml_governance.evidence.statement import Subject
-from ml_governance.workspace import keeping
+from ml_governance.workspace import received
 from tests.evidence.conftest import MODEL, ORIGIN, Log, make_log, note
 
 if TYPE_CHECKING:
@@ -378,7 +378,7 @@ def test_a_note_with_mended_bytes_is_not_the_note_that_was_signed(mixed: Log, tm
     with pytest.raises(VerificationError, match="is no text"):
         offline.verify_tiles(tmp_path / "tiles", root=mixed.trust.root_digest)
     with pytest.raises(VerificationError, match="is no text"):
-        keeping.read_pin(path)
+        received.read_pin(path)
 
 
 def test_very_many_subjects_are_held_against_the_entries_in_time(tmp_path: Path) -> None:

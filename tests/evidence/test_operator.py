@@ -165,7 +165,7 @@ def test_a_stolen_key_cannot_sign_into_the_past(log: Log) -> None:
 
 
 def test_a_stolen_key_cannot_claim_an_old_time(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ml_governance.evidence.door.keep_time", lambda *_: None)
+    monkeypatch.setattr("ml_governance.evidence.door.keep_time", lambda *_, **__: None)
     log.clock.now = START - timedelta(minutes=30)
     log.writer().record(note("I said so in time"), [MODEL])
     assert "it claims the time" in log.problems()

@@ -25,7 +25,20 @@ def changed(old: bytes, new: bytes) -> bytes:
 
 
 def test_a_kept_token_verifies() -> None:
-    assert timestamp.verify(TOKEN, NOTE, timestamp.read_roots(AUTHORITY)).year == 2026
+    assert timestamp.verify(TOKEN, NOTE, timestamp.read_roots(AUTHORITY)).at.year == 2026
+
+
+def test_the_database_does_not_say_who_made_a_timestamp() -> None:
+    """Whoever can write it could otherwise put the name of an authority that everybody believes beside any token."""
+    from ml_governance.evidence import anchors
+    from ml_governance.evidence.reader import Anchor
+
+    anchor = Anchor(size=1, kind="timestamp", name="https://a-famous-authority.example", note=NOTE, data=TOKEN)
+    roots = timestamp.read_roots(AUTHORITY)
+    vouched = anchors._vouched(anchor, 1, None, roots)
+    assert vouched.by == ("CN=Test TSA",)
+    assert "famous" not in vouched.sentence()
+    assert timestamp.verify(TOKEN, NOTE, roots).at == timestamp.claimed(TOKEN) == vouched.at
 
 
 def test_a_certificate_of_an_unknown_version_is_refused() -> None:

@@ -29,7 +29,7 @@ from ml_governance.evidence.proof import TlogProof
 from ml_governance.evidence.reader import StoredEntry
 from ml_governance.evidence.statement import Statement
 from ml_governance.evidence.walk import Prefix
-from ml_governance.workspace import config, keeping
+from ml_governance.workspace import config, received
 from ml_governance.workspace.claims import read_claims
 from tests.evidence.conftest import MODEL, ORIGIN
 from tests.fuzz import mutate
@@ -358,7 +358,7 @@ def _file(name: str, data: bytes) -> Path:
 
 def pinned(data: bytes) -> None:
     text = as_text(data, "the note")
-    assert keeping.read_pin(_file("pin", data)).body() == split_note(text)[0]
+    assert received.read_pin(_file("pin", data)).body() == split_note(text)[0]
 
 
 def claims(data: bytes) -> None:

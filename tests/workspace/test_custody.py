@@ -22,6 +22,7 @@ from ml_governance.evidence.statement import Subject
 from ml_governance.evidence.walk import ERASER
 from ml_governance.testing import FrozenClock, workspace
 from ml_governance.workspace import custody
+from ml_governance.workspace.last_good import LastGood
 from ml_governance.workspace.setup import PEOPLE
 
 if TYPE_CHECKING:
@@ -101,13 +102,13 @@ def test_what_a_stolen_key_signed_counts_no_more(ws: Workspace) -> None:
         record(ws, "validator", REJECTION),
         record(ws, "validator", Revocation(target="1" * 64, reason="r")),
     )
-    ws.custody.revoke("validator", roots=["root"], last_good=anchored)
+    ws.custody.revoke("validator", roots=["root"], last_good=LastGood(size=anchored, proven=False, why="it was kept"))
     view = ws.view()
     counting = {a.index for a in view.attestations}
     assert {first, no, taken_back} <= counting
     assert second not in counting
     assert {v.index for v in view.void if v.kind == "approval"} == {second}
-    ws.custody.revoke("validator", roots=["root"], last_good=0)
+    ws.custody.revoke("validator", roots=["root"], last_good=LastGood.nothing())
     view = ws.view()
     assert first not in {a.index for a in view.attestations}
     assert {first, second} <= {v.index for v in view.void}
@@ -119,7 +120,7 @@ def test_void_evidence_blocks_until_it_is_replaced(ws: Workspace) -> None:
     from ml_governance.decide.policy import in_force
 
     record(ws, "validator")
-    ws.custody.revoke("validator", roots=["root"], last_good=0)
+    ws.custody.revoke("validator", roots=["root"], last_good=LastGood.nothing())
     view = ws.view()
     reference = in_force(view, "production")
 
@@ -432,7 +433,7 @@ def test_a_key_that_was_taken_back_is_not_trusted_again(ws: Workspace, tmp_path:
     """Changing somebody's roles takes their public key; the stolen one must not come back that way."""
     public = _public_of(ws, "validator", tmp_path)
     ws.custody.trust("validator", public, roots=["root"], roles=["validator", "auditor"])
-    ws.custody.revoke("validator", roots=["root"], last_good=0)
+    ws.custody.revoke("validator", roots=["root"], last_good=LastGood.nothing())
     with pytest.raises(ConfigurationError, match="ended at #0"):
         ws.custody.trust("validator", public, roots=["root"], roles=["validator"])
     with pytest.raises(ConfigurationError, match="ended at #0"):
