@@ -206,7 +206,7 @@ class Custody:
         enacted = self._next(
             lambda version, _: succession.change_log_keys(version, (new.public, *version.log_keys)), roots, None
         )
-        present.rename(config.keys / f"retired-{enacted.version}-{setup.LOG_KEY}")
+        present.rename(config.keys / f"{setup.RETIRED}{enacted.version}-{setup.LOG_KEY}")
         coming.rename(present)
         self._ws.close()  # whoever appends next signs with the new key
         return enacted

@@ -275,7 +275,7 @@ class Keeping:
         me = ws.me(view)
         if ERASER not in me.roles:
             raise NotAuthorizedError(
-                f"{me.id} has the roles {', '.join(sorted(me.roles)) or 'none'}",
+                f"{me.id} is {', '.join(sorted(me.roles)) or 'in no role'}",
                 expected=f"{ERASER}, to erase content",
                 next_step=f"mlgov keys trust PUBLIC --id {me.id} --role {ERASER} --root-key root",
             )
@@ -441,6 +441,12 @@ def _verify_path(
                     next_step="ask for a proof for the pinned checkpoint, or for tiles, which any pin can be held against",
                 )
         return proof, leaf.kind
+    if not data.lstrip().startswith(b"{"):
+        raise VerificationError(
+            f"{path} is neither a bundle nor a proof",
+            expected="what `mlgov log export` or `mlgov log prove` wrote",
+            next_step="a checkpoint is given beside one of them: --pin FILE",
+        )
     return offline.verify_bundle(data, root=root, pins=pins)
 
 
