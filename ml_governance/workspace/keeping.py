@@ -172,7 +172,7 @@ class Keeping:
         else:
             places = ledger.find(bytes.fromhex(self._digest(reference)))
         with ledger.snapshot():
-            size, note = ledger.size, ledger.checkpoint()
+            size, note = ledger.size, ledger.cosigned()
             proofs = []
             for index in places:
                 one = next(ledger.entries(index, index + 1), None)

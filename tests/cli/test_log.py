@@ -97,6 +97,38 @@ def test_a_log_that_was_rolled_back_is_not_said_to_continue(
         assert code == 4 and "rolled back" in out and "continues" not in out
 
 
+def test_what_is_given_away_carries_the_cosignatures_of_its_checkpoint(
+    ws: Path, root: str, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from datetime import UTC, datetime
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from ml_governance.evidence.witness import Cosigner
+    from ml_governance.workspace import keeping
+
+    cosigner, policy = Cosigner(Ed25519PrivateKey.generate(), "w.example/w"), tmp_path / "witnesses.txt"
+    policy.write_text(f"witness w {cosigner.vkey} https://w.example/\nquorum w\n")
+
+    def answer(_url: str, body: bytes) -> tuple[int, str]:
+        return 200, cosigner.cosign(body.decode().partition("\n\n")[2], datetime.now(UTC))
+
+    monkeypatch.setattr(keeping, "_post", answer)
+    assert mlgov(capsys, "log", "checkpoint", "--witnesses", policy)[0] == 0
+    bundle, tiles, proof = tmp_path / "b.json", tmp_path / "tiles", tmp_path / "4.tlog-proof"
+
+    def give() -> list[int]:
+        assert mlgov(capsys, "log", "export", "--bundle", bundle, "--tiles", tiles)[0] == 0
+        proof.write_text(mlgov(capsys, "log", "prove", "4")[1])
+        key = mlgov(capsys, "keys", "root", "--log-key")[1].strip()
+        ways: list[tuple[object, ...]] = [(bundle, "--root", root), (tiles, "--root", root), (proof, "--vkey", key)]
+        return [mlgov(capsys, "log", "verify", *way, "--witnesses", policy)[0] for way in ways]
+
+    assert give() == [0, 0, 0]
+    assert mlgov(capsys, "keys", "renew", "--root-key", "root")[0] == 0
+    assert give() == [4, 4, 4], "nobody has cosigned the newer checkpoint"
+
+
 def test_what_is_neither_a_bundle_nor_a_proof_is_named(ws: Path, root: str, tmp_path: Path, capsys: Capture) -> None:
     kept = tmp_path / "checkpoint.txt"
     kept.write_text(mlgov(capsys, "log", "checkpoint")[1])
