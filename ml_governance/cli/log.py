@@ -114,7 +114,8 @@ def show(
         if entry is None:
             gone = next(one for one in view.void if one.index == index)
             raise MissingEvidenceError(
-                f"#{index} counts no more: {gone.why}", next_step=f"mlgov log show {index} --envelope"
+                f"#{index} counts no more: {gone.why}",
+                next_step=f"mlgov log {f'prove {index}' if gone.erased else f'show {index} --envelope'} still works",
             )
         value = {
             **_row(entry),

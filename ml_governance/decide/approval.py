@@ -238,7 +238,7 @@ def role_for(principal: Principal, *, policy: Policy, decision: Decision, resolv
         if role in principal.roles:
             return role
     raise NotAuthorizedError(
-        f"{principal.id} has the roles {', '.join(sorted(principal.roles)) or 'none'}",
+        f"{principal.id} is {', '.join(sorted(principal.roles)) or 'in no role'}",
         expected=f"one of those that {policy.policy} asks for: {', '.join(dict.fromkeys([*slots, *review])) or 'none'}",
     )
 

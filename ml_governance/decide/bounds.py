@@ -85,23 +85,27 @@ def _required(
             found[one.group] = one
     if not by:
         if () not in found:
-            raise _Unusable("missing", f"{metric} was not measured")
+            raise _Unusable("missing", f"{_words(metric)} was not measured")
         wanted: list[tuple[str, ...]] = [()]
     elif attribute in require.levels:
         wanted = [tuple(level.split(CROSS)) if len(by) > 1 else (level,) for level in require.levels[attribute]]
         absent = [_name(group) for group in wanted if group not in found]
         if absent:
-            raise _Unusable("missing", f"{metric} of {', '.join(absent)} was not measured, and the policy requires it")
+            raise _Unusable(
+                "missing", f"{_words(metric)} of {', '.join(absent)} was not measured, and the policy requires it"
+            )
     else:
         wanted = list(found)
         if not wanted:
-            raise _Unusable("missing", f"{metric} was not measured by {attribute}")
+            raise _Unusable("missing", f"{_words(metric)} was not measured by {attribute}")
     groups = [found[group] for group in wanted]
     for one in groups:
         if one.status == "undefined":
-            raise _Unusable("error", f"{metric} of {_name(one.group)} is undefined: {one.reason or 'no reason given'}")
+            raise _Unusable(
+                "error", f"{_words(metric)} of {_name(one.group)} is undefined: {one.reason or 'no reason given'}"
+            )
         if one.value is None or not math.isfinite(one.value):
-            raise _Unusable("error", f"{metric} of {_name(one.group)} has no value")
+            raise _Unusable("error", f"{_words(metric)} of {_name(one.group)} has no value")
     return groups
 
 

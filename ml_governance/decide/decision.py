@@ -111,7 +111,7 @@ class Decision:
         given = [f"{a.principal.id} ({_role(a)}, #{a.index})" for a in self.approvals]
         if given or self.approvals_missing:
             lines.append(f"  approvals: {', '.join(given) or 'none'}")
-        lines += [f"  waiting for: an approval by a {role.replace('_', ' ')}" for role in self.approvals_missing]
+        lines += [f"  waiting for: an approval in the role {role.replace('_', ' ')}" for role in self.approvals_missing]
         lines += [f"  note: {note}" for note in self.notes]
         lines.append(f"  assurance: {self.assurance}")
         return "\n".join(lines)
@@ -349,13 +349,13 @@ def _result(findings: Sequence[Finding], ballot: approval.Ballot, denying: set[s
 def _assurance(
     subject: Subject, evidence: EvidenceView, inputs: Sequence[Attestation], approvals: Sequence[Attestation]
 ) -> str:
-    """Tell whether the people involved are shown to be different: one custodian for two people shows nothing."""
+    """Tell whether the people involved are shown to be different: one person, or one custodian for two, shows nothing."""
     made = makers(subject, evidence)
     people = {a.principal.id: a.principal.custodian for a in (*inputs, *approvals)}
     people |= {
         p: evidence.principals[p].custodian for p in made["author"] | made["trainer"] if p in evidence.principals
     }
-    return SINGLE_CUSTODIAN if len(set(people.values())) < len(people) else SEPARATE_CUSTODY
+    return SINGLE_CUSTODIAN if len(set(people.values())) < max(2, len(people)) else SEPARATE_CUSTODY
 
 
 def _inputs(entries: Sequence[Attestation]) -> tuple[InputAttestation, ...]:

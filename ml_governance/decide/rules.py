@@ -106,7 +106,7 @@ def counting(rule: Rule, subject: Subject, evidence: EvidenceView) -> tuple[Atte
         others = about
         about = tuple(a for a in about if require.signed_by in a.principal.roles)
         if others and not about:
-            return None, f"{require.evidence} evidence is there, but none signed by a {_words(require.signed_by)}"
+            return None, f"{require.evidence} evidence is there, but none signed by {_some(require.signed_by)}"
         if require.evidence in ASSESSMENTS:
             # Whoever made a model does not validate it, whatever other roles they have.
             made, own = makers(subject, evidence), about
@@ -117,7 +117,7 @@ def counting(rule: Rule, subject: Subject, evidence: EvidenceView) -> tuple[Atte
                     f"{require.evidence} evidence is there, but signed by {own[-1].principal.id}, who made the model",
                 )
     if not about:
-        by = f" signed by a {_words(require.signed_by)}" if require.signed_by else ""
+        by = f" signed by {_some(require.signed_by)}" if require.signed_by else ""
         return None, f"there is no {require.evidence} evidence{by} about these bytes"
     newest = about[-1]
     withdrawn = revoked(evidence).get(newest.payload_digest)
@@ -194,6 +194,11 @@ def _asked(rule: Rule) -> str:
 
 def _told(entry: Attestation) -> str:
     return f"the newest {entry.kind} evidence (#{entry.index})"
+
+
+def _some(role: str) -> str:
+    """Return a role with its article."""
+    return f"{'an' if role[0] in 'aeiou' else 'a'} {_words(role)}"
 
 
 def _words(role: str) -> str:

@@ -38,12 +38,12 @@ def explain_policy(policy: Policy) -> str:
             f"Approval: {people} in the role {_role(slot.role)}{within}; never the model's author or trainer; no one twice."
         )
     if policy.review is not None:
-        lines.append(f"Review: a {_or(policy.review.roles)} may accept an inconclusive finding by naming it.")
+        lines.append(f"Review: {_some(_or(policy.review.roles))} may accept an inconclusive finding by naming it.")
     barred = f", but not the model's {_or(policy.promote.not_)}" if policy.promote.not_ else ""
-    lines.append(f"Promotion: by a {_or(policy.promote.roles)}{barred}.")
+    lines.append(f"Promotion: by {_some(_or(policy.promote.roles))}{barred}.")
     if policy.waivers.roles:
         lines.append(
-            f"Waivers: a {_or(policy.waivers.roles)} may accept a failed rule for at most {policy.waivers.max_days} days; "
+            f"Waivers: {_some(_or(policy.waivers.roles))} may accept a failed rule for at most {policy.waivers.max_days} days; "
             "missing or unreadable evidence cannot be waived."
         )
     return "\n".join(lines)
@@ -56,7 +56,7 @@ def _rule(rule: Rule) -> str:
     if require.metric is not None:
         conditions.append(f"predictions at least {require.predictions}")
     if require.signed_by:
-        conditions.append(f"signed by a {_role(require.signed_by)}")
+        conditions.append(f"signed by {_some(_role(require.signed_by))}")
     if require.inputs_digested:
         conditions.append("with every input named by digest")
     if require.max_age:
@@ -106,6 +106,11 @@ def span(length: timedelta) -> str:
 
 def _or(names: Sequence[str]) -> str:
     return " or ".join(_role(name) for name in names)
+
+
+def _some(words: str) -> str:
+    """Return words with their article."""
+    return f"{'an' if words[:1] in set('aeiou') else 'a'} {words}"
 
 
 def _role(name: str) -> str:

@@ -185,7 +185,7 @@ def collect(ledger: LogReader, subjects: Sequence[str] = ()) -> Bundle:
             entries = tuple(Bundled(entry=one, proof=()) for one in ledger.entries(0, head.size))
         return Bundle(
             origin=ledger.origin,
-            checkpoint=head.checkpoint,
+            checkpoint=ledger.cosigned(),
             subjects=digests,
             entries=entries,
             trie=head.trie,

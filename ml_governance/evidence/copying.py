@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ml_governance.errors import LedgerError, VerificationError
+from ml_governance.errors import ConfigurationError, LedgerError, VerificationError
 from ml_governance.evidence.database import database_errors, engine_for, shown
 from ml_governance.evidence.ledger import Ledger
 from ml_governance.evidence.schema import guards, metadata
@@ -35,11 +35,15 @@ def backup(ledger: LogReader, path: Path, *, progress: Callable[[int, int], None
 
     Raises
     ------
+    ConfigurationError
+        If the file exists.
     LedgerError
-        If the file exists or cannot be written; nothing is left behind then.
+        If it cannot be written; nothing is left behind then.
     """
     if path.exists():
-        raise LedgerError(f"{path} exists", expected="a new file: a backup is never overwritten")
+        raise ConfigurationError(
+            f"{path} exists", expected="a new file: a backup is never overwritten", next_step="name another file"
+        )
     partial = path.with_name(f".{path.name}.partial")
     partial.unlink(missing_ok=True)
     try:
@@ -78,8 +82,10 @@ def restore(
     ------
     VerificationError
         If the backup does not verify or does not reach a pinned checkpoint; nothing is restored then.
+    ConfigurationError
+        If the target holds a log.
     LedgerError
-        If the target holds a log, or cannot be written.
+        If the target cannot be written.
     """
     if not pinned:
         raise VerificationError(
@@ -107,7 +113,7 @@ def _copy(source: LogReader, url: str, progress: Callable[[int, int], None] | No
     try:
         with database_errors(target), source.snapshot() as reading:
             if inspect(target).has_table("meta"):
-                raise LedgerError(
+                raise ConfigurationError(
                     f"{shown(target)} holds a ledger",
                     expected="an empty database",
                     next_step="move what is there out of the way; do not delete it before the restored log verifies",

@@ -158,15 +158,21 @@ class Ledger(LogReader):
 
         Raises
         ------
+        ConfigurationError
+            If the database already holds a ledger.
         LedgerError
-            If the database cannot be written or already holds a ledger.
+            If it cannot be written.
         """
         from sqlalchemy import inspect
 
         engine = engine_for(url)
         with database_errors(engine):
             if inspect(engine).has_table("meta"):
-                raise LedgerError(f"{shown(engine)} already holds a ledger", expected="an empty database")
+                raise ConfigurationError(
+                    f"{shown(engine)} already holds a ledger",
+                    expected="an empty database",
+                    next_step="use another database, or the workspace whose governance.toml names this one",
+                )
             metadata().create_all(engine)
             ledger = cls(engine, origin, log_signer, clock=clock)
             with ledger.writing() as connection:

@@ -150,7 +150,7 @@ def _held(
                 f"continues the pinned checkpoint of {pin.size} entries; it is rollback-proof up to there if that "
                 "checkpoint was kept outside the operator's control"
             )
-    return problems, notes or [NOT_NEWEST]
+    return problems, notes or ([] if pins else [NOT_NEWEST])
 
 
 def _first_trust(stored: Sequence[StoredEntry], root: str | None, origin: str) -> tuple[trust.TrustFile, str]:

@@ -142,6 +142,11 @@ class LogReader:
         with self.reading() as connection:
             return str(connection.execute(select(table("head").c.checkpoint)).scalar_one_or_none())
 
+    def cosigned(self) -> str:
+        """Return the newest signed note, with the witnesses' signatures where some are kept for it."""
+        note = self.checkpoint()
+        return next((one.note for one in self.anchors() if one.kind == "cosigned" and one.note.startswith(note)), note)
+
     def entries(self, start: int = 0, stop: int | None = None) -> Iterator[StoredEntry]:
         """Yield stored rows in order, a page at a time; nothing is verified."""
         from sqlalchemy import select

@@ -60,7 +60,7 @@ def write(ledger: LogReader, folder: Path, *, progress: Callable[[int, int], Non
         If the folder cannot be written, or holds another log's export.
     """
     with ledger.snapshot():
-        note, size = ledger.checkpoint(), ledger.size
+        note, size = ledger.cosigned(), ledger.size
         origin = note.partition("\n")[0]
         _refuse_another(folder, origin, size)
         begin = _tiles_done(folder, size) * WIDTH

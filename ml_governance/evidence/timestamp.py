@@ -5,6 +5,7 @@ A timestamp proves existence, never that nothing newer was there.
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 MAX_TOKEN = 64 * 1024
 CONTENT_TYPE = "application/timestamp-query"
+
+_DISORDER = "InvalidSetOrdering"
 
 
 def _client() -> ModuleType:
@@ -114,7 +117,14 @@ def _refusals(client: ModuleType) -> Iterator[None]:
     try:
         yield
     except (client.VerificationError, ValueError) as error:
-        raise VerificationError(f"the timestamp does not verify: {error}") from error
+        raise VerificationError(
+            f"the timestamp does not verify: {_reason(str(error))}",
+            expected="a DER token over this checkpoint, by an authority under the given root certificates",
+            next_step="an authority made with `openssl ts` must send its own certificate only: leave `certs` out of its "
+            "configuration"
+            if _DISORDER in str(error)
+            else "compare the root certificate with the one that the authority publishes",
+        ) from error
     except BaseException as error:
         # The client's Rust code panics at certificates that it cannot read, which no except Exception catches.
         if type(error).__name__ != "PanicException":
@@ -148,8 +158,16 @@ def read_roots(pem: bytes) -> tuple[Certificate, ...]:
         return tuple(x509.load_pem_x509_certificates(pem))
     except (ValueError, x509.InvalidVersion) as error:
         raise VerificationError(
-            f"no certificate can be read: {error}", expected="root certificates in PEM form"
+            "no certificate can be read", expected="root certificates in PEM form: -----BEGIN CERTIFICATE-----"
         ) from error
+
+
+def _reason(text: str) -> str:
+    """Return what an OpenSSL error means, without the places in OpenSSL's code where it was raised."""
+    if _DISORDER in text:
+        return f"it is not DER: its certificates are in the wrong order ({_DISORDER})"
+    said = re.search(r'Verify error: ([^"]+)"', text)
+    return said[1] if said is not None else text[:200]
 
 
 def _message(note: str) -> bytes:

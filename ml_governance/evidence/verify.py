@@ -453,6 +453,7 @@ class _Verification:
         pins = [(pin, "the pinned checkpoint") for pin in pinned]
         if remembered is not None:
             pins.append((remembered, "what this account verified before"))
+        before = len(self.walk.problems)
         for pin, whose in pins:
             if pin.origin != computed.origin:
                 self.walk.problem(None, f"{whose} is of another log, {pin.origin}")
@@ -469,6 +470,8 @@ class _Verification:
                     self.walk.problem(
                         None, f"the log was rewritten: its first {pin.size} entries are not those of {whose}"
                     )
+        if len(self.walk.problems) > before:
+            return []  # the problem says it, and "continues" would be untrue
         if pinned:
             return [PINNED.format(size=max(pin.size for pin in pinned))]
         known = self.since.frontier.size if self.since is not None else remembered.size if remembered is not None else 0

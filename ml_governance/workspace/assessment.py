@@ -92,11 +92,10 @@ def assess(
     ws.me(view)
     subject = ws.resolve(version, view)
     registration = ws.registration(subject, view)
-    artifact = ws.registry.artifact(registration.name, registration.version)
-
     frame, dataset = read(data)
     _require_columns(frame, (y_true, *sensitive_features), dataset.name)
     pos_label = _label_like(pos_label, frame[y_true])
+    artifact = ws.registry.artifact(registration.name, registration.version)  # slow, so after every quick refusal
     explain = (
         {"seed": seed, "confidence": confidence, "min_group_size": min_group_size} if "explanation" in kinds else None
     )

@@ -389,7 +389,7 @@ class Custody:
         if file == NEXT_LOG_KEY:
             present = ws.config.keys / setup.LOG_KEY
             if present.exists():
-                present.rename(present.with_name(f"retired-{version.version}-{setup.LOG_KEY}"))
+                present.rename(present.with_name(f"{setup.RETIRED}{version.version}-{setup.LOG_KEY}"))
             (ws.config.keys / file).rename(present)
             ws.close()  # whoever appends next signs with the new key
         return Enacted(

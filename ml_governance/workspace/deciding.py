@@ -40,7 +40,7 @@ def enact(ws: Workspace, path: Path) -> Receipt:
     me = ws.me(view)
     if "policy_owner" not in me.roles:
         raise NotAuthorizedError(
-            f"{me.id} has the roles {', '.join(sorted(me.roles)) or 'none'}",
+            f"{me.id} is {', '.join(sorted(me.roles)) or 'in no role'}",
             expected="policy_owner, to put a policy in force",
         )
     try:
@@ -116,7 +116,8 @@ def approve(
             f"{', '.join(unknown)} is not an inconclusive finding of this decision",
             expected=f"one of {', '.join(sorted(open_findings))}"
             if open_findings
-            else "no finding: none is inconclusive",
+            else "nothing to resolve: no finding is",
+            next_step=f"mlgov decide {subject.name} shows the findings; without --resolve the rest is approved",
         )
     content = Approval(
         stage=stage,

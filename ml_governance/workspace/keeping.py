@@ -170,7 +170,7 @@ class Keeping:
         else:
             places = ledger.find(bytes.fromhex(self._digest(reference)))
         with ledger.snapshot():
-            size, note = ledger.size, ledger.checkpoint()
+            size, note = ledger.size, ledger.cosigned()
             proofs = []
             for index in places:
                 one = next(ledger.entries(index, index + 1), None)
@@ -286,7 +286,7 @@ class Keeping:
         me = ws.me(view)
         if ERASER not in me.roles:
             raise NotAuthorizedError(
-                f"{me.id} has the roles {', '.join(sorted(me.roles)) or 'none'}",
+                f"{me.id} is {', '.join(sorted(me.roles)) or 'in no role'}",
                 expected=f"{ERASER}, to erase content",
                 next_step=f"mlgov keys trust PUBLIC --id {me.id} --role {ERASER} --root-key root",
             )

@@ -54,10 +54,11 @@ def load_signer(config: Config, signer: str | Path) -> Signer:
     if not path.exists() and len(path.parts) == 1:
         others = (setup.ROOT_KEY, setup.LOG_KEY)
         files = (file for pattern in ("*.pem", "*.uri") for file in config.keys.glob(pattern))
-        known = sorted(file.stem for file in files if file.name not in others)
+        known = sorted(f.stem for f in files if f.name not in others and not f.name.startswith(setup.RETIRED))
         raise ConfigurationError(
             f"there is no key for {str(signer)!r} in {config.keys}",
             expected=f"one of {', '.join(known)}, or a key file",
+            next_step=f"mlgov keys new {path.stem}, and the root's holder lets it in: mlgov keys trust {path.stem}.pub",
         )
     if path.suffix == ".uri":
         return _in_a_service(path)

@@ -90,6 +90,12 @@ def verify_path(
     elif (data := read_bytes(path, bundle.MAX_BUNDLE)).startswith(HEADER.encode()):
         found = _proof(data, str(path), root, vkey, trust_file, pins)
         note = found.proof.checkpoint
+    elif not data.lstrip().startswith(b"{"):
+        raise VerificationError(
+            f"{path} is neither a bundle nor a proof",
+            expected="what `mlgov log export` or `mlgov log prove` wrote",
+            next_step="a checkpoint is given beside one of them: --pin FILE",
+        )
     else:
         _for_a_proof(vkey, trust_file)
         found = offline.verify_bundle(data, root=root, pins=pins)

@@ -148,9 +148,17 @@ class Workspace:
                     f"{principal.id} is not trusted for the project {self.config.project!r}",
                     expected=f"a principal of that project; {principal.id} has {', '.join(sorted(principal.projects))}",
                 )
+        for principal in view.principals.values():
+            if any(key.public.keyid == keyid for key in principal.keys):
+                raise NotAuthorizedError(
+                    f"the key {keyid[:12]} of {principal.id} does not count at #{view.size}: it was replaced or revoked",
+                    expected="a key that counts now",
+                    next_step=f"mlgov keys ls shows which do; mlgov keys new {principal.id} makes another",
+                )
         raise NotAuthorizedError(
             f"the key {keyid[:12]} belongs to nobody whom the trust file in force names",
             expected="a key that the root has signed into the trust file and not revoked",
+            next_step="mlgov keys ls; the root's holder lets a key in with mlgov keys trust",
         )
 
     # --- evidence -------------------------------------------------------------------------------------
@@ -247,7 +255,9 @@ class Workspace:
         known = sorted({s.name for a in view.of_kind(Registration.kind) for s in a.subjects})
         raise MissingEvidenceError(
             f"{len(found)} registered models fit {reference!r}" if found else f"no registered model fits {reference!r}",
-            expected=f"one of {', '.join(known)}" if known else "a model that a training run produced",
+            expected=f"one of {', '.join(known)}, or at least 8 digits of a sha256"
+            if known
+            else "a model that a training run produced",
             next_step="mlgov log ls --kind registration",
         )
 

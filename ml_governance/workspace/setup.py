@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 FOLDER = "governance"
 ROOT_KEY = "root.pem"
 LOG_KEY = "log.pem"
+RETIRED = "retired-"  # before a key file that signs no more, and belongs to no person
 TRUST_LIFETIME = timedelta(days=365)
 
 
@@ -279,8 +280,17 @@ alias = {quoted(stage)}
 
 def _without_password(url: str | None) -> str | None:
     from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
 
     if url is None:
         return None
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        # The text is not repeated: it may hold a password.
+        raise ConfigurationError(
+            "--ledger is not a database's URL",
+            expected="postgresql+psycopg://USER@HOST/DATABASE of an empty database",
+            next_step="leave it out for SQLite inside the workspace",
+        ) from None
     return parsed.set(password=None).render_as_string(hide_password=False)

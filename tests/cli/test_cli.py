@@ -72,6 +72,7 @@ def test_init_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     ("arguments", "code", "words"),
     [
         (["init", ".", "--person", "ada"], 2, "ID=ROLE"),
+        (["init", "new", "--ledger", ""], 2, "--ledger is not a database's URL"),
         (["fly"], 2, "No such command"),
         (["decide"], 2, "Missing argument"),
         (["log", "verify", "-w", "/"], 2, "no governance.toml"),

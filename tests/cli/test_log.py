@@ -100,6 +100,64 @@ def test_envelopes_are_shown_as_other_tools_take_them(ws: Path, capsys: Capture)
     assert bundle["dsseEnvelope"]["payload"] == envelope["payload"]
 
 
+def test_a_log_that_was_rolled_back_is_not_said_to_continue(
+    ws: Path, root: str, tmp_path: Path, capsys: Capture
+) -> None:
+    old, bundle, pin = tmp_path / "old.sqlite", tmp_path / "log.bundle.json", tmp_path / "pin.txt"
+    assert mlgov(capsys, "log", "backup", old)[0] == 0
+    assert mlgov(capsys, "log", "export", "--bundle", bundle)[0] == 0
+    assert mlgov(capsys, "keys", "renew", "--root-key", "root")[0] == 0
+    pin.write_text(mlgov(capsys, "log", "checkpoint")[1])
+    assert mlgov(capsys, "log", "verify")[0] == 0
+    code, out, _ = mlgov(capsys, "log", "verify", bundle, "--root", root, "--pin", pin)
+    assert code == 4 and "rolled back" in out and "--pin FILE" not in out, "a pin was given"
+    for name in ("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm"):
+        (ws / "governance" / name).unlink(missing_ok=True)
+    old.rename(ws / "governance" / "ledger.sqlite")
+    for pins in ((), ("--pin", pin)):
+        code, out, _ = mlgov(capsys, "log", "verify", *pins)
+        assert code == 4 and "rolled back" in out and "continues" not in out
+
+
+def test_what_is_given_away_carries_the_cosignatures_of_its_checkpoint(
+    ws: Path, root: str, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from datetime import UTC, datetime
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from ml_governance.evidence.witness import Cosigner
+    from ml_governance.workspace import keeping
+
+    cosigner, policy = Cosigner(Ed25519PrivateKey.generate(), "w.example/w"), tmp_path / "witnesses.txt"
+    policy.write_text(f"witness w {cosigner.vkey} https://w.example/\nquorum w\n")
+
+    def answer(_url: str, body: bytes) -> tuple[int, str]:
+        return 200, cosigner.cosign(body.decode().partition("\n\n")[2], datetime.now(UTC))
+
+    monkeypatch.setattr(keeping, "_post", answer)
+    assert mlgov(capsys, "log", "checkpoint", "--witnesses", policy)[0] == 0
+    bundle, tiles, proof = tmp_path / "b.json", tmp_path / "tiles", tmp_path / "4.tlog-proof"
+
+    def give() -> list[int]:
+        assert mlgov(capsys, "log", "export", "--bundle", bundle, "--tiles", tiles)[0] == 0
+        proof.write_text(mlgov(capsys, "log", "prove", "4")[1])
+        key = mlgov(capsys, "keys", "root", "--log-key")[1].strip()
+        ways: list[tuple[object, ...]] = [(bundle, "--root", root), (tiles, "--root", root), (proof, "--vkey", key)]
+        return [mlgov(capsys, "log", "verify", *way, "--witnesses", policy)[0] for way in ways]
+
+    assert give() == [0, 0, 0]
+    assert mlgov(capsys, "keys", "renew", "--root-key", "root")[0] == 0
+    assert give() == [4, 4, 4], "nobody has cosigned the newer checkpoint"
+
+
+def test_what_is_neither_a_bundle_nor_a_proof_is_named(ws: Path, root: str, tmp_path: Path, capsys: Capture) -> None:
+    kept = tmp_path / "checkpoint.txt"
+    kept.write_text(mlgov(capsys, "log", "checkpoint")[1])
+    code, _, err = mlgov(capsys, "log", "verify", kept, "--root", root)
+    assert code == 4 and "checkpoint.txt is neither a bundle nor a proof" in err and "--pin FILE" in err
+
+
 def test_people_come_go_and_change_keys(
     ws: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +179,11 @@ def test_people_come_go_and_change_keys(
     assert mlgov(capsys, "keys", "revoke", "max", "--root-key", "root")[0] == 0
     keys = {one["id"]: one for one in json.loads(mlgov(capsys, "keys", "ls", "--json")[1])}["max"]["keys"]
     assert all(key["validUntil"] is not None for key in keys)
+    code, _, err = mlgov(capsys, "keys", "new", "zoe", "--out", tmp_path)
+    assert code == 0
+    for person, words in (("max", "of max does not count at #"), ("zoe", "belongs to nobody")):
+        code, _, err = mlgov(capsys, "log", "erase", "4", "--reason", "x", "--as", tmp_path / f"{person}.pem")
+        assert code == 1 and words in err and "next: mlgov keys" in err
     assert mlgov(capsys, "keys", "revoke", "nobody", "--root-key", "root")[0] == 2
     assert mlgov(capsys, "keys", "revoke", "vera", "--root-key", "ada")[0] in (1, 4), "ada holds no root key"
     assert mlgov(capsys, "keys", "rotate", "vera", "--until", "9", "--root-key", "root")[0] == 2
@@ -130,6 +193,9 @@ def test_people_come_go_and_change_keys(
     assert f"{old['public'][:16]} (trees of 0 to {old['validUntil'] - 1} entries)" in mlgov(capsys, "keys", "ls")[1]
     assert mlgov(capsys, "keys", "revoke", old["public"][:16], "--compromised", "--root-key", "root")[0] == 0
     assert mlgov(capsys, "keys", "resume", "--reason", "none", "--root-key", "root")[0] == 2
+    code, _, err = mlgov(capsys, "log", "erase", "4", "--reason", "x", "--as", "nobody")
+    assert code == 2 and "one of ada, dora, rita, vera, or" in err, "a retired key of the log is no person"
+    assert "next: mlgov keys new nobody" in err
     assert mlgov(capsys, "keys", "renew", "--root-key", "root")[0] == 0
     assert mlgov(capsys, "log", "verify")[0] == 0
 
@@ -166,7 +232,8 @@ def test_content_is_erased_by_the_one_who_may(ws: Path, capsys: Capture) -> None
     code, out, _ = mlgov(capsys, "log", "erase", "4", "--reason", "a request", "--as", "dora")
     assert code == 0 and "erased #4" in out
     code, _, err = mlgov(capsys, "log", "show", "4")
-    assert code == 4 and "erased under entry" in err
+    assert code == 4 and "erased under entry" in err and "mlgov log prove 4 still works" in err
+    assert mlgov(capsys, "log", "prove", "4")[0] == 0
     assert mlgov(capsys, "log", "verify")[0] == 0
 
 
@@ -174,9 +241,16 @@ def test_a_backup_replaces_a_lost_log(ws: Path, tmp_path: Path, capsys: Capture)
     backup, pin = tmp_path / "backup.sqlite", tmp_path / "pin.txt"
     code, out, _ = mlgov(capsys, "log", "backup", backup)
     assert code == 0 and "6 entries" in out
-    assert mlgov(capsys, "log", "backup", backup)[0] != 0, "it does not overwrite"
+    code, _, err = mlgov(capsys, "log", "backup", backup)
+    assert code == 2 and "never overwritten" in err
     assert mlgov(capsys, "keys", "renew", "--root-key", "root")[0] == 0
     pin.write_text(mlgov(capsys, "log", "checkpoint")[1])
+    code, _, err = mlgov(capsys, "log", "restore", backup, "--pin", pin)
+    assert code == 4 and "rolled back" in err
+    now = tmp_path / "now.sqlite"
+    assert mlgov(capsys, "log", "backup", now)[0] == 0
+    code, _, err = mlgov(capsys, "log", "restore", now, "--pin", pin)
+    assert code == 2 and "expected: an empty database" in err
     (ws / "governance" / "ledger.sqlite").unlink()
     code, _, err = mlgov(capsys, "log", "restore", backup, "--pin", pin)
     assert code == 4 and "rolled back" in err

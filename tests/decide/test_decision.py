@@ -454,6 +454,12 @@ def test_names_cannot_smuggle_cedar() -> None:
     assert not may(strange, "promote", policy=POLICY, subject=SUBJECT, evidence=ALLOWED).allowed
 
 
+def test_one_person_alone_shows_no_separation() -> None:
+    alone = tuple(a for a in ALLOWED.attestations if a.principal.id == "ada")
+    assert alone
+    assert decide(replace(ALLOWED, attestations=alone)).assurance == SINGLE_CUSTODIAN
+
+
 def test_shared_custody_is_told() -> None:
     assert decide(ALLOWED).assurance == SEPARATE_CUSTODY
     shared = tuple(replace(a, principal=replace(a.principal, custodian="one laptop")) for a in ALLOWED.attestations)

@@ -53,6 +53,29 @@ def test_a_certificate_that_the_client_cannot_stand_is_refused(capfd: pytest.Cap
     capfd.readouterr()
 
 
+def test_an_authority_under_another_root_is_refused_in_words() -> None:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key, own = ec.generate_private_key(ec.SECP256R1()), timestamp.read_roots(AUTHORITY)[0]
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "another root")])
+    other = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, own.not_valid_before_utc, own.not_valid_after_utc)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    with pytest.raises(VerificationError, match="local issuer certificate") as refused:
+        timestamp.verify(TOKEN, NOTE, [other])
+    assert "ErrorStack" not in str(refused.value) and refused.value.next_step is not None
+
+
+def test_certificates_out_of_order_are_explained() -> None:
+    """OpenSSL's own authority writes them in the order of its configuration, where DER wants the smaller first."""
+    words = timestamp._reason('ASN.1 parse error: ParseError { kind: InvalidSetOrdering, location: ["x"] }')
+    assert words == "it is not DER: its certificates are in the wrong order (InvalidSetOrdering)"
+
+
 def test_a_broken_token_is_refused() -> None:
     roots = timestamp.read_roots(AUTHORITY)
     for broken in (
