@@ -128,9 +128,9 @@ def _run(
     found: dict[bool, list[pa.Table]] = {True: [], False: []}
     with duckdb.connect(":memory:", config=_SETTINGS) as connection:
         for layout, group in batches.items():
-            table = _parquet(group) if _is_parquet(group[0]) else _csv(group, layout[1:])
+            query = _parquet(group, roles) if _is_parquet(group[0]) else _csv(group, layout[1:], roles)
             try:
-                found[_is_parquet(group[0])].append(count(connection.sql(_chosen(roles, table)), _renamed(roles)))
+                found[_is_parquet(group[0])].append(count(connection.sql(query), _renamed(roles)))
             except duckdb.OutOfMemoryException as error:
                 raise UnavailableError(
                     f"counting needs more than {MEMORY}: {error}",
@@ -252,23 +252,24 @@ def _require(names: list[str], roles: Roles, path: Path) -> None:
             raise DataError(f"{path} has columns that differ only in case: {', '.join(alike)}", expected="one of them")
 
 
-def _parquet(paths: Sequence[Path]) -> str:
-    return f"read_parquet({_list(paths)}, hive_partitioning = false, union_by_name = false)"
+def _parquet(paths: Sequence[Path], roles: Roles) -> str:
+    return _chosen(roles, f"read_parquet({_list(paths)}, hive_partitioning = false, union_by_name = false)", "{}")
 
 
-def _chosen(roles: Roles, table: str) -> str:
-    """Return the query of the columns that are read; of CSV, a number that is none becomes null."""
+def _chosen(roles: Roles, table: str, number: str) -> str:
+    """Return the query of the columns that are read; ``number`` is how numbers are written there."""
     chosen = [_quoted(name) for name in dict.fromkeys(roles.keys)]
     named = _renamed(roles)
     for name, own in ((roles.weight, named.weight), (roles.score, named.score)):
         if name is not None and own is not None:
-            chosen.append(f"TRY_CAST({_quoted(name)} AS DOUBLE) AS {_quoted(own)}")
+            chosen.append(f"TRY_CAST({number.format(_quoted(name))} AS DOUBLE) AS {_quoted(own)}")
     return f"SELECT {', '.join(chosen)} FROM {table}"  # noqa: S608  names are quoted
 
 
 def _renamed(roles: Roles) -> Roles:
-    weight, score = (None if one is None else f"({what})" for one, what in ((roles.weight, "weight"), (roles.score, "score")))
-    return replace(roles, weight=weight, score=score)
+    return replace(
+        roles, weight=None if roles.weight is None else "(weight)", score=None if roles.score is None else "(score)"
+    )
 
 
 def _query(roles: Roles) -> str:
@@ -315,10 +316,11 @@ def _opened(path: Path) -> Any:
     return gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb")
 
 
-def _csv(paths: Sequence[Path], header: Sequence[str]) -> str:
+def _csv(paths: Sequence[Path], header: Sequence[str], roles: Roles) -> str:
     columns = ", ".join(f"{_text(name)}: 'VARCHAR'" for name in header)
     options = "auto_detect = false, header = true, delim = ',', quote = '\"', escape = '\"', strict_mode = true"
-    return f"read_csv({_list(paths)}, {options}, columns = {{{columns}}})"
+    table = f"read_csv({_list(paths)}, {options}, columns = {{{columns}}})"
+    return _chosen(roles, table, "trim({})")  # a plain column would be cast by the reader, which fails at a word
 
 
 def _text(name: str) -> str:
