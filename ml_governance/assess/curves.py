@@ -50,7 +50,8 @@ def calibration(bins: Mapping[str, Sequence[Mapping[str, float]]], *, title: str
     Parameters
     ----------
     bins : mapping of group to sequence of mapping
-        Each with ``mean_score``, ``rate``, ``lower``, ``upper`` and ``n``; at most 6 groups.
+        Each with ``mean_score``, ``rate`` and ``n``, and ``lower`` and ``upper`` where there is an interval; at most 6
+        groups.
     title : str
         What is shown.
     """
@@ -60,6 +61,8 @@ def calibration(bins: Mapping[str, Sequence[Mapping[str, float]]], *, title: str
     for place, (name, own) in enumerate(bins.items()):
         paint = colour(place)
         for one in own:
+            if "lower" not in one:
+                continue
             canvas.line(
                 *at(one["mean_score"], one["lower"]), *at(one["mean_score"], one["upper"]), stroke=paint, width=1.4
             )
@@ -67,7 +70,7 @@ def calibration(bins: Mapping[str, Sequence[Mapping[str, float]]], *, title: str
         canvas.path(points, stroke=paint, dash=DASHES[place], width=1.6)
         for point in points:
             canvas.marker(point[0], point[1], place, size=3.6)
-        rows += [{"group": name, **{k: one[k] for k in ("mean_score", "rate", "lower", "upper", "n")}} for one in own]
+        rows += [{"group": name, **{k: one.get(k) for k in ("mean_score", "rate", "lower", "upper", "n")}} for one in own]
         told.append(
             f"{name}: " + ", ".join(f"mean score {one['mean_score']:.2f} observed {one['rate']:.2f}" for one in own)
         )

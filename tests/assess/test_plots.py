@@ -117,8 +117,8 @@ def test_the_areas_of_a_mosaic_are_the_sizes_of_its_groups(made: dict[str, Plot]
 
 def test_a_withheld_group_is_drawn_as_withheld(made: dict[str, Plot]) -> None:
     plot = made["published"]
-    assert plot.description.count("suppressed") == 4
-    assert all(row["value"] is None for row in plot.rows if row["note"] == "suppressed")
+    assert plot.description.count("withheld") == 4
+    assert all(row["value"] is None for row in plot.rows if row["note"] == "withheld")
     assert not re.search(r"f x b, n", plot.svg)
     with pytest.raises(DataError, match="suppressed"):
         of_sizes(SIZES, ["sex", "race"]).published(k=10).plot("mosaic")
