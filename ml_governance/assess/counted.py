@@ -143,6 +143,7 @@ def of_data(
         **({"control_features": list(control)} if control else {}),
         **{what: name for what, name in optional.items() if name is not None},
     }
+    engines.distinct(roles)
     held = None if y_score is None else engines.in_memory(data, roles)
     if held is not None:  # as arrays, whose rows the exact AUC needs
         found = of_arrays(

@@ -52,7 +52,7 @@ def scan(data: Any, roles: Roles) -> Cells:
     import pandas as pd
     import pyarrow as pa
 
-    _distinct(roles)
+    distinct(roles)
     if is_files(data):
         from ml_governance.assess import files
 
@@ -80,9 +80,12 @@ def in_memory(data: Any, roles: Roles) -> dict[str, Any] | None:
     if isinstance(data, pd.DataFrame):
         return _series(data, roles)
     if isinstance(data, pa.RecordBatch):
-        return {name: data.column(name) for name in grouped.used(roles)}
+        data = pa.Table.from_batches([data])
     frame = None if is_dask(data) else nw.from_native(data, pass_through=True)
-    return {name: frame[name].to_native() for name in grouped.used(roles)} if isinstance(frame, nw.DataFrame) else None
+    if not isinstance(frame, nw.DataFrame):
+        return None
+    grouped.require(frame.columns, roles)
+    return {name: frame[name].to_native() for name in grouped.used(roles)}
 
 
 def _series(frame: pd.DataFrame, roles: Roles) -> dict[str, Any]:
@@ -91,7 +94,14 @@ def _series(frame: pd.DataFrame, roles: Roles) -> dict[str, Any]:
     return {name: frame.iloc[:, names.index(name)] for name in grouped.used(roles)}
 
 
-def _distinct(roles: Roles) -> None:
+def distinct(roles: Roles) -> None:
+    """Refuse a table without sensitive columns, or one that is named twice.
+
+    Raises
+    ------
+    DataError
+        If there are none, or one is named twice.
+    """
     if not roles.sensitive:
         raise DataError("there are no sensitive features", expected="the name of at least one column")
     if len(set(roles.sensitive)) != len(roles.sensitive):

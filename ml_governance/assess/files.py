@@ -138,7 +138,9 @@ def _run(
                 ) from error
             except duckdb.Error as error:
                 named = ", ".join(str(path) for path in group[:3]) + (", ..." if len(group) > 3 else "")
-                says = str(error).partition("\nPossible")[0].strip()[:1000]  # what follows is about DuckDB's own options
+                says = (
+                    str(error).partition("\nPossible")[0].strip()[:1000]
+                )  # what follows is about DuckDB's own options
                 raise DataError(f"{named} cannot be read: {says}") from error
     _require_same(paths, before)
     return found
@@ -237,9 +239,9 @@ def _parquet_layout(path: Path, roles: Roles) -> tuple[Any, ...]:
     for name in roles.keys:
         if pa.types.is_nested(kinds[name]):
             raise DataError(f"{name} of {path} has values of the type {kinds[name]}", expected="plain values")
-    for what, name in (("sample_weight", roles.weight), ("y_score", roles.score)):
-        if name is not None:
-            grouped.check_numeric(kinds[name], what)
+    for what, number in (("sample_weight", roles.weight), ("y_score", roles.score)):
+        if number is not None:
+            grouped.check_numeric(kinds[number], what)
     values = (kind.value_type if pa.types.is_dictionary(kind) else kind for kind in kinds.values())
     return ("parquet", *(str(kind) for kind in values))
 

@@ -27,7 +27,11 @@ def plot_of(report: Report, kind: str | None = None, **options: Any) -> Plot:
     """Draw a report; see :meth:`ml_governance.assess.report.Report.plot`."""
     charts: dict[str, dict[str, Callable[..., Plot]]] = {
         "fairness": {
-            "groups": _groups, "mosaic": _mosaic, "four_fifths": _four_fifths, "sweep": _sweep, "roc": _roc_by_group,
+            "groups": _groups,
+            "mosaic": _mosaic,
+            "four_fifths": _four_fifths,
+            "sweep": _sweep,
+            "roc": _roc_by_group,
             "calibration": _calibration_by_group,
         },
         "performance": {"roc": _roc, "calibration": _calibration, "groups": _groups},

@@ -197,7 +197,9 @@ class Report:
             for text in ("metric", "group", "value", f"{self.confidence:.0%} interval", "n", "status")
         )
         table = f"<table><caption>{self.kind}</caption><tr>{heads}</tr>{''.join(rows)}</table>"
-        figures = "".join(f'<div style="flex:1 1 320px;max-width:480px">{plot.to_html()}</div>' for plot in gallery(self))
+        figures = "".join(
+            f'<div style="flex:1 1 320px;max-width:480px">{plot.to_html()}</div>' for plot in gallery(self)
+        )
         return (f'<div style="display:flex;flex-wrap:wrap;gap:12px">{figures}</div>' if figures else "") + table
 
 

@@ -107,7 +107,7 @@ def scan(data: Any, roles: Roles, cube: Cube, positive: Any) -> ScoreCube:
 
 def _parts(data: Any, roles: Roles, cube: Cube, positive: Any) -> Iterator[Part]:
     """Count the scores, all at once or part by part."""
-    import narwhals as nw
+    import pyarrow as pa
 
     if engines.is_files(data):
         from ml_governance.assess import files
@@ -125,15 +125,15 @@ def _parts(data: Any, roles: Roles, cube: Cube, positive: Any) -> Iterator[Part]
                 yield _columns(_named(batch), roles, cube, positive)
     else:
         source = engines.opened(data)
-        if isinstance(source, nw.LazyFrame):
-            engines.check_schema(source, roles)
-            try:
-                table = fetched(source, roles)
-            except Exception as error:
-                raise engines.failed(source, error) from error
-            yield _dense(table, roles, cube, positive)
-        else:
+        if isinstance(source, pa.RecordBatchReader):
             yield from (_columns(_named(batch), roles, cube, positive) for batch in source if batch.num_rows)
+            return
+        engines.check_schema(source, roles)
+        try:
+            table = fetched(source, roles)
+        except Exception as error:
+            raise engines.failed(source, error) from error
+        yield _dense(table, roles, cube, positive)
 
 
 def _nothing(cube: Cube, roles: Roles) -> Part:
@@ -152,7 +152,9 @@ def fetched(source: Any, roles: Roles) -> pa.Table:
     """Run the count where the rows are, and fetch the bins that occur."""
     import narwhals as nw
 
-    found: pa.Table = _expression(nw.from_native(source, pass_through=True).lazy(), roles).collect(backend="pyarrow").to_native()
+    found: pa.Table = (
+        _expression(nw.from_native(source, pass_through=True).lazy(), roles).collect(backend="pyarrow").to_native()
+    )
     return found
 
 
@@ -165,7 +167,9 @@ def _expression(frame: nw.LazyFrame[Any], roles: Roles) -> nw.LazyFrame[Any]:
     own = [nw.col(name).alias(key) for key, name in zip(keys, names, strict=False)]
     weight = nw.lit(1.0) if roles.weight is None else nw.col(roles.weight).cast(nw.Float64)
     given, score, bins, guess, place = (nw.col(name) for name in ("given", "score", "bins", "guess", "place"))
-    finite = given.is_finite()  # asked first: DuckDB takes a comparison for true where the statistics of Parquet omit NaN
+    finite = (
+        given.is_finite()
+    )  # asked first: DuckDB takes a comparison for true where the statistics of Parquet omit NaN
     good = finite & (given >= 0.0) & (given <= 1.0)
     bad = nw.when(finite).then(nw.lit(_OUTSIDE)).otherwise(nw.lit(_BAD))
     below, above = score < place / bins, (score >= (place + 1.0) / bins) & (place < BINS - 1.0)

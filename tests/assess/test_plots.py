@@ -28,9 +28,7 @@ def every_plot() -> dict[str, Plot]:
     generator = np.random.default_rng(0)
     score = np.clip(0.3 * frame.y + generator.random(len(frame)) * 0.7, 0, 1)
     fair = report(frame)
-    scored = assess_fairness(
-        y_true=frame.y, y_pred=frame.p, y_score=score, sensitive_features=frame[["sex", "race"]]
-    )
+    scored = assess_fairness(y_true=frame.y, y_pred=frame.p, y_score=score, sensitive_features=frame[["sex", "race"]])
     perf = assess_performance(y_true=frame.y, y_score=score, sensitive_features=frame[["sex"]])
     x = frame[["w"]].assign(z=generator.normal(size=len(frame)))
     why = assess_explanation(LogisticRegression().fit(x, frame.y), rows=x[:40], background=x[:20], output="margin")

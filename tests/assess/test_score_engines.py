@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -37,7 +35,17 @@ def csv_parts(table: pa.Table, folder: Path) -> Any:
 
 ALL = ENGINES | {"CSV": csv_parts}
 every_engine = pytest.mark.parametrize("make", ALL.values(), ids=ALL)
-ELSEWHERE = ["Polars lazy", "DuckDB", "Ibis", "Dask", "Arrow dataset", "Arrow stream", "Parquet", "Parquet in parts", "CSV"]
+ELSEWHERE = [
+    "Polars lazy",
+    "DuckDB",
+    "Ibis",
+    "Dask",
+    "Arrow dataset",
+    "Arrow stream",
+    "Parquet",
+    "Parquet in parts",
+    "CSV",
+]
 EDGES = np.arange(BINS + 1) / BINS
 AWKWARD = np.concatenate([EDGES, np.nextafter(EDGES[:-1], 2), np.nextafter(EDGES[1:], -1), [-0.0, 5e-324]])
 """Every edge, the next float on either side of it, and the smallest floats."""
@@ -105,9 +113,7 @@ def test_every_edge_is_in_the_same_bin_on_every_engine(make: Make, tmp_path: Pat
 
 
 @every_engine
-@pytest.mark.parametrize(
-    "kind", [pa.float32(), pa.float64(), pa.int8(), pa.bool_(), pa.decimal128(6, 4)], ids=str
-)
+@pytest.mark.parametrize("kind", [pa.float32(), pa.float64(), pa.int8(), pa.bool_(), pa.decimal128(6, 4)], ids=str)
 def test_scores_of_any_type_of_number_are_the_same_doubles(make: Make, kind: pa.DataType, tmp_path: Path) -> None:
     if make is csv_parts and pa.types.is_boolean(kind):
         pytest.skip("CSV has text, and True is no number")
@@ -125,7 +131,10 @@ def test_scores_of_any_type_of_number_are_the_same_doubles(make: Make, kind: pa.
     if make is csv_parts:
         table = table.set_column(3, "s", pa.array(doubles))
     groups = {"g": (np.resize([0, 1, 1], 80).astype(np.intp), ("a", "b"))}
-    same(cube_of(assess(make(table, tmp_path), sensitive_features="g")), count_scores(y.astype(np.uint8), doubles, groups))
+    same(
+        cube_of(assess(make(table, tmp_path), sensitive_features="g")),
+        count_scores(y.astype(np.uint8), doubles, groups),
+    )
 
 
 @every_engine
@@ -133,7 +142,11 @@ def test_strata_are_compared_on_every_engine(make: Make, tmp_path: Path) -> None
     table = scored()
     frame = table.to_pandas(types_mapper=pd.ArrowDtype)
     arrays = assess_fairness(
-        y_true=frame.y, y_pred=frame.p, y_score=frame.s, sensitive_features=frame[["sex"]], control_features=frame[["t"]]
+        y_true=frame.y,
+        y_pred=frame.p,
+        y_score=frame.s,
+        sensitive_features=frame[["sex"]],
+        control_features=frame[["t"]],
     )
     for score in (None, "s"):
         found = assess(make(table, tmp_path), sensitive_features="sex", control_features="t", y_score=score)
@@ -146,7 +159,9 @@ def test_strata_are_compared_on_every_engine(make: Make, tmp_path: Path) -> None
 
 
 def test_a_missing_value_is_one_group_whether_null_or_nan(tmp_path: Path) -> None:
-    table = pa.table({"y": [0, 1, 1, 0], "p": [0, 1, 0, 1], "g": [0.5, float("nan"), None, 0.5], "s": [0.1, 0.2, 0.2, 0.4]})
+    table = pa.table(
+        {"y": [0, 1, 1, 0], "p": [0, 1, 0, 1], "g": [0.5, float("nan"), None, 0.5], "s": [0.1, 0.2, 0.2, 0.4]}
+    )
     for name in ELSEWHERE:
         if name == "CSV":
             continue  # which takes NaN as it is written
@@ -235,6 +250,20 @@ def test_rows_that_differ_when_they_are_read_again_are_refused() -> None:
         assess(Changing(table), sensitive_features="g")
 
 
+@pytest.mark.parametrize("name", ["Polars", "Arrow table", "DuckDB", "Parquet"])
+def test_what_is_named_wrong_is_told_with_scores_too(name: str, tmp_path: Path) -> None:
+    data = ALL[name](scored(60), tmp_path)
+    for options, words in (
+        ({"sensitive_features": ["sex", "sex"]}, "named twice"),
+        ({"sensitive_features": []}, "no sensitive features"),
+        ({"y_score": "nothing"}, "no column 'nothing'"),
+        ({"y_score": [0.1]}, "by name"),
+        ({"control_features": "sex"}, "both a sensitive feature and a control feature"),
+    ):
+        with pytest.raises(DataError, match=words):
+            assess(data, **options)
+
+
 def test_an_engine_that_fails_at_the_scores_is_named() -> None:
     relation = duckdb.sql("SELECT 0 AS y, 0 AS p, 'a' AS g, CAST(x AS DOUBLE) AS s FROM (VALUES ('1'), ('a')) t(x)")
     with pytest.raises(UnavailableError, match="duckdb could not count"):
@@ -261,7 +290,10 @@ def test_spark_has_the_scores_of_the_arrays(spark: Any, weight: str | None) -> N
     there = assess(spark.createDataFrame(table), sample_weight=weight)
     same(cube_of(there), cube_of(here))
     strata = assess(spark.createDataFrame(table), sensitive_features="sex", control_features="t")
-    assert strata.details["conditional"] == assess(table, sensitive_features="sex", control_features="t").details["conditional"]
+    assert (
+        strata.details["conditional"]
+        == assess(table, sensitive_features="sex", control_features="t").details["conditional"]
+    )
 
 
 @pytest.mark.spark
@@ -269,7 +301,10 @@ def test_spark_has_the_scores_of_the_arrays(spark: Any, weight: str | None) -> N
 def test_every_edge_is_in_the_same_bin_on_spark(spark: Any) -> None:
     n = len(AWKWARD)
     table = pa.table({"y": np.resize([0, 1], n), "p": np.resize([0, 1], n), "g": ["a"] * n, "s": AWKWARD})
-    same(cube_of(assess(spark.createDataFrame(table), sensitive_features="g")), cube_of(assess(table, sensitive_features="g")))
+    same(
+        cube_of(assess(spark.createDataFrame(table), sensitive_features="g")),
+        cube_of(assess(table, sensitive_features="g")),
+    )
 
 
 @pytest.mark.spark

@@ -17,7 +17,6 @@ from ml_governance.errors import DataError
 from ml_governance.evidence.predicates import Resource
 from tests.assess.test_fairness import data, report
 
-
 ROWS = Resource(name="test", sha256="ab" * 32)
 
 
