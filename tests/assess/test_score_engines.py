@@ -171,6 +171,16 @@ def test_a_missing_value_is_one_group_whether_null_or_nan(tmp_path: Path) -> Non
         assert found.counts.sum(axis=(1, 2)).tolist() == [2, 2]
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_rounding_of_summed_weights_is_no_rate_above_one(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    y, score, group = np.resize([0, 1], 200), generator.random(200), generator.choice(["a", "b"], 200)
+    found = assess_fairness(
+        y_true=y, y_pred=y, y_score=score, sensitive_features={"g": group}, sample_weight=generator.lognormal(0, 1, 200)
+    )
+    assert 0 <= found.get("abroca", by=("g",)).value <= 1  # type: ignore[operator]
+
+
 def test_a_column_of_a_csv_file_may_be_a_group_and_the_score(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("y,p,s\n0,0,0.50\n1,1,0.5\n1,0,1\n")
     found = cube_of(assess(tmp_path / "rows.csv", sensitive_features="s", sample_weight="s"))
