@@ -185,15 +185,15 @@ def _panels(title: str, names: list[str]) -> tuple[Canvas, list[At]]:
     """Return a square for each group, two beside each other: many curves with intervals in one are a thicket."""
     canvas = Canvas(title)
     room, height = (WIDTH - 2 * MARGIN) / 2, 112.0
-    heads = [wrap(name, room - 8)[:HEAD_LINES] for name in names]
+    heads = [wrap(name.replace(", n ", ", n\N{NO-BREAK SPACE}"), room - 8)[:HEAD_LINES] for name in names]
     head = 14.0 * max(map(len, heads))
-    step = head + height + 34
+    step = head + height + 42
     frames = []
     for place, lines in enumerate(heads):
         left, top = MARGIN + room * (place % 2), canvas.y + step * (place // 2)
         for number, line in enumerate(lines):
             canvas.text(left, top + 12 + 14 * number, line)
-        box = (left + 26, top + head + 8, room - 42, height)
+        box = (left + 26, top + head + 14, room - 42, height)
         frames.append(_frame(canvas, box, (0.0, 1.0), [0.0, 0.5, 1.0], [0.0, 0.5, 1.0], diagonal=True))
     canvas.y += step * ((len(names) + 1) // 2) + 4
     canvas.text(WIDTH / 2, canvas.y + 8, "up: observed rate; right: mean score", anchor="middle", kind="soft")

@@ -57,7 +57,7 @@ class FairnessReport(Uncertainty, Report):
     cube: cubes.Cube = field(repr=False)
     rows: Callable[[], Rows] | None = field(default=None, repr=False, compare=False)
     scored: tuple[ScoreCube, ...] = field(default=(), repr=False, compare=False)
-    stratified: cubes.Cube | None = field(default=None, repr=False)
+    stratified: cubes.Cube | None = field(default=None, repr=False, compare=False)
 
     @property
     def by_group(self) -> pd.DataFrame:
@@ -270,8 +270,8 @@ def assess_fairness(
         Legitimate reasons to differ: selection rates are also compared within their strata, and pooled; see
         :mod:`ml_governance.assess.conditional`.
     exact_auc : bool, optional
-        Whether to sort all rows for the AUC. If not, it is that of binned scores with a bound of its error in the
-        interval. By default it is exact up to 100,000 rows.
+        Whether to sort all rows for the AUC, which must be in memory. If not, it is that of binned scores with a bound of
+        its error in the interval. By default it is exact up to 100,000 rows in memory.
     confidence : float in (0, 1), default 0.95
         Level of the intervals: Wilson for rates, Koopman for ratios and Newcombe for differences, projected from
         all pairs of groups.
@@ -291,12 +291,19 @@ def assess_fairness(
         labels and no ``pos_label``; or the data lack a column.
     UnavailableError
         If the engine that holds the data fails.
+    VerificationError
+        If the rows change while they are counted.
     """
     count = counted.of_arrays if data is None else partial(counted.of_data, data)
     found = count(
         y_true=y_true, y_pred=y_pred, y_score=y_score, sensitive_features=sensitive_features,
         control_features=control_features, sample_weight=sample_weight, pos_label=pos_label,
     )  # fmt: skip
+    if exact_auc and found.scores is not None and found.rows is None:
+        raise DataError(
+            f"the rows of a {type(data).__name__} are not here to be sorted", expected="a table in memory for exact_auc",
+            next_step="leave exact_auc out: the AUC of bins comes with a bound of its error",
+        )  # fmt: skip
     sort = found.cube.total()[1] <= SORTED if exact_auc is None else exact_auc
     measured = _measured(
         found.cube, _bys(found.cube, intersections=intersections), confidence, min_group_size,

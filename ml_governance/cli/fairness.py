@@ -24,7 +24,7 @@ NAMED = (
     "demographic_parity_difference", "demographic_parity_ratio", "equal_opportunity_difference",
     "equalized_odds_difference", "equalized_odds_ratio",
 )  # fmt: skip
-OF_SCORES = ("roc_auc_difference", "brier_score_difference", "ece_difference")
+OF_SCORES = ("roc_auc_difference", "brier_score_difference", "ece_debiased_difference")
 CONDITIONAL = ("conditional_demographic_parity_difference", "conditional_demographic_parity_ratio")
 HEAD = ("metric", "by", "group", "value", "interval", "n", "status", "reason")
 

@@ -260,6 +260,15 @@ def test_rows_that_differ_when_they_are_read_again_are_refused() -> None:
         assess(Changing(table), sensitive_features="g")
 
 
+@pytest.mark.parametrize("name", ["Polars lazy", "DuckDB", "Parquet"])
+def test_an_exact_auc_of_rows_elsewhere_is_refused(name: str, tmp_path: Path) -> None:
+    data = ALL[name](scored(60), tmp_path)
+    with pytest.raises(DataError, match="exact_auc"):
+        assess(data, exact_auc=True)
+    (interval, *_) = assess(data, sensitive_features="veteran").get("roc_auc").intervals
+    assert interval.method.endswith("binned")
+
+
 @pytest.mark.parametrize("name", ["Polars", "Arrow table", "DuckDB", "Parquet"])
 def test_what_is_named_wrong_is_told_with_scores_too(name: str, tmp_path: Path) -> None:
     data = ALL[name](scored(60), tmp_path)

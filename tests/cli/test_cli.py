@@ -356,7 +356,15 @@ def test_scores_and_strata_of_files_are_printed_by_group(
     monkeypatch.setenv("COLUMNS", "160")
     code, out, _ = mlgov(capsys, *call)
     assert code == 0
-    for words in ("AUC", "Brier", "ECE", "0.4250", "roc auc difference", "conditional demographic parity ratio"):
+    for words in (
+        "AUC",
+        "Brier",
+        "ECE",
+        "0.4250",
+        "roc auc difference",
+        "ece debiased difference",
+        "conditional demographic parity ratio",
+    ):
         assert words in out
 
 
