@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from ml_governance.evidence.predicates import Interval, Measurement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ml_governance.assess.labels import Floats
     from ml_governance.evidence.intervals import Sides
 
 SIDES: tuple[Sides, ...] = ("two-sided", "one-sided")
@@ -201,35 +203,45 @@ def _levels(groups: int, confidence: float) -> tuple[float, float]:
     return confidence, 1 - (1 - confidence) / (groups * (groups - 1))
 
 
-def _pairs(numbers: Sequence[Number], confidence: float, sides: Sides) -> tuple[Any, Any, list[tuple[int, int]]]:
-    """Return bounds of each number at the full level and at the level of all pairs, and the pairs."""
-    each, every = _levels(len(numbers), confidence)
-
-    @cache
-    def at(index: int, level: float) -> tuple[float, float]:
-        function = numbers[index].bounds
-        assert function is not None  # noqa: S101  the caller has checked
-        return function(level, sides)
-
-    indices = range(len(numbers))
-    return (
-        [at(index, each) for index in indices],
-        [at(index, every) for index in indices],
-        [(i, j) for i in indices for j in indices if i != j],
-    )
+def _sides_of(numbers: Sequence[Number], level: float, sides: Sides) -> tuple[Floats, Floats]:
+    """Return the lower and the upper bounds of all numbers."""
+    found = []
+    for one in numbers:
+        assert one.bounds is not None  # noqa: S101  the caller has checked
+        found.append(one.bounds(level, sides))
+    lower, upper = np.array(found, dtype=np.float64).T
+    return lower, upper
 
 
 def _worst_difference(numbers: Sequence[Number], confidence: float, sides: Sides) -> tuple[float, float]:
-    each, every, pairs = _pairs(numbers, confidence, sides)
-    x = [float(one.value or 0.0) for one in numbers]
-    upper = max(mover_difference(x[i], each[i], x[j], each[j])[1] for i, j in pairs)
-    lower = max(mover_difference(x[i], every[i], x[j], every[j])[0] for i, j in pairs)
-    return max(0.0, lower), upper
+    each, every = _levels(len(numbers), confidence)
+    x = np.array([one.value for one in numbers], dtype=np.float64)
+    same = np.eye(len(x), dtype=bool)
+    gap = np.where(same, -np.inf, x[:, None] - x)
+    lower, upper = _sides_of(numbers, each, sides)
+    highest = (gap + np.hypot((upper - x)[:, None], x - lower)).max()
+    lower, upper = _sides_of(numbers, every, sides)
+    lowest = (gap - np.hypot((x - lower)[:, None], upper - x)).max()
+    return max(0.0, float(lowest)), float(highest)
 
 
 def _worst_ratio(numbers: Sequence[Number], confidence: float, sides: Sides) -> tuple[float, float]:
-    each, every, pairs = _pairs(numbers, confidence, sides)
-    x = [float(one.value or 0.0) for one in numbers]
-    lower = min(mover_ratio(x[i], each[i], x[j], each[j])[0] for i, j in pairs if x[j] > 0)
-    upper = min(mover_ratio(x[i], every[i], x[j], every[j])[1] for i, j in pairs)
-    return lower, min(1.0, upper)
+    each, every = _levels(len(numbers), confidence)
+    x = np.array([one.value for one in numbers], dtype=np.float64)
+    same = np.eye(len(x), dtype=bool)
+    lowest = _ratio_lowers(x, *_sides_of(numbers, each, sides))
+    # A ratio's upper bound is the inverse of the inverse ratio's lower one.
+    inverse = _ratio_lowers(x, *_sides_of(numbers, every, sides))
+    highest = float(inverse[~same].max())
+    return float(lowest[~same & (x > 0)].min()), min(1.0, 1 / highest) if highest > 0 else 1.0
+
+
+def _ratio_lowers(x: Floats, lower: Floats, upper: Floats) -> Floats:
+    """Return the lower bounds of all ratios x[i] / x[j]; see :func:`_ratio_lower`."""
+    lower = np.maximum(lower, 0.0)
+    finite = np.isfinite(upper)
+    upper = np.where(finite, upper, 0.0)
+    a, b, c = upper * (2 * x - upper), x[:, None] * x, (lower * (2 * x - lower))[:, None]
+    root = b + np.sqrt(np.maximum(b * b - a * c, 0.0))
+    found: Floats = np.divide(c, root, out=np.zeros_like(root), where=(c > 0) & finite)
+    return found

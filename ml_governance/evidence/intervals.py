@@ -252,11 +252,13 @@ def _smallest_upper(counts: Sequence[tuple[float, float]], low: int, high: int, 
     best, z2 = 1.0, z * z
     if low != high and not _sparse(*counts[low], *counts[high]):
         best = min(1.0, _ratio_upper(*counts[low], *counts[high], z))
-    rates = [k / n for k, n in counts]
-    for i, (k1, n1) in enumerate(counts):
-        for j, rate in enumerate(rates):
-            if rates[i] < best * rate and _score(k1, n1, *counts[j], best) > z2 and not _sparse(k1, n1, *counts[j]):
-                best = min(best, _ratio_upper(k1, n1, *counts[j], z))
+    ordered = sorted((k / n, k, n) for k, n in counts)
+    for rate, k1, n1 in ordered:
+        for other, k2, n2 in reversed(ordered):
+            if rate >= best * other:
+                break  # and so for all that follow: this ratio itself is not below the best bound
+            if _score(k1, n1, k2, n2, best) > z2 and not _sparse(k1, n1, k2, n2):
+                best = min(best, _ratio_upper(k1, n1, k2, n2, z))
     return best
 
 
@@ -279,22 +281,33 @@ def worst_difference(
     z_each, z_all = _levels(len(counts) * (len(counts) - 1) * multiplicity, confidence, sides)
     rates = [k / n for k, n in counts]
     each, all_ = ([_wilson(k, n, z) for k, n in counts] for z in (z_each, z_all))
-    lefts = [
-        (i, rate, b.upper - rate, rate - a.lower) for i, (rate, b, a) in enumerate(zip(rates, each, all_, strict=True))
-    ]
-    rights = [
-        (j, rate, rate - b.lower, a.upper - rate) for j, (rate, b, a) in enumerate(zip(rates, each, all_, strict=True))
-    ]
-    upper, lower = -1.0, 0.0
-    for i, rate, above, up in lefts:
-        for j, other, below, down in rights:
-            gap = rate - other
-            if gap + above + below > upper and i != j:  # which no bound exceeds: hypot is at most the sum
-                upper = max(upper, gap + math.hypot(above, below))
-            if gap > lower and not _sparse(*counts[i], *counts[j]):
-                lower = max(lower, gap - math.hypot(up, down))
-    upper = min(upper, 1.0)
+    upper = min(1.0, _largest_gap(rates, each))
+    lower = 0.0
+    highest = sorted(range(len(counts)), key=lambda i: all_[i].lower, reverse=True)
+    lowest = sorted(range(len(counts)), key=rates.__getitem__)
+    for i in highest:
+        for j in lowest:
+            if all_[i].lower - rates[j] <= lower:
+                break  # and so for all that follow: hypot is at least each of its sides
+            if not _sparse(*counts[i], *counts[j]):
+                gap = rates[i] - rates[j]
+                lower = max(lower, gap - math.hypot(rates[i] - all_[i].lower, all_[j].upper - rates[j]))
     return Worst(value=value, lower=min(lower, value), upper=max(upper, value), low=low, high=high)
+
+
+def _largest_gap(rates: Sequence[float], bounds: Sequence[Bounds]) -> float:
+    """Return the largest upper bound of any pair's difference."""
+    largest = -1.0
+    highest = sorted(range(len(rates)), key=lambda i: bounds[i].upper, reverse=True)
+    lowest = sorted(range(len(rates)), key=lambda j: bounds[j].lower)
+    for i in highest:
+        for j in lowest:
+            if bounds[i].upper - bounds[j].lower <= largest:
+                break  # and so for all that follow: hypot is at most the sum
+            if i != j:
+                gap = rates[i] - rates[j]
+                largest = max(largest, gap + math.hypot(bounds[i].upper - rates[i], rates[j] - bounds[j].lower))
+    return largest
 
 
 def _sparse(k1: float, n1: float, k2: float, n2: float) -> bool:
