@@ -18,12 +18,17 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from ml_governance.assess.continuous import ContinuousReport, assess_continuous
+    from ml_governance.assess.drift import DriftReport, assess_drift
     from ml_governance.assess.explanation import ExplanationReport, assess_explanation
     from ml_governance.assess.fairness import FairnessReport, assess_fairness
+    from ml_governance.assess.local_law_144 import BiasAudit, nyc_ll144
+    from ml_governance.assess.mitigation import MitigationReport, compare_mitigations
     from ml_governance.assess.multiclass import MulticlassReport, assess_multiclass
     from ml_governance.assess.performance import PerformanceReport, assess_performance
+    from ml_governance.assess.profile import Profile, profile
     from ml_governance.assess.ranking import RankingReport, assess_ranking
     from ml_governance.assess.regression import RegressionReport, assess_regression
+    from ml_governance.assess.rules import FourFifths, four_fifths
     from ml_governance.decide.decision import Decision
     from ml_governance.errors import (
         CanonicalisationError,
@@ -49,12 +54,17 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ml_governance.assess.continuous": ("ContinuousReport", "assess_continuous"),
+    "ml_governance.assess.drift": ("DriftReport", "assess_drift"),
     "ml_governance.assess.explanation": ("ExplanationReport", "assess_explanation"),
     "ml_governance.assess.fairness": ("FairnessReport", "assess_fairness"),
+    "ml_governance.assess.local_law_144": ("BiasAudit", "nyc_ll144"),
+    "ml_governance.assess.mitigation": ("MitigationReport", "compare_mitigations"),
     "ml_governance.assess.multiclass": ("MulticlassReport", "assess_multiclass"),
     "ml_governance.assess.performance": ("PerformanceReport", "assess_performance"),
+    "ml_governance.assess.profile": ("Profile", "profile"),
     "ml_governance.assess.ranking": ("RankingReport", "assess_ranking"),
     "ml_governance.assess.regression": ("RegressionReport", "assess_regression"),
+    "ml_governance.assess.rules": ("FourFifths", "four_fifths"),
     "ml_governance.decide.decision": ("Decision",),
     "ml_governance.errors": (
         "CanonicalisationError",
@@ -80,24 +90,29 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "BiasAudit",
     "CanonicalisationError",
     "ConfigurationError",
     "ContinuousReport",
     "DataError",
     "Decision",
     "DeniedError",
+    "DriftReport",
     "EvidenceError",
     "ExplanationReport",
     "FairnessReport",
+    "FourFifths",
     "GovernanceError",
     "KeyFileError",
     "LedgerError",
     "MissingEvidenceError",
+    "MitigationReport",
     "MulticlassReport",
     "NotAuthorizedError",
     "PerformanceReport",
     "Person",
     "PolicyError",
+    "Profile",
     "PromotionDeniedError",
     "RankingReport",
     "RegistryError",
@@ -109,14 +124,19 @@ __all__ = [
     "Workspace",
     "__version__",
     "assess_continuous",
+    "assess_drift",
     "assess_explanation",
     "assess_fairness",
     "assess_multiclass",
     "assess_performance",
     "assess_ranking",
     "assess_regression",
+    "compare_mitigations",
+    "four_fifths",
     "init",
+    "nyc_ll144",
     "open",
+    "profile",
 ]
 
 

@@ -7,8 +7,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
+import ml_governance as gov
 from ml_governance.decide import policy
 from ml_governance.evidence.predicates import CONTENTS
 
@@ -54,3 +57,37 @@ def test_commands_in_the_docs_exist() -> None:
     for page in [ROOT / "README.md", ROOT / "SECURITY.md", *DOCS.rglob("*.md")]:
         for command in re.findall(r"^    mlgov ((?:log|policy|keys) [a-z]+|[a-z]+)", page.read_text(), re.MULTILINE):
             assert f"## mlgov {command}" in known, (page.name, command)
+
+
+def _rows(folder: Path) -> dict[str, Any]:
+    """Return what the pages about fairness take for granted, in a folder with files."""
+    generator = np.random.default_rng(0)
+    n = 600
+    score = generator.random(n)
+    frame = pd.DataFrame(
+        {
+            "sex": generator.choice(["Female", "Male"], n), "race": generator.choice(["A", "B", "C"], n),
+            "site": generator.choice(["x", "y"], n), "score": score, "weight": generator.random(n) + 0.5,
+            "label": (generator.random(n) < score).astype(int), "prediction": (score >= 0.5).astype(int),
+        }
+    )  # fmt: skip
+    (folder / "scored").mkdir()
+    frame.iloc[:200].to_parquet(folder / "scored" / "a.parquet")
+    frame.iloc[200:].to_parquet(folder / "scored" / "b.parquet")
+    named: dict[str, Any] = {"y_true": "label", "y_pred": "prediction", "sensitive_features": ["sex", "race"]}
+    days = [gov.assess_fairness(data=part, **named) for part in (frame[:200], frame[200:])]
+    return {
+        "gov": gov, "report": gov.assess_fairness(data=frame, y_score="score", **named), "monday": days[0], "tuesday": days[1],
+        "test": frame, "people": frame, "p": frame.prediction, "selected": frame.prediction, "score": score,
+        "train": frame[:300], "this_week": frame[300:], "first": frame[300:400], "second": frame[400:],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("page", ["score-fairness", "data-anywhere", "selection-rules", "drift"])
+def test_the_examples_of_a_page_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = _rows(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / "how-to" / f"{page}.md").read_text(), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, f"{page}.md", "exec"), names)

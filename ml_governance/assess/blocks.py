@@ -200,8 +200,8 @@ def _from_arrow(array: Any, name: str) -> Column:
     return Coded(codes.to_numpy(zero_copy_only=False), array.dictionary.to_pylist())
 
 
-def floats(values: Any) -> Floats:
-    """Return weights as floats, NaN where there is none.
+def floats(values: Any, what: str = "sample_weight") -> Floats:
+    """Return weights or scores as floats, NaN where there is none.
 
     Raises
     ------
@@ -212,9 +212,9 @@ def floats(values: Any) -> Floats:
     import pyarrow as pa
 
     if isinstance(values, pa.Array | pa.ChunkedArray):
-        grouped.check_numeric(values.type)
+        grouped.check_numeric(values.type, what)
         return values.cast(pa.float64()).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
-    array = labels.column(values, "sample_weight")
+    array = labels.column(values, what)
     try:
         if array.dtype.kind == "O" and not any(isinstance(value, str) for value in array):
             array = pd.Series(array).astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
@@ -222,7 +222,7 @@ def floats(values: Any) -> Floats:
             raise TypeError(array.dtype)
         made: Floats = array.astype(np.float64, copy=False)
     except (TypeError, ValueError) as error:
-        raise DataError("sample_weight is not numeric", expected="numbers of 0 or more") from error
+        raise DataError(f"{what} is not numeric", expected=grouped.NUMBERS[what]) from error
     return made
 
 

@@ -1,6 +1,6 @@
 """A drawing that stands alone: its own paper, light and dark, legible from a phone's width up, read out as text.
 
-Everything is laid out on a width of 400 units, so that text of 12 units is 11 pixels high on a screen of 390. Colours are
+Everything is laid out on a width of 400 units, and no text is under 12 of them, which are 11 pixels on a screen of 390. Colours are
 variables that follow the reader's colour scheme; series differ in colour, dash and marker, so colour alone carries
 nothing. The colours are those of Okabe and Ito (2008), darkened or lightened to a contrast of 3:1 with the paper.
 """
@@ -53,7 +53,7 @@ def fit(text: str, width: float, size: float = 12) -> str:
     return text if len(text) <= room else text[: max(room - 1, 0)] + "\N{HORIZONTAL ELLIPSIS}" if room > 1 else ""
 
 
-def wrap(text: str, width: float, size: float) -> list[str]:
+def wrap(text: str, width: float, size: float = 12) -> list[str]:
     """Break a text into lines of at most this width."""
     import textwrap
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml_governance.assess import blocks, engines, histogram, labels
+from ml_governance.assess import blocks, engines, histogram, labels, score_scan
 from ml_governance.assess import cube as cubes
 from ml_governance.assess import rows as coded_rows
 from ml_governance.assess.cells import Roles, cube_of, text_of
@@ -40,8 +40,6 @@ class Counted:
         Gives the coded rows, where they are in memory.
     stratified : Cube or None
         Counts by control features, then sensitive features.
-    control : tuple of str
-        The control features.
     scores : callable or None
         ``scores(by)`` counts the scores by some of the sensitive features.
     """
@@ -51,7 +49,6 @@ class Counted:
     source: Callable[[], Resource] = field(repr=False)
     rows: Callable[[], Rows] | None = field(default=None, repr=False)
     stratified: Cube | None = field(default=None, repr=False)
-    control: tuple[str, ...] = ()
     scores: Callable[[Sequence[str]], ScoreCube] | None = field(default=None, repr=False)
 
 
@@ -76,7 +73,7 @@ def of_arrays(
         and a control feature.
     """
     true, predicted = blocks.column(y_true, "y_true"), blocks.column(y_pred, "y_pred")
-    score = None if y_score is None else labels.scores(y_score)
+    score = None if y_score is None else _scores(y_score)
     size = labels.same_length(y_true=true, y_pred=predicted, y_score=score, sample_weight=sample_weight)
     if not size:
         raise DataError("y_true is empty", expected="at least one row")
@@ -106,7 +103,6 @@ def of_arrays(
         source=digest,
         rows=rows,
         stratified=wide if strata else None,
-        control=tuple(strata),
         scores=None if score is None else lambda by: histogram.count_rows(rows(), by),
     )
 
@@ -147,14 +143,9 @@ def of_data(
         **({"control_features": list(control)} if control else {}),
         **{what: name for what, name in optional.items() if name is not None},
     }
-    if y_score is not None:
-        held = engines.in_memory(data, roles)
-        if held is None:
-            raise DataError(
-                f"the scores of a {type(data).__name__} cannot be counted where they are",
-                expected="a table in memory, or labels only",
-                next_step="load the columns, or leave y_score out",
-            )
+    engines.distinct(roles)
+    held = None if y_score is None else engines.in_memory(data, roles)
+    if held is not None:  # as arrays, whose rows the exact AUC needs
         found = of_arrays(
             y_true=held[y_true], y_pred=held[y_pred], y_score=held[y_score], pos_label=pos_label,
             sensitive_features={name: held[name] for name in sensitive},
@@ -164,13 +155,23 @@ def of_data(
         return replace(found, columns=columns | {"pos_label": found.columns["pos_label"]})
     source = _source_of(data, roles, len(control), pos_label)
     wide, positive = cube_of(engines.scan(data, roles), roles, pos_label)
+
+    def scores(by: Sequence[str]) -> ScoreCube:
+        return score_scan.scan(data, replace(roles, sensitive=tuple(by)), wide.marginal(by), positive)
+
     return Counted(
         cube=wide.marginal(sensitive) if control else wide,
         columns=columns | {"pos_label": str(positive)},
         source=lambda: source(wide),
         stratified=wide if control else None,
-        control=control,
+        scores=None if y_score is None else scores,
     )
+
+
+def _scores(values: Any) -> Any:
+    floats = blocks.floats(values, "y_score")
+    labels.check_scores("y_score", *labels.extent(floats))
+    return floats
 
 
 def _names(given: Any) -> tuple[Any, ...]:

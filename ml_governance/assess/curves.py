@@ -6,16 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml_governance.assess.canvas import DASHES, MARGIN, MAX_SERIES, WIDTH, Canvas, colour, ticks
+from ml_governance.assess.canvas import DASHES, MARGIN, MAX_SERIES, WIDTH, Canvas, colour, ticks, wrap
 from ml_governance.assess.plots import Plot, made, short
 from ml_governance.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    At = Callable[[float, float], tuple[float, float]]
     Points = tuple[Sequence[float], Sequence[float]]
 
 ALL_ROWS = "all rows"
+TOGETHER = 3
+"""So many calibration curves are drawn in one square; more have one each."""
+
+HEAD_LINES = 3
 
 
 def roc(curves: Mapping[str, Points], *, title: str = "ROC curve") -> Plot:
@@ -50,28 +55,38 @@ def calibration(bins: Mapping[str, Sequence[Mapping[str, float]]], *, title: str
     Parameters
     ----------
     bins : mapping of group to sequence of mapping
-        Each with ``mean_score``, ``rate``, ``lower``, ``upper`` and ``n``; at most 6 groups.
+        Each with ``mean_score``, ``rate`` and ``n``, and ``lower`` and ``upper`` where there is an interval; at most 6
+        groups.
     title : str
         What is shown.
     """
     _few(bins)
-    canvas, at = _unit_square(title, "mean score", "observed rate", diagonal=True)
+    if len(bins) > TOGETHER:
+        canvas, frames = _panels(title, list(bins))
+        places = [0] * len(bins)
+    else:
+        canvas, at = _unit_square(title, "mean score", "observed rate", diagonal=True)
+        frames, places = [at] * len(bins), list(range(len(bins)))
     rows, told = [], []
-    for place, (name, own) in enumerate(bins.items()):
+    for at, place, (name, own) in zip(frames, places, bins.items(), strict=True):
         paint = colour(place)
         for one in own:
-            canvas.line(
-                *at(one["mean_score"], one["lower"]), *at(one["mean_score"], one["upper"]), stroke=paint, width=1.4
-            )
+            if "lower" in one:
+                canvas.line(
+                    *at(one["mean_score"], one["lower"]), *at(one["mean_score"], one["upper"]), stroke=paint, width=1.4
+                )
         points = [at(one["mean_score"], one["rate"]) for one in own]
         canvas.path(points, stroke=paint, dash=DASHES[place], width=1.6)
         for point in points:
-            canvas.marker(point[0], point[1], place, size=3.6)
-        rows += [{"group": name, **{k: one[k] for k in ("mean_score", "rate", "lower", "upper", "n")}} for one in own]
+            canvas.marker(point[0], point[1], place, size=3.6 if len(bins) <= TOGETHER else 2.8)
+        rows += [
+            {"group": name, **{k: one.get(k) for k in ("mean_score", "rate", "lower", "upper", "n")}} for one in own
+        ]
         told.append(
             f"{name}: " + ", ".join(f"mean score {one['mean_score']:.2f} observed {one['rate']:.2f}" for one in own)
         )
-    _legend(canvas, list(bins), markers=True)
+    if len(bins) <= TOGETHER:
+        _legend(canvas, list(bins), markers=True)
     return made(
         canvas, title, f"Observed rate against mean score; on the diagonal both agree. {'; '.join(told)}.", rows
     )
@@ -145,7 +160,6 @@ def sweep(
             top + 11,
             f"in use: {threshold:g}",
             anchor="end" if left else "start",
-            size=11,
             kind="halo",
         )
         told.append(f"the threshold in use is {threshold:g}")
@@ -155,30 +169,65 @@ def sweep(
 
 def _unit_square(
     title: str, x_axis: str, y_axis: str, *, span: tuple[float, float] = (0.0, 1.0), diagonal: bool = False
-) -> tuple[Canvas, Any]:
+) -> tuple[Canvas, At]:
     canvas = Canvas(title)
     left, side, height = 46.0, WIDTH - 46.0 - MARGIN - 4, 290.0
     top = canvas.y + 4
+    marks = [mark for mark in ticks(*span) if span[0] <= mark <= span[1]]
+    at = _frame(canvas, (left, top, side, height), span, marks, ticks(0, 1), diagonal=diagonal)
+    canvas.text(left + side / 2, top + height + 33, x_axis, anchor="middle", kind="soft")
+    canvas.text(15, top + height / 2, y_axis, anchor="middle", kind="soft", turn=True)
+    canvas.y = top + height + 42
+    return canvas, at
+
+
+def _panels(title: str, names: list[str]) -> tuple[Canvas, list[At]]:
+    """Return a square for each group, two beside each other: many curves with intervals in one are a thicket."""
+    canvas = Canvas(title)
+    room, height = (WIDTH - 2 * MARGIN) / 2, 112.0
+    heads = [wrap(name.replace(", n ", ", n\N{NO-BREAK SPACE}"), room - 8)[:HEAD_LINES] for name in names]
+    head = 14.0 * max(map(len, heads))
+    step = head + height + 42
+    frames = []
+    for place, lines in enumerate(heads):
+        left, top = MARGIN + room * (place % 2), canvas.y + step * (place // 2)
+        for number, line in enumerate(lines):
+            canvas.text(left, top + 12 + 14 * number, line)
+        box = (left + 26, top + head + 14, room - 42, height)
+        frames.append(_frame(canvas, box, (0.0, 1.0), [0.0, 0.5, 1.0], [0.0, 0.5, 1.0], diagonal=True))
+    canvas.y += step * ((len(names) + 1) // 2) + 4
+    canvas.text(WIDTH / 2, canvas.y + 8, "up: observed rate; right: mean score", anchor="middle", kind="soft")
+    canvas.y += 14
+    return canvas, frames
+
+
+def _frame(
+    canvas: Canvas,
+    box: tuple[float, float, float, float],
+    span: tuple[float, float],
+    x_marks: Sequence[float],
+    y_marks: Sequence[float],
+    *,
+    diagonal: bool,
+) -> At:
+    """Draw the grid of a box (left, top, width, height), and return where a point of it is."""
+    left, top, side, height = box
 
     def at(x: float, y: float) -> tuple[float, float]:
         part = (min(max(x, span[0]), span[1]) - span[0]) / (span[1] - span[0])
         return left + part * side, top + (1 - min(max(y, 0.0), 1.0)) * height
 
-    for mark in ticks(*span):
-        if span[0] <= mark <= span[1]:
-            px = at(mark, 0)[0]
-            canvas.line(px, top, px, top + height)
-            canvas.text(px, top + height + 15, f"{mark:g}", anchor="middle", size=11, kind="soft")
-    for mark in ticks(0, 1):
+    for mark in x_marks:
+        px = at(mark, 0)[0]
+        canvas.line(px, top, px, top + height)
+        canvas.text(px, top + height + 15, f"{mark:g}", anchor="middle", kind="soft")
+    for mark in y_marks:
         py = at(span[0], mark)[1]
         canvas.line(left, py, left + side, py)
-        canvas.text(left - 6, py + 4, f"{mark:g}", anchor="end", size=11, kind="soft")
+        canvas.text(left - 6, py + 4, f"{mark:g}", anchor="end", kind="soft")
     if diagonal:
         canvas.line(*at(0, 0), *at(1, 1), stroke="var(--mlg-soft)", dash="4 4")
-    canvas.text(left + side / 2, top + height + 33, x_axis, anchor="middle", size=11.5, kind="soft")
-    canvas.text(15, top + height / 2, y_axis, anchor="middle", size=11.5, kind="soft", turn=True)
-    canvas.y = top + height + 42
-    return canvas, at
+    return at
 
 
 def _legend(canvas: Canvas, names: list[str], *, markers: bool = False) -> None:

@@ -191,7 +191,7 @@ class DriftReport:
         return self.to_html()
 
 
-def compare(
+def assess_drift(
     reference: Any,
     current: Any,
     *,

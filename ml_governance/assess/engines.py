@@ -52,7 +52,7 @@ def scan(data: Any, roles: Roles) -> Cells:
     import pandas as pd
     import pyarrow as pa
 
-    _distinct(roles)
+    distinct(roles)
     if is_files(data):
         from ml_governance.assess import files
 
@@ -66,7 +66,7 @@ def scan(data: Any, roles: Roles) -> Cells:
     if type(data).__module__.startswith("pyarrow._dataset"):
         grouped.require(data.schema.names, roles)
         return _acero(data, data.schema, roles)
-    if _is_dask(data):
+    if is_dask(data):
         return _dask(data, roles)
     return _narwhals(data, roles)
 
@@ -80,9 +80,12 @@ def in_memory(data: Any, roles: Roles) -> dict[str, Any] | None:
     if isinstance(data, pd.DataFrame):
         return _series(data, roles)
     if isinstance(data, pa.RecordBatch):
-        return {name: data.column(name) for name in grouped.used(roles)}
-    frame = None if _is_dask(data) else nw.from_native(data, pass_through=True)
-    return {name: frame[name].to_native() for name in grouped.used(roles)} if isinstance(frame, nw.DataFrame) else None
+        data = pa.Table.from_batches([data])
+    frame = None if is_dask(data) else nw.from_native(data, pass_through=True)
+    if not isinstance(frame, nw.DataFrame):
+        return None
+    grouped.require(frame.columns, roles)
+    return {name: frame[name].to_native() for name in grouped.used(roles)}
 
 
 def _series(frame: pd.DataFrame, roles: Roles) -> dict[str, Any]:
@@ -91,7 +94,14 @@ def _series(frame: pd.DataFrame, roles: Roles) -> dict[str, Any]:
     return {name: frame.iloc[:, names.index(name)] for name in grouped.used(roles)}
 
 
-def _distinct(roles: Roles) -> None:
+def distinct(roles: Roles) -> None:
+    """Refuse a table without sensitive columns, or one that is named twice.
+
+    Raises
+    ------
+    DataError
+        If there are none, or one is named twice.
+    """
     if not roles.sensitive:
         raise DataError("there are no sensitive features", expected="the name of at least one column")
     if len(set(roles.sensitive)) != len(roles.sensitive):
@@ -151,7 +161,7 @@ def _acero(source: Any, schema: pa.Schema, roles: Roles) -> Cells:
     chosen, named = [pc.field(name) for name in roles.keys], list(keys)
     sums: list[tuple[Any, str, Any, str]] = [([], "hash_count_all", None, grouped.COUNT)]
     if roles.weight is not None:
-        grouped.check_numeric(schema.field(roles.weight).type)
+        grouped.check_numeric(schema.field(roles.weight).type, "sample_weight")
         weight = pc.field(roles.weight).cast(pa.float64())
         chosen += [weight, pc.multiply(weight, weight)]
         named += ["weight", "square"]
@@ -176,7 +186,8 @@ def _acero(source: Any, schema: pa.Schema, roles: Roles) -> Cells:
 # --- Dask -------------------------------------------------------------------------------------------------
 
 
-def _is_dask(data: Any) -> bool:
+def is_dask(data: Any) -> bool:
+    """Say whether data is a Dask data frame."""
     return type(data).__module__.startswith("dask.") and hasattr(data, "to_delayed")
 
 
@@ -201,38 +212,68 @@ def _partition(frame: pd.DataFrame, roles: Roles) -> Cells:
 # --- narwhals ---------------------------------------------------------------------------------------------
 
 
-def _narwhals(data: Any, roles: Roles) -> Cells:
+def opened(data: Any) -> nw.DataFrame[Any] | nw.LazyFrame[Any] | pa.RecordBatchReader:
+    """Return what narwhals makes of a table, or a reader of its Arrow stream.
+
+    Raises
+    ------
+    DataError
+        If it is no table.
+    """
     import narwhals as nw
     import pyarrow as pa
 
     try:
-        frame = nw.from_native(data)
+        frame: nw.DataFrame[Any] | nw.LazyFrame[Any] = nw.from_native(data)
     except TypeError as error:
         if hasattr(data, "__arrow_c_stream__"):
-            reader = None
             with suppress(pa.ArrowException):  # a stream of something else than tables
-                reader = pa.RecordBatchReader.from_stream(data)
-            if reader is not None:
-                return _stream(reader, roles)
+                return pa.RecordBatchReader.from_stream(data)
         raise DataError(
             f"the data is a {type(data).__name__}", expected="a data frame, a table of an engine, or paths of files"
         ) from error
+    return frame
+
+
+def check_schema(frame: nw.DataFrame[Any] | nw.LazyFrame[Any], roles: Roles) -> None:
+    """Refuse a table that lacks a column, or has one of the wrong type.
+
+    Raises
+    ------
+    DataError
+        If weights or scores are no numbers, or keys are nested.
+    UnavailableError
+        If the engine cannot say.
+    """
+    import narwhals as nw
+
     try:
         schema = frame.collect_schema()
     except Exception as error:
-        raise _failed(frame, error) from error
+        raise failed(frame, error) from error
     grouped.require(schema.names(), roles)
-    if roles.weight is not None and not (schema[roles.weight].is_numeric() or schema[roles.weight] == nw.Boolean):
-        raise DataError(f"sample_weight is not numeric, but {schema[roles.weight]}", expected="numbers of 0 or more")
+    for what, name in (("sample_weight", roles.weight), ("y_score", roles.score)):
+        if name is not None and not (schema[name].is_numeric() or schema[name] == nw.Boolean):
+            raise DataError(f"{what} is not numeric, but {schema[name]}", expected=grouped.NUMBERS[what])
     for name in roles.keys:
         if schema[name].is_nested() or schema[name] == nw.Object:
             raise DataError(f"{name} has values of the type {schema[name]}", expected="plain values")
+
+
+def _narwhals(data: Any, roles: Roles) -> Cells:
+    import narwhals as nw
+    import pyarrow as pa
+
+    frame = opened(data)
+    if isinstance(frame, pa.RecordBatchReader):
+        return _stream(frame, roles)
+    check_schema(frame, roles)
     if isinstance(frame, nw.DataFrame) and not frame.implementation.is_polars():
         return _arrow(frame.select(grouped.used(roles)).to_arrow(), roles)
     try:
         found = _expression(frame.lazy(), roles).collect(backend="pyarrow").to_native()
     except Exception as error:
-        raise _failed(frame, error) from error
+        raise failed(frame, error) from error
     return grouped.cells(found, len(roles.keys), weighted=roles.weight is not None)
 
 
@@ -255,7 +296,8 @@ def _expression(frame: nw.LazyFrame[Any], roles: Roles) -> nw.LazyFrame[Any]:
     return frame.select(*chosen).group_by(keys, drop_null_keys=False).agg(*sums).head(LIMIT + 1)
 
 
-def _failed(frame: Any, error: Exception) -> UnavailableError:
+def failed(frame: Any, error: Exception) -> UnavailableError:
+    """Return the error of an engine that could not count."""
     engine = str(frame.implementation.value)
     return UnavailableError(
         f"{engine} could not count the rows: {type(error).__name__}: {str(error)[:2000]}",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from ml_governance.assess import conditional, counted, rates, relative, scores
 from ml_governance.assess import cube as cubes
 from ml_governance.assess import rows as coded_rows
+from ml_governance.assess.histogram import TooManyGroupsError
 from ml_governance.assess.report import Report
 from ml_governance.assess.uncertainty import Uncertainty
 from ml_governance.errors import DataError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from fairlearn.metrics import MetricFrame
 
+    from ml_governance.assess.histogram import ScoreCube
     from ml_governance.assess.rows import Rows
     from ml_governance.assess.suppression import PublishedFairness
     from ml_governance.evidence.metric_definition import Better
@@ -42,6 +44,11 @@ class FairnessReport(Uncertainty, Report):
         The counts that everything else follows from.
     rows : callable or None
         Gives the coded rows, when a bootstrap asks for them; None where there are none.
+    scored : tuple of ScoreCube
+        The scores by group, label and bin: of the crossing of the attributes, or where that has too many groups of each
+        attribute; empty without scores. Like the cube, they are not signed.
+    stratified : Cube or None
+        Counts by control features, then sensitive attributes.
     """
 
     kind: ClassVar[str] = "fairness"
@@ -49,6 +56,8 @@ class FairnessReport(Uncertainty, Report):
 
     cube: cubes.Cube = field(repr=False)
     rows: Callable[[], Rows] | None = field(default=None, repr=False, compare=False)
+    scored: tuple[ScoreCube, ...] = field(default=(), repr=False, compare=False)
+    stratified: cubes.Cube | None = field(default=None, repr=False, compare=False)
 
     @property
     def by_group(self) -> pd.DataFrame:
@@ -122,27 +131,32 @@ class FairnessReport(Uncertainty, Report):
         Raises
         ------
         DataError
-            If columns, positive label, confidence or minimal group size differ, or only one is weighted.
+            If columns, positive label, confidence or minimal group size differ, only one is weighted, or only one has
+            scores. The AUC of the sum is that of binned scores, with a bound of its error.
         """
         for name in ("columns", "confidence", "min_group_size"):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:
                 raise DataError(f"{name} is {mine} of one report and {theirs} of the other", expected="the same")
-        if self.partial or other.partial:
-            raise DataError(
-                "one of the reports measured scores or strata, which its counts do not hold",
-                expected="reports of labels and predictions",
-                next_step="merge those, and assess scores and strata over all rows",
-            )
+        if bool(self.scored) != bool(other.scored):
+            raise DataError("only one of the reports has scores", expected="both or neither")
         crossed = any(m.by == self.cube.attributes and len(m.by) > 1 for m in self.measurements)
-        cube = self.cube.merge(other.cube)
-        measured = rates.measure(cube, _bys(cube, intersections=crossed), self.confidence, self.min_group_size)
-        return FairnessReport(**measured, columns=self.columns)
 
-    @property
-    def partial(self) -> bool:
-        """Whether there are numbers that do not follow from the cube: of scores, or within strata."""
-        return bool({"scores", "conditional"} & set(self.details))
+        def count(by: Sequence[str]) -> ScoreCube:
+            mine, theirs = scores.covering(self.scored, by), scores.covering(other.scored, by)
+            if mine is None or theirs is None:
+                raise TooManyGroupsError(f"one of the reports has no scores by {' x '.join(by)}", expected="both")
+            return mine.marginal(by).merge(theirs.marginal(by))
+
+        strata = None
+        if self.stratified is not None and other.stratified is not None:
+            strata = self.stratified.merge(other.stratified)
+        cube = self.cube.merge(other.cube)
+        measured = _measured(
+            cube, _bys(cube, intersections=crossed), self.confidence, self.min_group_size,
+            scored=count if self.scored else None, stratified=strata,
+        )  # fmt: skip
+        return FairnessReport(**measured, columns=self.columns)
 
     def to_metric_frame(self) -> MetricFrame:
         """Return the rates as fairlearn's ``MetricFrame``; see :mod:`ml_governance.assess.metric_frame`."""
@@ -256,8 +270,8 @@ def assess_fairness(
         Legitimate reasons to differ: selection rates are also compared within their strata, and pooled; see
         :mod:`ml_governance.assess.conditional`.
     exact_auc : bool, optional
-        Whether to sort all rows for the AUC. If not, it is that of binned scores with a bound of its error in the
-        interval. By default it is exact up to 100,000 rows.
+        Whether to sort all rows for the AUC, which must be in memory. If not, it is that of binned scores with a bound of
+        its error in the interval. By default it is exact up to 100,000 rows in memory.
     confidence : float in (0, 1), default 0.95
         Level of the intervals: Wilson for rates, Koopman for ratios and Newcombe for differences, projected from
         all pairs of groups.
@@ -277,23 +291,50 @@ def assess_fairness(
         labels and no ``pos_label``; or the data lack a column.
     UnavailableError
         If the engine that holds the data fails.
+    VerificationError
+        If the rows change while they are counted.
     """
     count = counted.of_arrays if data is None else partial(counted.of_data, data)
     found = count(
         y_true=y_true, y_pred=y_pred, y_score=y_score, sensitive_features=sensitive_features,
         control_features=control_features, sample_weight=sample_weight, pos_label=pos_label,
     )  # fmt: skip
-    bys = _bys(found.cube, intersections=intersections)
-    measured = rates.measure(found.cube, bys, confidence, min_group_size)
-    if found.scores is not None:
-        sort = found.cube.total()[1] <= SORTED if exact_auc is None else exact_auc
-        own = found.rows() if found.rows is not None and sort else None
-        _add(measured, *scores.assess(found.scores, bys, confidence, min_group_size, rows=own))
-    if found.stratified is not None:
-        _add(measured, *conditional.assess(found.stratified, bys, found.control, confidence, min_group_size))
+    if exact_auc and found.scores is not None and found.rows is None:
+        raise DataError(
+            f"the rows of a {type(data).__name__} are not here to be sorted", expected="a table in memory for exact_auc",
+            next_step="leave exact_auc out: the AUC of bins comes with a bound of its error",
+        )  # fmt: skip
+    sort = found.cube.total()[1] <= SORTED if exact_auc is None else exact_auc
+    measured = _measured(
+        found.cube, _bys(found.cube, intersections=intersections), confidence, min_group_size,
+        scored=found.scores, rows=found.rows if sort else None, stratified=found.stratified,
+    )  # fmt: skip
     coded = found.rows
     rows = None if coded is None else lambda: coded_rows.checked(coded(), found.cube)
     return FairnessReport(**measured, columns=found.columns, source=found.source, rows=rows)
+
+
+def _measured(
+    cube: cubes.Cube,
+    bys: list[tuple[str, ...]],
+    confidence: float,
+    min_group_size: int,
+    *,
+    scored: Callable[[Sequence[str]], ScoreCube] | None,
+    stratified: cubes.Cube | None,
+    rows: Callable[[], Rows] | None = None,
+) -> dict[str, Any]:
+    """Return the fields of a report that follow from what was counted."""
+    measured = rates.measure(cube, bys, confidence, min_group_size)
+    if scored is not None:
+        found = scores.assess(scored, bys, confidence, min_group_size, rows=None if rows is None else rows())
+        _add(measured, found.measurements, found.details)
+        measured["scored"] = found.cubes
+    if stratified is not None:
+        control = tuple(name for name in stratified.attributes if name not in cube.attributes)
+        _add(measured, *conditional.assess(stratified, bys, control, confidence, min_group_size))
+        measured["stratified"] = stratified
+    return measured
 
 
 def _bys(cube: cubes.Cube, *, intersections: bool) -> list[tuple[str, ...]]:

@@ -27,6 +27,9 @@ from ml_governance.evidence.predicates import Resource
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import duckdb
+    import pyarrow as pa
+
 MEMORY = "400MB"
 _SETTINGS = {
     "memory_limit": MEMORY,
@@ -98,6 +101,23 @@ def scan(paths: Sequence[Path], roles: Roles) -> Cells:
     VerificationError
         If a file changed while it was read.
     """
+    counted = _run(paths, roles, lambda relation, named: relation.query("rows", _query(named)).to_arrow_table())
+    parts = {
+        is_parquet: [grouped.cells(one, len(roles.keys), weighted=roles.weight is not None) for one in found]
+        for is_parquet, found in counted.items()
+    }
+    written = [_with_labels(join(parts[False]))] if parts[False] else []
+    return join(written + parts[True])
+
+
+def _run(
+    paths: Sequence[Path], roles: Roles, count: Callable[[duckdb.DuckDBPyRelation, Roles], pa.Table]
+) -> dict[bool, list[pa.Table]]:
+    """Count the rows of files that are alike; return the results by whether they are of Parquet.
+
+    ``count`` is given a relation, and what its columns are called: numbers have names of their own, since a column may
+    be a number and a key.
+    """
     import duckdb
 
     before = state(paths)
@@ -105,12 +125,12 @@ def scan(paths: Sequence[Path], roles: Roles) -> Cells:
     for path in paths:
         layout = _parquet_layout(path, roles) if _is_parquet(path) else _csv_layout(path, roles)
         batches.setdefault(layout, []).append(path)
-    parts: dict[bool, list[Cells]] = {True: [], False: []}
+    found: dict[bool, list[pa.Table]] = {True: [], False: []}
     with duckdb.connect(":memory:", config=_SETTINGS) as connection:
         for layout, group in batches.items():
-            query = _parquet_query(roles) if _is_parquet(group[0]) else _csv_query(layout[1:], roles)
+            query = _parquet(group, roles) if _is_parquet(group[0]) else _csv(group, layout[1:], roles)
             try:
-                found = connection.sql(query, params=[[str(path) for path in group]]).to_arrow_table()
+                found[_is_parquet(group[0])].append(count(connection.sql(query), _renamed(roles)))
             except duckdb.OutOfMemoryException as error:
                 raise UnavailableError(
                     f"counting needs more than {MEMORY}: {error}",
@@ -122,12 +142,38 @@ def scan(paths: Sequence[Path], roles: Roles) -> Cells:
                     str(error).partition("\nPossible")[0].strip()[:1000]
                 )  # what follows is about DuckDB's own options
                 raise DataError(f"{named} cannot be read: {says}") from error
-            parts[_is_parquet(group[0])].append(
-                grouped.cells(found, len(roles.keys), weighted=roles.weight is not None)
-            )
     _require_same(paths, before)
-    written = [_with_labels(join(parts[False]))] if parts[False] else []
-    return join(written + parts[True])
+    return found
+
+
+def scores(
+    paths: Sequence[Path], roles: Roles, count: Callable[[duckdb.DuckDBPyRelation, Roles], pa.Table]
+) -> list[pa.Table]:
+    """Count the scores of files: the tables that ``count`` gives, whose key ``k0`` is the label, typed as :func:`scan` types it.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Files.
+    roles : Roles
+        Which column is what.
+    count : callable
+        Counts a relation.
+
+    Raises
+    ------
+    DataError, UnavailableError, VerificationError
+        As :func:`scan`.
+    """
+    import pyarrow as pa
+
+    found = _run(paths, roles, count)
+    if not found[False]:
+        return found[True]
+    written = pa.concat_tables(found[False]).unify_dictionaries()
+    codes, values = grouped.encoded(written["k0"])
+    typed = pa.array(_typed(values)).take(pa.array(codes))
+    return [written.set_column(written.column_names.index("k0"), "k0", typed), *found[True]]
 
 
 def source(paths: Sequence[Path], before: State) -> Resource:
@@ -193,8 +239,9 @@ def _parquet_layout(path: Path, roles: Roles) -> tuple[Any, ...]:
     for name in roles.keys:
         if pa.types.is_nested(kinds[name]):
             raise DataError(f"{name} of {path} has values of the type {kinds[name]}", expected="plain values")
-    if roles.weight is not None:
-        grouped.check_numeric(kinds[roles.weight])
+    for what, number in (("sample_weight", roles.weight), ("y_score", roles.score)):
+        if number is not None:
+            grouped.check_numeric(kinds[number], what)
     values = (kind.value_type if pa.types.is_dictionary(kind) else kind for kind in kinds.values())
     return ("parquet", *(str(kind) for kind in values))
 
@@ -207,22 +254,42 @@ def _require(names: list[str], roles: Roles, path: Path) -> None:
             raise DataError(f"{path} has columns that differ only in case: {', '.join(alike)}", expected="one of them")
 
 
-def _parquet_query(roles: Roles) -> str:
-    weight = None if roles.weight is None else f"CAST({_quoted(roles.weight)} AS DOUBLE)"
-    return _query(roles, weight, "read_parquet(?, hive_partitioning = false, union_by_name = false)")
+def _parquet(paths: Sequence[Path], roles: Roles) -> str:
+    return _chosen(roles, f"read_parquet({_list(paths)}, hive_partitioning = false, union_by_name = false)", "{}")
 
 
-def _query(roles: Roles, weight: str | None, table: str) -> str:
+def _chosen(roles: Roles, table: str, number: str) -> str:
+    """Return the query of the columns that are read; ``number`` is how numbers are written there."""
+    chosen = [_quoted(name) for name in dict.fromkeys(roles.keys)]
+    named = _renamed(roles)
+    for name, own in ((roles.weight, named.weight), (roles.score, named.score)):
+        if name is not None and own is not None:
+            chosen.append(f"TRY_CAST({number.format(_quoted(name))} AS DOUBLE) AS {_quoted(own)}")
+    return f"SELECT {', '.join(chosen)} FROM {table}"  # noqa: S608  names are quoted
+
+
+def _renamed(roles: Roles) -> Roles:
+    return replace(
+        roles, weight=None if roles.weight is None else "(weight)", score=None if roles.score is None else "(score)"
+    )
+
+
+def _query(roles: Roles) -> str:
     keys = [f"{_quoted(name)} AS k{number}" for number, name in enumerate(roles.keys)]
     sums = [f"count(*) AS {grouped.COUNT}"]
-    if weight is not None:
+    if roles.weight is not None:
+        weight = _quoted(roles.weight)
         sums += [
             f"sum({weight}) AS {grouped.WEIGHTS}",
             f"sum({weight} * {weight}) AS {grouped.SQUARES}",
             f"min({weight}) AS {grouped.LOWEST}",
             f"count({weight}) AS {grouped.WEIGHTED}",
         ]
-    return f"SELECT {', '.join(keys + sums)} FROM {table} GROUP BY ALL LIMIT {LIMIT + 1}"  # noqa: S608  names are quoted
+    return f"SELECT {', '.join(keys + sums)} FROM rows GROUP BY ALL LIMIT {LIMIT + 1}"  # noqa: S608  names are quoted
+
+
+def _list(paths: Sequence[Path]) -> str:
+    return "[" + ", ".join(_text(str(path)) for path in paths) + "]"
 
 
 def _quoted(name: str) -> str:
@@ -251,11 +318,11 @@ def _opened(path: Path) -> Any:
     return gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb")
 
 
-def _csv_query(header: Sequence[str], roles: Roles) -> str:
+def _csv(paths: Sequence[Path], header: Sequence[str], roles: Roles) -> str:
     columns = ", ".join(f"{_text(name)}: 'VARCHAR'" for name in header)
-    weight = None if roles.weight is None else f"TRY_CAST({_quoted(roles.weight)} AS DOUBLE)"
     options = "auto_detect = false, header = true, delim = ',', quote = '\"', escape = '\"', strict_mode = true"
-    return _query(roles, weight, f"read_csv(?, {options}, columns = {{{columns}}})")
+    table = f"read_csv({_list(paths)}, {options}, columns = {{{columns}}})"
+    return _chosen(roles, table, "trim({})")  # a plain column would be cast by the reader, which fails at a word
 
 
 def _text(name: str) -> str:

@@ -20,6 +20,10 @@ COUNT, WEIGHTS, SQUARES, LOWEST, WEIGHTED = "n", "w", "w2", "low", "nw"
 """Columns: rows, sum of weights, sum of their squares, smallest weight, rows with a weight; keys are k0, k1, ..."""
 
 
+NUMBERS = {"sample_weight": "numbers of 0 or more", "y_score": "probabilities of the positive class"}
+"""What columns of numbers are to hold."""
+
+
 def used(roles: Roles) -> list[str]:
     """Return the columns that are read, each once."""
     return list(dict.fromkeys([*roles.keys, *(name for name in (roles.weight, roles.score) if name)]))
@@ -40,8 +44,8 @@ def require(names: Sequence[str], roles: Roles) -> None:
             raise DataError(f"the data has {what} {name!r}", expected=f"one of {shown}")
 
 
-def check_numeric(kind: pa.DataType) -> None:
-    """Refuse weights of an Arrow type that is no number.
+def check_numeric(kind: pa.DataType, what: str) -> None:
+    """Refuse weights or scores of an Arrow type that is no number.
 
     Raises
     ------
@@ -52,7 +56,7 @@ def check_numeric(kind: pa.DataType) -> None:
 
     types = pa.types
     if not (types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind) or types.is_boolean(kind)):
-        raise DataError(f"sample_weight is not numeric, but {kind}", expected="numbers of 0 or more")
+        raise DataError(f"{what} is not numeric, but {kind}", expected=NUMBERS[what])
 
 
 def cells(found: pa.Table, keys: int, *, weighted: bool) -> Cells:
@@ -72,7 +76,7 @@ def cells(found: pa.Table, keys: int, *, weighted: bool) -> Cells:
     found = found.slice(0, LIMIT).unify_dictionaries()
     values, codes = [], []
     for number in range(keys):
-        own, names = _encoded(found[f"k{number}"])
+        own, names = encoded(found[f"k{number}"])
         codes.append(own)
         values.append(names)
     counts = found[COUNT].to_numpy().astype(np.int64)
@@ -101,7 +105,8 @@ def plain(array: Any) -> Any:
     return array.cast(pa.float32()) if types.is_float16(array.type) else array
 
 
-def _encoded(column: pa.ChunkedArray) -> tuple[Any, list[Any]]:
+def encoded(column: pa.ChunkedArray) -> tuple[Any, list[Any]]:
+    """Return a key as positions in its values, the first of which is null."""
     import pyarrow as pa
 
     array = column.combine_chunks()

@@ -30,6 +30,10 @@ COMPILED_FROM = 200_000
 """Rows from which on the compiled pass is worth its compilation."""
 
 
+class TooManyGroupsError(DataError):
+    """Scores cannot be counted by so many groups; by fewer attributes they may."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Histogram:
     """The scores of one group, by label and bin.
@@ -147,7 +151,7 @@ class ScoreCube:
         if (self.weights is None) != (other.weights is None):
             raise DataError("only one of the cubes is weighted", expected="both or neither")
         levels = tuple(tuple(sorted({*a, *b})) for a, b in zip(self.levels, other.levels, strict=True))
-        _bounded(levels, self.bins)
+        bounded(levels, self.bins)
 
         def added(one: NDArray[Any], two: NDArray[Any]) -> NDArray[Any]:
             wide = np.zeros((*map(len, levels), 2, self.bins), dtype=one.dtype)
@@ -209,7 +213,7 @@ def _counted(
     bins: int,
 ) -> ScoreCube:
     levels = tuple(named.values())
-    _bounded(levels, bins)
+    bounded(levels, bins)
     shape = (*map(len, levels), 2, bins)
     counts, scores, errors, weights = sums(cell, true, score, weight, int(np.prod(shape[:-2])), bins)
     return ScoreCube(
@@ -237,7 +241,7 @@ def sums(
     if weight is None and len(true) >= COMPILED_FROM:
         found = _compiled()(cell, true, score, np.arange(bins + 1) / bins, groups * 2 * bins)
         return found[:, 0].astype(np.int64), found[:, 1].copy(), found[:, 2].copy(), None
-    place = (2 * cell.astype(np.int64) + true) * bins + _bin(score, bins)
+    place = (2 * cell.astype(np.int64) + true) * bins + bin_of(score, bins)
     size = groups * 2 * bins
     counts = np.bincount(place, minlength=size).astype(np.int64)
     error = (score - true) ** 2
@@ -250,7 +254,7 @@ def sums(
     return counts, added(weight * score), added(weight * error), added(weight)
 
 
-def _bin(score: Floats, bins: int) -> NDArray[np.int64]:
+def bin_of(score: Floats, bins: int) -> NDArray[np.int64]:
     """Return each score's bin, such that ``score >= j / bins`` is the same as ``bin >= j`` in floating point too."""
     edges = np.arange(bins + 1) / bins
     place = np.minimum((score * bins).astype(np.int64), bins - 1)
@@ -285,12 +289,19 @@ def _pass(cell: Any, true: Any, score: Any, edges: Any, size: int) -> Any:  # pr
     return found
 
 
-def _bounded(levels: Sequence[Sequence[str]], bins: int) -> None:
+def bounded(levels: Sequence[Sequence[str]], bins: int) -> None:
+    """Refuse a cube of more than :data:`MAX_CELLS` cells.
+
+    Raises
+    ------
+    TooManyGroupsError
+        If the levels cross to more.
+    """
     cells = 2 * bins
     for names in levels:
         cells *= len(names)
     if cells > MAX_CELLS:
-        raise DataError(
+        raise TooManyGroupsError(
             f"the sensitive features have {cells // (2 * bins):,} combinations",
             expected=f"at most {MAX_CELLS // (2 * bins):,} for scores in {bins:,} bins",
         )

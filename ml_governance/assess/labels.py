@@ -170,15 +170,43 @@ def scores(values: Any, name: str = "y_score") -> Floats:
         floats: Floats = array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise DataError(f"{name} is not numeric", expected="probabilities of the positive class") from error
-    bad = int((~np.isfinite(floats)).sum())
-    if bad:
-        raise DataError(f"{name} has {bad} values that are NaN or infinite", expected="a probability in every row")
-    if floats.min() < 0 or floats.max() > 1:
+    check_scores(name, *extent(floats))
+    return floats
+
+
+def extent(floats: Floats) -> tuple[int, float, float]:
+    """Return how many numbers are NaN or infinite, and the smallest and largest of the others."""
+    finite = np.isfinite(floats)
+    lowest, highest = floats.min(where=finite, initial=np.inf), floats.max(where=finite, initial=-np.inf)
+    return int((~finite).sum()), float(lowest), float(highest)
+
+
+def check_scores(name: str, missing: int, lowest: float, highest: float) -> None:
+    """Refuse scores that are no probabilities.
+
+    Parameters
+    ----------
+    name : str
+        For the message.
+    missing : int
+        How many are missing, NaN or infinite.
+    lowest, highest : float
+        The range of the others.
+
+    Raises
+    ------
+    DataError
+        If one is missing, or outside 0 to 1.
+    """
+    if missing:
         raise DataError(
-            f"{name} runs from {floats.min():.4g} to {floats.max():.4g}",
+            f"{name} has {missing:,} values that are missing, NaN or infinite", expected="a probability in every row"
+        )
+    if lowest < 0 or highest > 1:
+        raise DataError(
+            f"{name} runs from {lowest:.4g} to {highest:.4g}",
             expected="probabilities of the positive class, 0 to 1",
         )
-    return floats
 
 
 def weights(values: Any) -> Floats:

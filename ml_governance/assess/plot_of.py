@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ml_governance.assess import curves, plots
+from ml_governance.assess.canvas import MAX_SERIES
 from ml_governance.assess.fairness import FairnessReport
 from ml_governance.assess.svg import Dot
 from ml_governance.errors import DataError
@@ -23,16 +26,46 @@ ACRONYMS = {"roc": "ROC", "auc": "AUC", "f1": "F1"}
 def plot_of(report: Report, kind: str | None = None, **options: Any) -> Plot:
     """Draw a report; see :meth:`ml_governance.assess.report.Report.plot`."""
     charts: dict[str, dict[str, Callable[..., Plot]]] = {
-        "fairness": {"groups": _groups, "mosaic": _mosaic, "four_fifths": _four_fifths},
+        "fairness": {
+            "groups": _groups,
+            "mosaic": _mosaic,
+            "four_fifths": _four_fifths,
+            "sweep": _sweep,
+            "roc": _roc_by_group,
+            "calibration": _calibration_by_group,
+        },
         "performance": {"roc": _roc, "calibration": _calibration, "groups": _groups},
         "explanation": {"importance": _importance},
     }
-    known = charts[report.kind]
+    known = charts.get(report.kind, {})
+    if not known:
+        raise DataError(f"a {report.kind} report has no plots", expected="its to_frame()")
     if kind is None:
         kind = "groups" if report.kind == "performance" and "roc" not in report.details else next(iter(known))
     if kind not in known:
         raise DataError(f"a {report.kind} report has no plot {kind!r}", expected=f"one of {', '.join(known)}")
     return known[kind](report, **options)
+
+
+def gallery(report: Report) -> list[Plot]:
+    """Return the plots that a notebook shows: rates by each attribute and their crossing, then what follows from scores.
+
+    What was not measured, or is withheld, is left out.
+    """
+    bys = list(dict.fromkeys(one.by for one in report.measurements if one.group))
+    wanted: dict[str, list[tuple[str, dict[str, Any]]]] = {
+        "fairness": [
+            *(("groups", {"by": by}) for by in bys if len(by) == 1), *(("mosaic", {"by": by}) for by in bys if len(by) > 1),
+            *((kind, {}) for kind in ("sweep", "roc", "calibration")),
+        ],
+        "performance": [("roc", {}), ("calibration", {})],
+        "explanation": [("importance", {})],
+    }  # fmt: skip
+    found = []
+    for kind, options in wanted.get(report.kind, []):
+        with suppress(DataError):
+            found.append(plot_of(report, kind, **options))
+    return found
 
 
 def _groups(
@@ -69,11 +102,10 @@ def _measured(report: Report, metric: str, by: Sequence[str] | str | None) -> li
 
 def _as_dot(one: Measurement) -> Dot:
     interval = next((i for i in one.intervals if i.sides == "two-sided"), None)
-    withheld = (one.reason or "").startswith("suppressed")
     name = " x ".join(one.group) or "all rows"
     return Dot(
-        label=name if withheld else f"{name}, n {one.n:,}", value=one.value, lower=interval.lower if interval else None,
-        upper=interval.upper if interval else None, note="suppressed" if withheld else "" if one.status == "ok" else one.status,
+        label=name if one.withheld else f"{name}, n {one.n:,}", value=one.value, lower=interval.lower if interval else None,
+        upper=interval.upper if interval else None, note="withheld" if one.withheld else "" if one.status == "ok" else one.status,
         strong=one.status == "ok",
     )  # fmt: skip
 
@@ -112,6 +144,68 @@ def _four_fifths(report: Report, *, by: Sequence[str] | str | None = None) -> Pl
         rows, title=f"Selection rate over the highest group's, by {' x '.join(rule.by)}", bound=0.8, bound_label="four fifths",
         axis=f"impact ratio, with {rule.confidence:.0%} intervals", high=min(high, 2.0),
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Curves:
+    """The drawn groups of one table of scores, by name."""
+
+    by: tuple[str, ...]
+    groups: dict[str, dict[str, Any]]
+    thresholds: list[float]
+    left_out: int
+
+    def title(self, of: str) -> str:
+        """Return a title that says how many groups are not drawn."""
+        some = f", the {len(self.groups)} largest of {len(self.groups) + self.left_out} groups" if self.left_out else ""
+        return f"{of} by {' x '.join(self.by)}{some}"
+
+
+def _curves(report: Report, by: Sequence[str] | str | None, wanted: Callable[[dict[str, Any]], Any]) -> _Curves:
+    """Return the largest groups that have a curve, as many as can be told apart."""
+    shown = report.details.get("scores")
+    if not shown:
+        withheld = "suppression" in report.details
+        raise DataError(
+            "the curves of this report are withheld" if withheld else "this report has no scores by group",
+            expected="the full report" if withheld else "scores (y_score) when it was made",
+        )
+    names = (by,) if isinstance(by, str) else tuple(shown[0]["by"]) if by is None else tuple(by)
+    entry = next((one for one in shown if tuple(one["by"]) == names), None)
+    if entry is None:
+        there = ", ".join(" x ".join(one["by"]) for one in shown)
+        raise DataError(f"there are no scores by {' x '.join(names)}", expected=f"one of {there}")
+    usable = [one for one in entry["groups"] if wanted(one)]
+    if not usable:
+        raise DataError(f"no group of {' x '.join(names)} has this curve", expected="rows of both classes in a group")
+    largest = sorted(usable, key=lambda one: -one["n"])[:MAX_SERIES]
+    drawn = {f"{' x '.join(one['group'])}, n {one['n']:,}": one for one in usable if one in largest}
+    left = len(entry["groups"]) + entry["groups_not_drawn"] - len(drawn)
+    return _Curves(by=names, groups=drawn, thresholds=entry["thresholds"], left_out=left)
+
+
+def _sweep(report: Report, *, by: Sequence[str] | str | None = None, threshold: float | None = None) -> Plot:
+    found = _curves(report, by, lambda one: one["selection_rate"])
+    rates = {
+        name: [float("nan") if rate is None else rate for rate in one["selection_rate"]]
+        for name, one in found.groups.items()
+    }
+    return curves.sweep(
+        found.thresholds, rates, threshold=threshold, title=found.title("Selection rate over thresholds")
+    )
+
+
+def _roc_by_group(report: Report, *, by: Sequence[str] | str | None = None) -> Plot:
+    found = _curves(report, by, lambda one: one["roc"])
+    lines = {name: (one["roc"]["fpr"], one["roc"]["tpr"]) for name, one in found.groups.items()}
+    return curves.roc(lines, title=found.title("ROC curves"))
+
+
+def _calibration_by_group(report: Report, *, by: Sequence[str] | str | None = None) -> Plot:
+    found = _curves(report, by, lambda one: one["reliability"])
+    return curves.calibration(
+        {name: one["reliability"] for name, one in found.groups.items()}, title=found.title("Calibration")
+    )
 
 
 def _roc(report: Report) -> Plot:

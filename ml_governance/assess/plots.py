@@ -55,7 +55,7 @@ class Plot:
         names = list(dict.fromkeys(name for row in self.rows for name in row))
         cells = [[_told(row.get(name)) for name in names] for row in self.rows]
         table = tables.to_html(self.title, names, cells)
-        return f"<figure>{self.svg}<details><summary>Table</summary>{table}</details></figure>"
+        return f'<figure style="margin:0">{self.svg}<details><summary>Table</summary>{table}</details></figure>'
 
     def _repr_html_(self) -> str:
         return self.to_html()
@@ -121,24 +121,24 @@ def dots(
         return MARGIN + 4 + (min(max(value, start), end) - start) / (end - start) * (INNER - 8)
 
     canvas = Canvas(title)
-    tall = any(_width(row.label, 12) + _width(_worded(row), 11.5) + 18 > INNER for row in rows)
+    tall = any(_width(row.label, 12) + _width(_worded(row), 12) + 18 > INNER for row in rows)
     step = 51.0 if tall else 36.0
     top = canvas.y + (16 if bound is not None else 2)
     bottom = top + step * len(rows)
     for mark in marks:
         canvas.line(x(mark), top, x(mark), bottom + 4)
-        canvas.text(x(mark), bottom + 18, f"{mark:g}", anchor="middle", size=11, kind="soft")
+        canvas.text(x(mark), bottom + 18, f"{mark:g}", anchor="middle", kind="soft")
     if bound is not None:
         canvas.line(x(bound), top - 4, x(bound), top + 2, stroke="var(--mlg-bound)", width=1.6)
         side = "start" if x(bound) < WIDTH * 0.2 else "end" if x(bound) > WIDTH * 0.8 else "middle"
-        canvas.text(x(bound), top - 8, f"{bound_label} {bound:g}", anchor=side, size=11)  # type: ignore[arg-type]
+        canvas.text(x(bound), top - 8, f"{bound_label} {bound:g}", anchor=side)  # type: ignore[arg-type]
     for place, row in enumerate(rows):
         track = top + step * (place + 1) - 12
         if bound is not None:  # beside the marks only, so that it strikes no text through
             canvas.line(x(bound), track - 9, x(bound), track + 9, stroke="var(--mlg-bound)", width=1.6, dash="4 2")
         _dot(canvas, row, top + step * place, track, x, tall=tall)
     canvas.y = bottom + 22
-    canvas.text(WIDTH / 2, canvas.y + 12, axis, anchor="middle", size=11.5, kind="soft")
+    canvas.text(WIDTH / 2, canvas.y + 12, axis, anchor="middle", kind="soft")
     canvas.y += 14
     told = "; ".join(f"{row.label}: {_worded(row)}" for row in rows)
     if bound is not None:
@@ -155,11 +155,12 @@ def dots(
 
 
 def _dot(canvas: Canvas, row: Dot, y: float, middle: float, x: Any, *, tall: bool) -> None:
-    canvas.text(MARGIN + 4, y + 13, fit(row.label, INNER - 8), kind="halo")
+    name, comma, rows = row.label.rpartition(", ")  # a long name is cut, not the number of rows after it
+    canvas.text(MARGIN + 4, y + 13, fit(name, INNER - 8 - _width(comma + rows, 12)) + comma + rows, kind="halo")
     if tall:
-        canvas.text(MARGIN + 4, y + 28, fit(_worded(row), INNER - 8, 11.5), size=11.5, kind="soft halo")
+        canvas.text(MARGIN + 4, y + 28, fit(_worded(row), INNER - 8), kind="soft halo")
     else:
-        canvas.text(WIDTH - MARGIN - 4, y + 13, _worded(row), anchor="end", size=11.5, kind="soft halo")
+        canvas.text(WIDTH - MARGIN - 4, y + 13, _worded(row), anchor="end", kind="soft halo")
     if row.value is None:
         return
     if row.lower is not None and row.upper is not None:
@@ -228,25 +229,25 @@ def _shade(part: float) -> float:
 
 def _label(canvas: Canvas, x: float, top: float, width: float, height: float, name: str, numbers: list[str]) -> None:
     """Write the name of a cell and its numbers, as far as there is room; a cell too narrow for a number stays empty."""
-    if any(fit(number, width, 11.5) != number for number in numbers[:1]):
+    if any(fit(number, width) != number for number in numbers[:1]):
         return
     room = max(int((height - 4) // 14), 0)
-    names = wrap(name, width, 11.5)
+    names = wrap(name, width)
     if len(names) > max(room - len(numbers), 1):
-        names = [fit(name, width, 11.5)]
+        names = [fit(name, width)]
     for place, line in enumerate([*names, *numbers][:room]):
-        if fit(line, width, 11.5) == line:
-            canvas.text(x, top + 14 + 14 * place, line, size=11.5)
+        if fit(line, width) == line:
+            canvas.text(x, top + 14 + 14 * place, line)
 
 
 def _scale(canvas: Canvas, most: float, rate: str) -> None:
     y, steps, width = canvas.y + 4, 5, 26.0
-    canvas.text(MARGIN, y + 11, rate, size=11.5, kind="soft")
+    canvas.text(MARGIN, y + 11, rate, kind="soft")
     x = WIDTH - MARGIN - width * steps - 34
-    canvas.text(x - 5, y + 11, "0%", size=11, kind="soft", anchor="end")
+    canvas.text(x - 5, y + 11, "0%", kind="soft", anchor="end")
     for step in range(steps):
         canvas.rect(x + width * step, y, width, 14, fill=colour(0), opacity=_shade(step / (steps - 1)))
-    canvas.text(x + width * steps + 5, y + 11, f"{most:.0%}", size=11, kind="soft")
+    canvas.text(x + width * steps + 5, y + 11, f"{most:.0%}", kind="soft")
     canvas.y = y + 18
 
 

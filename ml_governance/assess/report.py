@@ -152,7 +152,8 @@ class Report:
         ----------
         kind : str, optional
             Of fairness: ``groups`` (a rate of every group; options ``metric``, ``by``, ``bound``), ``mosaic`` (size and
-            rate; ``metric``, ``by``) or ``four_fifths`` (impact ratios; ``by``). Of performance: ``roc``, ``calibration``
+            rate; ``metric``, ``by``), ``four_fifths`` (impact ratios; ``by``); and with scores ``sweep`` (selection rates
+            over thresholds; ``by``, ``threshold``), ``roc`` and ``calibration`` (``by``). Of performance: ``roc``, ``calibration``
             or ``groups``. Of explanation: ``importance`` (``top``). The default is the first that there is.
         **options
             As named above.
@@ -179,6 +180,8 @@ class Report:
     def _repr_html_(self) -> str:
         from html import escape
 
+        from ml_governance.assess.plot_of import gallery
+
         rows = []
         for _, row in self.to_frame().head(60).iterrows():
             value = f"{row['value']:.4f}" if row["value"] == row["value"] else "&ndash;"
@@ -193,7 +196,11 @@ class Report:
             f"<th>{text}</th>"
             for text in ("metric", "group", "value", f"{self.confidence:.0%} interval", "n", "status")
         )
-        return f"<table><caption>{self.kind}</caption><tr>{heads}</tr>{''.join(rows)}</table>"
+        table = f"<table><caption>{self.kind}</caption><tr>{heads}</tr>{''.join(rows)}</table>"
+        figures = "".join(
+            f'<div style="flex:1 1 320px;max-width:480px">{plot.to_html()}</div>' for plot in gallery(self)
+        )
+        return (f'<div style="display:flex;flex-wrap:wrap;gap:12px">{figures}</div>' if figures else "") + table
 
 
 def digest_of(name: str, **columns: Any) -> Resource:

@@ -132,7 +132,8 @@ def _area_by_chance(one: Histogram, two: Histogram) -> float:
     counts = (one.counts + two.counts).astype(np.float64)[:, ::-1]
     used = counts.sum(axis=0) > 0
     negative, positive = counts[:, used]
-    fpr, tpr = np.cumsum(negative) / negative.sum(), np.cumsum(positive) / positive.sum()
+    # Sums of weights may exceed their total by a rounding error, and 1 must not be exceeded.
+    fpr, tpr = (np.minimum(np.cumsum(own) / own.sum(), 1.0) for own in (negative, positive))
     # A bin is short on the FPR axis when negatives are few in it; the slope there is the ratio of the two densities.
     slope = np.divide(positive / positive.sum(), negative / negative.sum(), out=np.zeros_like(fpr), where=negative > 0)
     spread_p = 1 / one.positives + 1 / two.positives

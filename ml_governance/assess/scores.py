@@ -14,7 +14,7 @@ import numpy as np
 
 from ml_governance.assess import calibration, ranks, roc, score_distances
 from ml_governance.assess.contrasts import Number, both_sides, compared, measured, too_small, unusable
-from ml_governance.errors import DataError
+from ml_governance.assess.histogram import TooManyGroupsError
 from ml_governance.evidence.metrics import METRICS
 from ml_governance.evidence.predicates import Measurement
 
@@ -52,10 +52,13 @@ class Scored(NamedTuple):
         Every number.
     details : dict
         Curves for drawing, bounded in size; plain JSON values.
+    cubes : tuple of ScoreCube
+        What it was measured from: one cube, or where that has too many groups one of each attribute.
     """
 
     measurements: list[Measurement]
     details: dict[str, Any]
+    cubes: tuple[ScoreCube, ...] = ()
 
 
 def assess(
@@ -83,12 +86,14 @@ def assess(
     """
     measurements: list[Measurement] = []
     shown: list[dict[str, Any]] = []
-    counted: ScoreCube | None = None
+    cubes: list[ScoreCube] = []
     for by in reversed([(), *bys]):  # the widest first: the others are sums of it
         try:
-            if counted is None or not set(by) <= set(counted.attributes):
+            counted = covering(cubes, by)
+            if counted is None:
                 counted = count(by)
-        except DataError as problem:
+                cubes.append(counted)
+        except TooManyGroupsError as problem:
             measurements = _not_measured(by, f"{problem.found}; {problem.expected}") + measurements
             continue
         exact = None if rows is None or rows.weight is not None else _exact(rows, by)
@@ -96,7 +101,12 @@ def assess(
         measurements = made.measurements + measurements
         if by:
             shown.insert(0, made.details)
-    return Scored(measurements, {"scores": shown})
+    return Scored(measurements, {"scores": shown}, tuple(cubes))
+
+
+def covering(cubes: Sequence[ScoreCube], by: Sequence[str]) -> ScoreCube | None:
+    """Return the first cube that has all of these attributes."""
+    return next((cube for cube in cubes if set(by) <= set(cube.attributes)), None)
 
 
 def measure(

@@ -23,7 +23,7 @@ import numpy as np
 
 from ml_governance.assess.report import Report
 from ml_governance.errors import DataError
-from ml_governance.evidence.predicates import Assessment, Fairness, Measurement
+from ml_governance.evidence.predicates import WITHHELD, Assessment, Fairness, Measurement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -79,7 +79,7 @@ class PublishedFairness(Report):
     def to_frame(self) -> pd.DataFrame:
         """Return the long table; withheld numbers are missing, with the status ``suppressed``."""
         frame = super().to_frame()
-        hidden = np.array([_is_withheld(one) for one in self.measurements], dtype=bool)
+        hidden = np.array([one.withheld for one in self.measurements], dtype=bool)
         frame["n"] = frame["n"].astype("Int64").mask(hidden)
         frame.loc[hidden, "status"] = "suppressed"
         return frame
@@ -88,7 +88,7 @@ class PublishedFairness(Report):
         """Return plain JSON values; withheld numbers have no ``n``."""
         value = super().to_dict()
         for one, wire in zip(self.measurements, value["measurements"], strict=True):
-            if _is_withheld(one):
+            if one.withheld:
                 wire["status"] = "suppressed"
                 del wire["n"]
         return {**value, "k": self.k, "protection": self.protection}
@@ -124,7 +124,7 @@ def publish(report: FairnessReport, *, k: int = 10, protection: int | None = Non
     bys = [tuple(entry["by"]) for entry in report.details["attributes"]]
     hidden = withheld(report.cube, bys, k=k, protection=protection)
     opaque = {by for by, _ in hidden}
-    reason = f"suppressed: it could tell about fewer than {k} people"
+    reason = f"{WITHHELD} it could tell about fewer than {k} people"
     measurements = []
     for one in report.measurements:
         gone = (one.by, one.group) in hidden if one.group or not one.by else one.by in opaque
@@ -139,7 +139,7 @@ def publish(report: FairnessReport, *, k: int = 10, protection: int | None = Non
         shown.append({"by": entry["by"], "groups": groups})
     return PublishedFairness(
         measurements=tuple(measurements),
-        details={**report.details, "attributes": shown, "suppression": {"k": k, "protection": protection}},
+        details={"attributes": shown, **_curves(report, hidden, k), "suppression": {"k": k, "protection": protection}},
         columns=report.columns,
         confidence=report.confidence,
         min_group_size=report.min_group_size,
@@ -150,12 +150,24 @@ def publish(report: FairnessReport, *, k: int = 10, protection: int | None = Non
     )
 
 
+def _curves(report: FairnessReport, hidden: frozenset[Unit], k: int) -> dict[str, Any]:
+    """Return what else may be published: nothing that splits the rows finer than the tables do, if that could tell.
+
+    Curves and strata are further counts of the same rows, by threshold and by stratum. Each narrows the bounds of what is
+    withheld, so they go as soon as anything is; and strata go if a group has fewer than ``k`` rows in one of them.
+    """
+    kept: dict[str, Any] = {"weighted": False}
+    if hidden:
+        return kept
+    if "scores" in report.details:
+        kept["scores"] = report.details["scores"]
+    if report.stratified is not None and all(rows >= k for _, _, rows in report.stratified.groups()):
+        kept["conditional"] = report.details["conditional"]
+    return kept
+
+
 def _without(one: Measurement, reason: str) -> Measurement:
     return Measurement(metric=one.metric, by=one.by, group=one.group, n=0, status="undefined", reason=reason)
-
-
-def _is_withheld(one: Measurement) -> bool:
-    return one.status == "undefined" and (one.reason or "").startswith("suppressed:")
 
 
 # --- choosing what to withhold ----------------------------------------------------------------------------

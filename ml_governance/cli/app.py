@@ -134,6 +134,21 @@ def assess(
         str | None,
         typer.Option("--y-pred", help="Column of predicted labels; only without MODEL, which predicts itself."),
     ] = None,
+    y_score: Annotated[
+        str | None,
+        typer.Option(
+            "--y-score",
+            help="Column of probabilities: adds AUC, Brier score and calibration error; only without MODEL.",
+        ),
+    ] = None,
+    control: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--control",
+            help="Column of a legitimate reason to differ: selection rates are also compared within its values; may be "
+            "repeated; only without MODEL.",
+        ),
+    ] = None,
     weight: Annotated[
         str | None, typer.Option("--weight", help="Column of sample weights; only without MODEL.")
     ] = None,
@@ -154,17 +169,19 @@ def assess(
     memory: no workspace, no keys, no signature.
 
     Example: mlgov assess credit-risk/2 --data test.parquet --y-true label --by sex --by race --as validator;
-    mlgov assess --data 'scored/*.parquet' --y-true label --y-pred prediction --by sex --by race
+    mlgov assess --data 'scored/*.parquet' --y-true label --y-pred prediction --y-score score --by sex --by race
     """
     if model is None:
         from ml_governance.cli.fairness import measure
 
         if y_pred is None or background is not None or set(kind or ()) - {"fairness"}:
             raise typer.BadParameter("without MODEL, give --y-pred; only fairness can be measured")
-        measure(data, y_true, y_pred, by, weight, pos_label, confidence, min_group_size, json=json)
+        measure(data, y_true, y_pred, by, y_score, control, weight, pos_label, confidence, min_group_size, json=json)
         return
-    if y_pred is not None or weight is not None or len(data) != 1:
-        raise typer.BadParameter("with MODEL, give one --data, and neither --y-pred nor --weight: the model predicts")
+    if any(one is not None for one in (y_pred, y_score, control, weight)) or len(data) != 1:
+        raise typer.BadParameter(
+            "with MODEL, give one --data and none of --y-pred, --y-score, --control and --weight: the model predicts"
+        )
     with opened(workspace, signer) as ws:
         assessed = ws.assess(
             model,

@@ -18,11 +18,14 @@ SHOWN = {
     "selection_rate": "selected", "true_positive_rate": "TPR", "false_positive_rate": "FPR",
     "positive_predictive_value": "PPV", "accuracy": "accuracy",
 }  # fmt: skip
-"""What a terminal shows of every group; everything is in the table for programs, and in the JSON."""
+SCORED = {"roc_auc": "AUC", "brier_score": "Brier", "ece": "ECE"}
+"""What a terminal shows of every group, the second with scores; everything is in the table for programs, and in the JSON."""
 NAMED = (
     "demographic_parity_difference", "demographic_parity_ratio", "equal_opportunity_difference",
     "equalized_odds_difference", "equalized_odds_ratio",
 )  # fmt: skip
+OF_SCORES = ("roc_auc_difference", "brier_score_difference", "ece_debiased_difference")
+CONDITIONAL = ("conditional_demographic_parity_difference", "conditional_demographic_parity_ratio")
 HEAD = ("metric", "by", "group", "value", "interval", "n", "status", "reason")
 
 
@@ -31,6 +34,8 @@ def measure(
     y_true: str,
     y_pred: str,
     by: Sequence[str],
+    y_score: str | None,
+    control: Sequence[str] | None,
     weight: str | None,
     pos_label: str | None,
     confidence: float,
@@ -50,6 +55,8 @@ def measure(
             y_true=y_true,
             y_pred=y_pred,
             sensitive_features=list(by),
+            y_score=y_score,
+            control_features=list(control) if control else None,
             sample_weight=weight,
             pos_label=None if pos_label is None else _label(pos_label),
             confidence=confidence,
@@ -67,25 +74,43 @@ def measure(
 
 def _show(report: FairnessReport, by: tuple[str, ...]) -> None:
     """Print the groups of some attributes and how far they are apart, for people."""
+    there = {one.metric for one in report.measurements}
+    shown = SHOWN | {metric: name for metric, name in SCORED.items() if metric in there}
     groups = dict.fromkeys(one.group for one in report.measurements if one.by == by and one.group)
     rows, reasons = [], []
     for group in groups:
-        found = [report.get(metric, by=by, group=group) for metric in SHOWN]
-        rows.append((" x ".join(group), f"{found[0].n:,}", *map(_value, found)))
-    overall = [report.get(metric) for metric in SHOWN]
-    rows.append(("all rows", f"{overall[0].n:,}", *map(_value, overall)))
-    render.table((" x ".join(by), "n", *SHOWN.values()), rows)
+        found = [_find(report, metric, by, group) for metric in shown]
+        rows.append((" x ".join(group), _rows(found[0]), *map(_value, found)))
+    overall = [_find(report, metric) for metric in shown]
+    rows.append(("all rows", _rows(overall[0]), *map(_value, overall)))
+    render.table((" x ".join(by), "n", *shown.values()), rows)
     rows = []
-    for metric in NAMED:
-        one = report.get(metric, by=by)
-        rows.append((metric.replace("_", " "), _value(one), _interval(one), one.status))
-        reasons += [one.reason] if one.reason else []
+    for metric in (*NAMED, *OF_SCORES, *CONDITIONAL):
+        one = _find(report, metric, by)
+        if one is not None:
+            rows.append((metric.replace("_", " "), _value(one), _interval(one), one.status))
+            reasons += [one.reason] if one.reason else []
     render.table(("between groups", "value", f"{report.confidence:.0%} interval", "status"), rows)
     for reason in dict.fromkeys(reasons):
         render.out(f"  {reason}", "yellow")
 
 
-def _value(one: Measurement) -> str:
+def _find(
+    report: FairnessReport, metric: str, by: tuple[str, ...] = (), group: tuple[str, ...] = ()
+) -> Measurement | None:
+    try:
+        return report.get(metric, by=by, group=group)
+    except KeyError:
+        return None
+
+
+def _rows(one: Measurement | None) -> str:
+    return "" if one is None else f"{one.n:,}"
+
+
+def _value(one: Measurement | None) -> str:
+    if one is None:
+        return "not measured"
     if one.value is None:
         return one.status
     return f"{one.value:.4f}" + ("*" if one.status == "insufficient" else "")

@@ -126,6 +126,10 @@ class Interval(Wire):
     method: Name
 
 
+WITHHELD = "suppressed:"
+"""How the reason of a withheld number begins."""
+
+
 class Measurement(Wire):
     """One number with everything needed to doubt it.
 
@@ -143,6 +147,11 @@ class Measurement(Wire):
     intervals: tuple[Interval, ...] = ()
     status: Literal["ok", "undefined", "insufficient"]
     reason: str | None = Field(default=None, description="why the status is not ok, or why there is no interval")
+
+    @property
+    def withheld(self) -> bool:
+        """Whether the number was left out for the sake of the people it is about; its n is then no number of rows."""
+        return self.status == "undefined" and (self.reason or "").startswith(WITHHELD)
 
 
 class Assessment(Content):

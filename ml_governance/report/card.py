@@ -60,7 +60,7 @@ class Cell:
     value: float | None
     lower: float | None
     upper: float | None
-    n: int
+    n: int | None
     status: str
     reason: str | None
 
@@ -269,11 +269,12 @@ def _event(entry: Attestation) -> dict[str, Any]:
 
 
 def cell(one: Measurement) -> Cell:
-    """Return a measurement as a report shows it: with its two-sided interval."""
+    """Return a measurement as a report shows it: with its two-sided interval; ``withheld``, without rows, if it is."""
     interval = next((i for i in one.intervals if i.sides == "two-sided"), None)
     return Cell(
         metric=one.metric, group=" x ".join(one.group), value=one.value, lower=interval.lower if interval else None,
-        upper=interval.upper if interval else None, n=one.n, status=one.status, reason=one.reason,
+        upper=interval.upper if interval else None, n=None if one.withheld else one.n,
+        status="withheld" if one.withheld else one.status, reason=one.reason,
     )  # fmt: skip
 
 
@@ -312,7 +313,7 @@ def _fairness(entry: Attestation | None, decision: dict[str, Any] | None) -> dic
             rows.append(
                 {
                     "group": " x ".join(group),
-                    "n": next(iter(by_metric.values())).n,
+                    "n": cell(next(iter(by_metric.values()))).n,
                     "rates": {name: asdict(cell(by_metric[name])) for name in SHOWN_RATES if name in by_metric},
                     "impact": _impact(group, selection, content.confidence),
                 }
@@ -338,14 +339,10 @@ def _impact(group: tuple[str, ...], selection: dict[tuple[str, ...], Measurement
         g: one for g, one in selection.items() if one.status == "ok" and one.value is not None and one.n >= smallest
     }
     one = selection.get(group)
-    if one is None or one.value is None or not solid:
-        return {
-            "value": None,
-            "lower": None,
-            "upper": None,
-            "reference": "",
-            "status": one.status if one else "undefined",
-        }
+    withheld = any(other.withheld for other in selection.values())  # who has the highest rate is not known then
+    if one is None or one.value is None or not solid or withheld:
+        status = "withheld" if withheld else one.status if one else "undefined"
+        return {"value": None, "lower": None, "upper": None, "reference": "", "status": status}
     reference = max(solid, key=lambda g: (solid[g].value or 0.0, g))
     top = solid[reference]
     if not top.value:

@@ -86,7 +86,7 @@ def _impact(ids: svg.Ids, attribute: dict[str, Any], fairness: dict[str, Any]) -
         solid = impact["status"] == "ok"
         rows.append(
             svg.Dot(
-                label=f"{one['group']} (n {one['n']:,})", value=impact["value"], lower=impact["lower"], upper=impact["upper"],
+                label=f"{one['group']} ({_rows(one['n'], 'n ')})", value=impact["value"], lower=impact["lower"], upper=impact["upper"],
                 note=impact["status"], strong=solid,
             )
         )  # fmt: skip
@@ -110,12 +110,16 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(num=_number, pct=_percent, words=_words, short=_short)
+    environment.filters.update(num=_number, pct=_percent, words=_words, short=_short, rows=_rows)
     return environment
 
 
 def _number(value: Any, digits: int = 3) -> str:
     return "\N{EN DASH}" if value is None else f"{value:.{digits}f}"
+
+
+def _rows(value: int | None, before: str = "") -> str:
+    return "withheld" if value is None else f"{before}{value:,}"
 
 
 def _percent(value: Any) -> str:

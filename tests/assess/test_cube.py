@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -102,6 +103,53 @@ def test_what_is_no_cube_is_refused(change: dict[str, object]) -> None:
         Cube.from_dict({**GOOD, **change})
     with pytest.raises(DataError, match="no cube"):
         Cube.from_dict({name: value for name, value in GOOD.items() if name != "weights"})
+
+
+def scored(rows: slice = slice(None), **options: Any) -> FairnessReport:
+    generator = np.random.default_rng(3)
+    frame = pd.DataFrame(
+        {
+            "sex": generator.choice(["f", "m", "x"], 900), "age": generator.integers(0, 3, 900),
+            "site": generator.choice(["a", "b"], 900), "y": generator.integers(0, 2, 900), "s": generator.random(900),
+        }
+    )[rows]  # fmt: skip
+    call = {"y_score": frame.s, "control_features": frame[["site"]], "exact_auc": False, **options}
+    return assess_fairness(
+        y_true=frame.y, y_pred=(frame.s >= 0.5).astype(int), sensitive_features=frame[["sex", "age"]], **call
+    )
+
+
+@pytest.mark.parametrize("cut", [1, 300, 850])
+def test_reports_with_scores_and_strata_merge_to_the_report_of_the_whole(cut: int) -> None:
+    merged, whole = scored(slice(0, cut)).merge(scored(slice(cut, None))), scored()
+    for ours, theirs in zip(merged.measurements, whole.measurements, strict=True):
+        assert (ours.metric, ours.by, ours.group, ours.n, ours.status) == (
+            theirs.metric, theirs.by, theirs.group, theirs.n, theirs.status
+        )  # fmt: skip
+        assert ours.value == (None if theirs.value is None else pytest.approx(theirs.value, rel=1e-9, abs=1e-12))
+    assert merged.details["conditional"] == whole.details["conditional"]
+    (ours_,), (theirs_,) = merged.scored, whole.scored
+    assert np.array_equal(ours_.counts, theirs_.counts)
+    again = merged.merge(scored(slice(0, 10)))
+    assert again.scored[0].counts.sum() == 910
+
+
+def test_a_merged_report_takes_the_auc_of_bins_and_says_so() -> None:
+    exact = scored(exact_auc=True)
+    merged = exact.merge(exact)
+    assert {one.method for one in merged.get("roc_auc").intervals} != {
+        one.method for one in exact.get("roc_auc").intervals
+    }
+    assert merged.get("roc_auc").value == pytest.approx(exact.get("roc_auc").value, abs=1e-3)
+
+
+def test_scores_of_one_report_only_do_not_merge() -> None:
+    for without in ({"y_score": None}, {"control_features": None}):
+        for one, two in ((scored(), scored(**without)), (scored(**without), scored())):
+            with pytest.raises(DataError):
+                one.merge(two)
+    plain = scored(y_score=None, control_features=None)
+    assert plain.merge(plain).scored == ()
 
 
 def test_reports_that_do_not_belong_together_do_not_merge() -> None:

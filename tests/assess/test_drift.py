@@ -21,7 +21,7 @@ from ml_governance.assess.distances import (
     psi,
     total_variation,
 )
-from ml_governance.assess.drift import compare
+from ml_governance.assess.drift import assess_drift
 from ml_governance.assess.profile import Profile, profile, profiles_of
 from ml_governance.errors import DataError
 from tests.assess.test_fairness import data, report
@@ -95,7 +95,7 @@ def test_the_null_level_is_exceeded_about_as_often_as_alpha_says(n: int, m: int,
             {"c": Profile.from_counts("c", dict(zip("abcd", generator.multinomial(size, shares), strict=True)))}
             for size in (n, m)
         ]
-        made = compare(*profiles, metrics=tuple(beyond), replicates=200)
+        made = assess_drift(*profiles, metrics=tuple(beyond), replicates=200)
         for one in made.distances:
             beyond[one.metric] += one.p_value is not None and one.p_value <= 0.05
     for name, times in beyond.items():
@@ -108,7 +108,7 @@ def test_bins_at_the_references_own_quantiles_keep_the_level() -> None:
     beyond = 0
     for seed in range(200):
         generator = np.random.default_rng(seed)
-        one = compare(
+        one = assess_drift(
             pd.DataFrame({"x": generator.normal(size=600)}),
             pd.DataFrame({"x": generator.normal(size=300)}),
             metrics=["psi"],
@@ -120,8 +120,8 @@ def test_bins_at_the_references_own_quantiles_keep_the_level() -> None:
 
 def test_simulated_and_approximate_nulls_agree_for_large_counts() -> None:
     reference, current = table(4000, 1), table(3000, 2)
-    near = compare(reference, current, metrics=["psi", "jensen_shannon", "chi_square"], columns=["x"])
-    drawn = compare(
+    near = assess_drift(reference, current, metrics=["psi", "jensen_shannon", "chi_square"], columns=["x"])
+    drawn = assess_drift(
         reference,
         current,
         metrics=["psi", "jensen_shannon", "chi_square"],
@@ -139,8 +139,8 @@ def test_simulated_and_approximate_nulls_agree_for_large_counts() -> None:
 
 
 def test_a_shift_is_found_and_no_shift_is_not() -> None:
-    same = compare(table(seed=1), table(seed=2))
-    moved = compare(table(seed=1), table(seed=2, shift=0.6))
+    same = assess_drift(table(seed=1), table(seed=2))
+    moved = assess_drift(table(seed=1), table(seed=2, shift=0.6))
     for metric in ("psi", "total_variation", "jensen_shannon", "chi_square"):
         assert same.drifted(metric) == ()
         assert moved.drifted(metric) == ("x",)
@@ -150,7 +150,7 @@ def test_a_shift_is_found_and_no_shift_is_not() -> None:
 def test_unseen_levels_and_missing_values_count() -> None:
     before = pd.DataFrame({"g": ["a"] * 200 + ["b"] * 200})
     after = pd.DataFrame({"g": ["a"] * 150 + ["b"] * 150 + ["new"] * 50 + [None] * 50})
-    made = compare(before, after)
+    made = assess_drift(before, after)
     assert made.unseen == {"g": ("new",)}
     assert made.get("g", "total_variation").value == pytest.approx(0.25)
     assert made.get("g", "psi").bins == 4
@@ -160,7 +160,7 @@ def test_unseen_levels_and_missing_values_count() -> None:
 def test_values_below_a_lump_at_the_low_end_are_noticed() -> None:
     before = table(seed=1)[["zeros"]]
     after = before.assign(zeros=before.zeros.where(before.zeros > 0, -3.0))
-    assert compare(before, after, metrics=["total_variation"]).get("zeros", "total_variation").value > 0.5  # type: ignore[operator]
+    assert assess_drift(before, after, metrics=["total_variation"]).get("zeros", "total_variation").value > 0.5  # type: ignore[operator]
 
 
 def test_the_bins_of_the_reference_hold_equal_shares_and_stay() -> None:
@@ -172,26 +172,26 @@ def test_the_bins_of_the_reference_hold_equal_shares_and_stay() -> None:
 
 
 def test_small_samples_are_insufficient_and_empty_ones_undefined() -> None:
-    made = compare(table(seed=1), table(12, seed=2))
+    made = assess_drift(table(seed=1), table(12, seed=2))
     assert {one.status for one in made.distances} == {"insufficient"}
     with pytest.raises(DataError, match="cannot be used"):
         made.drifted()
     nothing = pd.DataFrame({"x": [np.nan] * 40})
-    one = compare(table(seed=1), nothing, columns=["x"]).get("x", "kolmogorov_smirnov")
+    one = assess_drift(table(seed=1), nothing, columns=["x"]).get("x", "kolmogorov_smirnov")
     assert (one.status, one.value) == ("undefined", None) and "no rows" in (one.reason or "")
 
 
 def test_a_column_of_one_value_has_no_distance() -> None:
     constant = pd.DataFrame({"c": ["only"] * 50})
-    one = compare(constant, constant).get("c", "psi")
+    one = assess_drift(constant, constant).get("c", "psi")
     assert (one.value, one.p_value, one.status) == (0.0, 1.0, "ok")
 
 
 def test_the_same_call_gives_the_same_numbers_whatever_else_is_compared() -> None:
     reference, current = table(seed=1), table(seed=2)
-    assert compare(reference, current).to_dict() == compare(reference, current).to_dict()
-    one = compare(reference, current, metrics=["total_variation"], columns=["x"]).distances[0]
-    assert one == compare(reference, current, columns=["x"]).get("x", "total_variation")
+    assert assess_drift(reference, current).to_dict() == assess_drift(reference, current).to_dict()
+    one = assess_drift(reference, current, metrics=["total_variation"], columns=["x"]).distances[0]
+    assert one == assess_drift(reference, current, columns=["x"]).get("x", "total_variation")
 
 
 # --- profiles ----------------------------------------------------------------------------------------------------
@@ -236,7 +236,7 @@ def test_a_cube_gives_profiles_of_groups_labels_and_predictions() -> None:
     assert dict(zip(made["y_pred"].levels, made["y_pred"].counts, strict=True)) == {
         "0": int((frame.p == 0).sum()), "1": int((frame.p == 1).sum()),
     }  # fmt: skip
-    assert compare(made, made).get("race", "psi").value == 0
+    assert assess_drift(made, made).get("race", "psi").value == 0
 
 
 @pytest.mark.parametrize(
@@ -247,11 +247,11 @@ def test_a_cube_gives_profiles_of_groups_labels_and_predictions() -> None:
         (lambda: profile(table(), bins=1), "bins is 1"),
         (lambda: profile(pd.DataFrame({"x": ["a"]}), like=profile(table(), columns=["x"])), "not numeric"),
         (lambda: profile(pd.DataFrame({"id": map(str, range(20_000))})), "20,000 levels"),
-        (lambda: compare(table(), table().drop(columns="g")), "no column 'g'"),
-        (lambda: compare(profile(table(seed=1)), profile(table(seed=2))), "different bins"),
-        (lambda: compare(profile(table()), {"x": profile(table())["x"]}), "no profile of"),
-        (lambda: compare(table(), table(), alpha=5), "alpha is 5"),
-        (lambda: compare(table(), table(), metrics=["wasserstein"]), "no distance"),
+        (lambda: assess_drift(table(), table().drop(columns="g")), "no column 'g'"),
+        (lambda: assess_drift(profile(table(seed=1)), profile(table(seed=2))), "different bins"),
+        (lambda: assess_drift(profile(table()), {"x": profile(table())["x"]}), "no profile of"),
+        (lambda: assess_drift(table(), table(), alpha=5), "alpha is 5"),
+        (lambda: assess_drift(table(), table(), metrics=["wasserstein"]), "no distance"),
         (lambda: profile(table(seed=1))["x"].merge(profile(table(seed=2))["x"]), "different bins"),
         (lambda: Profile(name="x", kind="numeric", edges=(1.0, 1.0), counts=(1, 1, 1)), "do not rise"),
         (lambda: Profile(name="x", kind="category", levels=("a",), counts=(1, 2)), "2 counts"),
@@ -265,7 +265,7 @@ def test_what_cannot_be_compared_is_named(make, words: str) -> None:  # type: ig
 
 
 def test_the_report_reads_as_frame_dict_and_html() -> None:
-    made = compare(table(seed=1), table(seed=2, shift=1))
+    made = assess_drift(table(seed=1), table(seed=2, shift=1))
     frame = made.to_frame()
     assert (frame["p_holm"].dropna() >= frame["p_value"].dropna()).all()
     json.dumps(made.to_dict(), allow_nan=False)

@@ -28,6 +28,7 @@ def every_plot() -> dict[str, Plot]:
     generator = np.random.default_rng(0)
     score = np.clip(0.3 * frame.y + generator.random(len(frame)) * 0.7, 0, 1)
     fair = report(frame)
+    scored = assess_fairness(y_true=frame.y, y_pred=frame.p, y_score=score, sensitive_features=frame[["sex", "race"]])
     perf = assess_performance(y_true=frame.y, y_score=score, sensitive_features=frame[["sex"]])
     x = frame[["w"]].assign(z=generator.normal(size=len(frame)))
     why = assess_explanation(LogisticRegression().fit(x, frame.y), rows=x[:40], background=x[:20], output="margin")
@@ -45,6 +46,11 @@ def every_plot() -> dict[str, Plot]:
         "mosaic": fair.plot("mosaic"),
         "mosaic of one": fair.plot("mosaic", by="race"),
         "published": of_sizes(SIZES, ["sex", "race"]).published(k=10).plot(by=["sex", "race"]),
+        "scores over thresholds": scored.plot("sweep", threshold=0.5),
+        "scores over thresholds, crossed": scored.plot("sweep", by=["sex", "race"]),
+        "ROC of a report": scored.plot("roc", by="race"),
+        "calibration of a report": scored.plot("calibration", by="sex"),
+        "calibration in panels": scored.plot("calibration", by=["sex", "race"]),
         "roc": perf.plot(),
         "calibration": perf.plot("calibration"),
         "auc": perf.plot("groups", metric="roc_auc", by="sex"),
@@ -71,6 +77,64 @@ def test_every_chart_is_valid_svg_with_a_text_alternative(made: dict[str, Plot])
         assert root.get("aria-labelledby") == f"{title.get('id')} {description.get('id')}"
         assert "<script" not in plot.svg and "http" not in plot.svg.replace("http://www.w3.org/2000/svg", "")
         assert "nan" not in plot.svg and "inf" not in re.sub(r"<(title|desc).*?</\1>", "", plot.svg)
+
+
+def test_no_text_is_smaller_than_eleven_pixels_on_a_phone(made: dict[str, Plot]) -> None:
+    for name, plot in made.items():
+        sizes = [float(one.get("font-size", "0")) for one in ET.fromstring(plot.svg).iter(f"{SVG}text")]
+        assert min(sizes) * (390 - 2 * 8) / canvas.WIDTH >= 11, name
+
+
+def test_curves_of_a_report_are_those_of_its_rows() -> None:
+    frame = data(900)
+    score = np.random.default_rng(0).random(900)
+    own = assess_fairness(y_true=frame.y, y_pred=frame.p, y_score=score, sensitive_features=frame[["sex"]])
+    swept = own.plot("sweep").to_frame()
+    for _, row in swept.iterrows():
+        rows = frame.sex == row["group"].split(",")[0]
+        assert row["rate"] == pytest.approx((score[rows] >= row["threshold"]).mean(), abs=1e-6)
+    for name, part in own.plot("roc").to_frame().groupby("group"):
+        rows = frame.sex == str(name).split(",")[0]
+        fpr, tpr, _ = roc_curve(frame.y[rows], score[rows], drop_intermediate=False)
+        drawn = part[["false_positive_rate", "true_positive_rate"]].to_numpy()
+        assert all(np.abs(np.stack([fpr, tpr], axis=1) - point).sum(axis=1).min() < 5e-3 for point in drawn)
+    binned = own.plot("calibration").to_frame()
+    for name, part in binned.groupby("group"):
+        rows = frame.sex == str(name).split(",")[0]
+        assert part["n"].sum() == rows.sum()
+        assert (part["rate"] * part["n"]).sum() == pytest.approx(frame.y[rows].sum(), abs=1e-2)
+
+
+def test_more_groups_than_can_be_told_apart_are_left_out_and_counted() -> None:
+    n = 1800
+    group = np.repeat([f"g{i}" for i in range(9)], n // 9)
+    generator = np.random.default_rng(0)
+    y, score = generator.integers(0, 2, n), generator.random(n)
+    own = assess_fairness(y_true=y, y_pred=y, y_score=score, sensitive_features={"g": group})
+    for kind in ("sweep", "roc", "calibration"):
+        plot = own.plot(kind)
+        assert "the 6 largest of 9 groups" in plot.title
+        assert plot.to_frame()["group"].nunique() == 6
+
+
+def test_plots_of_scores_that_are_not_there_are_refused() -> None:
+    with pytest.raises(DataError, match="no scores by group"):
+        report(data()).plot("sweep")
+    y = np.resize([0, 1], 80)
+    own = assess_fairness(y_true=y, y_pred=y, y_score=y, sensitive_features={"g": np.resize(["a", "a", "b"], 80)})
+    with pytest.raises(DataError, match="no scores by h"):
+        own.plot("roc", by="h")
+
+
+def test_a_notebook_shows_the_plots_and_the_table() -> None:
+    frame = data(900)
+    score = np.random.default_rng(0).random(900)
+    own = assess_fairness(y_true=frame.y, y_pred=frame.p, y_score=score, sensitive_features=frame[["sex", "race"]])
+    page = own._repr_html_()
+    for title in ("Selection rate by sex", "Size and selection rate by sex x race", "Selection rate over thresholds by sex",
+                  "ROC curves by sex", "Calibration by sex"):  # fmt: skip
+        assert f">{title}</title>" in page
+    assert page.count("<svg") == 6 and "<caption>fairness</caption>" in page
 
 
 def test_no_two_charts_of_a_page_share_an_id_and_the_same_call_gives_the_same_bytes(made: dict[str, Plot]) -> None:
@@ -117,8 +181,8 @@ def test_the_areas_of_a_mosaic_are_the_sizes_of_its_groups(made: dict[str, Plot]
 
 def test_a_withheld_group_is_drawn_as_withheld(made: dict[str, Plot]) -> None:
     plot = made["published"]
-    assert plot.description.count("suppressed") == 4
-    assert all(row["value"] is None for row in plot.rows if row["note"] == "suppressed")
+    assert plot.description.count("withheld") == 4
+    assert all(row["value"] is None for row in plot.rows if row["note"] == "withheld")
     assert not re.search(r"f x b, n", plot.svg)
     with pytest.raises(DataError, match="suppressed"):
         of_sizes(SIZES, ["sex", "race"]).published(k=10).plot("mosaic")

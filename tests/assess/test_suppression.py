@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,11 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from ml_governance import FairnessReport
+from ml_governance import FairnessReport, assess_fairness
 from ml_governance.assess import suppression
 from ml_governance.assess.suppression import ALL_ROWS, exposure, withheld
 from ml_governance.errors import DataError
+from ml_governance.evidence.predicates import Resource
 from tests.assess.test_fairness import data, report
+
+ROWS = Resource(name="test", sha256="ab" * 32)
 
 
 def of_sizes(sizes: dict[tuple[str, ...], int], by: list[str], seed: int = 0) -> FairnessReport:
@@ -201,6 +205,53 @@ def test_the_published_report_tells_nothing_of_a_withheld_group() -> None:
             assert set(group) == ({"group", "suppressed"} if hidden else {"group", "n", "tn", "fp", "fn", "tp"})
     assert not hasattr(shown, "cube")
     assert '"suppressed"' in json.dumps(shown.to_dict(), allow_nan=False)
+
+
+def of_people(small: int = 3) -> FairnessReport:
+    """Return a report with scores and strata in which few people are both f and b; they alone have scores above 0.9."""
+    generator = np.random.default_rng(1)
+    sizes = {("f", "a"): 300, ("f", "b"): small, ("m", "a"): 200, ("m", "b"): 150}
+    sex, race = (np.repeat([group[axis] for group in sizes], list(sizes.values())) for axis in (0, 1))
+    n = len(sex)
+    score = np.where((sex == "f") & (race == "b"), 0.95, generator.random(n) * 0.9)
+    return assess_fairness(
+        y_true=generator.integers(0, 2, n), y_pred=(score >= 0.5).astype(int), y_score=score, min_group_size=1,
+        sensitive_features={"sex": sex, "race": race}, control_features={"site": generator.choice(["x", "y"], n)},
+    )  # fmt: skip
+
+
+def by_threshold(details: dict[str, Any]) -> int:
+    """Return how many people at least are f and b: those above a threshold whom only the two could be."""
+    above = {}
+    for entry in details["scores"]:
+        if len(entry["by"]) == 1:
+            for one in entry["groups"]:
+                above[one["group"][0]] = [round(rate * one["n"]) for rate in one["selection_rate"]]
+    total = [f + m for f, m in zip(above["f"], above["m"], strict=True)]
+    return max(max(0, f + b - all_) for f, b, all_ in zip(above["f"], above["b"], total, strict=True))
+
+
+def test_curves_by_threshold_do_not_count_the_withheld() -> None:
+    made = of_people()
+    assert by_threshold(made.details) == 3  # so the attack works
+    shown = made.published(k=10)
+    assert (("sex", "race"), ("f", "b")) in shown.withheld
+    assert set(shown.details) == {"attributes", "weighted", "suppression"}
+    for form in (shown.to_dict(), shown.to_content(predictions="claimed", dataset=ROWS).to_wire()):
+        told = [one for one in form["measurements"] if one.get("by") == ["sex", "race"] and not one.get("group")]
+        assert len(told) > 10 and all(one.get("value") is None for one in told)
+        assert "roc" not in json.dumps(form["details"])
+    for kind in ("roc", "calibration", "sweep"):
+        with pytest.raises(DataError, match="withheld"):
+            shown.plot(kind)
+
+
+def test_strata_in_which_a_group_is_small_are_not_published() -> None:
+    calm = of_people(small=100)
+    assert set(calm.published(k=10).details) >= {"scores", "conditional"}
+    shown = calm.published(k=60)  # no group is that small, but in each stratum about 50 people are f and b
+    assert not shown.withheld
+    assert "conditional" not in shown.details and "scores" in shown.details
 
 
 def test_a_withheld_group_reads_as_withheld_in_a_notebook() -> None:

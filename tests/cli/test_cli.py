@@ -361,10 +361,46 @@ def test_predictions_in_files_are_measured_without_workspace_or_keys(
     assert code == 0 and "demographic parity difference" in out and "1.0000" in out and "insufficient" in out
 
 
+def test_scores_and_strata_of_files_are_printed_by_group(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [("f", "x", 0, 1, 0.9), ("f", "y", 1, 1, 0.8), ("m", "x", 0, 0, 0.1), ("m", "y", 1, 1, 0.7)] * 20
+    path = tmp_path / "rows.csv"
+    text = "\n".join(",".join(map(str, row)) for row in rows)
+    path.write_text(f"sex,site,label,prediction,score\n{text}\n", encoding="utf-8")
+    call = ["assess", "--data", path, "--y-true", "label", "--y-pred", "prediction", "--by", "sex"]
+    call += ["--y-score", "score", "--control", "site"]
+    code, out, _ = mlgov(capsys, *call)
+    found = {tuple(line.split("\t")[:3]): line.split("\t")[3] for line in out.splitlines()}
+    assert code == 0
+    assert (found["roc_auc", "sex", "f"], found["roc_auc", "sex", "m"]) == ("0.0000", "1.0000")
+    assert found["brier_score", "sex", "f"] == "0.4250"  # (0.9^2 + 0.2^2) / 2
+    assert found["conditional_demographic_parity_difference", "sex", ""] == "0.5000"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "160")
+    code, out, _ = mlgov(capsys, *call)
+    assert code == 0
+    for words in (
+        "AUC",
+        "Brier",
+        "ECE",
+        "0.4250",
+        "roc auc difference",
+        "ece debiased difference",
+        "conditional demographic parity ratio",
+    ):
+        assert words in out
+
+
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
         ([], 2, "--y-pred"),
+        (["model/1", "--y-score", "s"], 2, "the model predicts"),
+        (["model/1", "--control", "c"], 2, "the model predicts"),
+        (["--y-pred", "p", "--y-score", "s"], 2, "no column 's'"),
+        (["--y-pred", "p", "--y-score", "g"], 2, "a probability in every row"),
+        (["--y-pred", "p", "--control", "g"], 2, "both a sensitive feature and a control feature"),
         (["--y-pred", "p", "--kind", "performance"], 2, "only fairness"),
         (["model/1", "--y-pred", "p"], 2, "the model predicts"),
         (["--y-pred", "nothing"], 2, "no column 'nothing'"),

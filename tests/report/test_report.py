@@ -126,6 +126,25 @@ def test_the_page_is_valid_and_stands_alone() -> None:
     assert "NOT PROVIDED" in page and "complian" not in page.lower().replace("is complied with", "")
 
 
+def test_a_withheld_group_has_no_rows_no_rate_and_no_rank_in_the_report() -> None:
+    from tests.assess.test_suppression import SIZES, of_sizes
+
+    made = of_sizes(SIZES, ["sex", "race"])
+    shown = made.published(k=10)
+    assert shown.withheld
+    told = build(view(("vera", shown.to_content(predictions="claimed", dataset=TEST))))
+    assert told.fairness is not None
+    groups = {(a["by"], row["group"]): row for a in told.fairness["attributes"] for row in a["rows"]}
+    for by, group in shown.withheld:
+        row = groups[" x ".join(by), " x ".join(group)]
+        assert row["n"] is None and row["rates"]["selection_rate"]["status"] == "withheld"
+    crossed = [row for (by, _), row in groups.items() if by == "sex x race"]
+    assert all(row["impact"]["value"] is None for row in crossed)  # nobody knows whose rate is the highest
+    page = html.render(told)
+    assert "(withheld)" in page and "(n 0)" not in page and '<td class="n">0</td>' not in page
+    assert '<td class="n">withheld</td>' in page
+
+
 def test_every_number_of_a_table_has_n_and_its_source() -> None:
     page = html.render(build(full()))
     for tag in re.findall(r"<table[^>]*>.*?</table>", page, re.DOTALL):
