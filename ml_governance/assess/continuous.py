@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ml_governance.assess import labels
+from ml_governance.assess.contrasts import check_levels
 from ml_governance.assess.fairness import FairnessReport
 from ml_governance.assess.regression import numeric
 from ml_governance.assess.report import Report, digest_of
@@ -127,7 +128,7 @@ def assess_continuous(
     DataError
         If a column cannot be used, the attribute does not vary, or the edges do not rise.
     """
-    intervals.quantile(confidence, "two-sided")
+    check_levels(confidence, min_group_size)
     true, predicted, positive = labels.pair(y_true, y_pred, pos_label)
     attribute = numeric(sensitive_feature, "sensitive_feature")
     labels.same_length(y_true=true, sensitive_feature=attribute)

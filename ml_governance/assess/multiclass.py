@@ -15,7 +15,7 @@ import numpy as np
 
 from ml_governance.assess import cube as cubes
 from ml_governance.assess import labels
-from ml_governance.assess.contrasts import Number, both_sides, compared, measured
+from ml_governance.assess.contrasts import Number, both_sides, check_levels, compared, measured
 from ml_governance.assess.rates import compare_rates, rate_measurement
 from ml_governance.assess.report import Report, digest_of
 from ml_governance.errors import DataError
@@ -154,7 +154,7 @@ def assess_multiclass(
         If a column is empty, of another length, has missing values, or looks like probabilities; or an attribute is
         called ``class``.
     """
-    intervals.quantile(confidence, "two-sided")
+    check_levels(confidence, min_group_size)
     true, predicted, classes = _classes(y_true, y_pred)
     found = cubes.features(sensitive_features, len(true))
     if CLASS in found:

@@ -19,7 +19,7 @@ import numpy as np
 
 from ml_governance.assess import cube as cubes
 from ml_governance.assess import labels
-from ml_governance.assess.contrasts import Number, both_sides, measured, too_small, unusable
+from ml_governance.assess.contrasts import Number, both_sides, check_levels, measured, too_small, unusable
 from ml_governance.assess.rates import compare_rates, rate_measurement
 from ml_governance.assess.regression import numeric
 from ml_governance.assess.report import Report, digest_of
@@ -115,7 +115,7 @@ def assess_ranking(
     DataError
         If a column is empty, of another length or not numeric, relevance is negative, or k is below 1.
     """
-    intervals.quantile(confidence, "two-sided")
+    check_levels(confidence, min_group_size)
     score = numeric(y_score, "y_score")
     relevance = None if y_true is None else numeric(y_true, "y_true")
     if relevance is not None and relevance.min() < 0:

@@ -26,7 +26,7 @@ import numpy as np
 
 from ml_governance.assess import cube as cubes
 from ml_governance.assess import labels
-from ml_governance.assess.contrasts import Number, compared, measured
+from ml_governance.assess.contrasts import Number, check_levels, compared, measured
 from ml_governance.assess.report import Report, digest_of
 from ml_governance.errors import DataError
 from ml_governance.evidence import intervals
@@ -170,7 +170,7 @@ def assess_regression(
     DataError
         If a column is empty, of another length, not numeric, or has NaN or infinite values.
     """
-    intervals.quantile(confidence, "two-sided")
+    check_levels(confidence, min_group_size)
     true, predicted = numeric(y_true, "y_true"), numeric(y_pred, "y_pred")
     weight = None if sample_weight is None else labels.weights(sample_weight)
     labels.same_length(y_true=true, y_pred=predicted, sample_weight=weight)
@@ -331,11 +331,7 @@ def numeric(values: Any, name: str) -> Floats:
     DataError
         If it is not numeric, or has NaN or infinite values.
     """
-    array = labels.column(values, name)
-    try:
-        floats: Floats = array.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{name} is not numeric", expected="numbers") from error
+    floats = labels.numbers(values, name, "numbers")
     bad = int((~np.isfinite(floats)).sum())
     if bad:
         raise DataError(f"{name} has {bad} values that are NaN or infinite", expected="a number in every row")

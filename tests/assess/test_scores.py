@@ -224,7 +224,7 @@ def test_distances_are_the_largest_of_all_pairs() -> None:
         assert every[found.pair] == found.value
 
 
-@settings(max_examples=20)
+@settings(max_examples=6)
 @given(st.integers(0, 10_000), st.sampled_from([1, 2, 50, 200]))
 def test_every_threshold_counts_what_a_comparison_counts(seed: int, thresholds: int) -> None:
     frame = data(200, seed, decimals=2)
@@ -289,7 +289,7 @@ def test_turning_score_and_label_round_leaves_auc_and_brier_alone(seed: int) -> 
             assert one == pytest.approx(two, abs=1e-12), name
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(st.integers(0, 10_000), st.floats(0.01, 100))
 def test_weights_count_only_by_their_proportions(seed: int, factor: float) -> None:
     frame = data(120, seed)
@@ -310,7 +310,7 @@ def test_equal_groups_are_at_distance_zero_and_disjoint_ones_at_distance_one() -
         assert report(same).get(name, ("g",)).value == 0, name
     apart = same.assign(s=np.where(same.g == "a", 0.0, 1.0))
     for name in DISTANCES[1:]:
-        assert report(apart).get(name, ("g",)).value == pytest.approx(1, abs=1e-12), name
+        assert report(apart).get(name, ("g",)).value == pytest.approx(1, abs=1.001 / histogram.BINS), name
 
 
 # --- what chance alone gives --------------------------------------------------------------------------------
@@ -357,15 +357,16 @@ def binormal(generator: np.random.Generator, n: int, base: float, effect: float,
     return y, stats.norm.cdf(generator.normal(effect * y + shift))
 
 
-@pytest.mark.parametrize(("base", "effect"), [(0.5, 1.0), (0.2, 2.0), (0.1, 3.0), (0.5, 0.0)])
+@pytest.mark.parametrize(("base", "effect"), [(0.5, 1.0), (0.2, 2.0), (0.1, 3.0), (0.02, 3.0), (0.5, 0.0)])
 def test_intervals_of_the_auc_hold(base: float, effect: float) -> None:
     """600 samples: at .95 the standard error is .009, so .93 lies two of them below."""
     generator, held = np.random.default_rng(1), 0
     truth = stats.norm.cdf(effect / math.sqrt(2))
     for _ in range(600):
-        y, score = binormal(generator, 200, base, effect)
+        n = 2_000 if base < 0.1 else 200
+        y, score = binormal(generator, n, base, effect)
         value, variance = (one[0] for one in ranks.exact_auc(y, score)[:2])
-        bounds, _ = roc.auc_bounds(value, variance, float(y.sum()), float(200 - y.sum()))
+        bounds, _ = roc.auc_bounds(value, variance, float(y.sum()), float(n - y.sum()))
         low, high = bounds(0.95, "two-sided")
         held += low <= truth <= high
     assert held / 600 >= 0.93
@@ -521,12 +522,14 @@ def test_masked_scores_are_not_taken_for_scores() -> None:
         )
 
 
-def test_too_many_groups_for_scores_are_said_to_be_so_and_rates_are_measured() -> None:
-    frame = data(3_000, 1)
-    frame["many"] = np.arange(3_000) % 700
-    found = report(frame, sensitive_features={"g": frame.g, "many": frame.many})
+def test_too_many_groups_for_scores_are_said_to_be_so_and_rates_are_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    frame = data(600, 1)
+    monkeypatch.setattr(histogram, "MAX_CELLS", 20 * 2 * histogram.BINS)
+    found = report(frame, sensitive_features={"g": frame.g, "many": np.arange(600) % 15})
     one = found.get("roc_auc_difference", ("g", "many"))
-    assert one.status == "undefined" and "combinations" in (one.reason or "")
+    assert one.status == "undefined" and "30 combinations" in (one.reason or "")
     assert found.get("roc_auc_difference", ("g",)).status == "ok"
     assert found.get("selection_rate_difference", ("g", "many")).value is not None
 
