@@ -44,11 +44,13 @@ def admissions() -> tuple[Floats, Floats]:
     return table[:, [0, 2]], table[:, [1, 3]]
 
 
-tables = st.integers(0, 10_000).map(
-    lambda seed: (lambda g: (g.binomial(n := g.integers(1, 60, (4, 2)), g.uniform(0.1, 0.9, (4, 2))), n))(
-        np.random.default_rng(seed)
-    )
-)
+def table_of(seed: int) -> tuple[Floats, Floats]:
+    generator = np.random.default_rng(seed)
+    n = generator.integers(1, 60, (4, 2))
+    return generator.binomial(n, generator.uniform(0.1, 0.9, (4, 2))), n  # type: ignore[return-value]
+
+
+tables = st.integers(0, 10_000).map(table_of)
 
 
 # --- agreement with others ----------------------------------------------------------------------------------

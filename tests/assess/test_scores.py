@@ -346,7 +346,7 @@ def test_taking_the_noise_out_brings_the_calibration_error_nearer_to_the_truth()
         plain.append(made.ece)
         debiased.append(made.debiased)
     assert abs(np.mean(debiased) - 0.05) < 0.5 * abs(np.mean(plain) - 0.05)  # type: ignore[arg-type]
-    assert all(0 <= one for one in debiased)  # type: ignore[operator]
+    assert all(one >= 0 for one in debiased)  # type: ignore[operator]
 
 
 # --- intervals ----------------------------------------------------------------------------------------------
