@@ -319,11 +319,8 @@ def _binned(
     if not len(inner) or not np.isfinite(inner).all() or (np.diff(inner) <= 0).any():
         raise DataError(f"the edges are {list(edges)}", expected="rising numbers, such as [25, 40, 60]")
     place: NDArray[np.intp] = np.searchsorted(inner, attribute, side="right")
-    names = [
-        f"below {inner[0]:g}",
-        *(f"{a:g} to {b:g}" for a, b in itertools.pairwise(inner)),
-        f"{inner[-1]:g} or more",
-    ]
+    read = [np.format_float_positional(edge, trim="-") for edge in inner]
+    names = [f"below {read[0]}", *(f"{a} to {b}" for a, b in itertools.pairwise(read)), f"{read[-1]} or more"]
     cells = np.bincount(4 * place + 2 * true.astype(np.intp) + predicted, minlength=4 * len(names)).reshape(-1, 4)
     empty = [label for label, counts in zip(names, cells, strict=True) if not counts.sum()]
     if empty:

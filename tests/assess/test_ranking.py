@@ -155,7 +155,7 @@ def test_items_are_conserved() -> None:
 # --- intervals ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("queries", [20, 50])
+@pytest.mark.parametrize("queries", [25, 50])
 @pytest.mark.parametrize("effect", [0.0, 0.8])
 def test_intervals_of_exposure_and_ndcg_hold(queries: int, effect: float) -> None:
     """600 samples: at .95 the standard error is .009. Queries are drawn; the truth is that of 20,000 of them."""
