@@ -1,8 +1,9 @@
 """Signed comparisons of an unprivileged with a privileged side, under the names that AIF360 gives them.
 
 Every function is unprivileged minus privileged, or unprivileged over privileged, as AIF360 has it (Bellamy et al., IBM
-Journal of Research and Development 63 (2019) 4:1), and agrees with AIF360 0.6 wherever that gives a finite number. Where
-AIF360 answers nan, inf or 0.0 for 0/0 or x/0, the answer here is ``undefined`` and says why.
+Journal of Research and Development 63 (2019) 4:1), and agrees with AIF360 0.6 wherever that gives a finite number, with two
+exceptions. AIF360 takes the false discovery rate of a side of which nobody is selected for 0, and leaves weights out of the
+inequality of benefits. Where it answers nan, inf or 0.0 for 0/0 or x/0, the answer here is ``undefined`` and says why.
 
 Groups are named as there: a list of mappings from attribute to level; within a mapping all hold, and any mapping of the
 list may hold. Without ``unprivileged_groups`` everybody else is meant.
