@@ -120,26 +120,50 @@ class Brier:
     ----------
     value : float
         Mean squared error of the score, 0 to 1; exact up to the order of addition.
-    error : float
-        Standard error; the spread inside a bin, at most (2 / bins)^2, is left out. NaN for one row or weighted rows.
+    centre, error : float
+        What the bounds are made from: mean and standard error with one row more that came out as rows did, and one that came
+        out the other way. Without them a few rare and large errors, or none yet, would look like certainty: of 100 rows with
+        the score .01 the plain interval holds in 67 % of samples (compare Agresti and Caffo, American Statistician 54 (2000)
+        280, for rates). NaN for one row or weighted rows.
     """
 
     value: float
+    centre: float
     error: float
 
     def bounds(self, confidence: float, sides: Sides) -> tuple[float, float]:
         """Return the normal bounds of a mean, inside 0 and 1."""
         half = intervals.quantile(confidence, sides) * self.error
-        return max(0.0, self.value - half), min(1.0, self.value + half)
+        return max(0.0, min(self.centre - half, self.value)), min(1.0, max(self.centre + half, self.value))
 
 
 def brier(histogram: Histogram) -> Brier:
-    """Return mean (score - label)^2 (Brier 1950)."""
+    """Return mean (score - label)^2 (Brier 1950); the spread inside a bin, at most (2 / bins)^2, is left out of its error."""
     counts, errors = histogram.counts.astype(np.float64), histogram.errors
-    rows = counts.sum()
-    value = float(errors.sum() / rows)
-    if histogram.weighted or histogram.n < 2:
-        return Brier(value=value, error=math.nan)
-    means = np.divide(errors, counts, out=np.zeros_like(errors), where=counts > 0)
-    variance = float((counts * (means - value) ** 2).sum() / (rows - 1))
-    return Brier(value=value, error=math.sqrt(variance / rows))
+    if histogram.weighted:
+        return Brier(value=float(errors.sum() / counts.sum()), centre=math.nan, error=math.nan)
+    used = counts > 0
+    # (1 - s)^2 = 1 - 2 s + s^2 turns the error of one label into that of the other.
+    turned = errors + np.array([[1.0], [-1.0]]) * (counts - 2 * histogram.scores)
+    return brier_of(errors[used] / counts[used], turned[used] / counts[used], counts[used])
+
+
+def brier_of(losses: Floats, turned: Floats, rows: Floats | None = None) -> Brier:
+    """Return the Brier score of squared errors, given what they would be with the other label.
+
+    Parameters
+    ----------
+    losses, turned : array of float64, shape (k,)
+        Squared errors with the label that a row has, and with the other one.
+    rows : array of float64, shape (k,), optional
+        Rows that each stands for; default is one.
+    """
+    rows = np.ones_like(losses) if rows is None else rows
+    n = float(rows.sum())
+    value = float(rows @ losses) / n
+    if n < 2:
+        return Brier(value=value, centre=math.nan, error=math.nan)
+    own, other = rows * (1 + 1 / n), rows / n
+    centre = float(own @ losses + other @ turned) / (n + 2)
+    variance = float(own @ (losses - centre) ** 2 + other @ (turned - centre) ** 2) / (n + 1)
+    return Brier(value=value, centre=centre, error=math.sqrt(variance / (n + 2)))

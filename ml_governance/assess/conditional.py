@@ -12,12 +12,12 @@ many small ones.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml_governance.assess.contrasts import both_sides
+from ml_governance.assess.contrasts import both_sides, check_levels
 from ml_governance.errors import DataError
 from ml_governance.evidence import intervals
 from ml_governance.evidence.metrics import RATES, rate_counts
@@ -133,8 +133,9 @@ def conditional(
     Raises
     ------
     DataError
-        If ``by`` and ``control`` overlap, or the metric is no rate.
+        If ``by`` and ``control`` overlap, the metric is no rate, the level is none, or the size under 1.
     """
+    check_levels(confidence, min_group_size)
     if set(by) & set(control):
         raise DataError(
             f"{', '.join(sorted(set(by) & set(control)))} is both a sensitive feature and a control feature",
@@ -145,11 +146,12 @@ def conditional(
     part = cube.marginal((*control, *by))
     groups = [group for group, _, _ in part.marginal(by).groups()]
     k, n, levels = _tables(part, len(control), groups, metric)
+    rows = _tables(replace(part, weights=None, squares=None), len(control), groups, metric)[1]
     common: dict[str, Any] = {"by": tuple(by), "n": int(part.counts.sum())}
     weighted = cube.weights is not None
     name = "demographic_parity" if metric == "selection_rate" else metric
     names = (f"conditional_{name}_difference", f"conditional_{name}_ratio")
-    pooled = _pooled(names, k, n, groups, common, confidence, min_group_size, weighted=weighted)
+    pooled = _pooled(names, k, n, rows, groups, common, confidence, min_group_size, weighted=weighted)
     strata = tuple(
         Stratum(
             stratum=name,
@@ -235,8 +237,8 @@ def _tables(
 
 
 def _pooled(
-    names: tuple[str, str], k: Floats, n: Floats, groups: list[tuple[str, ...]], common: dict[str, Any], confidence: float,
-    minimum: int, *, weighted: bool,
+    names: tuple[str, str], k: Floats, n: Floats, rows: Floats, groups: list[tuple[str, ...]], common: dict[str, Any],
+    confidence: float, minimum: int, *, weighted: bool,
 ) -> tuple[Measurement, Measurement]:  # fmt: skip
     reason = None
     if len(groups) < 2:
@@ -248,8 +250,8 @@ def _pooled(
         reason = f"{first} and {second} are never in the same stratum"
     if reason is not None:
         return tuple(Measurement(**common, metric=name, status="undefined", reason=reason) for name in names)  # type: ignore[return-value]
-    comparable = n[(n > 0).sum(axis=1) > 1].sum(axis=0)
-    small = [" x ".join(group) for group, rows in zip(groups, comparable, strict=True) if rows < minimum]
+    comparable = rows[(n > 0).sum(axis=1) > 1].sum(axis=0)
+    small = [" x ".join(group) for group, own in zip(groups, comparable, strict=True) if own < minimum]
     told = f"fewer than {minimum} comparable rows in {', '.join(small)}" if small else None
     smooth = [_smoothed(k[:, i], n[:, i], k[:, j], n[:, j]) for i, j in pairs]
     plain = [(k[:, i], n[:, i], k[:, j], n[:, j]) for i, j in pairs]

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ml_governance.assess import labels
+from ml_governance.assess.contrasts import check_levels
 from ml_governance.assess.fairness import FairnessReport
 from ml_governance.assess.regression import numeric
 from ml_governance.assess.report import Report, digest_of
@@ -127,7 +128,7 @@ def assess_continuous(
     DataError
         If a column cannot be used, the attribute does not vary, or the edges do not rise.
     """
-    intervals.quantile(confidence, "two-sided")
+    check_levels(confidence, min_group_size)
     true, predicted, positive = labels.pair(y_true, y_pred, pos_label)
     attribute = numeric(sensitive_feature, "sensitive_feature")
     labels.same_length(y_true=true, sensitive_feature=attribute)
@@ -318,11 +319,8 @@ def _binned(
     if not len(inner) or not np.isfinite(inner).all() or (np.diff(inner) <= 0).any():
         raise DataError(f"the edges are {list(edges)}", expected="rising numbers, such as [25, 40, 60]")
     place: NDArray[np.intp] = np.searchsorted(inner, attribute, side="right")
-    names = [
-        f"below {inner[0]:g}",
-        *(f"{a:g} to {b:g}" for a, b in itertools.pairwise(inner)),
-        f"{inner[-1]:g} or more",
-    ]
+    read = [np.format_float_positional(edge, trim="-") for edge in inner]
+    names = [f"below {read[0]}", *(f"{a} to {b}" for a, b in itertools.pairwise(read)), f"{read[-1]} or more"]
     cells = np.bincount(4 * place + 2 * true.astype(np.intp) + predicted, minlength=4 * len(names)).reshape(-1, 4)
     empty = [label for label, counts in zip(names, cells, strict=True) if not counts.sum()]
     if empty:

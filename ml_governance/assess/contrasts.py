@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ml_governance.errors import DataError
+from ml_governance.evidence import intervals
 from ml_governance.evidence.predicates import Interval, Measurement
 
 if TYPE_CHECKING:
@@ -63,6 +65,19 @@ class Number:
     numerator: float | None = None
     denominator: float | None = None
     counts: tuple[float, float] | None = None
+
+
+def check_levels(confidence: float, min_group_size: int) -> None:
+    """Refuse a level that is none, and a size that would call nothing small.
+
+    Raises
+    ------
+    DataError
+        If the level is not between 0 and 1, or the size is under 1.
+    """
+    intervals.quantile(confidence, "two-sided")
+    if min_group_size < 1:
+        raise DataError(f"min_group_size is {min_group_size}", expected="1 or more")
 
 
 def measured(metric: str, by: Sequence[str], number: Number, confidence: float, min_group_size: int) -> Measurement:

@@ -157,6 +157,26 @@ def pair(y_true: Any, y_pred: Any, pos_label: Any) -> tuple[Flags, Flags, Any]:
     return true, predicted, positive
 
 
+def numbers(values: Any, name: str, expected: str) -> Floats:
+    """Return a column as floats; text is no number, even if it reads like one, and neither is a date.
+
+    Raises
+    ------
+    DataError
+        If it is not numeric.
+    """
+    array = column(values, name)
+    try:
+        if array.dtype.kind not in "biufO" or (
+            array.dtype == object and any(isinstance(v, str | bytes) for v in array)
+        ):
+            raise TypeError(array.dtype)
+        floats: Floats = array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name} is not numeric", expected=expected) from error
+    return floats
+
+
 def scores(values: Any, name: str = "y_score") -> Floats:
     """Return scores as floats.
 
@@ -165,11 +185,7 @@ def scores(values: Any, name: str = "y_score") -> Floats:
     DataError
         If they are not numbers, NaN or infinite, or outside 0 to 1.
     """
-    array = column(values, name)
-    try:
-        floats: Floats = array.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{name} is not numeric", expected="probabilities of the positive class") from error
+    floats = numbers(values, name, "probabilities of the positive class")
     check_scores(name, *extent(floats))
     return floats
 
@@ -217,11 +233,7 @@ def weights(values: Any) -> Floats:
     DataError
         If they are not finite and non-negative, or all zero.
     """
-    array = column(values, "sample_weight")
-    try:
-        floats: Floats = array.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError("sample_weight is not numeric", expected="numbers of 0 or more") from error
+    floats = numbers(values, "sample_weight", "numbers of 0 or more")
     if not np.isfinite(floats).all() or floats.min() < 0 or floats.sum() <= 0:
         raise DataError(
             "sample_weight holds NaN, infinite or negative numbers, or only zeros",

@@ -15,7 +15,7 @@ import numpy as np
 
 from ml_governance.assess import cube as cubes
 from ml_governance.assess import labels
-from ml_governance.assess.contrasts import Number, both_sides, compared, measured
+from ml_governance.assess.contrasts import Number, both_sides, check_levels, compared, measured
 from ml_governance.assess.rates import compare_rates, rate_measurement
 from ml_governance.assess.report import Report, digest_of
 from ml_governance.errors import DataError
@@ -154,7 +154,7 @@ def assess_multiclass(
         If a column is empty, of another length, has missing values, or looks like probabilities; or an attribute is
         called ``class``.
     """
-    intervals.quantile(confidence, "two-sided")
+    check_levels(confidence, min_group_size)
     true, predicted, classes = _classes(y_true, y_pred)
     found = cubes.features(sensitive_features, len(true))
     if CLASS in found:
@@ -243,7 +243,8 @@ def one_vs_rest(matrix: NDArray[np.int64], index: int) -> dict[str, tuple[float,
 def macro_recall(matrix: NDArray[np.int64], group: tuple[str, ...], classes: Sequence[str]) -> Number:
     """Return the mean over classes of TP / (TP + FN); undefined if the group lacks a class.
 
-    Range 0 to 1. Bounds: Wilson's of every class combined by MOVER; the classes' rows are different rows.
+    Range 0 to 1. Bounds: Wilson's of every class combined by MOVER; the classes' rows are different rows. Its size is that of
+    the smallest class.
     """
     return _macro(matrix.diagonal(), matrix.sum(axis=1), matrix, group, classes, "has no row of")
 
@@ -308,7 +309,7 @@ def _macro(
         high = math.hypot(*(one.upper - rate for rate, one in zip(rates, each, strict=True))) / len(of)
         return max(0.0, value - low), min(1.0, value + high)
 
-    return Number(group=group, n=n, size=n, value=value, bounds=bounds, method="mover-wilson")
+    return Number(group=group, n=n, size=smallest, value=value, bounds=bounds, method="mover-wilson")
 
 
 def _of_groups(
@@ -374,6 +375,8 @@ def _classes(y_true: Any, y_pred: Any) -> tuple[NDArray[np.intp], NDArray[np.int
         missing = int(pd.isna(array).sum())
         if missing:
             raise DataError(f"{name} has {missing} missing values", expected="a label in every row")
+        if array.dtype.kind == "f" and np.isinf(array).any():
+            raise DataError(f"{name} has infinite values", expected="a label in every row")
         if array.dtype.kind == "f" and not (array == np.round(array)).all():
             raise DataError(
                 f"{name} holds fractions, such as {array[array != np.round(array)][0]!r}", expected="labels"

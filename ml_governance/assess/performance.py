@@ -3,8 +3,8 @@
 Intervals: Wilson for rates; for F1, Wilson on tp / (tp + fp + fn), of which F1 is a rising function; for balanced
 accuracy, Wilson bounds of its two rates combined by the method of variance estimates recovery (Zou and Donner,
 Statistics in Medicine 27 (2008) 1693); for ROC AUC, DeLong's variance on the logit scale (DeLong et al., Biometrics
-44 (1988) 837), and where all pairs are ordered alike, Wilson on the smaller class, which is wider; for Brier score and log
-loss, the normal interval of a mean.
+44 (1988) 837) or Newcombe's score interval, whichever is wider, and where all pairs are ordered alike, Wilson on the smaller class; for
+the Brier score, the normal interval of a mean with two rows more; for log loss, that of a plain mean.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ml_governance.assess import binary, labels, ranks, roc
+from ml_governance.assess import binary, calibration, labels, ranks, roc
 from ml_governance.assess import cube as cubes
-from ml_governance.assess.contrasts import both_sides, measured
+from ml_governance.assess.contrasts import both_sides, check_levels, measured
 from ml_governance.assess.rates import counts_of, rate_measurement
 from ml_governance.assess.report import Report, digest_of
 from ml_governance.errors import DataError
@@ -96,7 +96,7 @@ def assess_performance(
     DataError
         If neither predictions nor scores are given, or a column cannot be used.
     """
-    intervals.quantile(confidence, "two-sided")
+    check_levels(confidence, min_group_size)
     if y_pred is None and y_score is None:
         raise DataError("there are neither predictions nor scores", expected="y_pred, y_score, or both")
     score = None if y_score is None else labels.scores(y_score)
@@ -144,7 +144,7 @@ def _measure(rows: _Slice, confidence: float, minimum: int) -> list[Measurement]
         made.append(measured(name, rows.by, replace(number, size=n), confidence, minimum))
     if rows.score is not None:
         made.append(_auc(rows, confidence, minimum))
-        made.append(_mean("brier_score", (rows.score - rows.true) ** 2, rows, confidence, minimum))
+        made.append(_brier(rows, confidence, minimum))
         made.append(_log_loss(rows, confidence, minimum))
     return made
 
@@ -197,6 +197,16 @@ def _mean(name: str, losses: Floats, rows: _Slice, confidence: float, minimum: i
 
     made = both_sides(bounds, confidence, "normal-mean") if math.isfinite(error) else ()
     return _typed(name, rows, minimum, mean, made)
+
+
+def _brier(rows: _Slice, confidence: float, minimum: int) -> Measurement:
+    assert rows.score is not None  # noqa: S101  the caller has checked
+    if not len(rows.score):
+        return _typed("brier_score", rows, minimum, None, reason="no rows")
+    made = calibration.brier_of((rows.score - rows.true) ** 2, (rows.score - 1 + rows.true) ** 2)
+    known = math.isfinite(made.error)
+    found = both_sides(made.bounds, confidence, "normal-mean-plus-two") if known else ()
+    return _typed("brier_score", rows, minimum, made.value, found)
 
 
 def _log_loss(rows: _Slice, confidence: float, minimum: int) -> Measurement:

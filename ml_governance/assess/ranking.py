@@ -19,12 +19,11 @@ import numpy as np
 
 from ml_governance.assess import cube as cubes
 from ml_governance.assess import labels
-from ml_governance.assess.contrasts import Number, both_sides, measured, too_small, unusable
+from ml_governance.assess.contrasts import Number, both_sides, check_levels, measured, too_small, unusable
 from ml_governance.assess.rates import compare_rates, rate_measurement
-from ml_governance.assess.regression import numeric
+from ml_governance.assess.regression import numeric, student
 from ml_governance.assess.report import Report, digest_of
 from ml_governance.errors import DataError
-from ml_governance.evidence import intervals
 from ml_governance.evidence.predicates import Assessment, Fairness, Interval, Measurement
 
 if TYPE_CHECKING:
@@ -35,8 +34,10 @@ if TYPE_CHECKING:
     from ml_governance.assess.labels import Floats
     from ml_governance.evidence.intervals import Sides
 
-ENOUGH_QUERIES = 10
-"""With fewer queries there is no interval: a spread between them would be made of too little."""
+ENOUGH_QUERIES = {"exposure": 10, "exposure_per_relevance": 10, "ndcg": 20}
+"""With fewer queries that hold a group there is no interval: a spread between them would be made of too little. NDCG piles up
+at 1, so it needs more of them; only queries in which something of the group is relevant count."""
+ALIKE = "no interval: all queries are alike"
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -68,10 +69,11 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """A number with what every query adds to its error: the variance of any contrast follows from it."""
+    """A number, what every query adds to its error, from which that of any contrast follows, and how many queries it rests on."""
 
     number: Number
     influence: Floats
+    queries: int
 
 
 def assess_ranking(
@@ -115,13 +117,13 @@ def assess_ranking(
     DataError
         If a column is empty, of another length or not numeric, relevance is negative, or k is below 1.
     """
-    intervals.quantile(confidence, "two-sided")
+    check_levels(confidence, min_group_size)
     score = numeric(y_score, "y_score")
     relevance = None if y_true is None else numeric(y_true, "y_true")
     if relevance is not None and relevance.min() < 0:
         raise DataError(f"the relevance goes down to {relevance.min():g}", expected="numbers of 0 or more")
-    if k < 1:
-        raise DataError(f"k is {k}", expected="1 or more")
+    if k != int(k) or k < 1:
+        raise DataError(f"k is {k}", expected="a whole number, 1 or more")
     queries = np.zeros(len(score), dtype=np.intp) if query is None else _query_codes(query)
     labels.same_length(y_score=score, y_true=relevance, query=queries)
     found = cubes.features(sensitive_features, len(score))
@@ -236,23 +238,20 @@ def _shared(
         query, n = placed.query[mine], int(mine.sum())
         size = np.bincount(query, minlength=queries)
         exposure, seen = _mean(np.bincount(query, weights=placed.exposure[mine], minlength=queries), size)
-        values["exposure"].append(_value(group, n, exposure, seen, None))
+        own = int((size > 0).sum())
+        values["exposure"].append(_value("exposure", group, n, exposure, seen, own))
         if relevance is None:
             continue
         merit, merits = _mean(np.bincount(query, weights=relevance[mine], minlength=queries), size)
-        if merit > 0:
-            ratio = exposure / merit
-            one = _value(group, n, ratio, ratio * (seen / exposure - merits / merit), None)
-        else:
-            one = _value(group, n, None, seen, "x/0: none of its items is relevant")
-        values["exposure_per_relevance"].append(one)
+        ratio = exposure / merit if merit > 0 else None
+        spread = seen if ratio is None else ratio * (seen / exposure - merits / merit)
+        values["exposure_per_relevance"].append(_value("exposure_per_relevance", group, n, ratio, spread, own))
         each = ndcg(score[mine], relevance[mine], query, queries)
         counted = np.isfinite(each)
+        average = None
         if counted.any():
             average, spread = _mean(np.where(counted, each, 0.0), counted.astype(np.int64))
-            values["ndcg"].append(_value(group, n, average, spread, None))
-        else:
-            values["ndcg"].append(_value(group, n, None, seen, "0/0: none of its items is relevant"))
+        values["ndcg"].append(_value("ndcg", group, n, average, spread, int(counted.sum())))
     made = []
     for name, found in values.items():
         made += [measured(name, by, one.number, confidence, minimum) for one in found]
@@ -270,28 +269,30 @@ def _mean(sums: NDArray[Any], sizes: NDArray[Any]) -> tuple[float, Floats]:
     return mean, (sums - mean * sizes) / total
 
 
-def _error(influence: Floats) -> float:
+def _error(influence: Floats, value: float) -> float:
+    """Return the standard error; 0 where nothing but rounding differs between queries."""
     queries = len(influence)
-    return math.sqrt(float((influence**2).sum()) * queries / (queries - 1))
+    error = math.sqrt(float((influence**2).sum()) * queries / (queries - 1))
+    return error if error > 1e-12 * abs(value) else 0.0
 
 
-def _value(group: tuple[str, ...], n: int, value: float | None, influence: Floats, reason: str | None) -> _Value:
+def _value(name: str, group: tuple[str, ...], n: int, value: float | None, influence: Floats, queries: int) -> _Value:
     common: dict[str, Any] = {"group": group, "n": n, "size": n, "value": value}
     if value is None:
-        return _Value(Number(**common, reason=reason), influence)
-    if len(influence) < ENOUGH_QUERIES:
-        return _Value(Number(**common, reason=_few(len(influence))), influence)
-    error = _error(influence)
+        return _Value(Number(**common, reason="x/0: none of its items is relevant"), influence, queries)
+    error = 0.0 if queries < ENOUGH_QUERIES[name] else _error(influence, value)
+    if not error:
+        reason = f"no interval: it rests on {queries} queries, and {ENOUGH_QUERIES[name]} are needed"
+        return _Value(Number(**common, reason=ALIKE if queries >= ENOUGH_QUERIES[name] else reason), influence, queries)
 
     def bounds(confidence: float, sides: Sides) -> tuple[float, float]:
-        half = intervals.quantile(confidence, sides) * error
-        return max(0.0, value - half), value + half
+        half = student(confidence, sides, queries - 1) * error
+        lower, upper = value - half, value + half
+        if name == "ndcg":  # piled up at 1: what is lost is skewed, and its logarithm less so
+            lower = min(lower, 1 - (1 - value) * math.exp(min(half / (1 - value), 700.0)))
+        return max(0.0, lower), min(math.inf if name == "exposure_per_relevance" else 1.0, upper)
 
-    return _Value(Number(**common, bounds=bounds, method="linearised-queries"), influence)
-
-
-def _few(queries: int) -> str:
-    return f"no interval: there are {queries} queries, and {ENOUGH_QUERIES} are needed"
+    return _Value(Number(**common, bounds=bounds, method="linearised-queries"), influence, queries)
 
 
 def _compared(name: str, by: tuple[str, ...], found: Sequence[_Value], confidence: float, minimum: int) -> Measurement:
@@ -303,37 +304,35 @@ def _compared(name: str, by: tuple[str, ...], found: Sequence[_Value], confidenc
         return Measurement(**common, status="undefined", reason=lacking)
     x = [float(one.value or 0.0) for one in numbers]
     ratio = name.endswith("_ratio")
-    if ratio and min(x) <= 0:
-        if max(x) <= 0:
-            return Measurement(**common, status="undefined", reason="it is 0 in every group, so the ratio is 0/0")
-        return Measurement(**common, value=0.0, status="ok", reason="no interval: a group has none of it")
     value = min(x) / max(x) if ratio else max(x) - min(x)
     small = too_small(numbers, minimum)
     made: tuple[Interval, ...] = ()
-    reason = small
-    if len(found[0].influence) >= ENOUGH_QUERIES:
+    reason = small or next((one.number.reason for one in found if one.number.bounds is None), None)
+    if all(one.number.bounds is not None for one in found):
         scaled = [one.influence / at if ratio else one.influence for one, at in zip(found, x, strict=True)]
         gaps = [
-            (math.log(x[i] / x[j]) if ratio else x[i] - x[j], _error(scaled[i] - scaled[j]))
+            (math.log(x[i] / x[j]) if ratio else x[i] - x[j], _error(scaled[i] - scaled[j], 1.0 if ratio else max(x)))
             for i in range(len(x)) for j in range(len(x)) if i != j
         ]  # fmt: skip
-        made = both_sides(_pair_bounds(gaps, value, ratio=ratio), confidence, "linearised-queries, pairs")
-    else:
-        reason = reason or _few(len(found[0].influence))
+        if all(error > 0 for _, error in gaps):
+            fewest = min(one.queries for one in found)
+            made = both_sides(_pair_bounds(gaps, value, fewest, ratio=ratio), confidence, "linearised-queries, pairs")
+        else:
+            reason = reason or ALIKE
     return Measurement(**common, value=value, intervals=made, status="insufficient" if small else "ok", reason=reason)
 
 
-def _pair_bounds(gaps: list[tuple[float, float]], value: float, *, ratio: bool) -> Any:
+def _pair_bounds(gaps: list[tuple[float, float]], value: float, queries: int, *, ratio: bool) -> Any:
     def bounds(confidence: float, sides: Sides) -> tuple[float, float]:
-        each = intervals.quantile(confidence, sides)
-        every = intervals.quantile(1 - (1 - confidence) / len(gaps), sides)
+        each = student(confidence, sides, queries - 1)
+        every = student(1 - (1 - confidence) / len(gaps), sides, queries - 1)
         if ratio:
             lower = math.exp(min(gap - each * error for gap, error in gaps))
             upper = math.exp(min(gap + every * error for gap, error in gaps))
             return min(lower, value), max(min(1.0, upper), value)
         lower = max(gap - every * error for gap, error in gaps)
         upper = max(gap + each * error for gap, error in gaps)
-        return min(max(0.0, lower), value), max(upper, value)
+        return min(max(0.0, lower), value), max(min(1.0, upper), value)
 
     return bounds
 

@@ -11,8 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ml_governance.assess import binary, linearised
-from ml_governance.assess.contrasts import SIDES
-from ml_governance.errors import DataError
+from ml_governance.assess.contrasts import SIDES, check_levels
 from ml_governance.evidence import intervals
 from ml_governance.evidence.metrics import METRICS, RATES, rate_counts
 from ml_governance.evidence.predicates import Interval, Measurement
@@ -57,9 +56,7 @@ def measure(cube: Cube, bys: Sequence[tuple[str, ...]], confidence: float, min_g
     DataError
         If the level is none, or the size under 1.
     """
-    intervals.quantile(confidence, "two-sided")  # refuses a level that is none
-    if min_group_size < 1:
-        raise DataError(f"min_group_size is {min_group_size}", expected="1 or more")
+    check_levels(confidence, min_group_size)
     table, rows = cube.total()
     weighted = cube.weights is not None
     known = linearised.effective(cube)

