@@ -22,7 +22,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ml_governance.decide.decision import Decision, evaluate
-from ml_governance.decide.policy import CROSS, Policy, read_yaml
+from ml_governance.decide.policy import CROSS, Policy
+from ml_governance.decide.reading import read_yaml
 from ml_governance.errors import GovernanceError, PolicyError
 from ml_governance.evidence.attestation import Attestation, EvidenceView
 from ml_governance.evidence.canonical import canonicalise, sha256_hex

@@ -191,7 +191,7 @@ def evaluate(
     Decision
         Never raises because of what the evidence holds: what cannot be judged blocks.
     """
-    found = [finding for rule in policy.rules for finding in apply(rule, subject, evidence, at)]
+    found = [finding for rule in policy.rules for finding in apply(rule, subject, evidence, at, policy=policy)]
     found += _circumstances(subject, stage, project, policy, evidence, at)
     bound_to = approval.binding(subject, stage, policy_sha256, found)
     context = {
