@@ -169,6 +169,8 @@ def parse_policy(text: str, *, file: str | None = None) -> Policy:
     """
     value, lines = reading.read_yaml(text)
     policy, mistakes = reading.validate(value, Policy, lines, REFUSED)
+    told = {one.line for one in mistakes}
+    mistakes += [one for one in reading.empty_values(value, lines) if one.line not in told]
     mistakes += problems.of_rules(_readable(value) if policy is None else dict(enumerate(policy.rules)), lines)
     if policy is not None:
         mistakes += problems.of_policy(policy, lines)

@@ -201,6 +201,17 @@ def validate(
         return None, [_mistake(one, model, lines, refused) for one in error.errors(include_url=False)]
 
 
+def empty_values(value: Any, lines: Mapping[Location, int], at: Location = ()) -> list[Mistake]:
+    """Return a mistake for every key or item without a value: whoever began it meant something by it."""
+    if value is None:
+        where = ".".join(str(part)[:80] for part in at)
+        return [
+            Mistake(line=line_of(lines, at), where=where, found="nothing stands here", expected="a value, or no key")
+        ]
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [one for key, part in inner for one in empty_values(part, lines, (*at, key))]
+
+
 def _mistake(error: Any, model: type[BaseModel], lines: Mapping[Location, int], refused: Mapping[str, str]) -> Mistake:
     location: Location = error["loc"]
     where, line = ".".join(str(part)[:80] for part in location), line_of(lines, location)
