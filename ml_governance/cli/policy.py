@@ -90,7 +90,7 @@ def lint(pack: Pack = "policies/credit-scoring", workspace: Where = None, json: 
         mistakes = [asdict(one) for one in error.mistakes]
         render.out_json({"file": str(file), "mistakes": mistakes, "warnings": []})
         raise typer.Exit(2) from None
-    roles = ROLES
+    roles: tuple[str, ...] = ROLES
     if workspace is not None:
         with opened(workspace) as ws:
             people = ws.view().principals.values()

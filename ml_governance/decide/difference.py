@@ -302,7 +302,7 @@ def _approvals(old: Policy, new: Policy) -> Iterator[Told]:
         counts = sum(slot.count for slot in before), sum(slot.count for slot in after)
         if counts[0] != counts[1]:
             verdict: Verdict = "weaker" if counts[1] < counts[0] else "stronger"
-            yield verdict, f"{counts[1]} approvals by a {words(role)} are needed and {counts[0]} were"
+            yield verdict, f"approvals needed by a {words(role)}: {counts[1]}, and {counts[0]} before"
         yield from _lives(
             role, *(sorted(s.expires or _FOREVER for s in slots for _ in range(s.count)) for slots in (before, after))
         )

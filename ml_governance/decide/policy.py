@@ -180,14 +180,16 @@ def parse_policy(text: str, *, file: str | None = None) -> Policy:
 
 
 def _readable(value: Any) -> dict[int, Rule]:
-    """Return the rules that can be read where the rest cannot, by position, so that their mistakes are told as well."""
+    """Return the rules that can be read where something else cannot, by position, so that their mistakes are told as well."""
     found = {}
     rules = value.get("rules") if isinstance(value, dict) else None
     for position, rule in enumerate(rules if isinstance(rules, list) else []):
         try:
-            found[position] = Rule.model_validate(rule)
-        except ValidationError:
-            continue
+            known = {key: part for key, part in rule.items() if key in Rule.model_fields}
+            asked = {key: part for key, part in known["require"].items() if key in Require.model_fields}
+            found[position] = Rule.model_validate({**known, "require": asked})
+        except (ValidationError, AttributeError, KeyError):
+            continue  # whatever it is has been told already
     return found
 
 

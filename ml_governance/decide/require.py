@@ -15,11 +15,12 @@ from pydantic_core import PydanticCustomError
 from ml_governance.decide.reading import UNKNOWN_NAME
 from ml_governance.evidence.evidence_kinds import EVIDENCE_KINDS
 from ml_governance.evidence.metrics import Metric, metric
+from ml_governance.evidence.trust import ROLES
 
 CROSS = " x "
 BOUNDS = ("lower_bound_at_least", "upper_bound_at_most", "value_at_least", "value_at_most")
-ROLE = r"^[a-z][a-z0-9_]{0,39}$"
 HUMAN_TEXT = "human-text"
+_ROLE = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _DURATION = re.compile(r"([1-9]\d{0,5})([mhd])")
 
@@ -38,6 +39,13 @@ def _kind(value: str) -> str:
     return value
 
 
+def _role(value: str) -> str:
+    if not _ROLE.fullmatch(value):
+        shown = "lower-case letters, digits and '_', such as risk_officer"
+        raise PydanticCustomError(UNKNOWN_NAME, "{shown}", {"known": list(ROLES), "shown": shown})
+    return value
+
+
 def _shortest(length: timedelta) -> str:
     minutes = int(length.total_seconds() // 60)
     for unit, size in (("d", 1440), ("h", 60)):
@@ -53,7 +61,11 @@ Duration = Annotated[
     WithJsonSchema({"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["72h", "7d"]}),
 ]
 Text = Annotated[str, Field(min_length=1, max_length=400)]
-Role = Annotated[str, Field(pattern=ROLE)]
+Role = Annotated[
+    str,
+    AfterValidator(_role),
+    WithJsonSchema({"type": "string", "pattern": f"^{_ROLE.pattern}$", "examples": list(ROLES)}),
+]
 Kind = Annotated[str, AfterValidator(_kind), WithJsonSchema({"type": "string", "enum": list(EVIDENCE_KINDS)})]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 

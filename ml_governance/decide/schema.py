@@ -14,7 +14,6 @@ from ml_governance.decide.policy import Policy
 from ml_governance.decide.require import BOUNDS
 from ml_governance.evidence.evidence_kinds import EVIDENCE_KINDS
 from ml_governance.evidence.metrics import METRICS
-from ml_governance.evidence.trust import ROLES
 
 SCHEMA_ID = "urn:ml-governance:policy-schema"
 
@@ -26,9 +25,6 @@ def policy_schema() -> dict[str, Any]:
     for part in (made, *made["$defs"].values()):
         # A docstring's line breaks are those of our source, not of a sentence.
         part["description"] = " ".join(str(part.get("description", "")).split())
-    for name in ("Promote", "Review", "Waivers"):
-        made["$defs"][name]["properties"]["roles"]["items"]["examples"] = list(ROLES)
-    made["$defs"]["ApprovalSlot"]["properties"]["role"]["examples"] = list(ROLES)
     require = made["$defs"]["Require"]
     _without_null(made)
     require["properties"]["evidence"]["description"] += _listed_kinds()
