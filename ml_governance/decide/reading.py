@@ -239,9 +239,11 @@ def _mistake(error: Any, model: type[BaseModel], lines: Mapping[Location, int], 
 
 def _shown(error: Any) -> str:
     found = error.get("input")
+    if found is None:
+        return "nothing stands here"
     if isinstance(found, int) and found.bit_length() > 64:
         return f"found a number of {found.bit_length()} bits"
-    if isinstance(found, str | int | float | bool) or found is None:
+    if isinstance(found, str | int | float | bool):
         return f"found {found!r:.200}"
     return f"found a {'list' if isinstance(found, list) else 'mapping' if isinstance(found, dict) else 'value'}"
 
