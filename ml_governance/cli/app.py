@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from ml_governance.cli.keys import app as keys_app
 from ml_governance.cli.log import app as log_app
 from ml_governance.cli.options import As, Json, Stage, Version, Where, opened
 from ml_governance.cli.policy import app as policy_app
+
+if TYPE_CHECKING:
+    from ml_governance.evidence.ledger import Receipt
 
 app = typer.Typer(
     name="mlgov",
@@ -153,6 +156,10 @@ def assess(
         str | None, typer.Option("--weight", help="Column of sample weights; only without MODEL.")
     ] = None,
     background: Annotated[str | None, typer.Option(help="File of rows that explanations compare with.")] = None,
+    training: Annotated[
+        list[str] | None,
+        typer.Option(help="File that MODEL was trained on: test rows that stand there are counted; may be repeated."),
+    ] = None,
     kind: Annotated[
         list[str] | None, typer.Option(help="performance, fairness or explanation; default is all three.")
     ] = None,
@@ -174,7 +181,7 @@ def assess(
     if model is None:
         from ml_governance.cli.fairness import measure
 
-        if y_pred is None or background is not None or set(kind or ()) - {"fairness"}:
+        if y_pred is None or background is not None or training or set(kind or ()) - {"fairness"}:
             raise typer.BadParameter("without MODEL, give --y-pred; only fairness can be measured")
         measure(data, y_true, y_pred, by, y_score, control, weight, pos_label, confidence, min_group_size, json=json)
         return
@@ -193,6 +200,7 @@ def assess(
             pos_label=pos_label,
             confidence=confidence,
             min_group_size=min_group_size,
+            training=training or (),
         )
         if json:
             render.out_json(
@@ -214,19 +222,29 @@ def attest(
     model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="What the results are about.")] = None,
     file: Annotated[Path | None, typer.Option(help="JSON file with results made elsewhere.")] = None,
     policy: Annotated[Path | None, typer.Option(help="Policy file to sign and put in force.")] = None,
+    text: Annotated[
+        str | None, typer.Option(metavar="NAME=FILE", help="Text about MODEL to sign, such as intended-use=use.md.")
+    ] = None,
     signer: As = None,
     workspace: Where = None,
     json: Json = False,
 ) -> None:
-    """Sign results made elsewhere (marked as claimed), or put a policy in force.
+    """Sign results made elsewhere (marked as claimed) or a text about a model, or put a policy in force.
 
     Example: mlgov attest credit-risk/2 --file results.json --as validator;
+    mlgov attest credit-risk/2 --text intended-use=use.md --as risk-officer;
     mlgov attest --policy policies/credit-scoring/policy.yaml --as risk-officer
     """
-    if (policy is None) == (file is None) or (file is not None and model is None):
-        raise typer.BadParameter("give either MODEL with --file, or --policy")
+    if [policy, file, text].count(None) != 2 or (policy is None and model is None):
+        raise typer.BadParameter("give either MODEL with --file, or MODEL with --text, or --policy")
     with opened(workspace, signer) as ws:
-        receipts = (ws.enact(policy),) if policy else ws.attest_file(str(model), file)  # type: ignore[arg-type]  # checked above
+        if policy:
+            receipts: tuple[Receipt, ...] = (ws.enact(policy),)
+        elif text:
+            name, _, path = text.partition("=")
+            receipts = (ws.attest_text(str(model), name, path),)
+        else:
+            receipts = ws.attest_file(str(model), file)  # type: ignore[arg-type]  # checked above
         entries = [receipt.index for receipt in receipts]
         if json:
             render.out_json({"entries": entries})

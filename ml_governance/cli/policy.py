@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ml_governance.cli import render
-from ml_governance.cli.options import Json
-from ml_governance.errors import ConfigurationError
+from ml_governance.cli.options import Json, Where, opened
+from ml_governance.errors import ConfigurationError, UsageError
+
+if TYPE_CHECKING:
+    from ml_governance.decide.policy import Policy
 
 app = typer.Typer(help="Policies and their test cases.", no_args_is_help=True)
 
@@ -42,16 +45,22 @@ def _text(path: Path) -> str:
         raise ConfigurationError(f"{path} cannot be read: {error}", expected="UTF-8 text") from error
 
 
+def _policy(pack: str) -> Policy:
+    from ml_governance.decide.policy import parse_policy
+
+    file = _policy_file(pack)
+    return parse_policy(_text(file), file=str(file))
+
+
 @app.command()
 def explain(pack: Pack = "policies/credit-scoring", json: Json = False) -> None:
     """Say every rule of a policy as an English sentence.
 
     Example: mlgov policy explain policies/credit-scoring
     """
-    from ml_governance.decide.policy import parse_policy
     from ml_governance.decide.sentences import explain_policy
 
-    text = explain_policy(parse_policy(_text(_policy_file(pack))))
+    text = explain_policy(_policy(pack))
     if json:
         render.out_json({"sentences": text.splitlines()})
     else:
@@ -59,18 +68,36 @@ def explain(pack: Pack = "policies/credit-scoring", json: Json = False) -> None:
 
 
 @app.command()
-def lint(pack: Pack = "policies/credit-scoring", json: Json = False) -> None:
-    """Check a policy: its form, its metrics, and rules that can never pass.
+def lint(pack: Pack = "policies/credit-scoring", workspace: Where = None, json: Json = False) -> None:
+    """Check a policy: its form, its metrics, rules that can never pass, waivers without effect, roles that nobody has.
+
+    Exit code 2 when there is anything to say. With --workspace, roles are those that people there have.
 
     Example: mlgov policy lint policies/credit-scoring
     """
+    from dataclasses import asdict
+
     from ml_governance.decide.lint import lint as check
-    from ml_governance.decide.policy import parse_policy
+    from ml_governance.decide.reading import MistakesError
+    from ml_governance.evidence.trust import ROLES
 
     file = _policy_file(pack)
-    warnings = check(parse_policy(_text(file)))
+    try:
+        policy = _policy(pack)
+    except MistakesError as error:
+        if not json:
+            raise
+        mistakes = [asdict(one) for one in error.mistakes]
+        render.out_json({"file": str(file), "mistakes": mistakes, "warnings": []})
+        raise typer.Exit(2) from None
+    roles: tuple[str, ...] = ROLES
+    if workspace is not None:
+        with opened(workspace) as ws:
+            people = ws.view().principals.values()
+            roles = tuple(sorted({role for person in people for role in person.roles}))
+    warnings = check(policy, roles=roles)
     if json:
-        render.out_json({"file": str(file), "warnings": list(warnings)})
+        render.out_json({"file": str(file), "mistakes": [], "warnings": list(warnings)})
     else:
         for warning in warnings:
             render.out(f"{file}: {warning}", "yellow")
@@ -80,19 +107,71 @@ def lint(pack: Pack = "policies/credit-scoring", json: Json = False) -> None:
 
 
 @app.command()
+def schema() -> None:
+    """Print the JSON Schema (2020-12) of policies, for editors: completion, descriptions, the names of metrics.
+
+    Example: mlgov policy schema > policy.schema.json
+    """
+    from ml_governance.decide.schema import policy_schema
+
+    render.out_json(policy_schema())
+
+
+@app.command()
+def diff(
+    old: Annotated[
+        str, typer.Argument(metavar="OLD", help="A policy file, a folder with policy.yaml, or a shipped pack.")
+    ],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The same, for what is to replace it.")],
+    fail_on: Annotated[
+        str | None,
+        typer.Option("--fail-on", metavar="weaker", help="Exit 1 if anything that was stopped before may pass."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Say rule by rule what a new policy asks less of, more of, or otherwise.
+
+    A rule that is gone counts as weaker, and so does one that cannot be compared with what it was.
+
+    Example: mlgov policy diff policies/credit-scoring next/policy.yaml --fail-on weaker
+    """
+    from ml_governance.decide.difference import difference
+
+    if fail_on not in (None, "weaker"):
+        raise UsageError(f"--fail-on {fail_on!r}", expected="weaker")
+    found = difference(_policy(old), _policy(new))
+    weaker = any(one.weakens for one in found)
+    if json:
+        render.out_json(
+            {
+                "weaker": weaker,
+                "differences": [
+                    {"what": one.what, "verdict": one.verdict, "weakens": one.weakens, "sentence": one.sentence}
+                    for one in found
+                ],
+            }
+        )
+    else:
+        for one in found:
+            render.out(f"{one.verdict:<8}  {one.what}: {one.sentence}", "yellow" if one.weakens else None)
+        if not found:
+            render.out("the two ask the same", "green")
+    raise typer.Exit(1 if weaker and fail_on else 0)
+
+
+@app.command()
 def test(pack: Pack = "policies/credit-scoring", json: Json = False) -> None:
     """Run a pack's cases: evidence in, expected decision out.
 
     Example: mlgov policy test policies/credit-scoring
     """
     from ml_governance.decide.cases import run_cases
-    from ml_governance.decide.policy import parse_policy
 
     file = _policy_file(pack)
     texts = {path.stem: _text(path) for path in sorted((file.parent / "cases").glob("*.yaml"))}
     if not texts:
         raise ConfigurationError(f"{file.parent} has no cases", expected="cases/*.yaml beside the policy")
-    results = run_cases(parse_policy(_text(file)), texts)
+    results = run_cases(_policy(pack), texts)
     failed = [result for result in results if not result.passed]
     if json:
         render.out_json([{"case": r.name, "passed": r.passed, "detail": r.detail} for r in results])

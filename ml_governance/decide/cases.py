@@ -9,6 +9,14 @@ A case is YAML::
         signed_by: vera
         age: 1h
         groups: {sex: {Female: [tn, fp, fn, tp], Male: [...]}}
+        over: {sex: {roc_auc_difference: [value, lower, upper]}}    # of one-sided 95 %; two more numbers: of two-sided
+        dataset: test               # the test data, and how many of its rows are in which training data
+        shared: {data/0: 0}
+        earlier: 2                  # assessments of an earlier version on the same data
+      performance: {all: [tn, fp, fn, tp], scores: {roc_auc: [value, lower, upper]}}
+      training-run: {signed_by: ada, inputs: 2}     # data/0 and data/1
+      human-text: {intended-use: {signed_by: rita, age: 30d, text: What it is for}}
+    champion: {promoted_by: max, performance: {all: [tn, fp, fn, tp]}}      # an earlier version that is in use
     approvals: [{by: rita, role: risk_officer, resolves: [CRD-01/race]}]
     expect: {result: review, exit_code: 3, findings: {CRD-01/race: inconclusive}}
 
@@ -21,29 +29,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from ml_governance.decide.case_evidence import age_of, contents
 from ml_governance.decide.decision import Decision, evaluate
-from ml_governance.decide.policy import CROSS, Policy, read_yaml
+from ml_governance.decide.reading import read_yaml
 from ml_governance.errors import GovernanceError, PolicyError
 from ml_governance.evidence.attestation import Attestation, EvidenceView
 from ml_governance.evidence.canonical import canonicalise, sha256_hex
-from ml_governance.evidence.metrics import rate_counts
-from ml_governance.evidence.predicates import (
-    Approval,
-    Content,
-    Explanation,
-    Fairness,
-    Interval,
-    Measurement,
-    Performance,
-    Registration,
-    Resource,
-    TrainingRun,
-)
+from ml_governance.evidence.predicates import Approval, Content, Promotion, Registration
 from ml_governance.evidence.statement import Subject
 from ml_governance.evidence.trust import Principal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from ml_governance.decide.policy import Policy
 
 AT = datetime(2026, 1, 15, 12, tzinfo=UTC)
 PEOPLE: dict[str, frozenset[str]] = {
@@ -54,9 +53,8 @@ PEOPLE: dict[str, frozenset[str]] = {
     "omar": frozenset({"author", "validator", "risk_officer"}),
 }
 SUBJECT = Subject(name="credit-risk/1", sha256=sha256_hex(b"the model of the cases"))
-MAX_INPUTS = 1000
-_KEYS = {"title", "like", "evidence", "approvals", "expect"}
-_SPANS = {"m": 60, "h": 3600, "d": 86400}
+PREVIOUS = Subject(name="credit-risk/0", sha256=sha256_hex(b"the earlier version of the cases"))
+_KEYS = {"title", "like", "evidence", "champion", "approvals", "expect"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,12 +121,14 @@ def _held(name: str, case: dict[str, Any], decision: Decision) -> CaseResult:
 
 def decide_case(policy: Policy, case: Mapping[str, Any], every: Mapping[str, Mapping[str, Any]]) -> Decision:
     """Return the decision that a policy gives in a case."""
-    evidence = _merged(case, every, seen=())
     entries: list[Attestation] = []
+    _add_champion(entries, policy, _merged("champion", case, every, seen=()))
     _add(entries, "ada", timedelta(hours=3), _registration())
-    for kind, compact in evidence.items():
-        content, by, age = _content(kind, compact)
-        _add(entries, by, age, content)
+    for kind, compact in _merged("evidence", case, every, seen=()).items():
+        for made in contents(kind, compact):
+            for _ in range(made.earlier):
+                _add(entries, made.by, made.age, made.content, PREVIOUS)
+            _add(entries, made.by, made.age, made.content)
 
     def judged(view_entries: Sequence[Attestation]) -> Decision:
         return evaluate(
@@ -142,18 +142,37 @@ def decide_case(policy: Policy, case: Mapping[str, Any], every: Mapping[str, Map
             stage=policy.stage, binding=one.get("binding", bound_to), verdict=one.get("verdict", "approve"), role=one["role"],
             reason=one.get("reason", "case"), resolves=tuple(one.get("resolves", ())),
         )  # fmt: skip
-        _add(entries, one["by"], _age(one.get("age", "1m")), content)
+        _add(entries, one["by"], age_of(one.get("age", "1m")), content)
     return judged(entries)
 
 
-def _merged(case: Mapping[str, Any], every: Mapping[str, Mapping[str, Any]], seen: tuple[str, ...]) -> dict[str, Any]:
+def _add_champion(entries: list[Attestation], policy: Policy, champion: Mapping[str, Any]) -> None:
+    """Add an earlier version: registered, and if the case speaks of a champion, assessed and promoted."""
+    _add(entries, "ada", timedelta(hours=9), _registration("0"), PREVIOUS)
+    if not champion:
+        return
+    stage, by = champion.get("stage", policy.stage), champion.get("promoted_by", "max")
+    for kind, compact in champion.items():
+        if kind not in ("stage", "promoted_by"):
+            for made in contents(kind, compact):
+                _add(entries, made.by, made.age, made.content, PREVIOUS)
+    promotion = Promotion(
+        phase="outcome", stage=stage, registry="cases", name="credit-risk", version="0", alias=stage,
+        decision=sha256_hex(b"decision"), token=sha256_hex(b"token"), result="done",
+    )  # fmt: skip
+    _add(entries, by, timedelta(hours=8), promotion, PREVIOUS)
+
+
+def _merged(
+    part: str, case: Mapping[str, Any], every: Mapping[str, Mapping[str, Any]], seen: tuple[str, ...]
+) -> dict[str, Any]:
     base: dict[str, Any] = {}
     like = case.get("like")
     if like is not None:
         if like in seen or like not in every:
             raise PolicyError(f"a case is like {like!r}", expected="the name of another case, not in a circle")
-        base = _merged(every[like], every, (*seen, like))
-    return _over(base, case.get("evidence", {}))
+        base = _merged(part, every[like], every, (*seen, like))
+    return _over(base, case.get(part, {}))
 
 
 def _over(base: dict[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
@@ -168,14 +187,14 @@ def _over(base: dict[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _add(entries: list[Attestation], by: str, age: timedelta, content: Content) -> None:
+def _add(entries: list[Attestation], by: str, age: timedelta, content: Content, subject: Subject = SUBJECT) -> None:
     index = len(entries)
     entries.append(
         Attestation(
             index=index,
             kind=content.kind,
             payload_digest=sha256_hex(canonicalise([index, content.to_wire()])),
-            subjects=(SUBJECT,),
+            subjects=(subject,),
             content=content,
             recorded_at=AT - age,
             keyid=f"key-of-{by}",
@@ -197,74 +216,5 @@ def _view(entries: Sequence[Attestation]) -> EvidenceView:
     )  # fmt: skip
 
 
-def _registration() -> Registration:
-    return Registration(registry="cases", name="credit-risk", version="1", format="file", files=1, size=1)
-
-
-def _age(text: str) -> timedelta:
-    return timedelta(seconds=int(text[:-1]) * _SPANS[text[-1]])
-
-
-def _content(kind: str, compact: Mapping[str, Any]) -> tuple[Content, str, timedelta]:
-    age = _age(compact.get("age", "1h"))
-    if kind == "training-run":
-        if (count := compact.get("inputs", 1)) > MAX_INPUTS:
-            raise ValueError(f"inputs is {count}, expected at most {MAX_INPUTS}")
-        inputs = tuple(Resource(name=f"data/{i}", sha256=sha256_hex(str(i).encode())) for i in range(count))
-        run = TrainingRun(
-            event={"eventType": compact.get("event", "COMPLETE")},
-            capture=compact.get("capture", "observed"),
-            inputs=inputs,
-        )
-        return run, compact.get("signed_by", "ada"), age
-    models = {"fairness": Fairness, "performance": Performance, "explanation": Explanation}
-    measurements = [
-        *_grouped(compact.get("groups", {})),
-        *_rates((), (), compact.get("all", [])),
-        *(_score(metric, numbers) for metric, numbers in compact.get("scores", {}).items()),
-    ]
-    content = models[kind](
-        predictions=compact.get("predictions", "recomputed"),
-        dataset=Resource(name="test", sha256=sha256_hex(b"test"), rows=1000),
-        columns={}, confidence=0.95, min_group_size=30, measurements=tuple(measurements), software={},
-    )  # fmt: skip
-    return content, compact.get("signed_by", "vera"), age
-
-
-def _grouped(groups: Mapping[str, Mapping[str, Sequence[int]]]) -> list[Measurement]:
-    made = []
-    for attribute, levels in groups.items():
-        by = tuple(attribute.split(CROSS))
-        for level, counts in levels.items():
-            if counts is not None:
-                made += _rates(by, tuple(level.split(CROSS)) if len(by) > 1 else (level,), counts)
-    return made
-
-
-def _rates(by: tuple[str, ...], group: tuple[str, ...], counts: Sequence[int]) -> list[Measurement]:
-    if not counts:
-        return []
-    made = []
-    for metric, (k, n) in rate_counts(*counts).items():
-        common: dict[str, Any] = {
-            "metric": metric,
-            "by": by,
-            "group": group,
-            "numerator": k,
-            "denominator": n,
-            "n": sum(counts),
-        }
-        made.append(
-            Measurement(**common, value=k / n, status="ok")
-            if n
-            else Measurement(**common, status="undefined", reason="0/0")
-        )
-    return made
-
-
-def _score(metric: str, numbers: Sequence[float]) -> Measurement:
-    value, lower, upper = (*numbers, None, None)[:3]
-    intervals: tuple[Interval, ...] = ()
-    if lower is not None:
-        intervals = (Interval(confidence=0.95, sides="one-sided", lower=lower, upper=upper, method="case"),)
-    return Measurement(metric=metric, value=value, n=1000, intervals=intervals, status="ok")
+def _registration(version: str = "1") -> Registration:
+    return Registration(registry="cases", name="credit-risk", version=version, format="file", files=1, size=1)

@@ -192,7 +192,7 @@ def evaluate(
         Never raises because of what the evidence holds: what cannot be judged blocks.
     """
     clock, at = at, at if evidence.newest is None else max(at, evidence.newest)
-    found = [finding for rule in policy.rules for finding in apply(rule, subject, evidence, at)]
+    found = [finding for rule in policy.rules for finding in apply(rule, subject, evidence, at, policy=policy)]
     found += _circumstances(subject, stage, project, policy, evidence, at, clock)
     bound_to = approval.binding(subject, stage, policy_sha256, found)
     context = {

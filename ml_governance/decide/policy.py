@@ -6,154 +6,125 @@ at once and with their lines.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from ml_governance.errors import EvidenceError, MissingEvidenceError, PolicyError
+from ml_governance.decide import problems, reading
+from ml_governance.decide.require import BOUNDS, CROSS, Duration, Part, Require, Role, Text
+from ml_governance.errors import EvidenceError, MissingEvidenceError
 from ml_governance.evidence.canonical import sha256_hex
-from ml_governance.evidence.metrics import Metric, metric
 from ml_governance.evidence.predicates import PolicyInForce
 
 if TYPE_CHECKING:
     from ml_governance.evidence.attestation import Attestation, EvidenceView
 
-MAX_TEXT = 256 * 1024
-MAX_DEPTH = 32
-MAX_SHOWN = 100
-ASSESSMENTS = ("fairness", "performance", "explanation")
-KINDS = (*ASSESSMENTS, "training-run", "registration")
-CROSS = " x "
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
-_MERGE = "tag:yaml.org,2002:merge"
-_DURATION = re.compile(r"([1-9]\d{0,5})([mhd])")
+__all__ = [
+    "BOUNDS", "CROSS", "AppliesTo", "ApprovalSlot", "Policy", "PolicyInForceRef", "Promote", "Require", "Review", "Rule",
+    "Waivers", "in_force", "parse_policy",
+]  # fmt: skip
 
-
-def _duration(value: Any) -> timedelta:
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError("expected a duration such as 72h or 7d")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
-Text = Annotated[str, Field(min_length=1, max_length=400)]
 RuleId = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{1,9}-\d{2,4}$")]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+_NO_ENGINE = (
+    "expressions are not supported: conditions and checks need an engine for them, and there is none here; say it with "
+    "`applies_to`, a metric and a bound"
+)
+REFUSED = {"when": _NO_ENGINE, "check": _NO_ENGINE}
+"""Keys of the language that nothing here can honour, so that no policy believes they hold."""
 
 
 def _author() -> list[Literal["author", "trainer"]]:
     return ["author"]
 
 
-class AppliesTo(_Part):
+class AppliesTo(Part):
     """Which models the policy is for."""
 
     project: Text = "*"
+    """Name of the project; `*` stands for anything."""
     model: Text = "*"
+    """Registered name of the model; `*` stands for anything."""
 
 
-class Promote(_Part):
+class Promote(Part):
     """Who may promote, and who may not although they have the role."""
 
-    roles: Annotated[list[Text], Field(min_length=1)]
+    roles: Annotated[list[Role], Field(min_length=1)]
+    """Roles that may promote."""
     not_: list[Literal["author", "trainer"]] = Field(default_factory=list, alias="not")
+    """Who may not promote the model they made: who registered it, who trained it."""
 
 
-class ApprovalSlot(_Part):
+class ApprovalSlot(Part):
     """Approvals that are needed in one role."""
 
-    role: Text
+    role: Role
+    """In which role."""
     count: int = Field(default=1, ge=1, le=20)
+    """How many people."""
     expires: Duration | None = None
+    """How long an approval is good for."""
     distinct_people: Literal[True] = True
+    """Nobody counts twice; it cannot be switched off."""
 
 
-class Review(_Part):
+class Review(Part):
     """Who may accept an inconclusive finding by name."""
 
-    roles: Annotated[list[Text], Field(min_length=1)]
+    roles: Annotated[list[Role], Field(min_length=1)]
+    """Roles that may accept one."""
 
 
-class Waivers(_Part):
+class Waivers(Part):
     """Who may accept a failure, and for how long."""
 
-    roles: list[Text] = Field(default_factory=list)
+    roles: list[Role] = Field(default_factory=list)
+    """Roles that may waive; without any nobody may."""
     max_days: int = Field(default=30, ge=1, le=366)
+    """The longest time that a waiver may run."""
     not_: list[Literal["author", "trainer"]] = Field(default_factory=_author, alias="not")
+    """Who may not waive for the model they made."""
 
 
-class Require(_Part):
-    """What evidence a rule asks for, and what it must show."""
-
-    evidence: Literal["fairness", "performance", "explanation", "training-run", "registration"]
-    metric: Text | None = None
-    by: list[Text] = Field(default_factory=list)
-    levels: dict[str, Annotated[list[Text], Field(min_length=1, max_length=500)]] = Field(default_factory=dict)
-    lower_bound_at_least: float | None = None
-    upper_bound_at_most: float | None = None
-    value_at_least: float | None = None
-    value_at_most: float | None = None
-    confidence: float = Field(default=0.95, gt=0.5, lt=1)
-    one_sided: bool = True
-    min_group_size: int = Field(default=30, ge=1, le=1_000_000_000)
-    max_age: Duration | None = None
-    predictions: Literal["recomputed", "caller-supplied", "claimed"] = "recomputed"
-    signed_by: Text | None = None
-    inputs_digested: bool = False
-
-    @property
-    def sides(self) -> Literal["one-sided", "two-sided"]:
-        """What ``confidence`` means."""
-        return "one-sided" if self.one_sided else "two-sided"
-
-    @property
-    def bound(self) -> tuple[str, float] | None:
-        """Return the one bound of the rule and its number; None where evidence alone is asked for."""
-        for name in BOUNDS:
-            number = getattr(self, name)
-            if number is not None:
-                return name, float(number)
-        return None
-
-    def definition(self) -> Metric:
-        """Return what the metric means."""
-        return metric(self.evidence, self.metric or "")
-
-
-BOUNDS = ("lower_bound_at_least", "upper_bound_at_most", "value_at_least", "value_at_most")
-
-
-class Rule(_Part):
+class Rule(Part):
     """One rule."""
 
     id: RuleId
+    """Starts with the pack's letters, such as CRD-01."""
     title: Text
+    """The rule in the words of its owner."""
     require: Require
+    """What evidence, and what it must show."""
     on_inconclusive: Literal["review", "deny"] = "review"
+    """What follows when the interval spans the bound, or a group is too small."""
     controls: list[Text] = Field(default_factory=list)
+    """Ids of controls that the rule is evidence for."""
 
 
-class Policy(_Part):
+class Policy(Part):
     """A whole policy."""
 
     policy: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,79}$")]
+    """Name of the policy."""
     version: int = Field(ge=1)
+    """Only a higher one replaces a policy in force."""
     stage: Text
+    """The stage it guards."""
     applies_to: AppliesTo = AppliesTo()
+    """Which models it is for; it denies all others."""
     promote: Promote
+    """Who may promote."""
     approvals: list[ApprovalSlot] = Field(default_factory=list)
+    """Approvals that are needed."""
     review: Review | None = None
+    """Who may accept an inconclusive finding by name."""
     waivers: Waivers = Waivers()
+    """Who may accept a failure until a date."""
     rules: Annotated[list[Rule], Field(min_length=1)]
+    """The rules; a model passes only if every one does."""
     mode: Literal["enforce", "warn"] = "enforce"
+    """`warn` is recorded and never applies to a decision about a stage."""
 
     def applies(self, *, project: str, model: str) -> bool:
         """Tell whether the policy is for a model of a project; ``*`` stands for anything."""
@@ -179,174 +150,47 @@ def _matches(pattern: str, text: str) -> bool:
 # --- reading --------------------------------------------------------------------------------------------
 
 
-def parse_policy(text: str) -> Policy:
+def parse_policy(text: str, *, file: str | None = None) -> Policy:
     """Read a policy.
 
     Parameters
     ----------
     text : str
         YAML.
+    file : str, optional
+        Its name, for messages.
 
     Raises
     ------
+    MistakesError
+        Naming every mistake, each with its line, what was found, what was expected and the nearest valid name.
     PolicyError
-        Naming every problem, each with its line, what was found and what was expected.
+        If it is no YAML of the strict kind.
     """
-    value, lines = read_yaml(text)
-    try:
-        policy = Policy.model_validate(value)
-    except ValidationError as error:
-        problems = [f"line {_line(lines, e['loc'])}: {_where(e['loc'])}{_said(e)}" for e in error.errors()]
-        raise _refused(problems) from error
-    problems = _semantic(policy, lines)
-    if problems:
-        raise _refused(problems)
+    value, lines = reading.read_yaml(text)
+    policy, mistakes = reading.validate(value, Policy, lines, REFUSED)
+    told = {one.line for one in mistakes}
+    mistakes += [one for one in reading.empty_values(value, lines) if one.line not in told]
+    mistakes += problems.of_rules(_readable(value) if policy is None else dict(enumerate(policy.rules)), lines)
+    if policy is not None:
+        mistakes += problems.of_policy(policy, lines)
+    if policy is None or mistakes:
+        raise reading.MistakesError("policy", mistakes, file)
     return policy
 
 
-def _refused(problems: list[str]) -> PolicyError:
-    if len(problems) > MAX_SHOWN:
-        problems = [*problems[:MAX_SHOWN], f"and {len(problems) - MAX_SHOWN:,} more"]
-    return PolicyError(
-        "the policy cannot be accepted:\n  " + "\n  ".join(problems), next_step="see docs/reference/policy.md"
-    )
-
-
-def _said(error: Any) -> str:
-    if error["type"] == "extra_forbidden":
-        return "this key is unknown"
-    found = error.get("input")
-    if isinstance(found, int) and found.bit_length() > 64:
-        found = f"a number of {found.bit_length()} bits"
-    shown = f" (found {found!r:.200})" if isinstance(found, str | int | float | bool) or found is None else ""
-    return str(error["msg"]).removeprefix("Value error, ") + ("" if error["type"] == "missing" else shown)
-
-
-def _where(location: tuple[Any, ...]) -> str:
-    path = ".".join(str(part) for part in location)
-    return f"{path}: " if path else ""
-
-
-def _semantic(policy: Policy, lines: dict[tuple[Any, ...], int]) -> list[str]:
-    problems = []
-    seen: dict[str, int] = {}
-    for position, rule in enumerate(policy.rules):
-        at = f"line {_line(lines, ('rules', position))}: {rule.id}: "
-        if rule.id in seen:
-            problems.append(f"{at}this id stands at line {seen[rule.id]} already")
-        seen[rule.id] = _line(lines, ("rules", position))
-        problems += [at + problem for problem in _rule_problems(rule.require)]
-        if rule.on_inconclusive == "review" and policy.review is None and rule.require.bound is not None:
-            problems.append(f"{at}inconclusive goes to review, and review names no roles")
-    return problems
-
-
-def _rule_problems(require: Require) -> list[str]:
-    bounds = [name for name in BOUNDS if getattr(require, name) is not None]
-    if require.metric is None:
-        return ["a bound needs a metric"] if bounds or require.by else []
-    if require.evidence not in ASSESSMENTS:
-        return [f"{require.evidence} evidence has no metrics"]
-    try:
-        definition = require.definition()
-    except PolicyError as error:
-        return [f"{error.found}; {error.next_step or ''} {error.expected or ''}".strip()]
-    problems = []
-    if len(bounds) != 1:
-        problems.append(f"the rule has {len(bounds)} bounds, exactly one of {', '.join(BOUNDS)} is needed")
-    else:
-        name, number = bounds[0], float(getattr(require, bounds[0]))
-        wants = "higher" if name.endswith("at_least") else "lower"
-        if definition.better not in (None, wants):
-            problems.append(f"{name} on {definition.name}, of which {definition.better} is better")
-        if not (definition.low is None or number >= definition.low) or not (
-            definition.high is None or number <= definition.high
-        ):
-            problems.append(
-                f"{name} is {number:g}, and {definition.name} lies between {definition.low} and {definition.high}"
-            )
-    if definition.form in ("ratio", "difference", "aggregate") and not require.by:
-        problems.append(f"{definition.name} compares groups, and `by` names no attribute")
-    strangers = sorted(set(require.levels) - set(require.by))
-    if strangers:
-        problems.append(f"levels of {', '.join(strangers)}, which `by` does not name")
-    return problems
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML without anchors, aliases, tags and deep nesting."""
-
-    depth = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Refuse a node before it is made: below some depth PyYAML takes ever longer for each."""
-        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
-        line = event.start_mark.line + 1
-        if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
-            raise PolicyError(f"line {line}: an anchor or alias", expected="each value written out")
-        if event.tag is not None:
-            raise PolicyError(f"line {line}: the tag {event.tag!r:.80}", expected="plain values without tags")
-        if self.depth >= MAX_DEPTH:
-            raise PolicyError(f"line {line}: the file is nested too deeply", expected=f"at most {MAX_DEPTH} levels")
-        self.depth += 1
+def _readable(value: Any) -> dict[int, Rule]:
+    """Return the rules that can be read where something else cannot, by position, so that their mistakes are told as well."""
+    found = {}
+    rules = value.get("rules") if isinstance(value, dict) else None
+    for position, rule in enumerate(rules if isinstance(rules, list) else []):
         try:
-            return super().compose_node(parent, index)
-        finally:
-            self.depth -= 1
-
-
-def read_yaml(text: str) -> tuple[Any, dict[tuple[Any, ...], int]]:
-    """Read YAML strictly, with the line of every value.
-
-    Raises
-    ------
-    PolicyError
-        If it is too large or too deep, no YAML, or uses duplicate keys, anchors, aliases or tags.
-    """
-    if len(text) > MAX_TEXT:
-        raise PolicyError(f"the text has {len(text):,} characters", expected=f"at most {MAX_TEXT:,}")
-    try:
-        loader = _Loader(text)
-        node = loader.get_single_node()
-        lines: dict[tuple[Any, ...], int] = {}
-        if node is None:
-            raise PolicyError("the file is empty", expected="a policy")
-        _walk(node, (), lines)
-        return loader.construct_document(node), lines
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f"line {mark.line + 1}: " if mark is not None else ""
-        raise PolicyError(f"{line}this is no YAML: {getattr(error, 'problem', None) or error}") from error
-    except ValueError as error:  # such as a date that no calendar has
-        raise PolicyError(f"a value cannot be read: {error}") from error
-
-
-def _walk(node: yaml.Node, path: tuple[Any, ...], lines: dict[tuple[Any, ...], int]) -> None:
-    lines[path] = node.start_mark.line + 1
-    if isinstance(node, yaml.MappingNode):
-        seen = set()
-        for key, value in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise PolicyError(f"line {key.start_mark.line + 1}: a key that is no text", expected="plain keys")
-            if key.tag == _MERGE:
-                raise PolicyError(f"line {key.start_mark.line + 1}: the key <<", expected="each value written out")
-            if key.value in seen:
-                raise PolicyError(
-                    f"line {key.start_mark.line + 1}: the key {key.value!r:.80} stands twice",
-                    expected="each key once",
-                )
-            seen.add(key.value)
-            _walk(value, (*path, key.value), lines)
-            lines[(*path, key.value)] = key.start_mark.line + 1
-    elif isinstance(node, yaml.SequenceNode):
-        for position, value in enumerate(node.value):
-            _walk(value, (*path, position), lines)
-
-
-def _line(lines: dict[tuple[Any, ...], int], location: tuple[Any, ...]) -> int:
-    while location not in lines and location:
-        location = location[:-1]
-    return lines.get(location, 1)
+            known = {key: part for key, part in rule.items() if key in Rule.model_fields}
+            asked = {key: part for key, part in known["require"].items() if key in Require.model_fields}
+            found[position] = Rule.model_validate({**known, "require": asked})
+        except (ValidationError, AttributeError, KeyError):
+            continue  # whatever it is has been told already
+    return found
 
 
 # --- which policy is in force ---------------------------------------------------------------------------

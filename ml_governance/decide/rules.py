@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from ml_governance.decide import bounds
+from ml_governance.decide import bounds, champion, conditions
 from ml_governance.decide.finding import Finding
-from ml_governance.decide.policy import ASSESSMENTS
+from ml_governance.decide.selecting import Unusable
 from ml_governance.errors import GovernanceError
-from ml_governance.evidence.predicates import Assessment, Registration, Revocation, TrainingRun
+from ml_governance.evidence.evidence_kinds import EVIDENCE_KINDS
+from ml_governance.evidence.predicates import Assessment, HumanText, Registration, Revocation, TrainingRun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from ml_governance.decide.bounds import Judged
     from ml_governance.decide.finding import Status
-    from ml_governance.decide.policy import Rule
+    from ml_governance.decide.policy import Policy, Rule
     from ml_governance.evidence.attestation import Attestation, EvidenceView
     from ml_governance.evidence.statement import Subject
 
@@ -50,53 +53,96 @@ def makers(subject: Subject, evidence: EvidenceView) -> dict[str, frozenset[str]
     return {"author": signed(Registration.kind), "trainer": signed(TrainingRun.kind)}
 
 
-def apply(rule: Rule, subject: Subject, evidence: EvidenceView, at: datetime) -> tuple[Finding, ...]:
+def apply(rule: Rule, subject: Subject, evidence: EvidenceView, at: datetime, *, policy: Policy) -> tuple[Finding, ...]:
     """Apply one rule; whatever goes wrong inside becomes a finding that blocks."""
     try:
-        return _apply(rule, subject, evidence, at)
+        return _apply(rule, subject, evidence, at, policy)
     except GovernanceError as error:
         return (_finding(rule, "error", f"the rule could not be applied: {error.found}"),)
     except (ArithmeticError, ValueError, TypeError, LookupError, AttributeError) as error:
         return (_finding(rule, "error", f"the rule could not be applied: {type(error).__name__}: {error}"),)
 
 
-def _apply(rule: Rule, subject: Subject, evidence: EvidenceView, at: datetime) -> tuple[Finding, ...]:
+def _apply(rule: Rule, subject: Subject, evidence: EvidenceView, at: datetime, policy: Policy) -> tuple[Finding, ...]:
     require = rule.require
     entry, refusal = counting(rule, subject, evidence)
     if entry is None:
         return (_finding(rule, "missing", refusal),)
     age = at - entry.recorded_at
     if age < -SKEW:
-        return (
-            _finding(rule, "error", f"{_told(entry)} comes from the future, {entry.recorded_at.isoformat()}", entry),
-        )
+        future = f"{_told(entry)} comes from the future, {entry.recorded_at.isoformat()}"
+        return (_finding(rule, "error", future, (entry,)),)
     if require.max_age is not None and age > require.max_age:
-        return (
-            _finding(
-                rule,
-                "stale",
-                f"{_told(entry)} is {_span(age)} old; at most {_span(require.max_age)} is allowed",
-                entry,
-            ),
-        )
+        old = f"{_told(entry)} is {_span(age)} old; at most {_span(require.max_age)} is allowed"
+        return (_finding(rule, "stale", old, (entry,)),)
     content = entry.content
-    if isinstance(content, Assessment) and require.metric is not None:
-        definition = require.definition()
-        judged = bounds.judge(require, definition, content)
-        return tuple(
-            _finding(
-                rule, one.status, f"{one.text}; {_asked(rule)}", entry, suffix=one.suffix, value=one.value, lower=one.lower,
-                upper=one.upper, n=one.n,
-            )
-            for one in judged
-        )  # fmt: skip
-    return (_finding(rule, "pass", f"{_told(entry)} is there, signed by {entry.principal.id}", entry),)
+    if not isinstance(content, Assessment):
+        return (_finding(rule, "pass", f"{_told(entry)} is there, signed by {entry.principal.id}", (entry,)),)
+    asked = conditions.judge(require, subject, entry, evidence)
+    found = tuple(_judged(rule, one, (entry,)) for one in asked)
+    if require.champion is not None:
+        return (*_against_champion(rule, subject, entry, content, evidence, policy), *found)
+    if require.metric is not None:
+        judged = bounds.judge(require, require.definition(), content)
+        return (*(_judged(rule, one, (entry,), asked=_asked(rule)) for one in judged), *found)
+    return (_finding(rule, "pass", f"{_told(entry)} is there, signed by {entry.principal.id}", (entry,)), *found)
+
+
+def _against_champion(
+    rule: Rule, subject: Subject, entry: Attestation, content: Assessment, evidence: EvidenceView, policy: Policy
+) -> tuple[Finding, ...]:
+    asked = rule.require.champion
+    assert asked is not None  # noqa: S101  the caller looked
+    try:
+        used = champion.incumbent(subject, asked, policy, evidence)
+    except Unusable as problem:
+        return (_finding(rule, problem.status, problem.text, (entry,)),)
+    if used.subject is None:
+        none = f"no model was promoted to {asked.stage or policy.stage} under this name yet{used.note}"
+        return (_finding(rule, asked.first, none, (entry,)),)
+    if used.subject.sha256 == subject.sha256:
+        return (_finding(rule, "pass", f"it is the model in use itself{used.note}", (entry,)),)
+    same = tuple(
+        a
+        for a in evidence.attestations
+        if not a.about(used.subject.sha256)
+        or not isinstance(a.content, Assessment)
+        or a.content.dataset.sha256 == content.dataset.sha256
+    )
+    other, refusal = counting(rule, used.subject, replace(evidence, attestations=same))
+    gone = [v for v in evidence.void if v.kind == entry.kind and v.about(used.subject.sha256)]
+    if other is None or not isinstance(other.content, Assessment):
+        why = (
+            f"of {used.subject.name}, the model in use, there is no such evidence on the same rows ({refusal}), and numbers from "
+            f"different rows are not compared: assess it on {content.dataset.name} as well{used.note}"
+        )
+        return (_finding(rule, "error", why, (entry,)),)
+    if any(v.index > other.index for v in gone):
+        why = f"newer {entry.kind} evidence about {used.subject.name}, the model in use, counts no more"
+        return (_finding(rule, "error", why, (entry, other)),)
+    judged = champion.compare(rule.require, rule.require.definition(), content, other.content, used.subject.name)
+    return tuple(_judged(rule, one, (entry, other), asked=_asked(rule) + used.note) for one in judged)
+
+
+def _judged(rule: Rule, one: Judged, entries: tuple[Attestation, ...], *, asked: str = "") -> Finding:
+    return _finding(
+        rule, one.status, f"{one.text}; {asked}" if asked else one.text, entries, suffix=one.suffix, value=one.value,
+        lower=one.lower, upper=one.upper, n=one.n, measured=bool(asked),
+    )  # fmt: skip
 
 
 def counting(rule: Rule, subject: Subject, evidence: EvidenceView) -> tuple[Attestation | None, str]:
     """Return the newest entry that the rule is about, if it may count; else why none does."""
     require = rule.require
     about = evidence.about(subject.sha256, require.evidence)
+    kind = f"{require.evidence} evidence"
+    if require.text is not None:
+        kind = f"text {require.text!r}"
+        about = tuple(a for a in about if isinstance(a.content, HumanText) and a.content.name == require.text)
+        outside = [a for a in about if not a.principal.roles]
+        about = tuple(a for a in about if a.principal.roles)
+        if outside and not about:
+            return None, f"a {kind} is there, but signed by {outside[-1].principal.id}, who has no role here"
     if require.evidence == TrainingRun.kind:
         # A run that began, or failed, has made nothing.
         about = tuple(
@@ -106,19 +152,19 @@ def counting(rule: Rule, subject: Subject, evidence: EvidenceView) -> tuple[Atte
         others = about
         about = tuple(a for a in about if require.signed_by in a.principal.roles)
         if others and not about:
-            return None, f"{require.evidence} evidence is there, but none signed by {_some(require.signed_by)}"
-        if require.evidence in ASSESSMENTS:
+            return None, f"{kind} is there, but none signed by {_some(require.signed_by)}"
+        if EVIDENCE_KINDS[require.evidence].assessment:
             # Whoever made a model does not validate it, whatever other roles they have.
             made, own = makers(subject, evidence), about
             about = tuple(a for a in about if a.principal.id not in made["author"] | made["trainer"])
             if own and not about:
                 return (
                     None,
-                    f"{require.evidence} evidence is there, but signed by {own[-1].principal.id}, who made the model",
+                    f"{kind} is there, but signed by {own[-1].principal.id}, who made the model",
                 )
     if not about:
         by = f" signed by {_some(require.signed_by)}" if require.signed_by else ""
-        return None, f"there is no {require.evidence} evidence{by} about these bytes"
+        return None, f"there is no {kind}{by} about these bytes"
     newest = about[-1]
     withdrawn = revoked(evidence).get(newest.payload_digest)
     if withdrawn is not None:
@@ -147,31 +193,38 @@ def _finding(
     rule: Rule,
     status: Status,
     text: str,
-    entry: Attestation | None = None,
+    entries: tuple[Attestation, ...] = (),
     *,
     suffix: str = "",
+    measured: bool = True,
     value: float | None = None,
     lower: float | None = None,
     upper: float | None = None,
     n: int | None = None,
 ) -> Finding:
-    bound = rule.require.bound
     return Finding(
         id=f"{rule.id}/{suffix}" if suffix else rule.id,
         rule=rule.id,
         title=rule.title,
         status=status,
         sentence=text[:1].upper() + text[1:] + ".",
-        metric=rule.require.metric,
+        metric=rule.require.metric if measured else None,
         value=value,
         lower=_finite(lower),
         upper=_finite(upper),
-        bound=bound[1] if bound else None,
+        bound=_bound(rule) if measured else None,
         n=n,
-        evidence=(entry.index,) if entry else (),
-        payloads=(entry.payload_digest,) if entry else (),
+        evidence=tuple(entry.index for entry in entries),
+        payloads=tuple(entry.payload_digest for entry in entries),
         controls=tuple(rule.controls),
     )
+
+
+def _bound(rule: Rule) -> float | None:
+    require = rule.require
+    if require.champion is not None:
+        return require.champion.margin * (-1 if require.definition().better == "higher" else 1)
+    return require.bound[1] if require.bound else None
 
 
 def _finite(number: float | None) -> float | None:
@@ -179,6 +232,9 @@ def _finite(number: float | None) -> float | None:
 
 
 def _asked(rule: Rule) -> str:
+    if rule.require.champion is not None:
+        side = "below" if rule.require.definition().better == "higher" else "above"
+        return f"the difference must with that confidence not be {side} {_bound(rule):g}"
     bound = rule.require.bound
     if bound is None:
         return "the policy asks for nothing more"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ml_governance.evidence.evidence_kinds import EVIDENCE_KINDS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
 
-    from ml_governance.decide.policy import Policy, Require, Rule
+    from ml_governance.decide.policy import Policy, Rule
+    from ml_governance.decide.require import Require
 
 
 def explain_policy(policy: Policy) -> str:
@@ -35,7 +38,7 @@ def explain_policy(policy: Policy) -> str:
         within = f", good for {span(slot.expires)}" if slot.expires else ""
         people = f"{slot.count} different people" if slot.count > 1 else "one person"
         lines.append(
-            f"Approval: {people} in the role {_role(slot.role)}{within}; never the model's author or trainer; no one twice."
+            f"Approval: {people} in the role {words(slot.role)}{within}; never the model's author or trainer; no one twice."
         )
     if policy.review is not None:
         lines.append(f"Review: {_some(_or(policy.review.roles))} may accept an inconclusive finding by naming it.")
@@ -56,17 +59,20 @@ def _rule(rule: Rule) -> str:
     if require.metric is not None:
         conditions.append(f"predictions at least {require.predictions}")
     if require.signed_by:
-        conditions.append(f"signed by {_some(_role(require.signed_by))}")
+        conditions.append(f"signed by {_some(words(require.signed_by))}")
     if require.inputs_digested:
         conditions.append("with every input named by digest")
     if require.max_age:
         conditions.append(f"not older than {span(require.max_age)}")
     if require.by:
         conditions.append(f"groups of at least {require.min_group_size} rows")
+    conditions += _test_data(require)
     if conditions:
         parts.append(f"Evidence: {', '.join(conditions)}.")
-    bound = require.bound
-    if bound and bound[0] in ("lower_bound_at_least", "upper_bound_at_most"):
+    if require.champion is not None:
+        then = "it passes" if require.champion.first == "pass" else "it is missing"
+        parts.append(f"Where no model is in use yet, {then}.")
+    if require.judged_by_interval:
         after = "people review it" if rule.on_inconclusive == "review" else "it is denied"
         parts.append(f"If the interval spans the bound, {after}.")
     if rule.controls:
@@ -74,18 +80,31 @@ def _rule(rule: Rule) -> str:
     return " ".join(parts)
 
 
+def _test_data(require: Require) -> list[str]:
+    said = []
+    if require.dataset:
+        said.append(f"on the test data {' or '.join(digest[:19] for digest in require.dataset)}")
+    if require.max_attempts is not None:
+        said.append(
+            f"at most {require.max_attempts} recorded attempts on the same test data over all versions of the model"
+        )
+    if require.no_overlap_with is not None:
+        most = "no row" if not require.max_overlap else f"at most {require.max_overlap:.2%} of its rows"
+        said.append(f"on test data that share {most} with what the model was trained on")
+    return said
+
+
 def _what(require: Require) -> str:
-    bound = require.bound
-    if require.metric is None or bound is None:
-        return f"There must be {require.evidence} evidence about exactly these bytes."
+    if require.text is not None:
+        return f"A person must have signed a text {require.text!r} about exactly these bytes."
+    if require.metric is None:
+        nothing = (
+            "" if EVIDENCE_KINDS[require.evidence].recorded else " Nothing records such evidence yet, so it is missing."
+        )
+        return f"There must be {require.evidence} evidence about exactly these bytes.{nothing}"
     definition = require.definition()
     level = f"with {require.confidence:.0%} {require.sides} confidence"
-    words = {
-        "lower_bound_at_least": f"is {level} at least {bound[1]:g}",
-        "upper_bound_at_most": f"is {level} at most {bound[1]:g}",
-        "value_at_least": f"is at least {bound[1]:g}",
-        "value_at_most": f"is at most {bound[1]:g}",
-    }[bound[0]]
+    said = _no_worse(require, level) if require.champion is not None else _bounded(require, level)
     groups = [
         f"{attribute} ({', '.join(require.levels[attribute])})"
         if attribute in require.levels
@@ -93,7 +112,26 @@ def _what(require: Require) -> str:
         for attribute in require.by
     ]
     where = f", separately for {' and '.join(groups)}," if groups else ""
-    return f"{definition.name.replace('_', ' ').capitalize()} ({definition.text}){where} {words}."
+    return f"{definition.name.replace('_', ' ').capitalize()} ({definition.text}){where} {said}."
+
+
+def _no_worse(require: Require, level: str) -> str:
+    asked = require.champion
+    assert asked is not None  # noqa: S101  the caller looked
+    model = f"the model in use in {asked.stage}" if asked.stage else "the model in use"
+    less = f"by more than {asked.margin:g} worse" if asked.margin else "worse"
+    return f"is {level} not {less} than that of {model}, measured on the same rows"
+
+
+def _bounded(require: Require, level: str) -> str:
+    bound = require.bound
+    assert bound is not None  # noqa: S101  the policy was checked: a metric has exactly one bound, or a champion
+    return {
+        "lower_bound_at_least": f"is {level} at least {bound[1]:g}",
+        "upper_bound_at_most": f"is {level} at most {bound[1]:g}",
+        "value_at_least": f"is at least {bound[1]:g}",
+        "value_at_most": f"is at most {bound[1]:g}",
+    }[bound[0]]
 
 
 def span(length: timedelta) -> str:
@@ -105,15 +143,16 @@ def span(length: timedelta) -> str:
 
 
 def _or(names: Sequence[str]) -> str:
-    return " or ".join(_role(name) for name in names)
+    return " or ".join(words(name) for name in names)
 
 
-def _some(words: str) -> str:
+def _some(text: str) -> str:
     """Return words with their article."""
-    return f"{'an' if words[:1] in set('aeiou') else 'a'} {words}"
+    return f"{'an' if text[:1] in set('aeiou') else 'a'} {text}"
 
 
-def _role(name: str) -> str:
+def words(name: str) -> str:
+    """Return a role or a key as it is said."""
     return name.replace("_", " ")
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ml_governance.errors import VerificationError
 from ml_governance.evidence import entry, timeline, trust
 from ml_governance.evidence.envelope import Envelope
-from ml_governance.evidence.predicates import Erasure, TrustUpdate, WriterClose, WriterOpen
+from ml_governance.evidence.predicates import Erasure, HumanText, TrustUpdate, WriterClose, WriterOpen
 from ml_governance.evidence.reader import stored_bytes
 from ml_governance.evidence.timeline import MAX_SKEW
 from ml_governance.evidence.walk import ERASER, NEVER_ERASED
@@ -141,6 +141,10 @@ def know_signers(
         principal = author(one, current, index)
         if isinstance(one.content, Erasure) and ERASER not in principal.roles:
             raise VerificationError(f"{principal.id} may not erase content", expected=f"the role {ERASER}")
+        if isinstance(one.content, HumanText) and not principal.roles:
+            raise VerificationError(
+                f"{principal.id} may not sign a text about a model", expected="somebody with a role"
+            )
     return newest
 
 

@@ -7,9 +7,10 @@ never changes: a new field makes a new version beside the old one.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from hashlib import sha256
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -307,11 +308,37 @@ class Erasure(Content):
     reason: Annotated[str, StringConstraints(min_length=1, max_length=4000)]
 
 
+MAX_HUMAN_TEXT = 20_000
+"""Most characters of a text that a person signs."""
+
+
+class HumanText(Content):
+    """A text that a person wrote about a model and stands by: its purpose, its limits, who oversees it.
+
+    Anybody with a role in the log's trust file may sign one; a rule says whose counts.
+    """
+
+    kind: ClassVar[str] = "human-text"
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,79}$")]
+    sha256: Sha256 = Field(description="digest of the text in UTF-8")
+    text: Annotated[str, StringConstraints(min_length=1, max_length=MAX_HUMAN_TEXT)]
+
+    @model_validator(mode="after")
+    def _is_its_digest(self) -> Self:
+        try:
+            found = sha256(self.text.encode()).hexdigest()
+        except UnicodeEncodeError as error:
+            raise ValueError("the text is no Unicode") from error
+        if found != self.sha256:
+            raise ValueError("the text is not what its digest says")
+        return self
+
+
 CONTENTS: dict[str, type[Content]] = {
     model.kind: model
     for model in (
         WriterOpen, WriterClose, TrustUpdate, PolicyInForce, TrainingRun, Registration, Fairness, Performance,
-        Explanation, Approval, Waiver, DecisionRecord, Promotion, Revocation, Erasure,
+        Explanation, Approval, Waiver, DecisionRecord, Promotion, Revocation, Erasure, HumanText,
     )
 }  # fmt: skip
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from ml_governance.evidence.writer import Writer
     from ml_governance.promote.registry import Registry
 
-GLOBAL_KINDS = ("trust", "policy", "revocation", "erasure")
+GLOBAL_KINDS = ("trust", "policy", "revocation", "erasure", "promotion")
 """Kinds of entries that can change a decision without being about its subject."""
 
 ATTEMPTS = 3
@@ -149,7 +149,7 @@ def promote(
             version=registration.version, alias=alias, previous=previous, decision=decided.payload_digest, token=token,
         )  # fmt: skip
         try:
-            recorded = writer.record(intent, [subject], guard=_guard(subject, decided.index + 1, token))
+            recorded = writer.record(intent, [subject], guard=_guard(decision, decided.index + 1, token))
         except GuardError:
             continue
         outcome = _act(intent, subject, registration, registry, writer)
@@ -189,7 +189,7 @@ def _decide(
         at=clock(),
     )
     try:
-        receipt = writer.record(decision.to_content(), [subject], guard=_guard(subject, evidence.size))
+        receipt = writer.record(decision.to_content(), [subject], guard=_guard(decision, evidence.size))
     except GuardError:
         return decision, None, ""
     decided = _Decided(receipt.index, receipt.payload_digest)
@@ -206,10 +206,10 @@ def _decide(
     return decision, decided, token
 
 
-def _guard(subject: Subject, since: int, token: str | None = None) -> Guard:
-    return Guard(
-        since=since, keys=frozenset({bytes.fromhex(subject.sha256)}), kinds=frozenset(GLOBAL_KINDS), token=token
-    )
+def _guard(decision: Decision, since: int, token: str | None = None) -> Guard:
+    # What the decision rests on may be about other models too, such as the one in use.
+    about = {decision.subject.sha256, *(one.sha256 for a in decision.inputs for one in a.subjects)}
+    return Guard(since=since, keys=frozenset(map(bytes.fromhex, about)), kinds=frozenset(GLOBAL_KINDS), token=token)
 
 
 def _same_bytes(registry: Registry, registration: Registration, subject: Subject) -> None:

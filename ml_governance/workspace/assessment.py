@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ml_governance.decide.conditions import OVERLAP
 from ml_governance.errors import DataError, UsageError
 from ml_governance.evidence import fingerprint
 from ml_governance.evidence.predicates import Resource
@@ -77,12 +78,14 @@ def assess(
     confidence: float,
     min_group_size: int,
     seed: int,
+    training: tuple[Any, ...] = (),
 ) -> Assessed:
     """Recompute predictions on digested rows, measure, and sign what was measured."""
     from ml_governance.assess.explanation import ExplanationReport
     from ml_governance.assess.fairness import assess_fairness
     from ml_governance.assess.performance import assess_performance
     from ml_governance.assess.recompute import recompute
+    from ml_governance.workspace.overlap import with_training
 
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds:
@@ -127,10 +130,12 @@ def assess(
         )  # fmt: skip
     if outcome.explanation is not None:
         reports["explanation"] = ExplanationReport.from_dict(outcome.explanation)
-    receipts = {
-        kind: writer.record(report.to_content(predictions="recomputed", dataset=dataset), [subject])
-        for kind, report in reports.items()
-    }
+    shared = {OVERLAP: with_training(frame, training, subject, view)} if training else {}
+    receipts = {}
+    for kind, report in reports.items():
+        content = report.to_content(predictions="recomputed", dataset=dataset)
+        content = content.model_copy(update={"details": {**content.details, **shared}})
+        receipts[kind] = writer.record(content, [subject])
     return Assessed(subject=subject, dataset=dataset, reports=reports, receipts=receipts)
 
 

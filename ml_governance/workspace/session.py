@@ -339,6 +339,7 @@ class Workspace:
         confidence: float = 0.95,
         min_group_size: int = 30,
         seed: int = 0,
+        training: Sequence[Any] = (),
     ) -> Assessed:
         """Load the artifact by digest in a process without keys, predict, measure, and sign what was measured.
 
@@ -364,6 +365,8 @@ class Workspace:
             Below this a group's numbers are ``insufficient``.
         seed : int, default 0
             Seed of everything random.
+        training : sequence of DataFrame or path
+            What the model was trained on: how many test rows stand there is measured and signed as well.
 
         Returns
         -------
@@ -391,6 +394,7 @@ class Workspace:
             confidence=confidence,
             min_group_size=min_group_size,
             seed=seed,
+            training=tuple(training),
         )
 
     def attest(self, version: str | Subject, *reports: Report, data: Any = None) -> tuple[Receipt, ...]:
@@ -415,6 +419,20 @@ class Workspace:
         from ml_governance.workspace import claims
 
         return claims.attest_file(self, version, Path(path))
+
+    def attest_text(self, version: str | Subject, name: str, path: str | Path) -> Receipt:
+        """Sign a text about a model version, such as what it is for; rules ask for it by name.
+
+        Raises
+        ------
+        DataError
+            If the file is empty, too long or no UTF-8.
+        NotAuthorizedError
+            If the person who acts has no role in this project.
+        """
+        from ml_governance.workspace import texts
+
+        return texts.sign_text(self, version, name, Path(path))
 
     def enact(self, path: str | Path) -> Receipt:
         """Sign a policy file and put it in force for its stage.

@@ -442,12 +442,11 @@ def test_an_author_with_every_role_still_may_not() -> None:
 
 
 def test_names_cannot_smuggle_cedar() -> None:
+    name = 'x"); permit(principal, action, resource'
+    with pytest.raises(PolicyError, match="promote.roles.0"):
+        parse_policy(TEXT.replace("roles: [release_manager]", f"roles: ['{name}']"))
     with pytest.raises(PolicyError, match="cannot be a role"):
-        compile_roles(
-            parse_policy(
-                TEXT.replace("roles: [release_manager]", "roles: ['x\"); permit(principal, action, resource']")
-            )
-        )
+        compile_roles(POLICY.model_copy(update={"promote": POLICY.promote.model_copy(update={"roles": [name]})}))
     strange = replace(
         cases._person("max"), id='max"; permit(principal, action, resource);', roles=frozenset({"author"})
     )

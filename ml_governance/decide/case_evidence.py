@@ -1,0 +1,171 @@
+"""The evidence of policy cases: from its compact form to the contents that would be signed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from ml_governance.decide.conditions import OVERLAP
+from ml_governance.decide.reading import nearest
+from ml_governance.decide.require import CROSS
+from ml_governance.evidence.canonical import sha256_hex
+from ml_governance.evidence.metrics import rate_counts
+from ml_governance.evidence.predicates import (
+    CONTENTS,
+    Assessment,
+    Content,
+    HumanText,
+    Interval,
+    Measurement,
+    Resource,
+    TrainingRun,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ml_governance.evidence.intervals import Sides
+
+MAX_INPUTS = 1000
+MAX_EARLIER = 1000
+_SIGNED = frozenset({"signed_by", "age"})
+_KEYS = {HumanText.kind: _SIGNED | {"text"}, TrainingRun.kind: _SIGNED | {"event", "capture", "inputs"}}
+_OF_ASSESSMENTS = _SIGNED | {
+    "groups", "all", "scores", "over", "dataset", "rows", "shared", "earlier", "predictions",
+}  # fmt: skip
+_SPANS = {"m": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What somebody signed, how long ago, and how often the same was done before with an earlier version."""
+
+    content: Content
+    by: str
+    age: timedelta
+    earlier: int = 0
+
+
+def age_of(text: str) -> timedelta:
+    """Read an age such as ``3h``."""
+    return timedelta(seconds=int(text[:-1]) * _SPANS[text[-1]])
+
+
+def contents(kind: str, compact: Mapping[str, Any]) -> Iterator[Made]:
+    """Yield the contents of one kind.
+
+    Raises
+    ------
+    LookupError, TypeError, ValueError, AttributeError
+        If the compact form is malformed.
+    """
+    if kind == HumanText.kind:
+        for name, one in compact.items():
+            _known(kind, one)
+            text = one.get("text", f"Case: {name}")
+            content = HumanText(name=name, sha256=sha256_hex(text.encode()), text=text)
+            yield Made(content=content, by=one.get("signed_by", "rita"), age=age_of(one.get("age", "1h")))
+        return
+    _known(kind, compact)
+    age = age_of(compact.get("age", "1h"))
+    if kind == TrainingRun.kind:
+        yield Made(content=_training_run(compact), by=compact.get("signed_by", "ada"), age=age)
+        return
+    if not 0 <= (earlier := compact.get("earlier", 0)) <= MAX_EARLIER:
+        raise ValueError(f"earlier is {earlier}, expected at most {MAX_EARLIER}")
+    yield Made(content=_assessment(kind, compact), by=compact.get("signed_by", "vera"), age=age, earlier=earlier)
+
+
+def _known(kind: str, compact: Mapping[str, Any]) -> None:
+    """Refuse a key that means nothing: the case would not show what its writer thinks."""
+    known = _KEYS.get(kind, _OF_ASSESSMENTS)
+    for key in compact.keys() - known:
+        near = nearest(str(key), known)
+        raise ValueError(
+            f"{kind} has the key {key!r}, expected some of {', '.join(sorted(known))}"
+            + (f"; did you mean {near!r}?" if near else "")
+        )
+
+
+def _training_run(compact: Mapping[str, Any]) -> TrainingRun:
+    if (count := compact.get("inputs", 1)) > MAX_INPUTS:
+        raise ValueError(f"inputs is {count}, expected at most {MAX_INPUTS}")
+    return TrainingRun(
+        event={"eventType": compact.get("event", "COMPLETE")},
+        capture=compact.get("capture", "observed"),
+        inputs=tuple(Resource(name=f"data/{at}", sha256=_data(f"data/{at}")) for at in range(count)),
+    )
+
+
+def _data(name: str) -> str:
+    return sha256_hex(name.encode())
+
+
+def _assessment(kind: str, compact: Mapping[str, Any]) -> Assessment:
+    model = CONTENTS[kind]
+    if not issubclass(model, Assessment):
+        raise TypeError(f"{kind} is no assessment")
+    measurements = [
+        *_grouped(compact.get("groups", {})),
+        *_rates((), (), compact.get("all", [])),
+        *(_score(metric, numbers) for metric, numbers in compact.get("scores", {}).items()),
+        *(
+            _score(metric, numbers, tuple(attribute.split(CROSS)))
+            for attribute, metrics in compact.get("over", {}).items()
+            for metric, numbers in metrics.items()
+        ),
+    ]
+    name = compact.get("dataset", "test")
+    shared = [{"with": _data(other), "rows": rows} for other, rows in compact.get("shared", {}).items()]
+    return model(
+        predictions=compact.get("predictions", "recomputed"),
+        dataset=Resource(name=name, sha256=_data(name), rows=compact.get("rows", 1000)),
+        columns={}, confidence=0.95, min_group_size=30, measurements=tuple(measurements), software={},
+        details={OVERLAP: shared} if shared else {},
+    )  # fmt: skip
+
+
+def _grouped(groups: Mapping[str, Mapping[str, Sequence[int]]]) -> list[Measurement]:
+    made = []
+    for attribute, levels in groups.items():
+        by = tuple(attribute.split(CROSS))
+        for level, counts in levels.items():
+            if counts is not None:
+                made += _rates(by, tuple(level.split(CROSS)) if len(by) > 1 else (level,), counts)
+    return made
+
+
+def _rates(by: tuple[str, ...], group: tuple[str, ...], counts: Sequence[int]) -> list[Measurement]:
+    if not counts:
+        return []
+    made = []
+    for metric, (k, n) in rate_counts(*counts).items():
+        common: dict[str, Any] = {
+            "metric": metric,
+            "by": by,
+            "group": group,
+            "numerator": k,
+            "denominator": n,
+            "n": sum(counts),
+        }
+        made.append(
+            Measurement(**common, value=k / n, status="ok")
+            if n
+            else Measurement(**common, status="undefined", reason="0/0")
+        )
+    return made
+
+
+def _score(metric: str, numbers: Sequence[float], by: tuple[str, ...] = ()) -> Measurement:
+    value, *bounds = numbers
+    if len(bounds) not in (0, 2, 4):
+        raise ValueError(
+            f"{metric} has {len(numbers)} numbers, expected value, lower, upper, and lower, upper of two sides"
+        )
+    both: tuple[Sides, ...] = ("one-sided", "two-sided")
+    intervals = tuple(
+        Interval(confidence=0.95, sides=sides, lower=lower, upper=upper, method="case")
+        for sides, lower, upper in zip(both, bounds[::2], bounds[1::2], strict=False)
+    )
+    return Measurement(metric=metric, by=by, value=value, n=1000, intervals=intervals, status="ok")

@@ -1,0 +1,245 @@
+"""No worse than the model in use: non-inferiority on the same rows, with bounds that hold whatever the two have in common.
+
+The difference is candidate minus champion. Each model's own bound is taken at half the error, and the difference of the two
+bounds then holds with the whole confidence however the two sets of predictions are correlated (Bonferroni's inequality). So it
+needs no joint counts; it is wider than a paired interval would be, and never narrower than it should be. Numbers from different
+rows are not compared.
+
+Source: Piaggio et al. (CONSORT), JAMA 308 (2012) 2594, on non-inferiority; Dunn, JASA 56 (1961) 52, on the bounds.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ml_governance.decide.bounds import Judged
+from ml_governance.decide.require import CROSS
+from ml_governance.decide.selecting import Unusable, aggregate, counts_of, interval_of, named, required
+from ml_governance.errors import DataError
+from ml_governance.evidence import intervals
+from ml_governance.evidence.predicates import Promotion, Registration
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ml_governance.decide.finding import Status
+    from ml_governance.decide.policy import Policy
+    from ml_governance.decide.require import Champion, Require
+    from ml_governance.evidence.attestation import Attestation, EvidenceView
+    from ml_governance.evidence.metrics import Metric
+    from ml_governance.evidence.predicates import Assessment, Measurement
+    from ml_governance.evidence.statement import Subject
+
+
+_Pair = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incumbent:
+    """The model in use.
+
+    Parameters
+    ----------
+    subject : Subject or None
+        None if none was ever promoted.
+    note : str
+        Promotions that were recorded and do not count, as a clause; empty if there are none.
+    """
+
+    subject: Subject | None
+    note: str = ""
+
+
+def names_of(subject: Subject, evidence: EvidenceView) -> frozenset[str]:
+    """Return the names under which exactly these bytes were registered."""
+    entries = evidence.about(subject.sha256, Registration.kind)
+    return frozenset(a.content.name for a in entries if isinstance(a.content, Registration))
+
+
+def versions_of(names: frozenset[str], evidence: EvidenceView) -> frozenset[str]:
+    """Return the digests of every version that was registered under some names."""
+    entries = evidence.of_kind(Registration.kind)
+    return frozenset(
+        one.sha256
+        for a in entries
+        if isinstance(a.content, Registration) and a.content.name in names
+        for one in a.subjects
+    )
+
+
+def incumbent(subject: Subject, asked: Champion, policy: Policy, evidence: EvidenceView) -> Incumbent:
+    """Return the model that was last promoted to a stage under the candidate's name, by somebody who may promote.
+
+    Raises
+    ------
+    Unusable
+        If a later promotion counts no more, so that nobody can tell which model is in use.
+    """
+    stage = asked.stage or policy.stage
+    names = names_of(subject, evidence)
+    newest: Attestation | None = None
+    strangers = []
+    for entry in evidence.of_kind(Promotion.kind):
+        content = entry.content
+        if not isinstance(content, Promotion) or (content.phase, content.result) != ("outcome", "done"):
+            continue
+        if content.stage != stage or content.name not in names:
+            continue
+        if entry.principal.roles & set(policy.promote.roles):
+            newest = entry
+        else:
+            strangers.append(f"#{entry.index}, signed by {entry.principal.id}, who may not promote")
+    versions = versions_of(names, evidence)
+    for gone in evidence.void:
+        if gone.kind == Promotion.kind and gone.subjects & versions and (newest is None or gone.index > newest.index):
+            raise Unusable(
+                "inconclusive", f"the promotion at #{gone.index} counts no more, so which model is in use is not known"
+            )
+    note = f"; promotions that do not count: {', '.join(strangers)}" if strangers else ""
+    return Incumbent(subject=newest.subjects[0] if newest is not None else None, note=note)
+
+
+def compare(
+    require: Require, definition: Metric, content: Assessment, other: Assessment, name: str
+) -> tuple[Judged, ...]:
+    """Judge a metric of the candidate against the same of the champion, once for each attribute of ``by``.
+
+    Parameters
+    ----------
+    require, definition
+        What is asked, and what the metric means.
+    content, other : Assessment
+        Of the candidate and of the champion, on the same rows.
+    name : str
+        The champion's.
+    """
+    judged = []
+    for attribute in require.by or [""]:
+        try:
+            judged.append(_attribute(require, definition, (content, other), attribute, name))
+        except Unusable as problem:
+            judged.append(Judged(suffix=attribute, status=problem.status, text=problem.text))
+        except DataError as problem:
+            judged.append(Judged(suffix=attribute, status="error", text=problem.found))
+    return tuple(judged)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Number:
+    """One number of one model: its value, its bounds at half the error, and at half of its share of the family's."""
+
+    group: tuple[str, ...]
+    value: float
+    each: _Pair
+    every: _Pair
+    n: int
+
+
+def _attribute(
+    require: Require, definition: Metric, contents: tuple[Assessment, Assessment], attribute: str, name: str
+) -> Judged:
+    by = tuple(attribute.split(CROSS)) if attribute else ()
+    ours, theirs = (_numbers(require, definition, content, attribute, by) for content in contents)
+    pairs = _matched(definition, ours, theirs)
+    higher = definition.better == "higher"
+    gaps = [mine.value - other.value for mine, other in pairs]
+    each = [_between(mine.each, other.each) for mine, other in pairs]
+    every = [_between(mine.every, other.every) for mine, other in pairs]
+    worst = gaps.index(min(gaps) if higher else max(gaps))
+    if higher:
+        lower, upper = min(low for low, _ in each), min(high for _, high in every)
+    else:
+        lower, upper = max(low for low, _ in every), max(high for _, high in each)
+    mine, other = pairs[worst]
+    of = f" of {named(mine.group)}" if mine.group else f" by {attribute}" if attribute else ""
+    return Judged(
+        suffix=attribute,
+        status=_verdict(require, higher=higher, lower=lower, upper=upper),
+        text=(
+            f"{definition.name.replace('_', ' ')}{of} is {mine.value:.3f}, and {other.value:.3f} for {name}, the model in use, "
+            f"on the same rows: a difference of {gaps[worst]:+.3f}, {require.confidence:.0%} {require.sides} bounds "
+            f"{lower:+.3f} to {upper:+.3f}, whatever their correlation"
+        ),
+        value=gaps[worst],
+        lower=lower,
+        upper=upper,
+        n=sum(one.n for one in ours),
+    )
+
+
+def _numbers(
+    require: Require, definition: Metric, content: Assessment, attribute: str, by: tuple[str, ...]
+) -> list[_Number]:
+    half = 1 - (1 - require.confidence) / 2
+    if definition.form in ("ratio", "difference"):
+        return [_worst(require, definition, content, attribute, by, half)]
+    if definition.form == "aggregate":
+        groups = [aggregate(require, content, definition.name, attribute, by)]
+    else:
+        groups = required(require, content, definition.name, attribute, by)
+    bounds = _of_rates if definition.form == "rate" else _of_scores
+    return [
+        _Number(group=one.group, value=float(one.value or 0.0), each=each, every=every, n=one.n)
+        for one, (each, every) in zip(groups, bounds(require, groups, half), strict=True)
+    ]
+
+
+def _of_rates(require: Require, groups: Sequence[Measurement], half: float) -> list[tuple[_Pair, _Pair]]:
+    share = 1 - (1 - half) / len(groups)
+
+    def at(level: float, k: float, n: float) -> _Pair:
+        one = intervals.rate(k, n, confidence=level, sides=require.sides)
+        return one.lower, one.upper
+
+    return [(at(half, k, n), at(share, k, n)) for k, n in counts_of(require, groups)]
+
+
+def _of_scores(require: Require, groups: Sequence[Measurement], half: float) -> list[tuple[_Pair, _Pair]]:
+    """Return the signed intervals; they are of one level, too narrow for "some of several groups is worse": that stays open."""
+    small = [named(one.group) for one in groups if one.by and one.n < require.min_group_size]
+    if small:
+        raise Unusable("insufficient", f"fewer than {require.min_group_size} rows in {', '.join(small)}")
+    each = [interval_of(one, half, require.sides) for one in groups]
+    return [(one, one if len(groups) == 1 else (-math.inf, math.inf)) for one in each]
+
+
+def _worst(
+    require: Require, definition: Metric, content: Assessment, attribute: str, by: tuple[str, ...], level: float
+) -> _Number:
+    function = intervals.worst_ratio if definition.form == "ratio" else intervals.worst_difference
+    parts, n = [], 0
+    for rate in definition.of:
+        groups = required(require, content, rate, attribute, by)
+        if len(groups) < 2:
+            raise Unusable("error", f"there is only one group of {attribute} to compare")
+        counts = counts_of(require, groups)
+        parts.append(function(counts, confidence=level, sides=require.sides, multiplicity=len(definition.of)))
+        n = max(n, sum(one.n for one in groups))
+    pick = min if definition.form == "ratio" else max
+    bounds = pick(part.lower for part in parts), pick(part.upper for part in parts)
+    return _Number(group=(), value=pick(part.value for part in parts), each=bounds, every=bounds, n=n)
+
+
+def _matched(definition: Metric, ours: Sequence[_Number], theirs: Sequence[_Number]) -> list[tuple[_Number, _Number]]:
+    by_group = {one.group: one for one in theirs}
+    absent = [named(one.group) for one in ours if one.group not in by_group]
+    absent += [named(group) for group in by_group if group not in {one.group for one in ours}]
+    if absent:
+        raise Unusable("error", f"{definition.name} of {', '.join(absent)} was measured of one of the two models only")
+    return [(one, by_group[one.group]) for one in ours]
+
+
+def _between(mine: _Pair, other: _Pair) -> _Pair:
+    return mine[0] - other[1], mine[1] - other[0]
+
+
+def _verdict(require: Require, *, higher: bool, lower: float, upper: float) -> Status:
+    assert require.champion is not None  # noqa: S101  that is why we are here
+    margin = require.champion.margin
+    if math.isnan(lower) or math.isnan(upper):
+        return "error"
+    if higher:
+        return "pass" if lower >= -margin else "fail" if upper < -margin else "inconclusive"
+    return "pass" if upper <= margin else "fail" if lower > margin else "inconclusive"

@@ -1,0 +1,284 @@
+"""Reading what people write: strict YAML with the line of every value, and every mistake named at once.
+
+Nothing here knows what a policy is; :mod:`ml_governance.decide.policy` brings the model.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from ml_governance.errors import PolicyError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+MAX_TEXT = 256 * 1024
+MAX_DEPTH = 32
+MAX_SHOWN = 100
+UNKNOWN_NAME = "unknown_name"
+"""Type of a validation error that says a name is none of ``known``."""
+
+_MERGE = "tag:yaml.org,2002:merge"
+_SHOULD_BE = "Input should be "
+_Model = TypeVar("_Model", bound=BaseModel)
+
+Location = tuple[Any, ...]
+Lines = dict[Location, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mistake:
+    """One thing that is wrong in a file.
+
+    Parameters
+    ----------
+    line : int
+        Where, from 1.
+    where : str
+        The key, such as ``rules.0.require.metric``, or the id of a rule; empty for the whole file.
+    found : str
+        What stands there.
+    expected : str
+        What would be right; empty where ``found`` says it all.
+    near : str
+        The valid name that looks most like it; empty where none does.
+    """
+
+    line: int
+    where: str
+    found: str
+    expected: str = ""
+    near: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.where}: " if self.where else ""
+        expected = f"; expected {self.expected}" if self.expected else ""
+        return where + self.found + expected + (f"; did you mean {self.near!r}?" if self.near else "")
+
+
+class MistakesError(PolicyError):
+    """A file has mistakes.
+
+    Parameters
+    ----------
+    what : str
+        What was read, such as ``policy``.
+    mistakes : iterable of Mistake
+        All of them.
+    file : str, optional
+        Its name, for ``file:line``.
+    """
+
+    def __init__(self, what: str, mistakes: Iterable[Mistake], file: str | None = None) -> None:
+        self.mistakes = tuple(sorted(mistakes, key=lambda one: one.line))
+        self.file = file
+        told = [f"{file}:{one.line}: {one}" if file else f"line {one.line}: {one}" for one in self.mistakes]
+        if len(told) > MAX_SHOWN:
+            told = [*told[:MAX_SHOWN], f"and {len(told) - MAX_SHOWN:,} more"]
+        super().__init__(
+            f"the {what} cannot be accepted:\n  " + "\n  ".join(told), next_step="see docs/reference/policy.md"
+        )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the known name that looks most like a name; empty where none does."""
+    return (get_close_matches(name[:200], list(known), n=1) or [""])[0]
+
+
+def line_of(lines: Mapping[Location, int], location: Location) -> int:
+    """Return the line of a value, or of the nearest thing around it that has one."""
+    while location not in lines and location:
+        location = location[:-1]
+    return lines.get(location, 1)
+
+
+# --- YAML -----------------------------------------------------------------------------------------------
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML without anchors, aliases, tags and deep nesting."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Refuse a node before it is made: below some depth PyYAML takes ever longer for each."""
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        line = event.start_mark.line + 1
+        if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
+            raise PolicyError(f"line {line}: an anchor or alias", expected="each value written out")
+        if event.tag is not None:
+            raise PolicyError(f"line {line}: the tag {event.tag!r:.80}", expected="plain values without tags")
+        if self.depth >= MAX_DEPTH:
+            raise PolicyError(f"line {line}: the file is nested too deeply", expected=f"at most {MAX_DEPTH} levels")
+        self.depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
+
+
+def read_yaml(text: str) -> tuple[Any, Lines]:
+    """Read YAML strictly, with the line of every value.
+
+    Raises
+    ------
+    PolicyError
+        If it is too large or too deep, no YAML, or uses duplicate keys, anchors, aliases or tags.
+    """
+    if len(text) > MAX_TEXT:
+        raise PolicyError(f"the text has {len(text):,} characters", expected=f"at most {MAX_TEXT:,}")
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        lines: Lines = {}
+        if node is None:
+            raise PolicyError("the file is empty", expected="a policy")
+        _walk(node, (), lines)
+        return loader.construct_document(node), lines
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"line {mark.line + 1}: " if mark is not None else ""
+        raise PolicyError(f"{line}this is no YAML: {getattr(error, 'problem', None) or error}") from error
+    except ValueError as error:  # such as a date that no calendar has
+        raise PolicyError(f"a value cannot be read: {error}") from error
+
+
+def _walk(node: yaml.Node, path: Location, lines: Lines) -> None:
+    lines[path] = node.start_mark.line + 1
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise PolicyError(f"line {key.start_mark.line + 1}: a key that is no text", expected="plain keys")
+            if key.tag == _MERGE:
+                raise PolicyError(f"line {key.start_mark.line + 1}: the key <<", expected="each value written out")
+            if key.value in seen:
+                raise PolicyError(
+                    f"line {key.start_mark.line + 1}: the key {key.value!r:.80} stands twice",
+                    expected="each key once",
+                )
+            seen.add(key.value)
+            _walk(value, (*path, key.value), lines)
+            lines[(*path, key.value)] = key.start_mark.line + 1
+    elif isinstance(node, yaml.SequenceNode):
+        for position, value in enumerate(node.value):
+            _walk(value, (*path, position), lines)
+
+
+# --- values against a model -----------------------------------------------------------------------------
+
+
+def validate(
+    value: Any, model: type[_Model], lines: Mapping[Location, int], refused: Mapping[str, str]
+) -> tuple[_Model | None, list[Mistake]]:
+    """Check a value against a model.
+
+    Parameters
+    ----------
+    value : object
+        As it was read.
+    model : type
+        Its form.
+    lines : mapping
+        The line of every value.
+    refused : mapping of str to str
+        Keys that are refused with words of their own.
+
+    Returns
+    -------
+    The validated model, None if there is any mistake, and the mistakes.
+    """
+    try:
+        return model.model_validate(value), []
+    except ValidationError as error:
+        return None, [_mistake(one, model, lines, refused) for one in error.errors(include_url=False)]
+
+
+def empty_values(value: Any, lines: Mapping[Location, int], at: Location = ()) -> list[Mistake]:
+    """Return a mistake for every key or item without a value: whoever began it meant something by it."""
+    if value is None:
+        where = ".".join(str(part)[:80] for part in at)
+        return [
+            Mistake(line=line_of(lines, at), where=where, found="nothing stands here", expected="a value, or no key")
+        ]
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [one for key, part in inner for one in empty_values(part, lines, (*at, key))]
+
+
+def _mistake(error: Any, model: type[BaseModel], lines: Mapping[Location, int], refused: Mapping[str, str]) -> Mistake:
+    location: Location = error["loc"]
+    where, line = ".".join(str(part)[:80] for part in location), line_of(lines, location)
+    if error["type"] == "extra_forbidden":
+        key = str(location[-1])
+        if key in refused:
+            return Mistake(line=line, where=where, found=refused[key])
+        known = _keys(model, location[:-1])
+        return Mistake(
+            line=line, where=where, found="this key is unknown", expected=_one_of(known), near=nearest(key, known)
+        )
+    if error["type"] == "missing":
+        return Mistake(line=line, where=where, found="this key is missing")
+    message = str(error["msg"]).removeprefix("Value error, ").removeprefix(_SHOULD_BE).removeprefix("expected ")
+    allowed: Iterable[str] = ()
+    if error["type"] == "string_pattern_mismatch":
+        message = f"text of the form {error['ctx']['pattern']}"
+    if error["type"] == UNKNOWN_NAME:
+        allowed = error["ctx"]["known"]
+    elif error["type"] == "literal_error":
+        allowed = re.findall(r"'([^']+)'", message)
+    near = nearest(error["input"], allowed) if isinstance(error["input"], str) else ""
+    return Mistake(line=line, where=where, found=_shown(error), expected=message[:1].lower() + message[1:], near=near)
+
+
+def _shown(error: Any) -> str:
+    found = error.get("input")
+    if found is None:
+        return "nothing stands here"
+    if isinstance(found, int) and found.bit_length() > 64:
+        return f"found a number of {found.bit_length()} bits"
+    if isinstance(found, str | int | float | bool):
+        return f"found {found!r:.200}"
+    return f"found a {'list' if isinstance(found, list) else 'mapping' if isinstance(found, dict) else 'value'}"
+
+
+def _one_of(names: Iterable[str]) -> str:
+    return f"one of {', '.join(names)}"
+
+
+def _keys(model: type[BaseModel], location: Location) -> tuple[str, ...]:
+    """Return the keys that may stand at a place."""
+    at: Any = model
+    for part in location:
+        at = _inner(at, part)
+        if at is None:
+            return ()
+    at = _bare(at)
+    if isinstance(at, type) and issubclass(at, BaseModel):
+        return tuple(field.alias or name for name, field in at.model_fields.items())
+    return ()
+
+
+def _inner(at: Any, part: Any) -> Any:
+    at = _bare(at)
+    if isinstance(at, type) and issubclass(at, BaseModel):
+        return next((f.annotation for name, f in at.model_fields.items() if part in (name, f.alias)), None)
+    arguments = get_args(at)
+    return arguments[-1] if arguments else None
+
+
+def _bare(at: Any) -> Any:
+    """Return a type without its annotations and without None."""
+    while True:
+        if get_origin(at) is Annotated:
+            at = get_args(at)[0]
+        elif get_origin(at) in (Union, UnionType):
+            (at, *_) = [one for one in get_args(at) if one is not NoneType]
+        else:
+            return at

@@ -1,0 +1,237 @@
+"""No worse than the model in use: what passes, what fails, and what is not compared at all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from statsmodels.stats.proportion import proportion_confint
+
+from ml_governance.decide import cases
+from ml_governance.decide.cases import AT, PREVIOUS, decide_case
+from ml_governance.decide.champion import compare
+from ml_governance.decide.finding import Finding
+from ml_governance.decide.policy import Policy, Require, parse_policy
+from ml_governance.decide.rules import apply
+from ml_governance.evidence.attestation import EvidenceView, Void
+from ml_governance.evidence.metrics import metric
+from ml_governance.evidence.predicates import Measurement, Performance, Resource
+
+
+def policy(**require: Any) -> Policy:
+    asked = {"evidence": "performance", "metric": "accuracy", "champion": {"margin": 0.02}, **require}
+    base = parse_policy(
+        "policy: p\nversion: 1\nstage: production\npromote: {roles: [release_manager]}\nreview: {roles: [risk_officer]}\n"
+        "rules:\n  - {id: CHA-01, title: No worse, require: {evidence: registration}}\n"
+    )
+    rule = base.rules[0].model_copy(update={"require": Require.model_validate(asked)})
+    return base.model_copy(update={"rules": [rule]})
+
+
+def view_of(asked: Policy, case: dict[str, Any]) -> EvidenceView:
+    kept: list[EvidenceView] = []
+    original = cases._view
+
+    def remember(entries: Any) -> EvidenceView:
+        kept.append(original(entries))
+        return kept[-1]
+
+    cases._view = remember
+    try:
+        decide_case(asked, case, {})
+    finally:
+        cases._view = original
+    return kept[-1]
+
+
+def judged(asked: Policy, view: EvidenceView) -> Finding:
+    (finding,) = apply(asked.rules[0], cases.SUBJECT, view, AT, policy=asked)
+    return finding
+
+
+def case(candidate: Any, champion: Any, **more: Any) -> dict[str, Any]:
+    return {
+        "evidence": {"performance": candidate if isinstance(candidate, dict) else {"all": candidate}},
+        "champion": {"performance": champion if isinstance(champion, dict) else {"all": champion}, **more},
+    }
+
+
+def against(candidate: Any, champion: Any, **require: Any) -> Finding:
+    asked = policy(**require)
+    return judged(asked, view_of(asked, case(candidate, champion)))
+
+
+GOOD, WORSE, FEW = [8500, 750, 750, 10_000], [8000, 1250, 1250, 9500], [85, 8, 7, 100]
+
+
+def test_an_equal_model_passes_a_worse_one_fails_and_few_rows_settle_nothing() -> None:
+    assert against(GOOD, GOOD).status == "pass"
+    assert against(WORSE, GOOD).status == "fail"
+    assert against(GOOD, WORSE).status == "pass"
+    assert against(FEW, FEW).status == "inconclusive"
+
+
+def test_the_bounds_are_those_of_two_wilson_intervals_at_half_the_error() -> None:
+    finding = against(GOOD, WORSE)
+    ours = proportion_confint(18_500, 20_000, alpha=0.05, method="wilson")  # two-sided 95 % is one-sided 97.5 %
+    theirs = proportion_confint(17_500, 20_000, alpha=0.05, method="wilson")
+    assert finding.lower == pytest.approx(ours[0] - theirs[1], abs=1e-12)
+    assert finding.upper == pytest.approx(ours[1] - theirs[0], abs=1e-12)
+    assert finding.value == pytest.approx(0.05)
+    assert finding.bound == -0.02
+    assert len(finding.evidence) == 2
+    assert "+0.050" in finding.sentence and PREVIOUS.name in finding.sentence
+
+
+def test_less_is_better_where_the_metric_says_so() -> None:
+    more_false = [8000, 1250, 750, 10_000]
+    assert against(more_false, GOOD, metric="false_positive_rate").status == "fail"
+    assert against(GOOD, more_false, metric="false_positive_rate").status == "pass"
+
+
+def rates(right: int, n: int) -> Performance:
+    one = Measurement(metric="accuracy", value=right / n, numerator=right, denominator=n, n=n, status="ok")
+    return Performance(
+        predictions="recomputed", dataset=Resource(name="t", sha256="0" * 64), columns={}, confidence=0.95, min_group_size=30,
+        measurements=(one,), software={},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("together", [1.0, 0.5, 0.0])
+def test_a_model_worse_by_exactly_the_margin_passes_no_more_often_than_the_error_allows(together: float) -> None:
+    """Whether the two models err on the same rows, independently, or on different ones."""
+    random = np.random.default_rng(7)
+    n, champion, candidate = 500, 0.80, 0.75
+    require = policy(champion={"margin": 0.05}).rules[0].require
+    passed = 0
+    for _ in range(1500):
+        u = random.random(n)
+        # Shares of rows whose outcome under the two models follows one draw, its mirror, or two draws.
+        v = u if together == 1.0 else 1 - u if together == 0.0 else random.random(n)
+        (one,) = compare(
+            require, metric("performance", "accuracy"), rates(int((u < candidate).sum()), n), rates(int((v < champion).sum()), n), "x"
+        )  # fmt: skip
+        passed += one.status == "pass"
+    assert passed / 1500 <= 0.05 + 2 * (0.05 * 0.95 / 1500) ** 0.5
+
+
+@given(st.integers(60, 100), st.integers(60, 100), st.floats(0, 0.3), st.floats(0, 0.3))
+def test_a_wider_margin_never_turns_a_pass_into_anything_else(
+    ours: int, theirs: int, margin: float, more: float
+) -> None:
+    definition = metric("performance", "accuracy")
+
+    def status(width: float) -> str:
+        require = policy(champion={"margin": width}).rules[0].require
+        return compare(require, definition, rates(ours, 100), rates(theirs, 100), "x")[0].status
+
+    if status(margin) == "pass":
+        assert status(margin + more) == "pass"
+
+
+def test_one_group_that_got_worse_is_seen_though_the_others_made_up_for_it() -> None:
+    before = {"groups": {"sex": {"Female": [4000, 500, 500, 5000], "Male": [4000, 500, 500, 5000]}}}
+    after = {"groups": {"sex": {"Female": [3500, 1000, 1000, 4500], "Male": [4500, 0, 0, 5500]}}}
+    asked = policy(evidence="fairness", by=["sex"])
+    view = view_of(asked, {"evidence": {"fairness": after}, "champion": {"fairness": before}})
+    finding = judged(asked, view)
+    assert finding.status == "fail" and "of Female" in finding.sentence
+    turned = view_of(asked, {"evidence": {"fairness": before}, "champion": {"fairness": after}})
+    assert judged(asked, turned).status == "fail"
+
+
+def test_a_group_that_one_of_the_two_lacks_is_an_error() -> None:
+    both = {"groups": {"sex": {"Female": [4000, 500, 500, 5000], "Male": [4000, 500, 500, 5000]}}}
+    one = {"groups": {"sex": {"Male": [4000, 500, 500, 5000]}}}
+    asked = policy(evidence="fairness", by=["sex"])
+    for ours, theirs in ((both, one), (one, both)):
+        finding = judged(asked, view_of(asked, {"evidence": {"fairness": ours}, "champion": {"fairness": theirs}}))
+        assert finding.status == "error" and "Female" in finding.sentence
+
+
+def test_ratios_and_scores_are_compared_as_numbers_of_each_model() -> None:
+    equal = {"groups": {"sex": {"Female": [40_000, 5000, 5000, 50_000], "Male": [40_000, 5000, 5000, 50_000]}}}
+    unequal = {"groups": {"sex": {"Female": [70_000, 5000, 5000, 20_000], "Male": [40_000, 5000, 5000, 50_000]}}}
+    asked = policy(evidence="fairness", metric="selection_rate_ratio", by=["sex"], champion={"margin": 0.05})
+    assert (
+        judged(asked, view_of(asked, {"evidence": {"fairness": equal}, "champion": {"fairness": unequal}})).status
+        == "pass"
+    )
+    assert (
+        judged(asked, view_of(asked, {"evidence": {"fairness": unequal}, "champion": {"fairness": equal}})).status
+        == "fail"
+    )
+    high = {"scores": {"roc_auc": [0.90, 0.89, 0.91, 0.888, 0.912]}}
+    low = {"scores": {"roc_auc": [0.80, 0.79, 0.81, 0.788, 0.812]}}
+    assert against(high, low, metric="roc_auc").status == "pass"
+    assert against(low, high, metric="roc_auc").status == "fail"
+    one_sided_only = {"scores": {"roc_auc": [0.90, 0.89, 0.91]}}
+    assert against(one_sided_only, low, metric="roc_auc").status == "error"
+
+
+def test_numbers_from_different_rows_are_not_compared() -> None:
+    finding = against({"all": GOOD, "dataset": "other rows"}, GOOD)
+    assert finding.status == "error"
+    assert "different rows are not compared" in finding.sentence
+
+
+def test_without_a_model_in_use_the_policy_says_what_follows() -> None:
+    lonely = {"evidence": {"performance": {"all": GOOD}}}
+    for first in ("missing", "pass"):
+        asked = policy(champion={"margin": 0.02, "first": first})
+        assert judged(asked, view_of(asked, lonely)).status == first
+    elsewhere = policy(champion={"margin": 0.02, "first": "missing"})
+    assert judged(elsewhere, view_of(elsewhere, case(GOOD, GOOD, stage="staging"))).status == "missing"
+    there = policy(champion={"margin": 0.02, "stage": "staging"})
+    assert judged(there, view_of(there, case(GOOD, GOOD, stage="staging"))).status == "pass"
+
+
+def test_a_promotion_by_somebody_who_may_not_promote_makes_no_champion() -> None:
+    """Otherwise an author would put a weak model there to be compared with."""
+    asked = policy()
+    finding = judged(asked, view_of(asked, case(GOOD, WORSE, promoted_by="ada")))
+    assert finding.status == "missing"
+    assert "signed by ada, who may not promote" in finding.sentence
+
+
+def test_a_promotion_that_counts_no_more_leaves_the_question_to_people() -> None:
+    asked = policy(champion={"margin": 0.02, "first": "pass"})
+    view = view_of(asked, case(WORSE, GOOD))
+    promotion = next(a for a in view.attestations if a.kind == "promotion")
+    gone = Void(index=promotion.index, kind="promotion", subjects=frozenset({PREVIOUS.sha256}), why="it was erased")
+    kept = tuple(a for a in view.attestations if a is not promotion)
+    assert judged(asked, replace(view, attestations=kept, void=(gone,))).status == "inconclusive"
+
+
+def test_evidence_about_the_model_in_use_that_counts_no_more_blocks() -> None:
+    asked = policy()
+    view = view_of(asked, case(GOOD, GOOD))
+    gone = Void(index=view.size, kind="performance", subjects=frozenset({PREVIOUS.sha256}), why="it was erased")
+    assert judged(asked, replace(view, void=(gone,))).status == "error"
+
+
+def test_the_model_in_use_is_no_worse_than_itself() -> None:
+    asked = policy()
+    view = view_of(asked, case(GOOD, GOOD))
+    moved = tuple(replace(a, subjects=(cases.SUBJECT,)) if a.kind == "promotion" else a for a in view.attestations)
+    assert judged(asked, replace(view, attestations=moved)).status == "pass"
+
+
+def test_the_champions_evidence_must_count_as_the_candidates_must() -> None:
+    asked = policy(signed_by="validator")
+    finding = judged(asked, view_of(asked, case(GOOD, {"all": WORSE, "signed_by": "rita"})))
+    assert finding.status == "error" and "none signed by a validator" in finding.sentence
+
+
+def test_the_newest_promotion_names_the_champion() -> None:
+    asked = policy()
+    view = view_of(asked, case(WORSE, GOOD))
+    assert judged(asked, view).status == "fail"
+    promotion = next(a for a in view.attestations if a.kind == "promotion")
+    back = replace(promotion, index=view.size, subjects=(cases.SUBJECT,), recorded_at=AT - timedelta(minutes=1))
+    assert judged(asked, replace(view, attestations=(*view.attestations, back))).status == "pass"
