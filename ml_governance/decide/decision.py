@@ -6,13 +6,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 from ml_governance import __version__
-from ml_governance.decide import approval
+from ml_governance.decide import approval, breakglass, withdrawal
 from ml_governance.decide.finding import EVIDENCE_PROBLEMS, OPEN, Finding
 from ml_governance.decide.policy import in_force
 from ml_governance.decide.rules import SKEW, apply, counting, makers, worst_first
 from ml_governance.errors import EvidenceError
 from ml_governance.evidence.predicates import (
     Approval,
+    ApprovalRequest,
+    BreakGlassReview,
     DecisionRecord,
     InputAttestation,
     PolicyInForce,
@@ -214,6 +216,8 @@ def evaluate(
     if policy.mode == "warn":
         notes += ("the policy's mode is warn, which never applies to a decision about a stage",)
     findings += [_rejected(entry) for entry in ballot.rejections]
+    findings += withdrawal.decision_findings(subject, stage, bound_to, evidence)
+    notes += (*ballot.notes, *withdrawal.notes(subject, evidence), *breakglass.notes(evidence, at))
     denying = {rule.id for rule in policy.rules if rule.on_inconclusive == "deny"}
     result, code = _result(findings, ballot, denying)
     inputs = tuple(a for a in evidence.attestations if a.payload_digest in {p for f in findings for p in f.payloads})
@@ -255,6 +259,8 @@ def _circumstances(
             "error",
             f"The trust file expired at {evidence.trust_expires_at.isoformat()}; the root must sign a new one.",
         )
+    if (withdrawn := withdrawal.model_finding(subject, evidence)) is not None:
+        found.append(withdrawn)
     for gone in evidence.void:
         if _still_matters(gone, subject, stage, policy, evidence):
             block(
@@ -272,7 +278,7 @@ def _circumstances(
     return found
 
 
-HARMLESS = (DecisionRecord.kind, Promotion.kind, Waiver.kind)
+HARMLESS = (DecisionRecord.kind, Promotion.kind, Waiver.kind, ApprovalRequest.kind, BreakGlassReview.kind)
 """What never counts against a model: to lose one helps nobody."""
 
 

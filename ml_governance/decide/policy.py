@@ -90,6 +90,14 @@ class Waivers(_Part):
     not_: list[Literal["author", "trainer"]] = Field(default_factory=_author, alias="not")
 
 
+class BreakGlass(_Part):
+    """Who may promote against the gate's answer in an emergency, for how long, and who looks at it afterwards."""
+
+    roles: Annotated[list[Text], Field(min_length=1)]
+    max_hours: int = Field(default=24, ge=1, le=168)
+    reviewed_by: Annotated[list[Text], Field(min_length=1)]
+
+
 class Require(_Part):
     """What evidence a rule asks for, and what it must show."""
 
@@ -152,6 +160,7 @@ class Policy(_Part):
     approvals: list[ApprovalSlot] = Field(default_factory=list)
     review: Review | None = None
     waivers: Waivers = Waivers()
+    break_glass: BreakGlass | None = None
     rules: Annotated[list[Rule], Field(min_length=1)]
     mode: Literal["enforce", "warn"] = "enforce"
 
@@ -229,6 +238,10 @@ def _where(location: tuple[Any, ...]) -> str:
 
 def _semantic(policy: Policy, lines: dict[tuple[Any, ...], int]) -> list[str]:
     problems = []
+    if policy.break_glass is not None and (shared := set(policy.break_glass.roles) & set(policy.promote.roles)):
+        problems.append(
+            f"line {_line(lines, ('break_glass',))}: break_glass takes a role of its own, and {', '.join(sorted(shared))} promotes already"
+        )
     seen: dict[str, int] = {}
     for position, rule in enumerate(policy.rules):
         at = f"line {_line(lines, ('rules', position))}: {rule.id}: "

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 from ml_governance.errors import VerificationError
 from ml_governance.evidence import entry, trust
 from ml_governance.evidence.envelope import Envelope
-from ml_governance.evidence.predicates import Erasure, TrustUpdate, WriterClose, WriterOpen
+from ml_governance.evidence.predicates import (
+    ApprovalRequest,
+    BreakGlass,
+    BreakGlassReview,
+    Erasure,
+    TrustUpdate,
+    WriterClose,
+    WriterOpen,
+)
 from ml_governance.evidence.reader import stored_bytes
 from ml_governance.evidence.walk import ERASER, MAX_SKEW, NEVER_ERASED
 
@@ -133,6 +141,13 @@ def know_signers(
         principal = author(one, current, index)
         if isinstance(one.content, Erasure) and ERASER not in principal.roles:
             raise VerificationError(f"{principal.id} may not erase content", expected=f"the role {ERASER}")
+        if isinstance(one.content, BreakGlass | BreakGlassReview) and one.content.role not in principal.roles:
+            raise VerificationError(
+                f"{principal.id} signed a {one.kind} as {one.content.role}",
+                expected="a role that the trust file gives them",
+            )
+        if isinstance(one.content, ApprovalRequest) and not principal.roles:
+            raise VerificationError(f"{principal.id} has no role and asks for an approval", expected="any role")
     return newest
 
 
