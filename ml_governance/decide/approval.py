@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from ml_governance.evidence.trust import Principal
 
 
+WAIVABLE = ("fail", "inconclusive", "insufficient", "stale")
+"""What is missing or cannot be read is not waivable: nobody knows what would be accepted."""
+
+
 def binding(subject: Subject, stage: str, policy_sha256: str, findings: Sequence[Finding]) -> str:
     """Return the digest of what people approve: subject, stage, policy, evidence set and findings.
 

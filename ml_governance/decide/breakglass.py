@@ -16,12 +16,12 @@ from ml_governance.decide.withdrawal import withdrawn_model
 from ml_governance.evidence.predicates import BreakGlass, BreakGlassReview, DecisionRecord
 
 if TYPE_CHECKING:
-    from ml_governance.evidence.statement import Subject
     from datetime import datetime
 
     from ml_governance.decide.decision import Decision
     from ml_governance.decide.policy import Policy
     from ml_governance.evidence.attestation import Attestation, EvidenceView
+    from ml_governance.evidence.statement import Subject
     from ml_governance.evidence.trust import Principal
 
 

@@ -304,15 +304,12 @@ def _still_matters(gone: Void, subject: Subject, stage: str, policy: Policy, evi
 def _waive(
     found: Sequence[Finding], waived: Sequence[approval.Waived], rules: set[str]
 ) -> tuple[list[Finding], list[approval.Waived]]:
-    """Mark waived findings of the policy's own rules; whether the policy is the right one is none of them.
-
-    What is missing or cannot be read is not waivable: nobody knows what would be accepted.
-    """
+    """Mark waived findings of the policy's own rules; whether the policy is the right one is none of them."""
     by_rule = {one.rule: one for one in waived if one.rule in rules}
     used, findings = [], []
     for finding in found:
         one = by_rule.get(finding.rule)
-        if one is None or finding.status not in ("fail", "inconclusive", "insufficient", "stale"):
+        if one is None or finding.status not in approval.WAIVABLE:
             findings.append(finding)
             continue
         used.append(one)
