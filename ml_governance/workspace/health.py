@@ -118,7 +118,7 @@ def examine(ws: Workspace, *, fix: bool) -> Health:
                 mended = _settled(ws, view)
                 view = ws.view() if mended else view
             found += [
-                *_trust(ws, view), *_promotions(ws, view), *_aliases(ws), *_training(view), *_sessions(view),
+                *_trust(ws, view), *_promotions(ws, view), *_aliases(ws), *_training(view), *_sessions(view, ws.writer.keyid if mended else None),
                 *_glass(view, ws.clock()),
             ]  # fmt: skip
     except GovernanceError as error:
@@ -231,14 +231,14 @@ def _training(view: EvidenceView) -> Iterator[Complaint]:
             )
 
 
-def _sessions(view: EvidenceView) -> Iterator[Complaint]:
-    """Sessions without a closing record, by key: an entry does not say more."""
+def _sessions(view: EvidenceView, own: str | None) -> Iterator[Complaint]:
+    """Sessions without a closing record, by key: an entry does not say more. The doctor's own is open while it mends."""
     opened: dict[str, list[Attestation]] = {}
     for one in (*view.of_kind(WriterOpen.kind), *view.of_kind(WriterClose.kind)):
         opened.setdefault(one.keyid, []).append(one)
-    for entries in opened.values():
+    for keyid, entries in opened.items():
         closed = sum(one.kind == WriterClose.kind for one in entries)
-        left = len(entries) - 2 * closed
+        left = len(entries) - 2 * closed - (keyid == own)
         person = entries[0].principal
         if left > 0 and person is not ROOT and person.id != ROOT.id:
             newest = max(one.index for one in entries if one.kind == WriterOpen.kind)
