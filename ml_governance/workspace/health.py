@@ -101,7 +101,14 @@ def reconcile(ws: Workspace) -> tuple[Misplaced, ...]:
 
 
 def examine(ws: Workspace, *, fix: bool) -> Health:
-    """Look at everything; one check that fails does not hide the others."""
+    """Look at everything; one check that fails does not hide the others.
+
+    Raises
+    ------
+    ConfigurationError
+        If something is to be mended and nobody acts.
+    """
+    own = ws.writer.keyid if fix else None
     found = list(_keys(ws))
     mended: tuple[str, ...] = ()
     entries = 0
@@ -117,10 +124,10 @@ def examine(ws: Workspace, *, fix: bool) -> Health:
             if fix:
                 mended = _settled(ws, view)
                 view = ws.view() if mended else view
-            found += [
-                *_trust(ws, view), *_promotions(ws, view), *_aliases(ws), *_training(view), *_sessions(view, ws.writer.keyid if mended else None),
-                *_glass(view, ws.clock()),
-            ]  # fmt: skip
+            for check in (_promotions(ws, view), _trust(ws, view), _aliases(ws), _training(view)):
+                found += check
+            found += _sessions(view, own if mended else None)
+            found += _glass(view, ws.clock())
     except GovernanceError as error:
         found.append(_problem("log", error.found, error.next_step or "mlgov log verify", code=error.exit_code))
     found.sort(key=lambda one: (one.weight, -one.exit_code))

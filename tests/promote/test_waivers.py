@@ -116,7 +116,7 @@ def test_a_waiver_without_an_end_has_no_form(unfair: House) -> None:
     }  # fmt: skip
     with pytest.raises(ValidationError, match="expires"):
         Waiver(**fields)
-    for never in (None, datetime(2026, 1, 20)):  # noqa: DTZ001
+    for never in (None, datetime(2026, 1, 20)):
         with pytest.raises(VerificationError, match="expires"):
             append_unchecked(unfair, Waiver.model_construct(**fields, expires=never))
     unfair.write(
