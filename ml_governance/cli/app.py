@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ml_governance.cli import render
+from ml_governance.cli import consent, promotion, render
 from ml_governance.cli.keys import app as keys_app
 from ml_governance.cli.log import app as log_app
 from ml_governance.cli.options import As, Json, Stage, Version, Where, opened
@@ -276,7 +276,7 @@ def decide(
 @app.command()
 def approve(
     model: Version,
-    reason: Annotated[str, typer.Option(help="Why; it is kept for ever.")],
+    reason: Annotated[str, typer.Option("--reason", "--comment", help="Why; it is kept for ever.")],
     stage: Stage = "production",
     role: Annotated[str | None, typer.Option(help="In which role, if you have several.")] = None,
     resolve: Annotated[
@@ -307,36 +307,11 @@ def approve(
             render.out(f"{'rejection' if reject else 'approval'} signed as ledger #{receipt.index}")
 
 
-@app.command()
-def promote(
-    model: Version,
-    stage: Stage = "production",
-    signer: As = None,
-    workspace: Where = None,
-    json: Json = False,
-) -> None:
-    """Decide again at the ledger's head, and move the alias only if the answer is allow.
-
-    Example: mlgov promote credit-risk/2 --stage production --as release-manager
-    """
-    with opened(workspace, signer) as ws:
-        done = ws.promote(model, stage=stage)
-        if json:
-            render.out_json(
-                {
-                    "subject": done.subject.to_dict(),
-                    "stage": done.stage,
-                    "alias": done.alias,
-                    "previous": done.previous,
-                    "entries": [done.intent, done.outcome],
-                    "notes": list(done.notes),
-                }
-            )
-            return
-        render.out(f"promoted: {done.subject.name} is now {done.alias!r}", "bold green")
-        render.out(f"  before: {done.previous or 'nothing'}; intent #{done.intent}, outcome #{done.outcome}")
-        for note in done.notes:
-            render.out(f"  note: {note}")
+for _command in (
+    consent.request, consent.inbox, consent.waive, promotion.promote, promotion.rollback, consent.revoke, consent.review,
+    promotion.doctor,
+):  # fmt: skip
+    app.command()(_command)
 
 
 @app.command()

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from ml_governance.evidence.trust import Principal
 
 
+WAIVABLE = ("fail", "inconclusive", "insufficient", "stale")
+"""What is missing or cannot be read is not waivable: nobody knows what would be accepted."""
+
+
 def binding(subject: Subject, stage: str, policy_sha256: str, findings: Sequence[Finding]) -> str:
     """Return the digest of what people approve: subject, stage, policy, evidence set and findings.
 
@@ -66,12 +70,15 @@ class Ballot:
         Roles of slots that nobody fills.
     accepted : mapping of finding id to person
         Inconclusive findings that somebody who may has accepted by name.
+    notes : tuple of str
+        Approvals and rejections that do not count, and why.
     """
 
     approvals: tuple[Attestation, ...]
     rejections: tuple[Attestation, ...]
     missing: tuple[str, ...]
     accepted: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
 
 def count(
@@ -89,24 +96,33 @@ def count(
     own_work = made["author"] | made["trainer"]
     withdrawn = revoked(evidence)
     newest: dict[tuple[str, str], Attestation] = {}
+    notes = []
     for entry in evidence.about(subject.sha256, Approval.kind):
         content = entry.content
-        if (
-            isinstance(content, Approval)
-            and content.stage == stage
-            and content.binding == bound_to
-            and not _taken_back(entry, content, withdrawn.get(entry.payload_digest), own_work)
-            and entry.principal.id not in own_work
-            # A no counts whatever time it claims.
-            and (content.verdict == "reject" or at - entry.recorded_at >= -SKEW)
-            and _holds(entry.principal, content.role, project)
-            # A no stays when its signer moves on to another role.
-            and (
-                content.verdict == "reject"
-                or _holds(evidence.principals.get(entry.principal.id), content.role, project)
-            )
+        if not isinstance(content, Approval) or content.stage != stage:
+            continue
+        why = None
+        if content.binding != bound_to:
+            why = "is about another state of the evidence"
+        elif _taken_back(entry, content, withdrawn.get(entry.payload_digest), own_work):
+            why = "was revoked"
+        elif entry.principal.id in own_work:
+            why = f"was signed by {entry.principal.id}, who made the model"
+        elif content.verdict == "approve" and at - entry.recorded_at < -SKEW:  # a no counts whatever time it claims
+            why = "comes from the future"
+        elif not _holds(entry.principal, content.role, project):
+            why = f"was signed by {entry.principal.id}, who had not the role {content.role}"
+        elif content.verdict == "approve" and not _holds(
+            evidence.principals.get(entry.principal.id), content.role, project
         ):
+            # A no stays when its signer moves on to another role.
+            why = f"was signed by {entry.principal.id}, who no longer has the role {content.role}"
+        if why is None:
             newest[entry.principal.id, content.role] = entry
+        else:
+            notes.append(
+                f"the {'approval' if content.verdict == 'approve' else 'rejection'} at #{entry.index} does not count: it {why}"
+            )
     entries = sorted(newest.values(), key=lambda entry: entry.index)
     review_roles = set(policy.review.roles) if policy.review else set()
     yes = [entry for entry in entries if _approval(entry).verdict == "approve"]
@@ -125,6 +141,7 @@ def count(
             if _approval(entry).role in review_roles and _in_time(policy, entry, at)
             for finding in _approval(entry).resolves
         },
+        notes=tuple(notes),
     )
 
 
@@ -194,7 +211,7 @@ def waivers(
 ) -> tuple[tuple[Waived, ...], tuple[str, ...]]:
     """Return the waivers that count, and a note for each one that does not."""
     made = makers(subject, evidence)
-    barred = {person for relation in policy.waivers.not_ for person in made[relation]}
+    barred = made["author"] | made["trainer"]  # nobody waives for their own work, whatever a policy says
     withdrawn = revoked(evidence)
     counting, notes = [], []
     for entry in evidence.about(subject.sha256, Waiver.kind):

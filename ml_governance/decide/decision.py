@@ -6,13 +6,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 from ml_governance import __version__
-from ml_governance.decide import approval
+from ml_governance.decide import approval, breakglass, withdrawal
 from ml_governance.decide.finding import EVIDENCE_PROBLEMS, OPEN, Finding
 from ml_governance.decide.policy import in_force
 from ml_governance.decide.rules import SKEW, apply, counting, makers, worst_first
 from ml_governance.errors import EvidenceError
 from ml_governance.evidence.predicates import (
     Approval,
+    ApprovalRequest,
+    BreakGlassReview,
     DecisionRecord,
     InputAttestation,
     PolicyInForce,
@@ -215,6 +217,8 @@ def evaluate(
     if policy.mode == "warn":
         notes += ("the policy's mode is warn, which never applies to a decision about a stage",)
     findings += [_rejected(entry) for entry in ballot.rejections]
+    findings += withdrawal.decision_findings(subject, stage, bound_to, evidence)
+    notes += (*ballot.notes, *withdrawal.notes(subject, evidence), *breakglass.notes(evidence, at))
     denying = {rule.id for rule in policy.rules if rule.on_inconclusive == "deny"}
     result, code = _result(findings, ballot, denying)
     inputs = tuple(a for a in evidence.attestations if a.payload_digest in {p for f in findings for p in f.payloads})
@@ -262,6 +266,8 @@ def _circumstances(
             "error",
             f"The trust file expired at {evidence.trust_expires_at.isoformat()}; the root must sign a new one.",
         )
+    if (withdrawn := withdrawal.model_finding(subject, evidence)) is not None:
+        found.append(withdrawn)
     for gone in evidence.void:
         if _still_matters(gone, subject, stage, policy, evidence):
             block(
@@ -279,7 +285,7 @@ def _circumstances(
     return found
 
 
-HARMLESS = (DecisionRecord.kind, Promotion.kind, Waiver.kind)
+HARMLESS = (DecisionRecord.kind, Promotion.kind, Waiver.kind, ApprovalRequest.kind, BreakGlassReview.kind)
 """What never counts against a model: to lose one helps nobody."""
 
 
@@ -305,15 +311,12 @@ def _still_matters(gone: Void, subject: Subject, stage: str, policy: Policy, evi
 def _waive(
     found: Sequence[Finding], waived: Sequence[approval.Waived], rules: set[str]
 ) -> tuple[list[Finding], list[approval.Waived]]:
-    """Mark waived findings of the policy's own rules; whether the policy is the right one is none of them.
-
-    What is missing or cannot be read is not waivable: nobody knows what would be accepted.
-    """
+    """Mark waived findings of the policy's own rules; whether the policy is the right one is none of them."""
     by_rule = {one.rule: one for one in waived if one.rule in rules}
     used, findings = [], []
     for finding in found:
         one = by_rule.get(finding.rule)
-        if one is None or finding.status not in ("fail", "inconclusive", "insufficient", "stale"):
+        if one is None or finding.status not in approval.WAIVABLE:
             findings.append(finding)
             continue
         used.append(one)

@@ -87,6 +87,17 @@ class Waivers(Part):
     """Who may not waive for the model they made."""
 
 
+class BreakGlass(Part):
+    """Who may promote against the gate's answer in an emergency, for how long, and who looks at it afterwards."""
+
+    roles: Annotated[list[Role], Field(min_length=1)]
+    """Roles that may; none of them may promote otherwise."""
+    max_hours: int = Field(default=24, ge=1, le=168)
+    """The longest time that an emergency may last."""
+    reviewed_by: Annotated[list[Role], Field(min_length=1)]
+    """Roles that look at it afterwards."""
+
+
 class Rule(Part):
     """One rule."""
 
@@ -121,6 +132,8 @@ class Policy(Part):
     """Who may accept an inconclusive finding by name."""
     waivers: Waivers = Waivers()
     """Who may accept a failure until a date."""
+    break_glass: BreakGlass | None = None
+    """Who may promote in an emergency; without it nobody may."""
     rules: Annotated[list[Rule], Field(min_length=1)]
     """The rules; a model passes only if every one does."""
     mode: Literal["enforce", "warn"] = "enforce"

@@ -23,7 +23,17 @@ Told = tuple[str, str, str, str]
 
 def of_policy(policy: Policy, lines: Lines) -> list[Mistake]:
     """Return what is wrong with a policy as a whole."""
-    return [
+    found = []
+    if policy.break_glass is not None and (shared := set(policy.break_glass.roles) & set(policy.promote.roles)):
+        found.append(
+            Mistake(
+                line=line_of(lines, ("break_glass",)),
+                where="break_glass",
+                found=f"{', '.join(sorted(shared))} promotes already",
+                expected="a role of its own",
+            )
+        )
+    return found + [
         Mistake(
             line=line_of(lines, ("rules", position)),
             where=rule.id,

@@ -49,6 +49,12 @@ def explain_policy(policy: Policy) -> str:
             f"Waivers: {_some(_or(policy.waivers.roles))} may accept a failed rule for at most {policy.waivers.max_days} days; "
             "missing or unreadable evidence cannot be waived."
         )
+    if policy.break_glass is not None:
+        lines.append(
+            f"Break-glass: a {_or(policy.break_glass.roles)} may promote against the answer for at most "
+            f"{policy.break_glass.max_hours} hours, never their own work nor what was revoked; every decision says so until "
+            f"a {_or(policy.break_glass.reviewed_by)} has reviewed it."
+        )
     return "\n".join(lines)
 
 

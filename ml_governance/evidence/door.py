@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING
 from ml_governance.errors import VerificationError
 from ml_governance.evidence import entry, timeline, trust
 from ml_governance.evidence.envelope import Envelope
-from ml_governance.evidence.predicates import Erasure, HumanText, TrustUpdate, WriterClose, WriterOpen
+from ml_governance.evidence.predicates import (
+    ApprovalRequest,
+    BreakGlass,
+    BreakGlassReview,
+    Erasure,
+    HumanText,
+    TrustUpdate,
+    WriterClose,
+    WriterOpen,
+)
 from ml_governance.evidence.reader import stored_bytes
 from ml_governance.evidence.timeline import MAX_SKEW
 from ml_governance.evidence.walk import ERASER, NEVER_ERASED
@@ -145,6 +154,13 @@ def know_signers(
             raise VerificationError(
                 f"{principal.id} may not sign a text about a model", expected="somebody with a role"
             )
+        if isinstance(one.content, BreakGlass | BreakGlassReview) and one.content.role not in principal.roles:
+            raise VerificationError(
+                f"{principal.id} signed a {one.kind} as {one.content.role}",
+                expected="a role that the trust file gives them",
+            )
+        if isinstance(one.content, ApprovalRequest) and not principal.roles:
+            raise VerificationError(f"{principal.id} has no role and asks for an approval", expected="any role")
     return newest
 
 

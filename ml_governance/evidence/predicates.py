@@ -334,11 +334,43 @@ class HumanText(Content):
         return self
 
 
+class ApprovalRequest(Content):
+    """Somebody asks for approvals of a binding; it grants nothing."""
+
+    kind: ClassVar[str] = "approval-request"
+    stage: Name
+    binding: Sha256
+    comment: Annotated[str, StringConstraints(min_length=1, max_length=4000)]
+
+
+class BreakGlass(Content):
+    """A model enters a stage against the gate's answer, in an emergency, until a time; it stands until somebody reviews it."""
+
+    kind: ClassVar[str] = "break-glass"
+    stage: Name
+    binding: Sha256
+    decision: Sha256 = Field(description="payload digest of the decision that did not allow it")
+    role: Name
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=4000)]
+    expires: AwareDatetime
+
+
+class BreakGlassReview(Content):
+    """Somebody else looked at a use of break-glass afterwards, and says whether it was justified."""
+
+    kind: ClassVar[str] = "break-glass-review"
+    target: Sha256 = Field(description="payload digest of the use")
+    verdict: Literal["justified", "not-justified"]
+    role: Name
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=4000)]
+
+
 CONTENTS: dict[str, type[Content]] = {
     model.kind: model
     for model in (
         WriterOpen, WriterClose, TrustUpdate, PolicyInForce, TrainingRun, Registration, Fairness, Performance,
-        Explanation, Approval, Waiver, DecisionRecord, Promotion, Revocation, Erasure, HumanText,
+        Explanation, Approval, Waiver, DecisionRecord, Promotion, Revocation, Erasure, HumanText, ApprovalRequest, BreakGlass,
+        BreakGlassReview,
     )
 }  # fmt: skip
 

@@ -17,7 +17,15 @@ from ml_governance.evidence.canonical import canonicalise
 from ml_governance.evidence.check import said
 from ml_governance.evidence.checkpoint import Checkpoint
 from ml_governance.evidence.envelope import Envelope
-from ml_governance.evidence.predicates import Approval, Erasure, Revocation, TrustUpdate, WriterClose, WriterOpen
+from ml_governance.evidence.predicates import (
+    Approval,
+    BreakGlass,
+    Erasure,
+    Revocation,
+    TrustUpdate,
+    WriterClose,
+    WriterOpen,
+)
 from ml_governance.evidence.timeline import MAX_SKEW, Timeline
 from ml_governance.evidence.trust import ROOT, verify_successor
 
@@ -416,7 +424,7 @@ def _said(moment: datetime | None) -> str:
     return "" if moment is None else moment.isoformat()
 
 
-STANDS = (Revocation.kind,)
+STANDS = (Revocation.kind, BreakGlass.kind)
 """What counts against somebody stays, whoever's key signed it: taking a key back must not turn a no into a yes."""
 
 

@@ -2,8 +2,8 @@
 
 ``promote`` takes no decision from its caller. Between the view it judged and the record of its intent no
 relevant entry may appear: the ledger refuses the intent in the same transaction if one did. The intent
-consumes a single-use pass, so that no decision can be used twice. What a registry client cannot do is
-compare-and-swap an alias; the gate reads it back after writing, so a race is seen, not prevented.
+consumes a single-use pass, so that no decision can be used twice, and has one outcome at most. What a registry client
+cannot do is compare-and-swap an alias; the gate reads it back after writing, so a race is seen, not prevented.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ml_governance.decide import rbac
+from ml_governance.decide import breakglass, rbac
 from ml_governance.decide.decision import Decision, evaluate
 from ml_governance.decide.policy import in_force
 from ml_governance.errors import (
@@ -20,26 +20,25 @@ from ml_governance.errors import (
     NotAuthorizedError,
     PromotionDeniedError,
     RegistryError,
-    VerificationError,
+    UsageError,
 )
-from ml_governance.evidence import fingerprint
-from ml_governance.evidence.canonical import canonicalise, sha256_hex
 from ml_governance.evidence.door import Guard, GuardError
-from ml_governance.evidence.predicates import Promotion
+from ml_governance.evidence.predicates import BreakGlass, Promotion
+from ml_governance.promote import recovery
+from ml_governance.promote.history import GLOBAL_KINDS, pass_of, pass_of_outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from ml_governance.decide.breakglass import Emergency
+    from ml_governance.decide.policy import Policy
     from ml_governance.evidence.attestation import EvidenceView
-    from ml_governance.evidence.predicates import Registration
+    from ml_governance.evidence.predicates import Content, Registration
     from ml_governance.evidence.statement import Subject
     from ml_governance.evidence.trust import Principal
     from ml_governance.evidence.writer import Writer
     from ml_governance.promote.registry import Registry
-
-GLOBAL_KINDS = ("trust", "policy", "revocation", "erasure", "promotion")
-"""Kinds of entries that can change a decision without being about its subject."""
 
 ATTEMPTS = 3
 """How often a promotion starts again when relevant evidence arrives while it decides."""
@@ -92,6 +91,7 @@ def promote(
     me: Callable[[EvidenceView], Principal],
     writer: Writer,
     clock: Callable[[], datetime],
+    emergency: Emergency | None = None,
 ) -> Promoted:
     """Move an alias if, and only if, the policy in force allows it now for exactly these bytes.
 
@@ -113,11 +113,17 @@ def promote(
         Signs the decision, the intent and the outcome.
     clock : callable
         Returns the present in UTC.
+    emergency : Emergency, optional
+        Break the glass: promote although the answer is not allow.
 
     Raises
     ------
     VerificationError
         If the artifact's bytes are not the subject's.
+    UnavailableError
+        If another promotion to the same alias is under way.
+    UsageError
+        If the glass is to be broken and the answer is allow.
     PromotionDeniedError
         If the decision is not allow.
     NotAuthorizedError
@@ -125,34 +131,44 @@ def promote(
     RegistryError
         If the alias could not be moved; the failure is in the ledger.
     """
-    _same_bytes(registry, registration, subject)
+    recovery.same_bytes(registry, registration.name, registration.version, subject)
+    notes: tuple[str, ...] = ()
     for _attempt in range(ATTEMPTS):
         evidence = view()
-        notes = unfinished(evidence, stage)
+        person, policy = me(evidence), in_force(evidence, stage).policy
+        settled = recovery.settle_before(
+            (registration.registry, registration.name, alias), evidence, project=project, person=person, policy=policy,
+            registry=registry, writer=writer, at=clock(),
+        )  # fmt: skip
+        if settled:
+            notes, evidence = (*notes, *settled), view()
         decision, decided, token = _decide(subject, stage, project, evidence, writer, clock)
         if decided is None:
             continue
-        if decision.result != "allow":
-            raise PromotionDeniedError(decision)
-        permission = rbac.may(
-            me(evidence),
-            "promote",
-            policy=in_force(evidence, stage).policy,
-            subject=subject,
-            evidence=evidence,
-        )
-        if not permission.allowed:
-            raise NotAuthorizedError(permission.reason)
+        if emergency is not None:
+            records = _broken(emergency, person, policy, project, decision, decided, evidence, clock())
+        else:
+            records = ()
+            if decision.result != "allow":
+                raise PromotionDeniedError(decision)
+            permission = rbac.may(person, "promote", policy=policy, subject=subject, evidence=evidence)
+            if not permission.allowed:
+                raise NotAuthorizedError(permission.reason)
         previous = registry.alias(registration.name, alias)
         intent = Promotion(
             phase="intent", stage=stage, registry=registration.registry, name=registration.name,
             version=registration.version, alias=alias, previous=previous, decision=decided.payload_digest, token=token,
         )  # fmt: skip
         try:
-            recorded = writer.record(intent, [subject], guard=_guard(decision, decided.index + 1, token))
+            recorded = writer.record_all(
+                [(content, [subject]) for content in (*records, intent)],
+                guard=_guard(decision, decided.index + 1, token),
+            )[-1]
         except GuardError:
             continue
         outcome = _act(intent, subject, registration, registry, writer)
+        if emergency is not None:
+            notes += (f"the glass was broken at #{recorded.index - 1}; every decision says so until it is reviewed",)
         return Promoted(
             subject=subject, stage=stage, alias=alias, previous=previous, decision=decision,
             intent=recorded.index, outcome=outcome, notes=notes,
@@ -193,16 +209,7 @@ def _decide(
     except GuardError:
         return decision, None, ""
     decided = _Decided(receipt.index, receipt.payload_digest)
-    token = sha256_hex(
-        canonicalise(
-            {
-                "subject": subject.sha256,
-                "stage": stage,
-                "policy": reference.sha256,
-                "decision": decided.payload_digest,
-            }
-        )
-    )
+    token = pass_of(subject, stage, reference.sha256, decided.payload_digest)
     return decision, decided, token
 
 
@@ -212,24 +219,44 @@ def _guard(decision: Decision, since: int, token: str | None = None) -> Guard:
     return Guard(since=since, keys=frozenset(map(bytes.fromhex, about)), kinds=frozenset(GLOBAL_KINDS), token=token)
 
 
-def _same_bytes(registry: Registry, registration: Registration, subject: Subject) -> None:
-    found = fingerprint.artifact(registry.artifact(registration.name, registration.version))
-    if found.sha256 != subject.sha256:
-        raise VerificationError(
-            f"the artifact of {registration.name}/{registration.version} in {registration.registry} has the digest "
-            f"sha256:{found.sha256}",
-            expected=f"sha256:{subject.sha256}, for which the evidence was signed",
-            next_step="find out who changed the files; register the new bytes as a new version if the change is wanted",
+def _broken(
+    emergency: Emergency,
+    person: Principal,
+    policy: Policy,
+    project: str,
+    decision: Decision,
+    decided: _Decided,
+    evidence: EvidenceView,
+    at: datetime,
+) -> tuple[Content, ...]:
+    """Return the record that the glass was broken, if it may be."""
+    if decision.result == "allow":
+        raise UsageError(
+            f"the answer for {decision.subject.name} is allow: there is no glass to break",
+            next_step="promote without break-glass, by somebody who may",
         )
+    role = breakglass.role_of(person, policy, project)
+    refused = breakglass.refusal(
+        person, emergency, policy=policy, project=project, decision=decision, evidence=evidence
+    )
+    if refused is not None or role is None:
+        raise NotAuthorizedError(f"the glass stays whole: {refused}")
+    return (
+        BreakGlass(
+            stage=decision.stage, binding=decision.binding, decision=decided.payload_digest, role=role,
+            reason=emergency.reason, expires=at + emergency.lasts,
+        ),
+    )  # fmt: skip
 
 
 def _act(intent: Promotion, subject: Subject, registration: Registration, registry: Registry, writer: Writer) -> int:
     def outcome(result: str, detail: str | None = None) -> int:
         content = intent.model_copy(update={"phase": "outcome", "result": result, "detail": detail})
-        return writer.record(content, [subject]).index
+        # Whoever found this promotion half done may have settled it.
+        return writer.record(content, [subject], guard=Guard(since=0, token=pass_of_outcome(intent.token))).index
 
     try:
-        _same_bytes(registry, registration, subject)
+        recovery.same_bytes(registry, registration.name, registration.version, subject)
         registry.set_alias(registration.name, intent.alias, registration.version)
         now = registry.alias(registration.name, intent.alias)
         if now != registration.version:
@@ -244,22 +271,11 @@ def _act(intent: Promotion, subject: Subject, registration: Registration, regist
     except BaseException as error:
         outcome("failed", f"{type(error).__name__}: {error}")
         raise
-    return outcome("done")
-
-
-def unfinished(evidence: EvidenceView, stage: str) -> tuple[str, ...]:
-    """Name the promotions to a stage whose intent has no outcome: something died between the two."""
-    ended = {
-        a.content.token
-        for a in evidence.of_kind(Promotion.kind)
-        if isinstance(a.content, Promotion) and a.content.phase == "outcome"
-    }
-    return tuple(
-        f"the promotion of {a.content.name}/{a.content.version} to {stage} recorded at #{a.index} never finished: "
-        f"its alias may or may not have been moved"
-        for a in evidence.of_kind(Promotion.kind)
-        if isinstance(a.content, Promotion)
-        and a.content.phase == "intent"
-        and a.content.stage == stage
-        and a.content.token not in ended
-    )
+    try:
+        return outcome("done")
+    except GuardError as error:
+        raise RegistryError(
+            f"this promotion was settled by somebody else while it was under way, and the alias {intent.alias!r} of "
+            f"{registration.name} was moved all the same",
+            next_step="mlgov doctor, then promote again",
+        ) from error

@@ -1,12 +1,14 @@
-"""The calls of a workspace that judge: enact a policy, decide, approve, promote."""
+"""The calls of a workspace that judge: enact a policy, decide, ask for approvals, approve, waive."""
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from ml_governance.decide import approval, rbac
+from ml_governance.decide import approval, inbox, rbac
 from ml_governance.decide.decision import Decision, evaluate
 from ml_governance.decide.policy import PolicyInForceRef, in_force, parse_policy
+from ml_governance.decide.rules import makers
 from ml_governance.errors import (
     ConfigurationError,
     EvidenceError,
@@ -16,13 +18,13 @@ from ml_governance.errors import (
     UsageError,
 )
 from ml_governance.evidence.canonical import sha256_hex
-from ml_governance.evidence.predicates import Approval, PolicyInForce
+from ml_governance.evidence.predicates import Approval, ApprovalRequest, PolicyInForce, Waiver
 from ml_governance.evidence.statement import Subject
-from ml_governance.promote import gate
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ml_governance.decide.inbox import Item
     from ml_governance.evidence.attestation import EvidenceView
     from ml_governance.evidence.ledger import Receipt
     from ml_governance.workspace.session import Workspace
@@ -99,8 +101,7 @@ def approve(
     """Sign an approval or a rejection of the present binding."""
     if verdict not in ("approve", "reject"):
         raise UsageError(f"the verdict is {verdict!r}", expected="'approve' or 'reject'")
-    if not reason.strip():
-        raise UsageError("the reason is empty", expected="a sentence that a reader will understand years from now")
+    reason = said(reason)
     view = ws.view()
     me = ws.me(view)
     subject, decision = judge(ws, version, stage=stage, view=view)
@@ -124,27 +125,95 @@ def approve(
         binding=decision.binding,
         verdict=verdict,
         role=role,
-        reason=reason.strip(),
+        reason=reason,
         resolves=resolves,
     )
     return ws.writer.record(content, [subject])
 
 
-def promote(ws: Workspace, version: str | Subject, *, stage: str) -> gate.Promoted:
-    """Pass the gate and move the stage's alias."""
-    alias = ws.config.stage(stage).alias
-    writer = ws.writer
+def waive(
+    ws: Workspace, version: str | Subject, *, stage: str, rule: str, reason: str, until: date | datetime
+) -> Receipt:
+    """Sign a waiver of one rule, for the present binding and until a time."""
+    reason = said(reason)
+    now = ws.clock()
+    expires = end_of(until)
     view = ws.view()
-    subject = ws.resolve(version, view)
-    return gate.promote(
-        subject=subject,
-        stage=stage,
-        alias=alias,
-        project=ws.config.project,
-        registration=ws.registration(subject, view),
-        registry=ws.registry,
-        view=ws.view,
-        me=ws.me,
-        writer=writer,
-        clock=ws.clock,
-    )
+    me = ws.me(view)
+    subject, decision = judge(ws, version, stage=stage, view=view)
+    policy = in_force(view, stage).policy
+    permission = rbac.may(me, "waive", policy=policy, subject=subject, evidence=view)
+    made = makers(subject, view)
+    if me.id in made["author"] | made["trainer"]:
+        raise NotAuthorizedError(f"{me.id} made {subject.name}, and nobody waives a rule for their own work")
+    role = next((one for one in policy.waivers.roles if one in me.roles), None)
+    if not permission.allowed or role is None:
+        raise NotAuthorizedError(permission.reason)
+    # The record is made a moment later, so the last moment of the longest waiver is left out.
+    if not timedelta(0) < expires - now <= timedelta(days=policy.waivers.max_days):
+        raise UsageError(
+            f"the waiver is to end at {expires.isoformat()}",
+            expected=f"a time after {now.isoformat(timespec='seconds')} and within {policy.waivers.max_days} days",
+        )
+    waivable = {f.rule for f in decision.findings if f.status in approval.WAIVABLE} & {one.id for one in policy.rules}
+    if rule not in waivable:
+        statuses = ", ".join(f"{f.id} is {f.status}" for f in decision.findings if f.rule == rule)
+        raise MissingEvidenceError(
+            f"{rule} has nothing to waive: {statuses or 'no rule of this policy has that id'}",
+            expected=f"one of {', '.join(sorted(waivable)) or 'none: no rule has failed'}",
+            next_step=f"mlgov decide {subject.name} --stage {stage}",
+        )
+    content = Waiver(stage=stage, rule=rule, binding=decision.binding, role=role, reason=reason, expires=expires)
+    return ws.writer.record(content, [subject])
+
+
+def request(ws: Workspace, version: str | Subject, *, stage: str, comment: str) -> Receipt:
+    """Ask for approvals of the present binding."""
+    comment = said(comment)
+    view = ws.view()
+    ws.me(view)
+    subject, decision = judge(ws, version, stage=stage, view=view)
+    return ws.writer.record(ApprovalRequest(stage=stage, binding=decision.binding, comment=comment), [subject])
+
+
+def waiting(ws: Workspace, person: str | None) -> tuple[Item, ...]:
+    """Return what waits for a person; default is who acts."""
+    view = ws.view()
+    who = ws.me(view) if person is None else view.principals.get(person)
+    if who is None:
+        raise MissingEvidenceError(
+            f"the trust file in force names no {person!r}", expected=f"one of {', '.join(sorted(view.principals))}"
+        )
+    if not {ws.config.project, "*"} & who.projects:
+        raise NotAuthorizedError(f"{who.id} is not trusted for the project {ws.config.project!r}")
+    return inbox.waiting(who, evidence=view, stages=tuple(ws.config.stages), project=ws.config.project, at=ws.clock())
+
+
+def said(text: str) -> str:
+    """Return a reason without the space around it.
+
+    Raises
+    ------
+    UsageError
+        If nothing is left.
+    """
+    if not text.strip():
+        raise UsageError("the reason is empty", expected="a sentence that a reader will understand years from now")
+    return text.strip()
+
+
+def end_of(until: date | datetime) -> datetime:
+    """Return the end of a day in UTC, or a moment as it is.
+
+    Raises
+    ------
+    UsageError
+        If a moment has no time zone.
+    """
+    if isinstance(until, datetime):
+        if until.tzinfo is None:
+            raise UsageError(
+                f"{until.isoformat()} has no time zone", expected="a day, or a time such as 2026-12-31T18:00Z"
+            )
+        return until.astimezone(UTC)
+    return datetime.combine(until + timedelta(days=1), time(), tzinfo=UTC)

@@ -16,11 +16,12 @@ from ml_governance.workspace import config, memory, parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime
+    from datetime import date, datetime
     from types import TracebackType
 
     from ml_governance.capture.training import TrainingRun
     from ml_governance.decide.decision import Decision
+    from ml_governance.decide.inbox import Item
     from ml_governance.evidence.attestation import EvidenceView
     from ml_governance.evidence.checkpoint import Checkpoint
     from ml_governance.evidence.keys import Signer
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
     from ml_governance.evidence.trust import Principal
     from ml_governance.evidence.verify import VerifiedLog
     from ml_governance.promote.gate import Promoted
+    from ml_governance.promote.recovery import Misplaced
     from ml_governance.promote.registry import Registry
     from ml_governance.report.lineage import Graph
     from ml_governance.workspace.assessment import Assessed, Report
     from ml_governance.workspace.custody import Custody
+    from ml_governance.workspace.health import Health
     from ml_governance.workspace.keeping import Keeping
     from ml_governance.workspace.reporting import Written
 
@@ -505,23 +508,127 @@ class Workspace:
             self, version, stage=stage, reason=reason, role=role, resolves=tuple(resolves), verdict=verdict
         )
 
+    def waive(self, version: str | Subject, *, stage: str, rule: str, reason: str, until: date | datetime) -> Receipt:
+        """Sign that one rule's failure is accepted for exactly what is on the table now, until a time.
+
+        Parameters
+        ----------
+        version : str or Subject
+            The model version.
+        stage : str
+            The stage it is to enter.
+        rule : str
+            Id of a rule that has failed, is inconclusive, insufficient or stale.
+        reason : str
+            Why; kept for ever.
+        until : date or datetime
+            The last day, in UTC, or a moment with a time zone; at most the policy's ``max_days`` away.
+
+        Raises
+        ------
+        NotAuthorizedError
+            If the person may not waive, or made the model.
+        UsageError
+            If the end is past, too far away, or has no time zone.
+        MissingEvidenceError
+            If the rule has nothing to waive.
+        """
+        from ml_governance.workspace import deciding
+
+        return deciding.waive(self, version, stage=stage, rule=rule, reason=reason, until=until)
+
+    def request(self, version: str | Subject, *, stage: str, comment: str) -> Receipt:
+        """Ask for approvals of exactly what is on the table now; those who could give them find it in their inbox."""
+        from ml_governance.workspace import deciding
+
+        return deciding.request(self, version, stage=stage, comment=comment)
+
+    def inbox(self, person: str | None = None) -> tuple[Item, ...]:
+        """Return what waits for a person, who by default is the one who acts.
+
+        Approvals that they could give, waivers that end within a week, uses of break-glass that they could review.
+        """
+        from ml_governance.workspace import deciding
+
+        return deciding.waiting(self, person)
+
     # --- promote and report ---------------------------------------------------------------------------
 
-    def promote(self, version: str | Subject, *, stage: str) -> Promoted:
+    def promote(
+        self, version: str | Subject, *, stage: str, break_glass: str | None = None, hours: float = 24
+    ) -> Promoted:
         """Decide again at the ledger's head, and move the stage's alias only if the answer is allow.
+
+        Parameters
+        ----------
+        version : str or Subject
+            The model version.
+        stage : str
+            The stage it is to enter.
+        break_glass : str, optional
+            Why it must enter the stage against the gate's answer. That takes a role of its own, ends, and stands in every
+            decision until somebody else has reviewed it.
+        hours : float
+            For how long, with ``break_glass``; at most the policy's ``max_hours``.
 
         Raises
         ------
         PromotionDeniedError
             With every reason, when the gate does not allow.
         NotAuthorizedError
-            If the person who acts may not promote.
+            If the person who acts may not promote, or may not break the glass.
         VerificationError
             If the artifact's bytes or any entry of the ledger do not verify.
         """
-        from ml_governance.workspace import deciding
+        from ml_governance.workspace import promoting
 
-        return deciding.promote(self, version, stage=stage)
+        return promoting.promote(self, version, stage=stage, break_glass=break_glass, hours=hours)
+
+    def rollback(self, name: str, *, stage: str) -> Promoted:
+        """Promote the newest earlier version that the gate still allows, or the earlier version that is named.
+
+        Raises
+        ------
+        MissingEvidenceError
+            If there is no earlier version in the stage's history.
+        DeniedError
+            If none is still valid; says why, version by version.
+        """
+        from ml_governance.workspace import promoting
+
+        return promoting.rollback(self, name, stage=stage)
+
+    def revoke(self, target: int | str | Subject, *, reason: str) -> tuple[Receipt, ...]:
+        """Withdraw an entry by its index, or a model for ever; later gates see it, and nothing takes it back.
+
+        Raises
+        ------
+        NotAuthorizedError
+            If the person neither signed it nor is a risk officer or policy owner, or nothing withdraws it.
+        """
+        from ml_governance.workspace import promoting
+
+        return promoting.revoke(self, target, reason=reason)
+
+    def review(
+        self, index: int, *, reason: str, verdict: Literal["justified", "not-justified"] = "justified"
+    ) -> Receipt:
+        """Sign that one has looked at the use of break-glass at a ledger index, and whether it was justified."""
+        from ml_governance.workspace import promoting
+
+        return promoting.review(self, index, reason=reason, verdict=verdict)
+
+    def reconcile(self) -> tuple[Misplaced, ...]:
+        """Compare the registry's aliases, and the bytes under them, with the last promotions that count."""
+        from ml_governance.workspace import health
+
+        return health.reconcile(self)
+
+    def doctor(self, *, fix: bool = False) -> Health:
+        """Look for what is broken or about to be; with ``fix``, settle promotions that died half way."""
+        from ml_governance.workspace import health
+
+        return health.examine(self, fix=fix)
 
     def report(self, version: str | Subject, folder: str | Path, *, stage: str = "production") -> Written:
         """Write the audit report of a model version: one HTML page and one JSON file."""

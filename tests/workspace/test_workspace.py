@@ -24,6 +24,7 @@ from ml_governance.errors import (
     PolicyError,
     PromotionDeniedError,
     RegistryError,
+    UnavailableError,
     UsageError,
     VerificationError,
 )
@@ -276,7 +277,10 @@ def test_a_promotion_that_died_half_way_is_told_by_the_next(
         patched.setattr(gate, "_act", lambda *_: (_ for _ in ()).throw(OSError("the machine stopped")))
         with pytest.raises(OSError, match="stopped"):
             promote(root, clock, ready)
-    assert "never finished" in promote(root, clock, ready).notes[0]
+    with pytest.raises(UnavailableError, match="has no outcome yet"):
+        promote(root, clock, ready)
+    clock.advance(timedelta(minutes=3))
+    assert "had died; it is recorded as failed" in promote(root, clock, ready).notes[0]
 
 
 def test_stale_evidence_and_expired_approvals_block_again(root: Path, clock: FrozenClock, ready: Subject) -> None:

@@ -1,0 +1,224 @@
+"""Promotions as the log tells them: each intent with its outcome, and whether it went through the gate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ml_governance import __version__
+from ml_governance.decide import breakglass
+from ml_governance.decide.decision import evaluate
+from ml_governance.decide.past import as_of, policy_at
+from ml_governance.decide.policy import in_force
+from ml_governance.decide.rules import SKEW, makers
+from ml_governance.errors import GovernanceError
+from ml_governance.evidence.canonical import canonicalise, sha256_hex
+from ml_governance.evidence.predicates import BreakGlass, DecisionRecord, Promotion
+
+if TYPE_CHECKING:
+    from ml_governance.decide.policy import Policy
+    from ml_governance.evidence.attestation import Attestation, EvidenceView
+    from ml_governance.evidence.statement import Subject
+
+GLOBAL_KINDS = ("trust", "policy", "revocation", "erasure", "promotion")
+"""Kinds of entries that can change a decision, or whether it may be acted on, without being about its subject."""
+
+
+def pass_of(subject: Subject, stage: str, policy_sha256: str, decision: str) -> str:
+    """Return the single-use pass of a decision: the digest of subject, stage, policy and decision."""
+    return sha256_hex(
+        canonicalise({"subject": subject.sha256, "stage": stage, "policy": policy_sha256, "decision": decision})
+    )
+
+
+def pass_of_outcome(token: str) -> str:
+    """Return the pass of the one outcome that an intent may have."""
+    return sha256_hex(canonicalise({"outcome of": token}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """One promotion.
+
+    Parameters
+    ----------
+    intent : Attestation
+        The entry that announced it.
+    content : Promotion
+        What the intent says.
+    outcome : Attestation or None
+        The entry that says what became of it; None while it is under way, or when something died.
+    decision, emergency : Attestation or None
+        The decision, and the use of break-glass, that it rests on.
+    used_at : int or None
+        The earlier intent that has used its pass.
+    """
+
+    intent: Attestation
+    content: Promotion
+    outcome: Attestation | None
+    decision: Attestation | None
+    emergency: Attestation | None
+    used_at: int | None
+
+    @property
+    def subject(self) -> Subject:
+        """What was promoted."""
+        return self.intent.subjects[0]
+
+    @property
+    def done(self) -> bool:
+        """Whether it is recorded that the alias was moved."""
+        content = self.outcome.content if self.outcome is not None else None
+        return isinstance(content, Promotion) and content.result == "done"
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Which alias: registry, model name, alias."""
+        return self.content.registry, self.content.name, self.content.alias
+
+    def sentence(self) -> str:
+        """Tell it in a few words."""
+        one = self.content
+        return (
+            f"{one.name}/{one.version} to {one.stage}, recorded at #{self.intent.index} by {self.intent.principal.id}"
+        )
+
+
+def passages(evidence: EvidenceView) -> tuple[Passage, ...]:
+    """Return every promotion in the log, oldest first, whether it went through the gate or not."""
+    entries = [(a, a.content) for a in evidence.of_kind(Promotion.kind) if isinstance(a.content, Promotion)]
+    decisions = {a.payload_digest: a for a in evidence.of_kind(DecisionRecord.kind)}
+    glass = {
+        (a.content.decision, a.principal.id): a
+        for a in evidence.of_kind(BreakGlass.kind)
+        if isinstance(a.content, BreakGlass)
+    }
+    ends: dict[str, list[tuple[Attestation, Promotion]]] = {}
+    for entry, content in entries:
+        ends.setdefault(content.token, []).append((entry, content))
+    used: dict[str, int] = {}
+    found = []
+    for intent, content in entries:
+        if content.phase == "intent":
+            outcomes = (a for a, other in ends[content.token] if _ends(a, other, intent, content, evidence))
+            found.append(
+                Passage(
+                    intent=intent, content=content, outcome=next(outcomes, None), decision=decisions.get(content.decision),
+                    emergency=glass.get((content.decision, intent.principal.id)), used_at=used.get(content.token),
+                )
+            )  # fmt: skip
+            used.setdefault(content.token, intent.index)
+    return tuple(found)
+
+
+def _ends(
+    entry: Attestation, other: Promotion, intent: Attestation, content: Promotion, evidence: EvidenceView
+) -> bool:
+    """Tell whether an entry is the outcome of an intent: about the same, later, and by somebody who may say so."""
+    if other.phase != "outcome" or entry.index < intent.index or other.result is None:
+        return False
+    if content.model_copy(update={"phase": "outcome", "result": other.result, "detail": other.detail}) != other:
+        return False
+    if not entry.about(intent.subjects[0].sha256):
+        return False
+    return entry.principal.id == intent.principal.id or not _barred(
+        entry, policy_at(evidence, content.stage, entry.index), evidence
+    )
+
+
+def _barred(entry: Attestation, policy: Policy | None, evidence: EvidenceView) -> str:
+    """Return why whoever signed an entry could not promote its subject then."""
+    if policy is None:
+        return "no policy was in force"
+    if not entry.principal.roles & set(policy.promote.roles):
+        return f"{entry.principal.id} had not the role {' or '.join(policy.promote.roles)}"
+    made = makers(entry.subjects[0], evidence)
+    if any(entry.principal.id in made[relation] for relation in policy.promote.not_):
+        return f"{entry.principal.id} made the model"
+    return ""
+
+
+def flaw(one: Passage, evidence: EvidenceView, project: str) -> str:
+    """Return why a promotion did not go through the gate; empty where it did.
+
+    Parameters
+    ----------
+    one : Passage
+        The promotion.
+    evidence : EvidenceView
+        Verified and complete.
+    project : str
+        The project.
+    """
+    intent, content, decided, emergency = one.intent, one.content, one.decision, one.emergency
+    if one.used_at is not None:
+        return f"its pass was used at #{one.used_at} already"
+    subject = intent.subjects[0]
+    decision = decided.content if decided is not None else None
+    if decided is None or not isinstance(decision, DecisionRecord) or decided.index > intent.index:
+        return "the decision that it names is not in the log before it"
+    if not decided.about(subject.sha256) or decision.stage != content.stage:
+        return f"the decision at #{decided.index} is about something else"
+    if decided.principal.id != intent.principal.id:
+        return f"the decision at #{decided.index} was made by {decided.principal.id}"
+    if content.token != pass_of(subject, content.stage, decision.policy.digest.get("sha256", ""), content.decision):
+        return "its pass is not that of its decision"
+    between = [
+        a.index
+        for a in evidence.attestations
+        if decision.log_size <= a.index < intent.index
+        and a not in (decided, emergency)
+        and (a.kind in GLOBAL_KINDS or a.about(subject.sha256))
+    ]
+    if between:
+        return f"entry #{between[0]} came in between its decision and it"
+    if abs(decision.time_verified - decided.recorded_at) > SKEW:
+        return f"the decision at #{decided.index} was made for another time, {decision.time_verified.isoformat()}"
+    if emergency is not None:
+        use = next((one for one in breakglass.uses(evidence) if one.entry is emergency), None)
+        return "" if use is not None and not use.flaw else f"its break-glass does not count: {use.flaw if use else ''}"
+    if decision.result != "allow":
+        return f"the decision at #{decided.index} is {decision.result}"
+    barred = _barred(intent, policy_at(evidence, content.stage, intent.index), evidence)
+    return barred or _follows(subject, decided, decision, evidence, project)
+
+
+def _follows(
+    subject: Subject, decided: Attestation, decision: DecisionRecord, evidence: EvidenceView, project: str
+) -> str:
+    """Decide again on what was in the log then: a decision is anybody's signed word, and this is what it rests on.
+
+    Only where it can be told: by the version that decided, and while nothing that it rested on has been erased or taken back.
+    """
+    then = as_of(evidence, decision.log_size)
+    if decision.verifier.version.get("ml-governance") != __version__ or any(
+        one.index < decision.log_size for one in evidence.void
+    ):
+        return ""
+    try:
+        reference = in_force(then, decision.stage)
+        again = evaluate(
+            subject=subject, stage=decision.stage, project=project, policy=reference.policy,
+            policy_sha256=reference.sha256, evidence=then, at=decision.time_verified,
+        )  # fmt: skip
+    except GovernanceError as error:
+        return f"the decision at #{decided.index} cannot be made again: {error.found}"
+    if (again.result, again.binding) != (decision.result, decision.binding):
+        return f"the decision at #{decided.index} says {decision.result}; the evidence before it says {again.result}"
+    return ""
+
+
+def unfinished(evidence: EvidenceView, project: str) -> tuple[Passage, ...]:
+    """Return the promotions that went through the gate and have no outcome."""
+    return tuple(one for one in passages(evidence) if one.outcome is None and not flaw(one, evidence, project))
+
+
+def standing(evidence: EvidenceView, project: str) -> dict[tuple[str, str, str], Passage]:
+    """Return, for each alias, the newest promotion that is recorded as done and went through the gate."""
+    done = [(one.outcome.index, one) for one in passages(evidence) if one.outcome is not None and one.done]
+    newest: dict[tuple[str, str, str], Passage] = {}
+    for _, one in sorted(done, key=lambda pair: -pair[0]):
+        if one.place not in newest and not flaw(one, evidence, project):
+            newest[one.place] = one
+    return newest

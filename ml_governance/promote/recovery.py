@@ -1,0 +1,225 @@
+"""What a promotion leaves behind when something dies, and how it is brought to an end; what moved behind the gate's back.
+
+A promotion that was announced and has no outcome is either under way or dead. The registry tells how far it came: if its alias
+stands where it was to go, the promotion is finished, otherwise it is called failed. Nothing is acted on again: a pass is used up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from ml_governance.decide import breakglass, rbac
+from ml_governance.decide.rules import revoked
+from ml_governance.decide.withdrawal import withdrawn_model
+from ml_governance.errors import RegistryError, UnavailableError, VerificationError
+from ml_governance.evidence import fingerprint
+from ml_governance.evidence.door import Guard, GuardError
+from ml_governance.evidence.predicates import Registration
+from ml_governance.promote.history import pass_of_outcome, standing, unfinished
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from ml_governance.decide.policy import Policy
+    from ml_governance.evidence.attestation import EvidenceView
+    from ml_governance.evidence.statement import Subject
+    from ml_governance.evidence.trust import Principal
+    from ml_governance.evidence.writer import Writer
+    from ml_governance.promote.history import Passage
+    from ml_governance.promote.registry import Registry
+
+GRACE = timedelta(minutes=2)
+"""How long a promotion without outcome passes for one that is under way."""
+
+
+def same_bytes(registry: Registry, name: str, version: str, subject: Subject) -> None:
+    """Digest the artifact again.
+
+    Raises
+    ------
+    VerificationError
+        If it is not the subject's.
+    """
+    found = fingerprint.artifact(registry.artifact(name, version))
+    if found.sha256 != subject.sha256:
+        raise VerificationError(
+            f"the artifact of {name}/{version} in {registry.uri} has the digest sha256:{found.sha256}",
+            expected=f"sha256:{subject.sha256}, for which the evidence was signed",
+            next_step="find out who changed the files; register the new bytes as a new version if the change is wanted",
+        )
+
+
+def settle(one: Passage, *, registry: Registry, writer: Writer) -> str:
+    """Record what became of a promotion that died, by looking where its alias stands; return that as a sentence.
+
+    Raises
+    ------
+    RegistryError
+        If the registry cannot be asked.
+    """
+    content = one.content
+    now = registry.alias(content.name, content.alias)
+    result, detail = "failed", f"found half done; the alias points to {now or 'nothing'}"
+    if now == content.version:
+        try:
+            same_bytes(registry, content.name, content.version, one.subject)
+            result, detail = "done", "found half done, with the alias moved and the artifact's bytes unchanged"
+        except (VerificationError, RegistryError) as error:
+            detail = f"found half done, with the alias moved: {error.found}"
+    ended = content.model_copy(update={"phase": "outcome", "result": result, "detail": detail})
+    try:
+        index = writer.record(ended, [one.subject], guard=Guard(since=0, token=pass_of_outcome(content.token))).index
+    except GuardError:
+        return f"the promotion of {one.sentence()} was settled by somebody else in the meantime"
+    return f"the promotion of {one.sentence()} had died; it is recorded as {result} at #{index}: {detail}"
+
+
+def settle_before(
+    place: tuple[str, str, str],
+    evidence: EvidenceView,
+    *,
+    project: str,
+    person: Principal,
+    policy: Policy,
+    registry: Registry,
+    writer: Writer,
+    at: datetime,
+) -> tuple[str, ...]:
+    """Settle the dead promotions to an alias before another begins; return what was found.
+
+    Raises
+    ------
+    UnavailableError
+        If one may still be under way.
+    """
+    notes = []
+    for one in unfinished(evidence, project):
+        if one.place != place:
+            continue
+        if timedelta(0) <= at - one.intent.recorded_at < GRACE:
+            raise UnavailableError(
+                f"the promotion of {one.sentence()}, has no outcome yet",
+                expected="one promotion to an alias at a time",
+                next_step=f"wait {int(GRACE.total_seconds() // 60)} minutes, or, if it is known to be dead, mlgov doctor --fix",
+            )
+        if may_settle(person, one, policy=policy, project=project, evidence=evidence):
+            notes.append(settle(one, registry=registry, writer=writer))
+    return tuple(notes)
+
+
+def may_settle(person: Principal, one: Passage, *, policy: Policy, project: str, evidence: EvidenceView) -> bool:
+    """Tell whether somebody's word about a dead promotion counts: whoever began it, or who could have."""
+    if person.id == one.intent.principal.id:
+        return bool({project, "*"} & person.projects)
+    return rbac.may(person, "promote", policy=policy, subject=one.subject, evidence=evidence).allowed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misplaced:
+    """An alias, or what stands under it, that is not as the last promotion left it.
+
+    Parameters
+    ----------
+    name, alias, stage : str
+        The model and the alias, and the stage it stands for.
+    found, recorded : str or None
+        The version that the alias points to, and the one that the log has.
+    index : int or None
+        The outcome that recorded it.
+    what : str
+        A sentence.
+    """
+
+    name: str
+    alias: str
+    stage: str
+    found: str | None
+    recorded: str | None
+    index: int | None
+    what: str
+
+
+def reconcile(
+    evidence: EvidenceView, *, project: str, registry: Registry, aliases: Mapping[str, str], at: datetime
+) -> tuple[Misplaced, ...]:
+    """Compare a registry's aliases, and the bytes under them, with what the log says.
+
+    Parameters
+    ----------
+    evidence : EvidenceView
+        Verified and complete.
+    project : str
+        The project.
+    registry : Registry
+        The registry.
+    aliases : mapping of stage to alias
+        Which aliases stand for stages.
+    at : datetime
+        The present, UTC.
+
+    Raises
+    ------
+    RegistryError
+        If the registry cannot be asked.
+    """
+    last = standing(evidence, project)
+    dead = {one.place for one in unfinished(evidence, project)}
+    names = sorted({a.content.name for a in evidence.of_kind(Registration.kind) if isinstance(a.content, Registration)
+                    and a.content.registry == registry.uri})  # fmt: skip
+    found = []
+    for stage, alias in sorted(aliases.items()):
+        for name in names:
+            place = (registry.uri, name, alias)
+            now, recorded = registry.alias(name, alias), last.get(place)
+            outcome = recorded.outcome if recorded is not None else None
+            version = recorded.content.version if recorded is not None else None
+            said = [] if place in dead else list(_differences(name, alias, now, recorded))
+            if recorded is not None and now == version:
+                said += _no_longer(recorded, registry, evidence, at)
+            found += [
+                Misplaced(
+                    name=name, alias=alias, stage=stage, found=now, recorded=version,
+                    index=outcome.index if outcome is not None else None, what=what,
+                )
+                for what in said
+            ]  # fmt: skip
+    return tuple(found)
+
+
+def _differences(name: str, alias: str, now: str | None, recorded: Passage | None) -> tuple[str, ...]:
+    if recorded is None or recorded.outcome is None:
+        if now is None:
+            return ()
+        return (f"the alias {alias!r} of {name} points to version {now}, and no promotion that counts put it there",)
+    if now == recorded.content.version:
+        return ()
+    return (
+        (
+            f"the alias {alias!r} of {name} points to {f'version {now}' if now else 'nothing'}; the last promotion that counts "
+            f"put it on version {recorded.content.version} (#{recorded.outcome.index}, {recorded.intent.principal.id})"
+        ),
+    )
+
+
+def _no_longer(recorded: Passage, registry: Registry, evidence: EvidenceView, at: datetime) -> list[str]:
+    """Return why what stands in a stage should stand there no more."""
+    said = []
+    one, subject = recorded.content, recorded.subject
+    what = f"{one.name}/{one.version}, which is {one.alias!r},"
+    try:
+        same_bytes(registry, one.name, one.version, subject)
+    except VerificationError as error:
+        said.append(f"{what} was changed after its promotion: {error.found}")
+    gone = withdrawn_model(subject, evidence) or revoked(evidence).get(one.decision)
+    if gone is not None:
+        said.append(
+            f"{what} was withdrawn by {gone.principal.id} at #{gone.index}: {getattr(gone.content, 'reason', '')}"
+        )
+    if recorded.emergency is not None:
+        use = breakglass.standing(subject, one.stage, evidence)
+        if use is not None and at >= use.content.expires:
+            said.append(f"{what} stands there by {use.sentence(at)}")
+    return said
