@@ -154,6 +154,7 @@ class Policy(_Part):
     waivers: Waivers = Waivers()
     rules: Annotated[list[Rule], Field(min_length=1)]
     mode: Literal["enforce", "warn"] = "enforce"
+    custody: Literal["any", "separate"] = "any"
 
     def applies(self, *, project: str, model: str) -> bool:
         """Tell whether the policy is for a model of a project; ``*`` stands for anything."""

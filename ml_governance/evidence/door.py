@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ml_governance.errors import VerificationError
-from ml_governance.evidence import entry, trust
+from ml_governance.errors import NotAuthorizedError, VerificationError
+from ml_governance.evidence import entry, mandate, trust
 from ml_governance.evidence.envelope import Envelope
 from ml_governance.evidence.predicates import Erasure, TrustUpdate, WriterClose, WriterOpen
 from ml_governance.evidence.reader import stored_bytes
@@ -133,6 +133,8 @@ def know_signers(
         principal = author(one, current, index)
         if isinstance(one.content, Erasure) and ERASER not in principal.roles:
             raise VerificationError(f"{principal.id} may not erase content", expected=f"the role {ERASER}")
+        if (fault := mandate.fault(one.content, principal, current, one.chain.recorded_at)) is not None:
+            raise NotAuthorizedError(fault, expected="what the charter in force allows", next_step="mlgov policy can")
     return newest
 
 

@@ -8,13 +8,14 @@ range of ledger indices, not of time, because an index cannot be backdated.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ml_governance.errors import VerificationError
 from ml_governance.evidence import envelope as dsse
 from ml_governance.evidence.canonical import canonicalise, parse, sha256_hex
+from ml_governance.evidence.charter import Charter
 from ml_governance.evidence.keys import PublicKey
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class Principal:
         What they may act as, and where; ``*`` is every project.
     keys : tuple of TrustedKey
         Their keys.
+    delegated : frozenset of (str, str)
+        Of the roles, those held for somebody else at the moment in question, each with whom; no part of a trust file.
     """
 
     id: str
@@ -79,6 +82,7 @@ class Principal:
     roles: frozenset[str] = frozenset()
     projects: frozenset[str] = frozenset()
     keys: tuple[TrustedKey, ...] = field(default=(), repr=False)
+    delegated: frozenset[tuple[str, str]] = frozenset()
 
 
 ROOT = Principal(id="root", name="Holders of the root key", custodian="root")
@@ -115,6 +119,8 @@ class TrustFile:
         The people.
     previous : str or None
         SHA-256 of the previous version's payload; None for version 1.
+    charter : Charter or None
+        What holds of roles; None in files of before there were charters, which delegate and open nothing.
     digest : str
         SHA-256 of this version's payload.
     """
@@ -128,6 +134,7 @@ class TrustFile:
     log_keys: tuple[LogKey, ...]
     principals: tuple[Principal, ...]
     previous: str | None
+    charter: Charter | None = None
     digest: str = field(init=False, repr=False, compare=False)
     root_ids: frozenset[str] = field(init=False, repr=False, compare=False)
     verification_keys: Mapping[str, PublicKey] = field(init=False, repr=False, compare=False)
@@ -136,7 +143,7 @@ class TrustFile:
     def __post_init__(self) -> None:
         _check(self)
         holders: dict[str, list[tuple[Principal, TrustedKey]]] = {}
-        for principal in self.principals:
+        for principal in self.people().values():
             for key in principal.keys:
                 holders.setdefault(key.public.keyid, []).append((principal, key))
         roots = {key.keyid: key for key in self.root_keys}
@@ -155,6 +162,12 @@ class TrustFile:
             "threshold": self.root_threshold,
         }
         return "sha256:" + sha256_hex(canonicalise(root))
+
+    def people(self) -> dict[str, Principal]:
+        """Return the people by id, each with the roles that theirs inherit."""
+        if self.charter is None:
+            return dict(by_id(self.principals))
+        return {one.id: replace(one, roles=self.charter.roles(one.roles)) for one in self.principals}
 
     def expired(self, at: datetime) -> bool:
         """Tell whether nothing new may be decided under this version any more."""
@@ -208,12 +221,15 @@ class TrustFile:
                 for p in self.principals
             ],
             "previous": self.previous,
+            **({} if self.charter is None else {"charter": self.charter.to_dict()}),
         }
 
     @classmethod
     def from_dict(cls, value: Any) -> TrustFile:
         """Read plain JSON values; unknown, missing and wrong fields are refused."""
         names = {"version", "origin", "issuedAt", "expiresAt", "root", "logKeys", "principals", "previous"}
+        if isinstance(value, dict) and "charter" in value:
+            names.add("charter")
         _fields(value, names, "the trust file")
         _fields(value["root"], {"keys", "threshold"}, "the root")
         return cls(
@@ -226,6 +242,7 @@ class TrustFile:
             log_keys=tuple(_log_key(key) for key in _list(value["logKeys"])),
             principals=tuple(_principal(entry) for entry in _list(value["principals"])),
             previous=None if value["previous"] is None else _text(value["previous"]),
+            charter=Charter.from_dict(value["charter"]) if "charter" in value else None,
         )
 
 
@@ -341,6 +358,11 @@ def _check(trust: TrustFile) -> None:
             other = seen.setdefault(key.public.spki_sha256, principal.id)
             if other != principal.id:
                 raise VerificationError(f"{principal.id} and {other} have the same key", expected="a key for each")
+    for principal in trust.principals:
+        if trust.charter is not None and (clash := trust.charter.clash(principal.roles)):
+            raise VerificationError(
+                f"{principal.id} holds {clash}, which the charter keeps apart", expected="one of them for each person"
+            )
     if not trust.log_keys:
         raise VerificationError("no log key is trusted", expected="at least one, or no checkpoint could be checked")
     if trust.expires_at <= trust.issued_at:

@@ -17,7 +17,15 @@ from ml_governance.evidence.canonical import canonicalise
 from ml_governance.evidence.check import said
 from ml_governance.evidence.checkpoint import Checkpoint
 from ml_governance.evidence.envelope import Envelope
-from ml_governance.evidence.predicates import Approval, Erasure, Revocation, TrustUpdate, WriterClose, WriterOpen
+from ml_governance.evidence.predicates import (
+    Approval,
+    Delegation,
+    Erasure,
+    Revocation,
+    TrustUpdate,
+    WriterClose,
+    WriterOpen,
+)
 from ml_governance.evidence.trust import ROOT, verify_successor
 
 if TYPE_CHECKING:
@@ -34,8 +42,8 @@ MAX_SKEW = timedelta(minutes=10)
 ERASER = "data_protection_officer"
 """The role that may erase content."""
 
-NEVER_ERASED = (TrustUpdate.kind, WriterOpen.kind, WriterClose.kind, Erasure.kind)
-"""Without these the rest could not be verified, or the erasure itself would be hidden."""
+NEVER_ERASED = (TrustUpdate.kind, WriterOpen.kind, WriterClose.kind, Erasure.kind, Delegation.kind)
+"""Without these the rest could not be verified, the erasure itself would be hidden, or a delegate's no would be lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -356,8 +364,11 @@ class Walk:
         )
 
 
-STANDS = (Revocation.kind,)
-"""What counts against somebody stays, whoever's key signed it: taking a key back must not turn a no into a yes."""
+STANDS = (Revocation.kind, Delegation.kind)
+"""What counts against somebody stays, whoever's key signed it: taking a key back must not turn a no into a yes.
+
+So does what a delegate's no rests on; their yes ends with the key (:mod:`ml_governance.decide.delegation`).
+"""
 
 
 def standing(attestations: Sequence[Attestation], current: TrustFile | None) -> tuple[list[Attestation], list[Void]]:

@@ -140,7 +140,13 @@ def promote(
             policy=in_force(evidence, stage).policy,
             subject=subject,
             evidence=evidence,
+            project=project,
+            stage=stage,
         )
+        if permission.allowed:
+            permission = rbac.together(
+                me(evidence), decision.approvals, policy=in_force(evidence, stage).policy, evidence=evidence
+            )
         if not permission.allowed:
             raise NotAuthorizedError(permission.reason)
         previous = registry.alias(registration.name, alias)

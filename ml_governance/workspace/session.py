@@ -210,7 +210,10 @@ class Workspace:
         VerificationError
             If any entry is missing or does not verify; names the first ones.
         """
-        return self.verify().view().within(self.config.project)
+        from ml_governance.decide.delegation import applied
+
+        found = self.verify().view().within(self.config.project)
+        return applied(found, project=self.config.project, at=self.clock())
 
     def resolve(self, reference: str | Subject, view: EvidenceView | None = None) -> Subject:
         """Find the subject that a reference means.
