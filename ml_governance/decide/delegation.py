@@ -21,8 +21,10 @@ from ml_governance.evidence.envelope import Envelope
 from ml_governance.evidence.predicates import (
     Approval,
     Assessment,
+    DataAccess,
     Delegation,
     PolicyInForce,
+    ProtectedData,
     Registration,
     Revocation,
     TrainingRun,
@@ -109,6 +111,10 @@ class History:
             people.update(current.people())
         return people.get(name)
 
+    def limits(self) -> bool:
+        """Tell whether any charter limited whose evidence counts."""
+        return any(one.charter is not None and one.charter.grants.keys() & _EVIDENT for one in self._files)
+
     def holds(self, name: str, role: str, index: int) -> bool:
         """Tell whether somebody held a role of their own at an index."""
         person = self.person(name, index)
@@ -171,11 +177,12 @@ def applied(evidence: EvidenceView, *, project: str, at: datetime) -> EvidenceVi
     Returns
     -------
     EvidenceView
-        Unchanged where nobody delegates. ``notes`` says of each act in a delegated role that does not count why not.
+        Unchanged where nobody delegates and no charter limits whose evidence counts. ``notes`` says of each act in a delegated
+        role that does not count why not; evidence by whom the charter did not let is void.
     """
-    if not evidence.of_kind(Delegation.kind):
-        return evidence
     fold = _Fold(evidence, project, at)
+    if not fold.every and not fold.history.limits() and not evidence.of_kind(ProtectedData.kind):
+        return evidence
     entries, void, notes = [], list(evidence.void), list(evidence.notes)
     for entry in evidence.attestations:
         person, gone, refused = fold.of(entry)
@@ -241,7 +248,14 @@ class _Fold:
             elif getattr(entry.content, "role", None) == one.role:
                 refused.append((one.role, f"in the place of {one.by} does not count: {reason}"))
         still = [said for role, said in refused if role not in person.roles]
-        return person, gone if person is entry.principal else None, still
+        gone = gone if person is entry.principal else None
+        current = self.history.at(entry.index)
+        if gone is None and isinstance(entry.content, _EVIDENCE):
+            gone = mandate.unfit(entry.content, person.id, person.roles, (current and current.charter) or Charter())
+        if isinstance(entry.content, ProtectedData | DataAccess) and current is not None:
+            own = self.history.person(person.id, entry.index) or replace(person, roles=frozenset())
+            gone = mandate.fault(entry.content, own, current, entry.recorded_at)
+        return person, gone, still
 
     def _not_for(self, one: Mandate, entry: Attestation) -> str | None:
         """Say of which subject whoever delegated could not have judged."""
@@ -253,6 +267,7 @@ class _Fold:
         return None
 
 
+_EVIDENT = frozenset({"train", "register", "assess"})
 _EVIDENCE = (Assessment, PolicyInForce, TrainingRun, Registration)
 """What is judged by the role its signer had then."""
 

@@ -108,7 +108,9 @@ def together(
     evidence : EvidenceView
         Its charter says how many people.
     """
-    people = {one.principal.id: one.principal.custodian for one in approvals} | {principal.id: principal.custodian}
+    people = {one.principal.id: {one.principal.custodian} for one in approvals} | {principal.id: {principal.custodian}}
+    for name in people.keys() & evidence.principals.keys():
+        people[name].add(evidence.principals[name].custodian)
     names = ", ".join(sorted(people))
     if len(people) < evidence.charter.people:
         return Verdict(
@@ -117,11 +119,11 @@ def together(
             f"this: {names}; whoever promotes and whoever approves counts, each once",
         )
     if policy.custody == "separate":
-        for name, custodian in sorted(people.items()):
-            if name != principal.id and custodian == principal.custodian:
+        for name, places in sorted(people.items()):
+            if name != principal.id and (shared := places & people[principal.id]):
                 return Verdict(
                     allowed=False,
-                    reason=f"the keys of {principal.id} and {name} are both with {custodian}, and {policy.policy} asks for "
+                    reason=f"the keys of {principal.id} and {name} are both with {min(shared)}, and {policy.policy} asks for "
                     "separate custody",
                 )
     return Verdict(allowed=True, reason=f"{names} stand behind this.")

@@ -6,7 +6,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ml_governance.evidence.charter import Charter
-from ml_governance.evidence.predicates import DataAccess, Delegation, ProtectedData
+from ml_governance.evidence.predicates import (
+    Assessment,
+    DataAccess,
+    Delegation,
+    ProtectedData,
+    Registration,
+    TrainingRun,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -41,7 +48,24 @@ def fault(content: Content, by: Principal, current: TrustFile, at: datetime) -> 
         return f"{by.id} {_held(by)}; to register protected data takes {_granted(charter, 'protect')}"
     if isinstance(content, DataAccess) and content.outcome == "granted" and not charter.may("read", by.roles):
         return f"{by.id} {_held(by)}; to read protected rows takes {_granted(charter, 'read')}"
-    return None
+    action = _action(content)
+    if action is not None and any(charter.may(action, frozenset({role})) for role in charter.delegable):
+        return None  # the role may be delegated, which whoever reads the whole log judges
+    return None if action is None else unfit(content, by.id, by.roles, charter)
+
+
+def unfit(content: Content, who: str, roles: frozenset[str], charter: Charter) -> str | None:
+    """Say why somebody with these roles, own and delegated, may not sign such evidence; None where they may."""
+    action = _action(content)
+    if action is None or action not in charter.grants or charter.may(action, roles):
+        return None
+    return f"{who} has the roles {_list(roles)}; to {action} takes {_granted(charter, action)}"
+
+
+def _action(content: Content) -> str | None:
+    if isinstance(content, Assessment):
+        return "assess"
+    return {TrainingRun.kind: "train", Registration.kind: "register"}.get(content.kind)
 
 
 def _delegation(content: Delegation, by: Principal, current: TrustFile, charter: Charter, at: datetime) -> str | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ml_governance.errors import ConfigurationError, NotAuthorizedError, VerificationError
 from ml_governance.evidence import envelope as dsse
 from ml_governance.evidence import keys, succession, trust
 from ml_governance.evidence.canonical import MAX_BYTES, parse, sha256_hex
+from ml_governance.evidence.charter import Charter
 from ml_governance.evidence.checkpoint import LogSigner
 from ml_governance.evidence.predicates import TrustUpdate
 from ml_governance.evidence.statement import Subject
@@ -186,6 +187,23 @@ class Custody:
     def renew(self, *, roots: Sequence[str], draft: Path | None = None) -> Enacted:
         """Sign the same trust again with a new expiry, a year from now."""
         return self._next(lambda version, _: version, roots, draft)
+
+    def charter(self, path: Path, *, roots: Sequence[str], draft: Path | None = None) -> Enacted:
+        """Put another charter in force: what holds of roles, from a JSON file.
+
+        Raises
+        ------
+        ConfigurationError
+            If the file cannot be read.
+        VerificationError
+            If it is no charter, or somebody holds two roles that it keeps apart.
+        """
+        try:
+            with path.open("rb") as stream:
+                coming = Charter.from_dict(parse(stream.read(MAX_BYTES + 1)))
+        except OSError as error:
+            raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+        return self._next(lambda version, _: replace(version, charter=coming), roots, draft)
 
     def rotate_root(
         self, public: Sequence[Path], *, roots: Sequence[str], threshold: int = 1, draft: Path | None = None

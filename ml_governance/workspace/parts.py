@@ -43,6 +43,20 @@ def load_signer(config: Config, signer: str | Path) -> Signer:
     KeyFileError
         If the key file is unsafe or unreadable.
     """
+    path = signer_path(config, signer)
+    if path.suffix == ".uri":
+        return _in_a_service(path)
+    return keys.load(path, passphrase=lambda: secrets.passphrase(path.stem))
+
+
+def signer_path(config: Config, signer: str | Path) -> Path:
+    """Return where the key of a person of the workspace is, or the key file that was named.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such person.
+    """
     path = config.keys / f"{signer}.pem"
     if isinstance(signer, Path) or not path.exists():
         path = Path(signer).expanduser()
@@ -57,9 +71,7 @@ def load_signer(config: Config, signer: str | Path) -> Signer:
             f"there is no key for {str(signer)!r} in {config.keys}",
             expected=f"one of {', '.join(known)}, or a key file",
         )
-    if path.suffix == ".uri":
-        return _in_a_service(path)
-    return keys.load(path, passphrase=lambda: secrets.passphrase(path.stem))
+    return path
 
 
 def _in_a_service(path: Path) -> Signer:
