@@ -145,7 +145,7 @@ def delegations(workspace: Where = None, json: Json = False) -> None:
 
 def charter(
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="JSON; without it, the charter in force is printed.")
+        Path | None, typer.Argument(metavar="[FILE]", help="YAML or JSON; without it, the charter in force is printed.")
     ] = None,
     root_key: Roots = None,
     draft: Draft = None,

@@ -353,14 +353,13 @@ def _assurance(
 ) -> str:
     """Tell whether the people involved are shown to be different: one custodian for two people shows nothing."""
     made = makers(subject, evidence)
-    people: dict[str, set[str]] = {name: set() for name in made["author"] | made["trainer"]}
+    people: dict[str, frozenset[str]] = dict.fromkeys(made["author"] | made["trainer"], frozenset())
     for entry in (*inputs, *approvals):
         # Whose keys were together then, and whose are now.
-        people.setdefault(entry.principal.id, set()).add(entry.principal.custodian)
-    for name, places in people.items():
-        if name in evidence.principals:
-            places.add(evidence.principals[name].custodian)
-    together = sum(len(places) for places in people.values()) > len(set().union(*people.values()))
+        people[entry.principal.id] = people.get(entry.principal.id, frozenset()) | entry.principal.custody
+    for name in people.keys() & evidence.principals.keys():
+        people[name] |= evidence.principals[name].custody
+    together = sum(len(places) for places in people.values()) > len(frozenset().union(*people.values()))
     return SINGLE_CUSTODIAN if together else SEPARATE_CUSTODY
 
 

@@ -132,6 +132,7 @@ def mandates(evidence: EvidenceView, project: str, history: History | None = Non
         if not isinstance(content, Delegation) or content.project != project or current is None:
             continue
         end, void = withdrawn.get(entry.payload_digest), None
+        own = history.person(entry.principal.id, entry.index) or replace(entry.principal, roles=frozenset())
         if newest is not None:
             try:
                 newest.signer(entry.keyid, entry.index)
@@ -140,7 +141,7 @@ def mandates(evidence: EvidenceView, project: str, history: History | None = Non
         found.append(
             Mandate(
                 entry=entry, role=content.role, by=entry.principal.id, to=content.to, expires=content.expires,
-                fault=mandate.fault(content, entry.principal, current, entry.recorded_at),
+                fault=mandate.fault(content, own, current, entry.recorded_at),
                 ended=None if end is None else end.index, void=void,
             )
         )  # fmt: skip
@@ -210,7 +211,7 @@ class _Fold:
         self.history = History(evidence)
         self.every = mandates(evidence, project, self.history)
         self.now = {one.entry.index: state(one, evidence, self.history, at) for one in self.every}
-        self.spoken = _voices(evidence, self.every)
+        self.spoken = _voices(evidence, self.every, self.history)
         self.made: dict[str, frozenset[str]] = {}
         self.held: dict[str, list[Mandate]] = {}
         for one in self.every:
@@ -309,14 +310,14 @@ def _makers(subject: Subject, evidence: EvidenceView) -> frozenset[str]:
     return made["author"] | made["trainer"]
 
 
-def _voices(evidence: EvidenceView, every: Sequence[Mandate]) -> dict[tuple[str, str, str], int]:
+def _voices(evidence: EvidenceView, every: Sequence[Mandate], history: History) -> dict[tuple[str, str, str], int]:
     """Return which entry speaks for whoever delegates, by person, stage and binding: their own, else their newest delegate's."""
     found: dict[tuple[str, str, str], tuple[bool, int]] = {}
     for entry in evidence.of_kind(Approval.kind):
         content = entry.content
         if not isinstance(content, Approval) or content.verdict != "approve":
             continue
-        own = content.role in entry.principal.roles
+        own = history.holds(entry.principal.id, content.role, entry.index)
         speakers = {(entry.principal.id, (True, entry.index))} if own else set()
         speakers |= {
             (one.by, (False, entry.index))

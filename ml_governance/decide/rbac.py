@@ -108,9 +108,9 @@ def together(
     evidence : EvidenceView
         Its charter says how many people.
     """
-    people = {one.principal.id: {one.principal.custodian} for one in approvals} | {principal.id: {principal.custodian}}
+    people = {one.principal.id: one.principal.custody for one in approvals} | {principal.id: principal.custody}
     for name in people.keys() & evidence.principals.keys():
-        people[name].add(evidence.principals[name].custodian)
+        people[name] |= evidence.principals[name].custody
     names = ", ".join(sorted(people))
     if len(people) < evidence.charter.people:
         return Verdict(

@@ -74,6 +74,8 @@ class Principal:
         Their keys.
     delegated : frozenset of (str, str)
         Of the roles, those held for somebody else at the moment in question, each with whom; no part of a trust file.
+    places : frozenset of str
+        Where their keys are seen to lie with somebody else's; no part of a trust file.
     """
 
     id: str
@@ -83,6 +85,12 @@ class Principal:
     projects: frozenset[str] = frozenset()
     keys: tuple[TrustedKey, ...] = field(default=(), repr=False)
     delegated: frozenset[tuple[str, str]] = frozenset()
+    places: frozenset[str] = frozenset()
+
+    @property
+    def custody(self) -> frozenset[str]:
+        """With whom or where the keys are, by the trust file and by what is seen."""
+        return self.places | {self.custodian}
 
 
 ROOT = Principal(id="root", name="Holders of the root key", custodian="root")

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ml_governance.decide.policy import read_yaml
 from ml_governance.errors import ConfigurationError, NotAuthorizedError, VerificationError
 from ml_governance.evidence import envelope as dsse
 from ml_governance.evidence import keys, succession, trust
@@ -189,20 +190,22 @@ class Custody:
         return self._next(lambda version, _: version, roots, draft)
 
     def charter(self, path: Path, *, roots: Sequence[str], draft: Path | None = None) -> Enacted:
-        """Put another charter in force: what holds of roles, from a JSON file.
+        """Put another charter in force: what holds of roles, from a YAML or JSON file.
 
         Raises
         ------
         ConfigurationError
             If the file cannot be read.
+        PolicyError
+            If it is no plain YAML.
         VerificationError
             If it is no charter, or somebody holds two roles that it keeps apart.
         """
         try:
-            with path.open("rb") as stream:
-                coming = Charter.from_dict(parse(stream.read(MAX_BYTES + 1)))
-        except OSError as error:
-            raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"{path} cannot be read: {error}", expected="UTF-8 text") from error
+        coming = Charter.from_dict(read_yaml(text)[0])
         return self._next(lambda version, _: replace(version, charter=coming), roots, draft)
 
     def rotate_root(

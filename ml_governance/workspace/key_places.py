@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def noted(evidence: EvidenceView, folders: Iterable[Path]) -> EvidenceView:
-    """Return the evidence with one custodian for all whose private keys lie in one owner's files.
+    """Return the evidence with one place for all whose private keys lie in one owner's files.
 
     Parameters
     ----------
@@ -30,14 +30,12 @@ def noted(evidence: EvidenceView, folders: Iterable[Path]) -> EvidenceView:
     together = {owner: people for owner, people in found.items() if len(people) > 1}
     if not together:
         return evidence
-    custodians = {person: f"the account {owner} here" for owner, people in together.items() for person in people}
-    return replace(
-        evidence,
-        principals={
-            name: replace(one, custodian=custodians[name]) if name in custodians else one
-            for name, one in evidence.principals.items()
-        },
-    )
+
+    def seen(name: str) -> frozenset[str]:
+        return frozenset(f"the account {owner} here" for owner, people in together.items() if name in people)
+
+    people = {name: replace(one, places=seen(name)) for name, one in evidence.principals.items()}
+    return replace(evidence, principals=people)
 
 
 def owners(folders: Iterable[Path], people: Mapping[str, Principal]) -> dict[int, set[str]]:
