@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ml_governance.cli import consent, promotion, render
+from ml_governance.cli import consent, promotion, render, roles
+from ml_governance.cli.data import app as data_app
 from ml_governance.cli.keys import app as keys_app
 from ml_governance.cli.log import app as log_app
 from ml_governance.cli.options import As, Json, Stage, Version, Where, opened
@@ -28,6 +29,8 @@ app = typer.Typer(
 app.add_typer(log_app, name="log")
 app.add_typer(policy_app, name="policy")
 app.add_typer(keys_app, name="keys")
+app.add_typer(data_app, name="data")
+roles.register(policy_app, keys_app)
 
 
 def _version(wanted: bool) -> None:

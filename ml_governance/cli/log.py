@@ -30,7 +30,7 @@ def _says(content: Content) -> str:
     """Return the one word of an entry that tells it from others of its kind."""
     if isinstance(content, TrainingRun):
         return str(content.event.get("eventType", ""))
-    for name in ("result", "verdict", "predictions", "phase", "version"):
+    for name in ("result", "verdict", "predictions", "phase", "outcome", "version"):
         value = getattr(content, name, None)
         if value is not None:
             return str(value)

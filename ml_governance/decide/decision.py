@@ -218,15 +218,19 @@ def evaluate(
         notes += ("the policy's mode is warn, which never applies to a decision about a stage",)
     findings += [_rejected(entry) for entry in ballot.rejections]
     findings += withdrawal.decision_findings(subject, stage, bound_to, evidence)
+    inputs = tuple(a for a in evidence.attestations if a.payload_digest in {p for f in findings for p in f.payloads})
+    assured = _assurance(subject, evidence, inputs, (*ballot.approvals, *(one.entry for one in used)))
+    if policy.custody == "separate" and assured != SEPARATE_CUSTODY:
+        findings.append(_shared(policy))
     notes += (*ballot.notes, *withdrawal.notes(subject, evidence), *breakglass.notes(evidence, at))
+    notes += tuple(said for sha256, said in evidence.notes if sha256 == subject.sha256)
     denying = {rule.id for rule in policy.rules if rule.on_inconclusive == "deny"}
     result, code = _result(findings, ballot, denying)
-    inputs = tuple(a for a in evidence.attestations if a.payload_digest in {p for f in findings for p in f.payloads})
     return Decision(
         subject=subject, stage=stage, result=result, exit_code=code, findings=tuple(worst_first(findings)), binding=bound_to,
         approvals=ballot.approvals, approvals_missing=ballot.missing, accepted=dict(ballot.accepted),
         waivers=tuple(one.entry for one in used), notes=notes,
-        assurance=_assurance(subject, evidence, inputs, (*ballot.approvals, *(one.entry for one in used))), policy_name=policy.policy,
+        assurance=assured, policy_name=policy.policy,
         policy_sha256=policy_sha256, policy_version=policy.version, inputs=inputs, at=at, log_size=evidence.size,
         log_root=evidence.root_hash,
     )  # fmt: skip
@@ -334,6 +338,11 @@ def _rejected(entry: Attestation) -> Finding:
     )  # fmt: skip
 
 
+def _shared(policy: Policy) -> Finding:
+    sentence = f"{policy.policy} asks for separate custody, and the keys of several people involved are in one place."
+    return Finding(id="GATE-custody", rule="GATE-custody", title=sentence, status="fail", sentence=sentence)
+
+
 def _result(findings: Sequence[Finding], ballot: approval.Ballot, denying: set[str]) -> tuple[Result, int]:
     """Return result and exit code: evidence problems over denial over review."""
     statuses = {finding.status for finding in findings}
@@ -354,11 +363,14 @@ def _assurance(
 ) -> str:
     """Tell whether the people involved are shown to be different: one person, or one custodian for two, shows nothing."""
     made = makers(subject, evidence)
-    people = {a.principal.id: a.principal.custodian for a in (*inputs, *approvals)}
-    people |= {
-        p: evidence.principals[p].custodian for p in made["author"] | made["trainer"] if p in evidence.principals
-    }
-    return SINGLE_CUSTODIAN if len(set(people.values())) < max(2, len(people)) else SEPARATE_CUSTODY
+    people: dict[str, frozenset[str]] = dict.fromkeys(made["author"] | made["trainer"], frozenset())
+    for entry in (*inputs, *approvals):
+        # Whose keys were together then, and whose are now.
+        people[entry.principal.id] = people.get(entry.principal.id, frozenset()) | entry.principal.custody
+    for name in people.keys() & evidence.principals.keys():
+        people[name] |= evidence.principals[name].custody
+    together = sum(len(places) for places in people.values()) > len(frozenset().union(*people.values()))
+    return SINGLE_CUSTODIAN if together or len(people) < 2 else SEPARATE_CUSTODY
 
 
 def _inputs(entries: Sequence[Attestation]) -> tuple[InputAttestation, ...]:

@@ -138,6 +138,8 @@ class Policy(Part):
     """The rules; a model passes only if every one does."""
     mode: Literal["enforce", "warn"] = "enforce"
     """`warn` is recorded and never applies to a decision about a stage."""
+    custody: Literal["any", "separate"] = "any"
+    """`separate`: nobody involved may have their keys where somebody else involved has theirs."""
 
     def applies(self, *, project: str, model: str) -> bool:
         """Tell whether the policy is for a model of a project; ``*`` stands for anything."""

@@ -1,35 +1,24 @@
-"""Who may do what: the policy's roles compiled to Cedar, with our own words for the answer.
-
-Cedar decides *who*, never *how much*. A forbid rule that errors would be skipped and the request allowed, so the policies are
-validated against a strict schema, and any error in evaluation is a refusal.
-"""
+"""Who may do what: trust file, charter and policy compiled to Cedar, with our own words for the answer."""
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ml_governance.decide.rules import makers
-from ml_governance.errors import PolicyError
+from ml_governance.decide import cedar
+from ml_governance.decide.rules import MAY_REVOKE, makers
+from ml_governance.evidence.charter import LIMITED, Charter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from ml_governance.decide.policy import Policy
-    from ml_governance.evidence.attestation import EvidenceView
+    from ml_governance.evidence.attestation import Attestation, EvidenceView
     from ml_governance.evidence.statement import Subject
     from ml_governance.evidence.trust import Principal
 
-_ROLE = re.compile(r"[a-z][a-z0-9_]{0,39}")
-
-SCHEMA = """
-entity Role;
-entity Person in [Role];
-entity Model { authors: Set<Person>, trainers: Set<Person> };
-action approve, waive, promote appliesTo { principal: [Person], resource: [Model], context: { role: String } };
-"""
+NOTHING: dict[str, frozenset[str]] = {"author": frozenset(), "trainer": frozenset(), "signer": frozenset()}
+"""How people stand to something that nobody made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,21 +29,38 @@ class Verdict:
     reason: str
 
 
-def may(principal: Principal, action: str, *, policy: Policy, subject: Subject, evidence: EvidenceView) -> Verdict:
-    """Tell whether a person may act on a model.
+def may(
+    principal: Principal,
+    action: str,
+    *,
+    policy: Policy | None,
+    evidence: EvidenceView,
+    subject: Subject | None = None,
+    project: str | None = None,
+    stage: str | None = None,
+    signed: Attestation | None = None,
+) -> Verdict:
+    """Tell whether a person may do something.
 
     Parameters
     ----------
     principal : Principal
-        Who, as their key proves.
+        Who, as their key proves, with the roles that they have now: their own and delegated ones.
     action : str
-        ``approve:<role>``, ``waive`` or ``promote``.
-    policy : Policy
-        Whose roles count.
-    subject : Subject
-        The model.
+        ``approve:<role>``, ``waive``, ``promote``, ``deploy``, ``train``, ``register``, ``assess``, ``revoke``, ``protect``
+        (register protected data) or ``read`` (its rows).
+    policy : Policy or None
+        The policy in force for the stage; without one nobody approves, waives, promotes or deploys.
     evidence : EvidenceView
-        Shows who made the model.
+        Shows who made the model, and what the charter says of roles.
+    subject : Subject, optional
+        The model; without it, one that nobody has made yet.
+    project : str, optional
+        The project of what it is about; None where the caller has made sure that the person is trusted for it.
+    stage : str, optional
+        The stage asked for; default is the policy's.
+    signed : Attestation, optional
+        For ``revoke``: the entry to withdraw; whoever signed it may.
 
     Returns
     -------
@@ -63,14 +69,64 @@ def may(principal: Principal, action: str, *, policy: Policy, subject: Subject, 
     Raises
     ------
     PolicyError
-        If the policy's roles cannot be compiled.
+        If the roles cannot be compiled.
     """
     verb, _, role = action.partition(":")
-    made = makers(subject, evidence)
-    allowed = _ask(principal, verb, role, compile_roles(policy), made)
-    if allowed:
-        return Verdict(allowed=True, reason=f"{principal.id} may {_verb(verb, role)} {subject.name}.")
-    return Verdict(allowed=False, reason=_why(principal, verb, role, policy, made, subject))
+    made = dict(makers(subject, evidence)) if subject is not None else dict(NOTHING)
+    made["signer"] = frozenset({signed.principal.id}) if signed is not None else frozenset()
+    rules = rules_of(policy, evidence.charter)
+    guarded = policy.stage if policy is not None else ""
+    asked = guarded if stage is None else stage
+    what = subject.name if subject is not None else _anything(verb)
+    if verb in cedar.ACTIONS and not (policy is None and verb in cedar.STAGED):
+        text = cedar.compile_rules(rules)
+        for roles, behalf in _capacities(principal):
+            request = cedar.Request(
+                person=principal.id, roles=roles, projects=principal.projects if project is not None else frozenset({"*"}),
+                behalf=behalf, action=verb, role=role, stage=asked, guarded=guarded, project=project or "", related=made,
+            )  # fmt: skip
+            if cedar.allows(text, request, evidence.charter):
+                place = f" in the place of {', '.join(sorted(behalf))}" if behalf else ""
+                return Verdict(allowed=True, reason=f"{principal.id} may {_verb(verb, role)} {what}{place}.")
+    reason = _why(_Asked(principal, verb, role, asked, project, what), policy, rules, made)
+    return Verdict(allowed=False, reason=reason)
+
+
+def together(
+    principal: Principal, approvals: Sequence[Attestation], *, policy: Policy, evidence: EvidenceView
+) -> Verdict:
+    """Tell whether enough different people stand behind a promotion: whoever promotes, and those whose approvals count.
+
+    Parameters
+    ----------
+    principal : Principal
+        Who promotes.
+    approvals : sequence of Attestation
+        The approvals that count in the decision.
+    policy : Policy
+        The policy in force; it may ask for separate custody.
+    evidence : EvidenceView
+        Its charter says how many people.
+    """
+    people = {one.principal.id: one.principal.custody for one in approvals} | {principal.id: principal.custody}
+    for name in people.keys() & evidence.principals.keys():
+        people[name] |= evidence.principals[name].custody
+    names = ", ".join(sorted(people))
+    if len(people) < evidence.charter.people:
+        return Verdict(
+            allowed=False,
+            reason=f"{len(people)} of the {evidence.charter.people} different people whom the charter asks for stand behind "
+            f"this: {names}; whoever promotes and whoever approves counts, each once",
+        )
+    if policy.custody == "separate":
+        for name, places in sorted(people.items()):
+            if name != principal.id and (shared := places & people[principal.id]):
+                return Verdict(
+                    allowed=False,
+                    reason=f"the keys of {principal.id} and {name} are both with {min(shared)}, and {policy.policy} asks for "
+                    "separate custody",
+                )
+    return Verdict(allowed=True, reason=f"{names} stand behind this.")
 
 
 def approving_roles(policy: Policy) -> frozenset[str]:
@@ -78,115 +134,101 @@ def approving_roles(policy: Policy) -> frozenset[str]:
     return frozenset({slot.role for slot in policy.approvals} | set(policy.review.roles if policy.review else ()))
 
 
+def rules_of(policy: Policy | None, charter: Charter) -> cedar.Rules:
+    """Return who may do what: the stage's policy says who approves, waives and promotes, the charter limits the rest."""
+    permit: dict[str, frozenset[str] | None] = dict.fromkeys(("train", "register", "assess"))
+    permit |= {"revoke": MAY_REVOKE, "protect": frozenset(), "read": frozenset()}
+    barred: dict[str, frozenset[str]] = {}
+    if policy is not None:
+        permit |= {f"approve:{role}": frozenset({role}) for role in approving_roles(policy)}
+        permit |= {"promote": frozenset(policy.promote.roles), "waive": frozenset(policy.waivers.roles)}
+        permit["deploy"] = permit["promote"]
+        barred = {
+            "approve": frozenset({"author", "trainer"}),  # nobody approves their own work, whatever a policy says
+            "promote": frozenset(policy.promote.not_),
+            "waive": frozenset(policy.waivers.not_),
+        }
+    permit |= {action: charter.grants[action] for action in LIMITED if action in charter.grants}
+    return cedar.Rules(permit=permit, barred=barred)
+
+
 def compile_roles(policy: Policy) -> str:
-    """Return the policy's roles and separations as Cedar text.
+    """Return the policy's roles and separations as Cedar text, under a charter that limits nothing.
 
     Raises
     ------
     PolicyError
         If a role's name is none.
     """
-    lines = []
-    for role in sorted(approving_roles(policy)):
-        lines.append(
-            f'permit(principal in {_role(role)}, action == Action::"approve", resource) when {{ context.role == "{role}" }};'
-        )
-    for role in policy.promote.roles:
-        lines.append(f'permit(principal in {_role(role)}, action == Action::"promote", resource);')
-    for role in policy.waivers.roles:
-        lines.append(f'permit(principal in {_role(role)}, action == Action::"waive", resource);')
-    # Nobody approves their own work, whatever a policy says.
-    barred: dict[str, set[str]] = {
-        "approve": {"author", "trainer"},
-        "promote": set(policy.promote.not_),
-        "waive": set(policy.waivers.not_),
-    }
-    for verb, relations in barred.items():
-        for relation in sorted(relations):
-            lines.append(
-                f'forbid(principal, action == Action::"{verb}", resource) when {{ resource.{relation}s.contains(principal) }};'
-            )
-    text = "\n".join(lines)
-    _validate(text)
-    return text
+    return cedar.compile_rules(rules_of(policy, Charter()))
 
 
-def _role(name: str) -> str:
-    if not _ROLE.fullmatch(name):
-        raise PolicyError(f"{name!r} cannot be a role", expected="lower-case letters, digits and '_'")
-    return f'Role::"{name}"'
-
-
-def _validate(text: str) -> None:
-    import cedarpy
-
-    result = cedarpy.validate_policies(text, SCHEMA)
-    if not result.validation_passed:
-        raise PolicyError(f"the policy's roles cannot be compiled: {'; '.join(str(error) for error in result.errors)}")
-
-
-def _ask(principal: Principal, verb: str, role: str, policies: str, made: Mapping[str, frozenset[str]]) -> bool:
-    import cedarpy
-
-    known = {principal.id, *made["author"], *made["trainer"]}
-    entities: list[dict[str, Any]] = [
-        {
-            "uid": {"type": "Person", "id": name},
-            "attrs": {},
-            "parents": [{"type": "Role", "id": r} for r in sorted(principal.roles)] if name == principal.id else [],
-        }
-        for name in sorted(known)
+def _capacities(principal: Principal) -> list[tuple[frozenset[str], frozenset[str]]]:
+    """Return the roles that somebody holds as themselves, and those in the place of each other person."""
+    lent = {role for role, _ in principal.delegated}
+    places = sorted({by for _, by in principal.delegated})
+    return [
+        (principal.roles - lent, frozenset()),
+        *((frozenset(role for role, by in principal.delegated if by == one), frozenset({one})) for one in places),
     ]
-    entities += [{"uid": {"type": "Role", "id": r}, "attrs": {}, "parents": []} for r in sorted(principal.roles)]
-    entities.append(
-        {
-            "uid": {"type": "Model", "id": "subject"},
-            "attrs": {"authors": _people(made["author"]), "trainers": _people(made["trainer"])},
-            "parents": [],
-        }
-    )
-    request = {
-        "principal": f"Person::{json.dumps(principal.id)}",
-        "action": f'Action::"{verb}"',
-        "resource": 'Model::"subject"',
-        "context": {"role": role},
-    }
-    answer = cedarpy.is_authorized(request, policies, entities, schema=SCHEMA)
-    return bool(answer.allowed) and not answer.diagnostics.errors
 
 
-def _people(names: Iterable[str]) -> list[dict[str, Any]]:
-    return [{"__entity": {"type": "Person", "id": name}} for name in sorted(names)]
+# --- reasons: Cedar gives none where nothing permits ----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    principal: Principal
+    verb: str
+    role: str
+    stage: str
+    project: str | None
+    what: str
+
+
+def _why(asked: _Asked, policy: Policy | None, rules: cedar.Rules, made: Mapping[str, frozenset[str]]) -> str:
+    person, verb = asked.principal, asked.verb
+    if asked.project is not None and not {asked.project, "*"} & person.projects:
+        trusted = ", ".join(sorted(person.projects)) or "no project"
+        return f"{person.id} is trusted for {trusted}, and this is of {asked.project}"
+    if verb in cedar.STAGED and policy is None:
+        return f"no policy is in force for the stage {asked.stage!r}, so nobody may {verb}"
+    if verb in cedar.STAGED and policy is not None and asked.stage != policy.stage:
+        return f"the policy {policy.policy} is for {policy.stage}, not for {asked.stage}"
+    relations = sorted(relation for relation in rules.barred.get(verb, ()) if person.id in made[relation])
+    if relations:
+        lacks = verb == "approve" and asked.role not in person.roles
+        also = f"; besides, {_held(person)}" if lacks else ""
+        return f"{person.id} is {' and '.join(relations)} of {asked.what}, and nobody may {verb} their own work{also}"
+    if verb == "approve" and policy is not None and asked.role not in approving_roles(policy):
+        named = ", ".join(sorted(approving_roles(policy))) or "none"
+        return f"the policy {policy.policy} asks for no approval in the role {asked.role!r}; it asks for {named}"
+    needed = rules.permit.get(f"approve:{asked.role}" if verb == "approve" else verb, frozenset()) or frozenset()
+    lenders = sorted({by for role, by in person.delegated if role in needed})
+    if lenders and verb in ("read", "protect"):
+        return f"{person.id} holds {' or '.join(sorted(needed))} in the place of {', '.join(lenders)} only, and rows are not read so"
+    if lenders:
+        barred = ", ".join(lenders)
+        return f"{person.id} would act in the place of {barred}, who made {asked.what}, and nobody may {verb} their own work"
+    return f"{_held(person)}; to {verb} {asked.what} takes {_takes(verb, needed, policy)}"
+
+
+def _takes(verb: str, needed: frozenset[str], policy: Policy | None) -> str:
+    if needed:
+        return " or ".join(sorted(needed))
+    if verb in ("protect", "read"):
+        return "a role that the charter names for it, and it names none"
+    if verb in ("train", "register", "assess"):
+        return "a role in the project"
+    return "a role that the policy does not name" if policy is not None else "a policy in force"
+
+
+def _anything(verb: str) -> str:
+    return "protected data" if verb in ("protect", "read") else "a model that somebody else made"
 
 
 def _verb(verb: str, role: str) -> str:
     return f"approve as {role.replace('_', ' ')}" if verb == "approve" else verb
-
-
-def _why(
-    principal: Principal,
-    verb: str,
-    role: str,
-    policy: Policy,
-    made: Mapping[str, frozenset[str]],
-    subject: Subject,
-) -> str:
-    barred = {
-        "approve": ("author", "trainer"),
-        "promote": tuple(policy.promote.not_),
-        "waive": tuple(policy.waivers.not_),
-    }
-    relations = [relation for relation in barred.get(verb, ()) if principal.id in made[relation]]
-    if relations:
-        also = f"; besides, {_held(principal)}" if verb == "approve" and role not in principal.roles else ""
-        return (
-            f"{principal.id} is {' and '.join(relations)} of {subject.name}, and nobody may {verb} their own work{also}"
-        )
-    if verb == "approve" and role not in approving_roles(policy):
-        asked = ", ".join(sorted(approving_roles(policy))) or "none"
-        return f"the policy {policy.policy} asks for no approval in the role {role!r}; it asks for {asked}"
-    needed = {"approve": [role], "promote": policy.promote.roles, "waive": policy.waivers.roles}.get(verb, [])
-    return f"{_held(principal)}; to {verb} {subject.name} takes {' or '.join(needed) or 'a role that the policy does not name'}"
 
 
 def _held(principal: Principal) -> str:

@@ -32,11 +32,12 @@ MAY_REVOKE = frozenset({"policy_owner", "risk_officer"})
 def revoked(evidence: EvidenceView) -> dict[str, Attestation]:
     """Return what was withdrawn, by payload digest: by its own signer, a policy owner or a risk officer."""
     signers = {entry.payload_digest: entry.principal.id for entry in evidence.attestations}
+    may_revoke = evidence.charter.grants.get("revoke", MAY_REVOKE)
     found = {}
     for entry in evidence.of_kind(Revocation.kind):
         content = entry.content
         if isinstance(content, Revocation) and (
-            signers.get(content.target) == entry.principal.id or entry.principal.roles & MAY_REVOKE
+            signers.get(content.target) == entry.principal.id or entry.principal.roles & may_revoke
         ):
             found[content.target] = entry
     return found

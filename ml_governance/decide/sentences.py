@@ -44,6 +44,8 @@ def explain_policy(policy: Policy) -> str:
         lines.append(f"Review: {_some(_or(policy.review.roles))} may accept an inconclusive finding by naming it.")
     barred = f", but not the model's {_or(policy.promote.not_)}" if policy.promote.not_ else ""
     lines.append(f"Promotion: by {_some(_or(policy.promote.roles))}{barred}.")
+    if policy.custody == "separate":
+        lines.append("Custody: nobody involved may have their keys where somebody else involved has theirs.")
     if policy.waivers.roles:
         lines.append(
             f"Waivers: {_some(_or(policy.waivers.roles))} may accept a failed rule for at most {policy.waivers.max_days} days; "

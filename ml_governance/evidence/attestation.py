@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from ml_governance.evidence.charter import Charter
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -122,6 +124,10 @@ class EvidenceView:
         Entries that count no more.
     principals : mapping of str to Principal
         The people now in force, by id.
+    charter : Charter
+        What now holds of roles.
+    notes : tuple of (str, str)
+        What does not count and why, each after the digest of the subject that it is about.
     trust_expires_at : datetime
         From then on nothing new may be decided under the trust file in force.
     newest : datetime or None
@@ -134,6 +140,8 @@ class EvidenceView:
     attestations: tuple[Attestation, ...] = field(repr=False)
     void: tuple[Void, ...] = ()
     principals: Mapping[str, Principal] = field(repr=False)
+    charter: Charter = field(default_factory=Charter, repr=False)
+    notes: tuple[tuple[str, str], ...] = ()
     trust_expires_at: datetime
     newest: datetime | None = None
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from ml_governance.errors import VerificationError
-from ml_governance.evidence import entry, timeline, trust
+from ml_governance.errors import NotAuthorizedError, VerificationError
+from ml_governance.evidence import entry, mandate, timeline, trust
 from ml_governance.evidence.envelope import Envelope
 from ml_governance.evidence.predicates import (
     ApprovalRequest,
@@ -161,6 +161,8 @@ def know_signers(
             )
         if isinstance(one.content, ApprovalRequest) and not principal.roles:
             raise VerificationError(f"{principal.id} has no role and asks for an approval", expected="any role")
+        if (fault := mandate.fault(one.content, principal, current, one.chain.recorded_at)) is not None:
+            raise NotAuthorizedError(fault, expected="what the charter in force allows", next_step="mlgov policy can")
     return newest
 
 

@@ -365,12 +365,48 @@ class BreakGlassReview(Content):
     reason: Annotated[str, StringConstraints(min_length=1, max_length=4000)]
 
 
+class Delegation(Content):
+    """A person lets another act in one of their roles until a date; the subject is the person who may act."""
+
+    kind: ClassVar[str] = "delegation"
+    role: Name
+    to: Name = Field(description="id of the person who may act")
+    project: Name
+    expires: AwareDatetime
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=4000)]
+
+
+class ProtectedData(Content):
+    """Rows that are opened only by whom the charter lets; the subjects are the file's bytes and the table in it."""
+
+    kind: ClassVar[str] = "protected-data"
+    name: Name
+    project: Name
+    location: Name = Field(description="where the file was; its digest decides, not its place")
+    format: Literal["parquet", "csv"]
+    sha256: Sha256 = Field(description="digest of the file's bytes")
+    table: Resource = Field(description="the rows, by the digest that assessments name")
+    sensitive: Annotated[tuple[Name, ...], Field(min_length=1, description="columns for whose sake it is protected")]
+
+
+class DataAccess(Content):
+    """Somebody opened protected data, or tried to; recorded before any row is returned."""
+
+    kind: ClassVar[str] = "data-access"
+    name: Name
+    sha256: Sha256 = Field(description="digest of the bytes that are registered")
+    outcome: Literal["granted", "refused"]
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=4000)] = Field(description="what for")
+    columns: tuple[Name, ...] = Field(default=(), description="the columns asked for; none means all")
+    detail: str | None = Field(default=None, description="why it was refused")
+
+
 CONTENTS: dict[str, type[Content]] = {
     model.kind: model
     for model in (
         WriterOpen, WriterClose, TrustUpdate, PolicyInForce, TrainingRun, Registration, Fairness, Performance,
         Explanation, Approval, Waiver, DecisionRecord, Promotion, Revocation, Erasure, HumanText, ApprovalRequest, BreakGlass,
-        BreakGlassReview,
+        BreakGlassReview, Delegation, ProtectedData, DataAccess,
     )
 }  # fmt: skip
 

@@ -8,13 +8,14 @@ range of ledger indices, not of time, because an index cannot be backdated.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ml_governance.errors import VerificationError
 from ml_governance.evidence import envelope as dsse
 from ml_governance.evidence.canonical import canonicalise, parse, sha256_hex
+from ml_governance.evidence.charter import Charter
 from ml_governance.evidence.keys import PublicKey
 
 if TYPE_CHECKING:
@@ -72,6 +73,10 @@ class Principal:
         What they may act as, and where; ``*`` is every project.
     keys : tuple of TrustedKey
         Their keys.
+    delegated : frozenset of (str, str)
+        Of the roles, those held for somebody else at the moment in question, each with whom; no part of a trust file.
+    places : frozenset of str
+        Where their keys are seen to lie with somebody else's; no part of a trust file.
     """
 
     id: str
@@ -80,6 +85,13 @@ class Principal:
     roles: frozenset[str] = frozenset()
     projects: frozenset[str] = frozenset()
     keys: tuple[TrustedKey, ...] = field(default=(), repr=False)
+    delegated: frozenset[tuple[str, str]] = frozenset()
+    places: frozenset[str] = frozenset()
+
+    @property
+    def custody(self) -> frozenset[str]:
+        """With whom or where the keys are, by the trust file and by what is seen."""
+        return self.places | {self.custodian}
 
 
 ROOT = Principal(id="root", name="Holders of the root key", custodian="root")
@@ -167,6 +179,8 @@ class TrustFile:
         Sets the log's time right when this version comes into force.
     remark : str, optional
         What the root's holders want on record about this version, such as on what they rest a revocation.
+    charter : Charter or None
+        What holds of roles; None in files of before there were charters, which delegate and open nothing.
     digest : str
         SHA-256 of this version's payload.
     """
@@ -182,6 +196,7 @@ class TrustFile:
     previous: str | None
     resumes: Resumption | None = None
     remark: str | None = None
+    charter: Charter | None = None
     digest: str = field(init=False, repr=False, compare=False)
     root_ids: frozenset[str] = field(init=False, repr=False, compare=False)
     verification_keys: Mapping[str, PublicKey] = field(init=False, repr=False, compare=False)
@@ -190,7 +205,7 @@ class TrustFile:
     def __post_init__(self) -> None:
         _check(self)
         holders: dict[str, list[tuple[Principal, TrustedKey]]] = {}
-        for principal in self.principals:
+        for principal in self.people().values():
             for key in principal.keys:
                 holders.setdefault(key.public.keyid, []).append((principal, key))
         roots = {key.keyid: key for key in self.root_keys}
@@ -209,6 +224,12 @@ class TrustFile:
             "threshold": self.root_threshold,
         }
         return "sha256:" + sha256_hex(canonicalise(root))
+
+    def people(self) -> dict[str, Principal]:
+        """Return the people by id, each with the roles that theirs inherit."""
+        if self.charter is None:
+            return dict(by_id(self.principals))
+        return {one.id: replace(one, roles=self.charter.roles(one.roles)) for one in self.principals}
 
     def expired(self, at: datetime) -> bool:
         """Tell whether nothing new may be decided under this version any more."""
@@ -267,13 +288,14 @@ class TrustFile:
                 for p in self.principals
             ],
             "previous": self.previous,
+            **({} if self.charter is None else {"charter": self.charter.to_dict()}),
         }
 
     @classmethod
     def from_dict(cls, value: Any) -> TrustFile:
         """Read plain JSON values; unknown, missing and wrong fields are refused."""
         names = {"version", "origin", "issuedAt", "expiresAt", "root", "logKeys", "principals", "previous"}
-        _fields(value, names, "the trust file", optional={"resumes", "remark"})
+        _fields(value, names, "the trust file", optional={"resumes", "remark", "charter"})
         _fields(value["root"], {"keys", "threshold"}, "the root")
         return cls(
             version=_whole(value["version"]),
@@ -287,6 +309,7 @@ class TrustFile:
             previous=None if value["previous"] is None else _text(value["previous"]),
             resumes=_resumption(value["resumes"]) if "resumes" in value else None,
             remark=_text(value["remark"]) if "remark" in value else None,
+            charter=Charter.from_dict(value["charter"]) if "charter" in value else None,
         )
 
 
@@ -424,6 +447,11 @@ def _check(trust: TrustFile) -> None:
         raise VerificationError("a log key is named twice", expected="one range of sizes for each")
     if trust.resumes is not None and trust.version == 1:
         raise VerificationError("the first trust file sets a time right", expected="a log whose time went wrong")
+    for principal in trust.principals:
+        if trust.charter is not None and (clash := trust.charter.clash(principal.roles)):
+            raise VerificationError(
+                f"{principal.id} holds {clash}, which the charter keeps apart", expected="one of them for each person"
+            )
     if trust.expires_at <= trust.issued_at:
         raise VerificationError("the trust file expires before it is issued")
 

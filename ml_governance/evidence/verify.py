@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from ml_governance.errors import VerificationError
 from ml_governance.evidence import entry, index_check, merkle, subject_index, trust
 from ml_governance.evidence.attestation import Attestation, EvidenceView, Void, attestation
+from ml_governance.evidence.charter import Charter
 from ml_governance.evidence.check import Checked, Tally, check, said
 from ml_governance.evidence.checkpoint import Checkpoint, read_note
 from ml_governance.evidence.envelope import Envelope
@@ -126,7 +127,8 @@ class VerifiedLog:
             root_hash=self.checkpoint.root.hex(),
             attestations=self.attestations,
             void=self.void,
-            principals=trust.by_id(current.principals),
+            principals=current.people(),
+            charter=current.charter or Charter(),
             trust_expires_at=current.expires_at,
             newest=self.prefix.latest,
         )

@@ -20,6 +20,7 @@ from ml_governance.evidence.envelope import Envelope
 from ml_governance.evidence.predicates import (
     Approval,
     BreakGlass,
+    Delegation,
     Erasure,
     Revocation,
     TrustUpdate,
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
 ERASER = "data_protection_officer"
 """The role that may erase content."""
 
-NEVER_ERASED = (TrustUpdate.kind, WriterOpen.kind, WriterClose.kind, Erasure.kind)
-"""Without these the rest could not be verified, or the erasure itself would be hidden."""
+NEVER_ERASED = (TrustUpdate.kind, WriterOpen.kind, WriterClose.kind, Erasure.kind, Delegation.kind)
+"""Without these the rest could not be verified, the erasure itself would be hidden, or a delegate's no would be lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -424,8 +425,11 @@ def _said(moment: datetime | None) -> str:
     return "" if moment is None else moment.isoformat()
 
 
-STANDS = (Revocation.kind, BreakGlass.kind)
-"""What counts against somebody stays, whoever's key signed it: taking a key back must not turn a no into a yes."""
+STANDS = (Revocation.kind, BreakGlass.kind, Delegation.kind)
+"""What counts against somebody stays, whoever's key signed it: taking a key back must not turn a no into a yes.
+
+So does what a delegate's no rests on; their yes ends with the key (:mod:`ml_governance.decide.delegation`).
+"""
 
 
 def standing(

@@ -151,7 +151,11 @@ def promote(
             records = ()
             if decision.result != "allow":
                 raise PromotionDeniedError(decision)
-            permission = rbac.may(person, "promote", policy=policy, subject=subject, evidence=evidence)
+            permission = rbac.may(
+                person, "promote", policy=policy, subject=subject, evidence=evidence, project=project, stage=stage
+            )
+            if permission.allowed:
+                permission = rbac.together(person, decision.approvals, policy=policy, evidence=evidence)
             if not permission.allowed:
                 raise NotAuthorizedError(permission.reason)
         previous = registry.alias(registration.name, alias)

@@ -10,6 +10,7 @@ from ml_governance.decide.conditions import OVERLAP
 from ml_governance.errors import DataError, UsageError
 from ml_governance.evidence import fingerprint
 from ml_governance.evidence.predicates import Resource
+from ml_governance.workspace import people
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -92,8 +93,8 @@ def assess(
         raise UsageError(f"the kinds are {list(kinds)}", expected=f"some of {', '.join(KINDS)}")
     writer = ws.writer
     view = ws.view()
-    ws.me(view)
     subject = ws.resolve(version, view)
+    people.require(ws, view, "assess", subject)
     registration = ws.registration(subject, view)
     frame, dataset = read(data)
     _require_columns(frame, (y_true, *sensitive_features), dataset.name)
@@ -146,8 +147,8 @@ def attest(
     if not reports:
         raise UsageError("there is nothing to attest", expected="at least one report")
     view = ws.view()
-    ws.me(view)
     subject = ws.resolve(version, view)
+    people.require(ws, view, "assess", subject)
     if data is None:
         datasets = [report.inputs() for report in reports]
     else:

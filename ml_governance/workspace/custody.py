@@ -7,10 +7,12 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ml_governance.decide.reading import read_yaml
 from ml_governance.errors import ConfigurationError, NotAuthorizedError, UsageError, VerificationError
 from ml_governance.evidence import entry, keys, succession, timeline, trust
 from ml_governance.evidence import envelope as dsse
 from ml_governance.evidence.canonical import MAX_BYTES, parse, sha256_hex
+from ml_governance.evidence.charter import Charter
 from ml_governance.evidence.checkpoint import LogSigner
 from ml_governance.evidence.predicates import TrustUpdate
 from ml_governance.evidence.statement import Subject
@@ -236,6 +238,25 @@ class Custody:
     def renew(self, *, roots: Sequence[str], draft: Path | None = None) -> Enacted:
         """Sign the same trust again with a new expiry, a year from now."""
         return self._next(lambda version, _: version, roots, draft)
+
+    def charter(self, path: Path, *, roots: Sequence[str], draft: Path | None = None) -> Enacted:
+        """Put another charter in force: what holds of roles, from a YAML or JSON file.
+
+        Raises
+        ------
+        ConfigurationError
+            If the file cannot be read.
+        PolicyError
+            If it is no plain YAML.
+        VerificationError
+            If it is no charter, or somebody holds two roles that it keeps apart.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"{path} cannot be read: {error}", expected="UTF-8 text") from error
+        coming = Charter.from_dict(read_yaml(text)[0])
+        return self._next(lambda version, _: replace(version, charter=coming), roots, draft)
 
     def rotate_root(
         self, public: Sequence[Path], *, roots: Sequence[str], threshold: int = 1, draft: Path | None = None

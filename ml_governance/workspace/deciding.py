@@ -107,7 +107,9 @@ def approve(
     subject, decision = judge(ws, version, stage=stage, view=view)
     policy = in_force(view, stage).policy
     role = role or approval.role_for(me, policy=policy, decision=decision, resolves=resolves)
-    permission = rbac.may(me, f"approve:{role}", policy=policy, subject=subject, evidence=view)
+    permission = rbac.may(
+        me, f"approve:{role}", policy=policy, subject=subject, evidence=view, project=ws.config.project, stage=stage
+    )
     if not permission.allowed:
         raise NotAuthorizedError(permission.reason)
     open_findings = {finding.id for finding in decision.findings if finding.status in ("inconclusive", "insufficient")}

@@ -45,6 +45,20 @@ def load_signer(config: Config, signer: str | Path) -> Signer:
     KeyFileError
         If the key file is unsafe or unreadable.
     """
+    path = signer_path(config, signer)
+    if path.suffix == ".uri":
+        return _in_a_service(path)
+    return keys.load(path, passphrase=lambda: secrets.passphrase(path.stem))
+
+
+def signer_path(config: Config, signer: str | Path) -> Path:
+    """Return where the key of a person of the workspace is, or the key file that was named.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such person.
+    """
     path = config.keys / f"{signer}.pem"
     if isinstance(signer, Path) or not path.exists():
         path = Path(signer).expanduser()
@@ -60,9 +74,7 @@ def load_signer(config: Config, signer: str | Path) -> Signer:
             expected=f"one of {', '.join(known)}, or a key file",
             next_step=f"mlgov keys new {path.stem}, and the root's holder lets it in: mlgov keys trust {path.stem}.pub",
         )
-    if path.suffix == ".uri":
-        return _in_a_service(path)
-    return keys.load(path, passphrase=lambda: secrets.passphrase(path.stem))
+    return path
 
 
 def _in_a_service(path: Path) -> Signer:

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from datetime import date, datetime
     from types import TracebackType
 
+    import pandas as pd
+
     from ml_governance.capture.training import TrainingRun
     from ml_governance.decide.decision import Decision
     from ml_governance.decide.inbox import Item
+    from ml_governance.decide.rbac import Verdict
     from ml_governance.evidence.attestation import EvidenceView
     from ml_governance.evidence.checkpoint import Checkpoint
     from ml_governance.evidence.keys import Signer
@@ -58,6 +61,7 @@ class Workspace:
         self.clock = clock
         self.narrate = narrate or (lambda _line: None)
         self._signer: Signer | None = parts.load_signer(configuration, signer) if signer else None
+        self._key_folder = (parts.signer_path(configuration, signer).absolute().parent,) if signer else ()
         self._ledger: Ledger | None = None
         self._writer: Writer | None = None
         self._registry: Registry | None = None
@@ -223,9 +227,14 @@ class Workspace:
         VerificationError
             If any entry is missing or does not verify; names the first ones.
         """
-        view = self.verify().view().within(self.config.project)
-        times = (view.newest, anchors.claimed(self.ledger))
-        return replace(view, newest=max((at for at in times if at is not None), default=None))
+        from ml_governance.decide.delegation import applied
+        from ml_governance.workspace import key_places
+
+        found = self.verify().view().within(self.config.project)
+        times = (found.newest, anchors.claimed(self.ledger))
+        found = replace(found, newest=max((at for at in times if at is not None), default=None))
+        found = key_places.noted(found, [self.config.keys, *self._key_folder])
+        return applied(found, project=self.config.project, at=self.clock())
 
     def resolve(self, reference: str | Subject, view: EvidenceView | None = None) -> Subject:
         """Find the subject that a reference means.
@@ -551,6 +560,99 @@ class Workspace:
         from ml_governance.workspace import deciding
 
         return deciding.waiting(self, person)
+
+    # --- people and protected data --------------------------------------------------------------------
+
+    def can(self, who: str, action: str, what: str | None = None, *, stage: str = "production") -> Verdict:
+        """Tell whether a person may do something now, and why or why not.
+
+        Parameters
+        ----------
+        who : str
+            A person's id.
+        action : str
+            ``train``, ``register``, ``assess``, ``approve`` (or ``approve:ROLE``), ``waive``, ``promote``, ``deploy``,
+            ``revoke``, ``protect`` or ``read``.
+        what : str, optional
+            The model; for ``revoke`` an entry's index, for ``read`` the data's name.
+        stage : str, default "production"
+            Whose policy counts.
+        """
+        from ml_governance.workspace import people
+
+        return people.can(self, who, action, what, stage=stage)
+
+    def delegate(self, role: str, *, to: str, until: datetime, reason: str) -> Receipt:
+        """Let another person act in a role of one's own until a time, within what the charter allows.
+
+        Parameters
+        ----------
+        role : str
+            A role of one's own; a delegated one is not.
+        to : str
+            Who may act in it: somebody whom the trust file names.
+        until : datetime
+            First moment at which it no longer counts, with a time zone.
+        reason : str
+            Why; kept for ever.
+
+        Raises
+        ------
+        NotAuthorizedError
+            If the charter, or what it keeps apart, does not allow it.
+        """
+        from ml_governance.workspace import people
+
+        return people.delegate(self, role, to=to, until=until, reason=reason)
+
+    def protect(self, name: str, path: str | Path, *, sensitive: Sequence[str]) -> Receipt:
+        """Register a file as protected data: its bytes and rows by digest, and the columns for whose sake it is protected.
+
+        Raises
+        ------
+        NotAuthorizedError
+            If the charter does not let the person who acts.
+        DataError
+            If it is no Parquet or CSV file with rows and these columns.
+        """
+        from ml_governance.workspace import protected
+
+        return protected.add(self, name, Path(path), sensitive=sensitive)
+
+    def data(
+        self, name: str, *, reason: str = "", columns: Sequence[str] = (), path: str | Path | None = None
+    ) -> pd.DataFrame:
+        """Open protected data: a role check, the bytes' digest, a signed record of who, when and what for, then the rows.
+
+        Parameters
+        ----------
+        name : str
+            As it was registered.
+        reason : str
+            What the rows are needed for. It is required and kept for ever.
+        columns : sequence of str
+            Only these; default is all.
+        path : str or Path, optional
+            Where the file is, if not where it was registered.
+
+        Returns
+        -------
+        DataFrame
+
+        Raises
+        ------
+        NotAuthorizedError
+            If the charter does not let the person who acts; the try is recorded.
+        VerificationError
+            If the bytes are no longer those registered; the try is recorded.
+        MissingEvidenceError
+            If nothing is registered under the name.
+        """
+        from ml_governance.workspace import protected
+
+        return protected.open_rows(
+            self, name, reason=reason, columns=columns, path=None if path is None else Path(path)
+        )
 
     # --- promote and report ---------------------------------------------------------------------------
 

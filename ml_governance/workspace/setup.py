@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from ml_governance.errors import ConfigurationError
 from ml_governance.evidence import genesis, keys, trust
 from ml_governance.evidence.canonical import sha256_hex
+from ml_governance.evidence.charter import Charter
 from ml_governance.evidence.checkpoint import LogSigner
 from ml_governance.evidence.predicates import PolicyInForce
 from ml_governance.evidence.statement import Subject
@@ -35,6 +36,12 @@ ROOT_KEY = "root.pem"
 LOG_KEY = "log.pem"
 RETIRED = "retired-"  # before a key file that signs no more, and belongs to no person
 TRUST_LIFETIME = timedelta(days=365)
+CHARTER = Charter(
+    grants={"protect": frozenset({"policy_owner"}), "read": frozenset({"validator"})},
+    delegable=frozenset({"validator", "risk_officer", "release_manager"}),
+    people=2,
+)
+"""What a new workspace's root says of roles: `mlgov keys charter` puts another in force."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +206,7 @@ def _build(
         log_keys=(log_signer.public,),
         principals=tuple(_principal(person, signers[person.id], project) for person in people),
         previous=None,
+        charter=CHARTER,
     )
     text = (pack / "policy.yaml").read_text(encoding="utf-8")
     policy = parse_policy(text)
