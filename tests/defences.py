@@ -111,7 +111,7 @@ FOLLOWS = change(
 )
 PINS = change("evidence/verify", "for pin, whose in pins:", "for pin, whose in ():")
 VALID_AT = change(
-    "evidence/trust",
+    "evidence/holders",
     "return self.valid_from <= index and (self.valid_until is None or index < self.valid_until)",
     "return True",
 )

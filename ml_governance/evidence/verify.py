@@ -24,8 +24,9 @@ from ml_governance.evidence.check import Checked, Tally, check, said
 from ml_governance.evidence.checkpoint import Checkpoint, read_note
 from ml_governance.evidence.envelope import Envelope
 from ml_governance.evidence.predicates import TrustUpdate
+from ml_governance.evidence.prefix import Prefix, Session
 from ml_governance.evidence.reader import PAGE
-from ml_governance.evidence.walk import Prefix, Problem, Session, Walk, standing
+from ml_governance.evidence.walk import Problem, Walk, standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

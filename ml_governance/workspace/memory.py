@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ml_governance.errors import VerificationError
 from ml_governance.evidence.canonical import canonicalise, parse, sha256_hex
-from ml_governance.evidence.walk import Prefix
+from ml_governance.evidence.prefix import Prefix
 from ml_governance.workspace.config import write_atomically
 
 if TYPE_CHECKING:

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from ml_governance.errors import VerificationError
 from ml_governance.evidence import merkle, subject_index
 from ml_governance.evidence.checkpoint import Checkpoint
+from ml_governance.evidence.prefix import Prefix
 from ml_governance.evidence.statement import Subject
+from ml_governance.evidence.timeline import MAX_SKEW
 from ml_governance.evidence.verify import verify
-from ml_governance.evidence.walk import MAX_SKEW, Prefix
 from tests.evidence.conftest import MODEL, ORIGIN, Log, make_log, note
 from tests.evidence.test_attacks import TRIGGERS
 

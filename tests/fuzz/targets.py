@@ -25,10 +25,10 @@ from ml_governance.evidence import bundle, entry, keys, merkle, offline, subject
 from ml_governance.evidence.canonical import canonicalise, parse
 from ml_governance.evidence.checkpoint import Checkpoint, as_text, parse_vkey, read_note, split_note, vkey
 from ml_governance.evidence.envelope import PAYLOAD_TYPE, Envelope, Signature, sign
+from ml_governance.evidence.prefix import Prefix
 from ml_governance.evidence.proof import TlogProof
 from ml_governance.evidence.reader import StoredEntry
 from ml_governance.evidence.statement import Statement
-from ml_governance.evidence.walk import Prefix
 from ml_governance.workspace import config, received
 from ml_governance.workspace.claims import read_claims
 from tests.evidence.conftest import MODEL, ORIGIN

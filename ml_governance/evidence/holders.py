@@ -1,0 +1,139 @@
+"""Who holds keys, and where each counts: people's for ledger indices, the log's own for sizes of the tree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from ml_governance.evidence.keys import PublicKey
+
+ROLES = ("author", "validator", "risk_officer", "release_manager", "policy_owner", "auditor")
+"""The roles that shipped policies use; a trust file may name others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedKey:
+    """A key and the ledger indices at which it counts.
+
+    Parameters
+    ----------
+    public : PublicKey
+        The key.
+    valid_from : int
+        First index that it may sign.
+    valid_until : int or None
+        First index that it may no longer sign; None while in use.
+    """
+
+    public: PublicKey
+    valid_from: int = 0
+    valid_until: int | None = None
+
+    def valid_at(self, index: int) -> bool:
+        """Tell whether the key counts at a ledger index."""
+        return self.valid_from <= index and (self.valid_until is None or index < self.valid_until)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """A person, or a service that acts under its own name.
+
+    Parameters
+    ----------
+    id : str
+        Stable id; what separation of duties counts.
+    name : str
+        Name for readers.
+    custodian : str
+        Who could use the keys: principals with the same custodian are not proven to be different people.
+    roles, projects : frozenset of str
+        What they may act as, and where; ``*`` is every project.
+    keys : tuple of TrustedKey
+        Their keys.
+    delegated : frozenset of (str, str)
+        Of the roles, those held for somebody else at the moment in question, each with whom; no part of a trust file.
+    places : frozenset of str
+        Where their keys are seen to lie with somebody else's; no part of a trust file.
+    """
+
+    id: str
+    name: str
+    custodian: str
+    roles: frozenset[str] = frozenset()
+    projects: frozenset[str] = frozenset()
+    keys: tuple[TrustedKey, ...] = field(default=(), repr=False)
+    delegated: frozenset[tuple[str, str]] = frozenset()
+    places: frozenset[str] = frozenset()
+
+    @property
+    def custody(self) -> frozenset[str]:
+        """With whom or where the keys are, by the trust file and by what is seen."""
+        return self.places | {self.custodian}
+
+
+ROOT = Principal(id="root", name="Holders of the root key", custodian="root")
+"""Who has signed when a root key has; it holds no role."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogKey:
+    """A key that signs checkpoints, and the sizes of the tree at which it counts.
+
+    Parameters
+    ----------
+    name : str
+        The log's name.
+    public : str
+        Ed25519 key: raw 32 bytes in hexadecimal.
+    valid_from : int
+        The smallest tree that it may sign.
+    valid_until : int or None
+        The smallest tree that it may no longer sign; None while in use.
+    """
+
+    name: str
+    public: str
+    valid_from: int = 0
+    valid_until: int | None = None
+
+    def valid_at(self, size: int) -> bool:
+        """Tell whether a checkpoint of that size by this key counts."""
+        return self.valid_from <= size and (self.valid_until is None or size < self.valid_until)
+
+    def sizes(self) -> str:
+        """Return in words which trees it may sign."""
+        if self.valid_until is None:
+            return f"from {self.valid_from} entries on"
+        if self.valid_until <= self.valid_from:
+            return "of no size"
+        return f"of {self.valid_from} to {self.valid_until - 1} entries"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values; bounds only where there are any, as trust files before there were any have none."""
+        bounds = {"validFrom": self.valid_from or None, "validUntil": self.valid_until}
+        return {"name": self.name, "public": self.public} | {k: v for k, v in bounds.items() if v is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumption:
+    """What the root says when entries claim a time that has not come yet.
+
+    Parameters
+    ----------
+    since : int
+        The first ledger index whose time may be wrong.
+    at : datetime
+        What time it is, UTC.
+    """
+
+    since: int
+    at: datetime
+
+
+def by_id(principals: Sequence[Principal]) -> Mapping[str, Principal]:
+    """Index people by their id."""
+    return {principal.id: principal for principal in principals}
