@@ -53,8 +53,14 @@ LINES = (
     "retired or stolen log key",
     "last good checkpoint from after the theft",
     "what is said without proof",
+    "rules: a weak model put up as the champion",
+    "rules: numbers from different rows compared",
+    "rules: many tries on one test set",
+    "rules: test set that is the training set",
+    "rules: a text nobody stands for",
+    "rules: a policy weakened unnoticed",
 )
-"""What the ledger is tested with, in the words of its design."""
+"""What the ledger and the rules are tested with, in the words of their design."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1181,8 +1187,8 @@ DEFENCES = (
         "a no, whatever time it claims",
         change(
             "decide/approval",
-            '(content.verdict == "reject" or at - entry.recorded_at >= -SKEW)',
-            "at - entry.recorded_at >= -SKEW",
+            'elif content.verdict == "approve" and at - entry.recorded_at < -SKEW:',
+            "elif at - entry.recorded_at < -SKEW:",
         ),
         "workspace/test_last_good.py::test_a_no_counts_whatever_time_it_claims",
     ),
@@ -1366,5 +1372,155 @@ DEFENCES = (
         "the newer memory",
         change("workspace/memory", "if known is None or known.frontier.size <= prefix.frontier.size:", "if True:"),
         "workspace/test_last_good.py::test_a_slower_process_does_not_forget_what_a_faster_one_has_verified",
+    ),
+    defence(
+        "rules: a weak model put up as the champion",
+        "the role of whoever promoted it",
+        change("decide/champion", "if entry.principal.roles & set(policy.promote.roles):", "if True:"),
+        "decide/test_champion.py::test_a_promotion_by_somebody_who_may_not_promote_makes_no_champion",
+    ),
+    defence(
+        "rules: a weak model put up as the champion",
+        "promotions that count no more",
+        change("decide/champion", "for gone in evidence.void:", "for gone in ():"),
+        "decide/test_champion.py::test_a_promotion_that_counts_no_more_leaves_the_question_to_people",
+    ),
+    defence(
+        "rules: a weak model put up as the champion",
+        "evidence about it that counts no more",
+        change("decide/rules", "if any(v.index > other.index for v in gone):", "if False:"),
+        "decide/test_champion.py::test_evidence_about_the_model_in_use_that_counts_no_more_blocks",
+    ),
+    defence(
+        "rules: a weak model put up as the champion",
+        "evidence about it that came while the gate decided",
+        change(
+            "promote/gate",
+            "about = {decision.subject.sha256, *(one.sha256 for a in decision.inputs for one in a.subjects)}",
+            "about = {decision.subject.sha256}",
+        ),
+        "workspace/test_asking.py::test_new_evidence_about_the_model_in_use_makes_the_gate_decide_again",
+    ),
+    defence(
+        "rules: numbers from different rows compared",
+        "the digest of the rows",
+        change("decide/rules", "or a.content.dataset.sha256 == content.dataset.sha256", "or True"),
+        "decide/test_champion.py::test_numbers_from_different_rows_are_not_compared",
+    ),
+    defence(
+        "rules: numbers from different rows compared",
+        "half the error for each of two numbers",
+        change("decide/champion", "half = 1 - (1 - require.confidence) / 2", "half = require.confidence"),
+        "decide/test_champion.py::test_the_bounds_are_those_of_two_wilson_intervals_at_half_the_error",
+    ),
+    defence(
+        "rules: numbers from different rows compared",
+        "groups that only one of the two models was measured on",
+        change(
+            "decide/champion",
+            "absent += [named(group) for group in by_group if group not in {one.group for one in ours}]",
+            "",
+        ),
+        "decide/test_champion.py::test_a_group_that_one_of_the_two_lacks_is_an_error",
+    ),
+    defence(
+        "rules: many tries on one test set",
+        "attempts with earlier versions",
+        change(
+            "decide/conditions",
+            "versions = versions_of(names_of(subject, evidence), evidence) | {subject.sha256}",
+            "versions = frozenset({subject.sha256})",
+        ),
+        "decide/test_conditions.py::test_attempts_on_one_test_set_are_counted_over_all_versions[3-3-fail]",
+    ),
+    defence(
+        "rules: many tries on one test set",
+        "attempts that were erased",
+        change("decide/conditions", "total = own + gone", "total = own"),
+        "decide/test_conditions.py::test_an_attempt_that_was_revoked_or_erased_still_counts",
+    ),
+    defence(
+        "rules: many tries on one test set",
+        "the digests of test data that a policy names",
+        change("decide/conditions", 'for suffix, ask in (("dataset", _dataset), ', "for suffix, ask in ("),
+        "decide/test_conditions.py::test_a_condition_stands_beside_the_bound_and_hides_nothing",
+    ),
+    defence(
+        "rules: test set that is the training set",
+        "the digests of what was trained on",
+        change("decide/conditions", "if content.dataset.sha256 in trained_on:", "if False:"),
+        "decide/test_conditions.py::test_the_training_data_are_no_test_data",
+    ),
+    defence(
+        "rules: test set that is the training set",
+        "shared rows that were not measured",
+        (
+            change("decide/conditions", "    if unknown:", "    if False:"),
+            change("decide/conditions", "max(shared[sha256] for", "max(shared.get(sha256, 0) for"),
+        ),
+        "decide/test_conditions.py::test_another_digest_alone_does_not_show_that_no_row_is_shared",
+        "workspace/test_asking.py::test_rows_that_were_trained_on_are_found_among_the_test_rows",
+    ),
+    defence(
+        "rules: test set that is the training set",
+        "numbers of shared rows that cannot be",
+        change("decide/conditions", "if most > rows:", "if False:"),
+        "decide/test_conditions.py::test_shared_rows_are_counted_where_the_evidence_has_them[2000-0.5-error]",
+    ),
+    defence(
+        "rules: test set that is the training set",
+        "the digest of what is shown as training data",
+        change(
+            "workspace/overlap",
+            "matching = [sha256 for sha256 in known if sha256 in digests]",
+            "matching = list(known)",
+        ),
+        "workspace/test_asking.py::test_only_what_the_model_was_trained_on_passes_for_its_training_data",
+    ),
+    defence(
+        "rules: a text nobody stands for",
+        "the digest of the text",
+        change("evidence/predicates", "if found != self.sha256:", "if False:"),
+        "evidence/test_human_text.py::test_a_text_that_is_not_its_digest_or_not_of_its_form_is_refused[intended-use-To lend.-To spend.]",
+    ),
+    defence(
+        "rules: a text nobody stands for",
+        "a role, when appending",
+        change("evidence/door", "if isinstance(one.content, HumanText) and not principal.roles:", "if False:"),
+        "workspace/test_asking.py::test_the_ledger_refuses_a_text_of_somebody_without_a_role",
+    ),
+    defence(
+        "rules: a text nobody stands for",
+        "a role, when deciding",
+        change("decide/rules", "about = tuple(a for a in about if a.principal.roles)", "outside = []"),
+        "decide/test_conditions.py::test_a_text_of_somebody_without_a_role_is_named_and_does_not_count",
+    ),
+    defence(
+        "rules: a text nobody stands for",
+        "the text's name",
+        change("decide/rules", "and a.content.name == require.text)", ")"),
+        "decide/test_conditions.py::test_a_text_counts_by_its_name_its_age_and_its_signer",
+    ),
+    defence(
+        "rules: a policy weakened unnoticed",
+        "bounds that become bare numbers",
+        change("decide/difference", "if old.judged_by_interval and not new.judged_by_interval:", "if False:"),
+        "decide/test_difference.py::test_a_bound_that_lets_more_pass_is_weaker_whatever_its_number",
+    ),
+    defence(
+        "rules: a policy weakened unnoticed",
+        "confidence and sides",
+        change("decide/difference", "weaker = _tail(new) > _tail(old)", "weaker = False"),
+        "decide/test_difference.py::test_whatever_failed_and_now_passes_was_called_weaker",
+    ),
+    defence(
+        "rules: a policy weakened unnoticed",
+        "keys without a value",
+        change(
+            "decide/policy",
+            "mistakes += [one for one in reading.empty_values(value, lines) if one.line not in told]",
+            "",
+        ),
+        "decide/test_language.py::test_what_cannot_be_meant_is_refused[signed_by: validator-signed_by:-nothing stands here]",
     ),
 )

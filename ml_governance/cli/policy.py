@@ -107,13 +107,16 @@ def lint(pack: Pack = "policies/credit-scoring", workspace: Where = None, json: 
 
 
 @app.command()
-def schema() -> None:
+def schema(json: Json = False) -> None:
     """Print the JSON Schema (2020-12) of policies, for editors: completion, descriptions, the names of metrics.
+
+    It is JSON with and without --json.
 
     Example: mlgov policy schema > policy.schema.json
     """
     from ml_governance.decide.schema import policy_schema
 
+    del json
     render.out_json(policy_schema())
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ml_governance.decide.require import Require
 
 EQUAL_RATE = 0.25
+MOST_ALIKE = 200
 LARGEST = 10_000_000
 """Rows beyond which a rule is said to pass never."""
 
@@ -128,11 +129,18 @@ def _shadowed(policy: Policy) -> Iterator[str]:
         return
     if not any(_waivable(rule.require) for rule in policy.rules):
         yield "waivers name roles, and no rule can fail or be stale: what is missing or in error cannot be waived"
+    alike: dict[tuple[str, str | None], list[Rule]] = {}
     for rule in policy.rules:
-        for other in policy.rules:
-            if rule is not other and _waivable(rule.require) and at_least_as_strong(other.require, rule.require):
+        alike.setdefault((rule.require.evidence, rule.require.metric), []).append(rule)
+    for (evidence, _), rules in alike.items():
+        if len(rules) > MOST_ALIKE:
+            yield f"{len(rules):,} rules ask the same of {evidence} evidence: too many to tell which of them stand in another's shadow"
+            continue
+        for rule in rules:
+            above = (one for one in rules if one is not rule and at_least_as_strong(one.require, rule.require))
+            other = next(above, None) if _waivable(rule.require) else None
+            if other is not None:
                 yield f"{rule.id}: a waiver of it changes nothing, for {other.id} asks for all that it asks for"
-                break
 
 
 def _waivable(require: Require) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -17,16 +18,17 @@ CHAIN = Chain(log="l", writer="w", seq=1, prev="0" * 64, nonce="0" * 32, recorde
 MODEL = [Subject(name="m/1", sha256="a" * 64)]
 
 
-def read(content: HumanText) -> HumanText:
-    made = entry.make(CHAIN, content, MODEL, keys.KeySigner.generate())
+def read(content: HumanText, folder: Path) -> HumanText:
+    signer = keys.generate(folder / "key.pem")
+    made = entry.make(CHAIN, content, MODEL, signer)
     found = entry.read(made.data).content
     assert isinstance(found, HumanText)
     return found
 
 
-def test_a_text_is_read_as_it_was_written() -> None:
+def test_a_text_is_read_as_it_was_written(tmp_path: Path) -> None:
     content = HumanText(name="intended-use", sha256=sha256_hex("für Kredite".encode()), text="für Kredite")
-    assert read(content) == content
+    assert read(content, tmp_path) == content
 
 
 @pytest.mark.parametrize(
@@ -38,9 +40,11 @@ def test_a_text_is_read_as_it_was_written() -> None:
         ("intended-use", "x" * 20_001, "x" * 20_001),
     ],
 )
-def test_a_text_that_is_not_its_digest_or_not_of_its_form_is_refused(name: str, text: str, signed: str) -> None:
+def test_a_text_that_is_not_its_digest_or_not_of_its_form_is_refused(
+    name: str, text: str, signed: str, tmp_path: Path
+) -> None:
     fields = {"name": name, "sha256": sha256_hex(signed.encode()), "text": text}
     with pytest.raises(ValidationError):
         HumanText(**fields)
     with pytest.raises(VerificationError, match="human-text predicate"):
-        read(HumanText.model_construct(**fields))
+        read(HumanText.model_construct(**fields), tmp_path)

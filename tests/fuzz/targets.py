@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_governance.cli.run import INTERNAL, run
 from ml_governance.decide.cases import run_cases
+from ml_governance.decide.difference import difference
 from ml_governance.decide.lint import lint
 from ml_governance.decide.policy import Policy, parse_policy
 from ml_governance.decide.sentences import explain_policy
@@ -380,6 +381,7 @@ def policy_yaml(data: bytes) -> None:
     policy.applies(project="credit", model="credit-risk")
     explain_policy(policy)
     lint(policy)
+    assert difference(policy, policy) == ()
     for rule in policy.rules:
         assert rule.require.bound is None or rule.require.bound[1] == rule.require.bound[1]
 

@@ -1,0 +1,89 @@
+"""``mlgov policy``: exit codes, results on stdout, and what a pipeline reads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ml_governance.cli.run import run
+from ml_governance.decide.schema import policy_schema
+from ml_governance.testing import workspace
+from ml_governance.workspace import packs
+
+SHIPPED = packs()["credit-scoring"] / "policy.yaml"
+
+
+def mlgov(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    code = run([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.fixture
+def weaker(tmp_path: Path) -> Path:
+    file = tmp_path / "weaker.yaml"
+    file.write_text(
+        SHIPPED.read_text().replace("value_at_most: 0.01", "value_at_most: 0.02").replace("version: 1", "version: 2")
+    )
+    return file
+
+
+def test_a_weaker_policy_stops_a_pipeline_that_asks(weaker: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = mlgov(capsys, "policy", "diff", SHIPPED, weaker, "--fail-on", "weaker")
+    assert (code, err) == (1, "")
+    assert out.split()[:2] == ["weaker", "CRD-06:"] and "0.02" in out
+    assert mlgov(capsys, "policy", "diff", SHIPPED, weaker)[0] == 0
+    code, out, _ = mlgov(capsys, "policy", "diff", weaker, SHIPPED, "--fail-on", "weaker")
+    assert code == 0 and out.startswith("stronger")
+    code, out, _ = mlgov(capsys, "policy", "diff", SHIPPED, SHIPPED, "--fail-on", "weaker")
+    assert code == 0 and "the two ask the same" in out
+
+
+def test_differences_are_read_by_other_programs(weaker: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = mlgov(capsys, "policy", "diff", SHIPPED, weaker, "--json", "--fail-on", "weaker")
+    found = json.loads(out)
+    assert code == 1 and found["weaker"] is True
+    assert [(one["what"], one["verdict"], one["weakens"]) for one in found["differences"]] == [
+        ("CRD-06", "weaker", True)
+    ]
+    assert mlgov(capsys, "policy", "diff", SHIPPED, weaker, "--fail-on", "stronger")[0] == 2
+
+
+def test_a_policy_that_cannot_be_read_is_no_difference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(SHIPPED.read_text().replace("metric: accuracy", "metric: accurcy"))
+    code, out, err = mlgov(capsys, "policy", "diff", SHIPPED, broken, "--fail-on", "weaker")
+    line = broken.read_text()[: broken.read_text().index("accurcy")].count("\n") + 1
+    assert code == 2 and out == ""
+    assert f"{broken}:{line}: CRD-04: metric: " in err and "did you mean 'accuracy'?" in err
+
+
+def test_mistakes_are_read_by_other_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(SHIPPED.read_text().replace("metric: accuracy", "metric: accurcy"))
+    code, out, _ = mlgov(capsys, "policy", "lint", broken, "--json")
+    found = json.loads(out)
+    assert code == 2 and found["warnings"] == []
+    assert [one["near"] for one in found["mistakes"]] == ["accuracy"]
+    assert set(found["mistakes"][0]) == {"line", "where", "found", "expected", "near"}
+
+
+def test_the_schema_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in ((), ("--json",)):
+        code, out, _ = mlgov(capsys, "policy", "schema", *arguments)
+        assert code == 0 and json.loads(out) == policy_schema()
+
+
+def test_roles_are_those_of_the_workspace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from ml_governance.workspace import Person
+
+    people = [
+        Person(id="ada", name="Ada", roles=("author",)),
+        Person(id="rita", name="Rita", roles=("policy_owner", "risk_officer")),
+    ]
+    workspace(tmp_path / "ws", people=people, signer=None).close()
+    code, out, _ = mlgov(capsys, "policy", "lint", SHIPPED, "-w", tmp_path / "ws")
+    assert code == 2
+    assert "nobody has the role 'validator'" in out and "nobody has the role 'risk_officer'" not in out
