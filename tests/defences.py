@@ -1068,3 +1068,8 @@ DEFENCES = (
         "evidence/test_trust.py::test_a_statement_never_passes_for_a_trust_file",
     ),
 )
+
+from tests.defences_of_promotion import PROMOTION, PROMOTION_LINES  # noqa: E402  it needs what is defined above
+
+LINES += PROMOTION_LINES
+DEFENCES += PROMOTION
