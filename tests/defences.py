@@ -1524,3 +1524,8 @@ DEFENCES = (
         "decide/test_language.py::test_what_cannot_be_meant_is_refused[signed_by: validator-signed_by:-nothing stands here]",
     ),
 )
+
+from tests.defences_of_promotion import PROMOTION, PROMOTION_LINES  # noqa: E402  it needs what is defined above
+
+LINES += PROMOTION_LINES
+DEFENCES += PROMOTION

@@ -34,6 +34,7 @@ def run(arguments: Sequence[str]) -> int:
 
     # This process is ours alone, so nothing that it starts needs to report home.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     arguments = list(arguments)
     debug = "--debug" in arguments
     as_json = "--json" in arguments

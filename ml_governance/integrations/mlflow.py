@@ -7,8 +7,10 @@ sees; everything here goes through one :class:`MlflowClient` instead.
 from __future__ import annotations
 
 import logging
+import shutil
 import tempfile
 import warnings
+import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -94,7 +96,7 @@ class MlflowRegistry:
     def __init__(self, tracking_uri: str, registry_uri: str | None = None) -> None:
         self._tracking_uri = tracking_uri
         self._registry_uri = registry_uri or tracking_uri
-        self._downloads: tempfile.TemporaryDirectory[str] | None = None
+        self._downloads: str | None = None
         self.__client: Any = None
 
     @property
@@ -180,20 +182,22 @@ class MlflowRegistry:
         return str(client.create_experiment(EXPERIMENT, artifact_location=location))
 
     def artifact(self, name: str, version: str) -> Path:
-        """Return a local folder with exactly the bytes of a version; remote ones are downloaded once."""
+        """Return a local folder with exactly the bytes of a version; remote ones are downloaded again each time.
+
+        The gate digests them before it decides and again before it acts, and what was kept from before would prove nothing.
+        """
         with _quiet(), _trouble():
             location = str(self._client.get_model_version(name, version).source)
             parts = urlsplit(location)
             if parts.scheme == "file":
                 return Path(unquote(parts.path))
             if self._downloads is None:
-                self._downloads = tempfile.TemporaryDirectory(prefix="mlgov-artifacts-")
-            target = Path(self._downloads.name) / f"{name}-{version}"
-            if not target.exists():
-                from mlflow.artifacts import download_artifacts
+                self._downloads = tempfile.mkdtemp(prefix="mlgov-artifacts-")
+                weakref.finalize(self, shutil.rmtree, self._downloads, ignore_errors=True)
+            target = Path(tempfile.mkdtemp(dir=self._downloads, prefix=f"{version}-"))
+            from mlflow.artifacts import download_artifacts
 
-                target.mkdir()
-                download_artifacts(artifact_uri=location, dst_path=str(target), tracking_uri=self._tracking_uri)
+            download_artifacts(artifact_uri=location, dst_path=str(target), tracking_uri=self._tracking_uri)
             inner = [entry for entry in target.iterdir() if entry.name != "registered_model_meta"]
             return inner[0] if len(inner) == 1 and inner[0].is_dir() else target
 
@@ -261,8 +265,6 @@ class MlflowRegistry:
 def _save(model: Any, target: Path) -> Format:
     """Write a model as an MLflow folder; requirements are given, because inferring them takes seconds."""
     if isinstance(model, str | Path):
-        import shutil
-
         fingerprint.artifact(Path(model))  # refuses links and special files before anything is copied
         if Path(model).is_dir():
             shutil.copytree(model, target)

@@ -54,7 +54,9 @@ def rollback(ws: Workspace, name: str, *, stage: str) -> Promoted:
     alias = ws.config.stage(stage).alias
     view = ws.view()
     wanted, _, version = name.replace("@", "/").partition("/")
-    now = ws.registry.alias(wanted, alias)
+    # What the log says stands there: an alias may have been moved behind the gate's back.
+    standing = history.standing(view, ws.config.project).get((ws.registry.uri, wanted, alias))
+    now = standing.content.version if standing is not None else None
     earlier: dict[str, Subject] = {}
     for one in reversed(history.passages(view)):
         content = one.content

@@ -147,6 +147,15 @@ def test_a_rollback_is_a_promotion_of_the_version_before(two: House) -> None:
     assert rollback(two).subject.name == "credit/2"
 
 
+def test_a_rollback_goes_by_the_log_and_not_by_an_alias_that_somebody_moved(two: House) -> None:
+    with two.as_(None) as ws:
+        ws.registry.set_alias("credit", "production", "1")
+    done = rollback(two)
+    assert (done.subject.name, two.alias()) == ("credit/1", "1")
+    with two.as_(None) as ws:
+        assert not ws.reconcile()
+
+
 def test_a_rollback_to_a_version_that_is_no_longer_valid_is_refused_and_says_why(two: House) -> None:
     revoke(two, "credit/1")
     with pytest.raises(DeniedError, match="These bytes were withdrawn"):
