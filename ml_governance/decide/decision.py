@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 
 from ml_governance import __version__
 from ml_governance.decide import approval
+from ml_governance.decide.advice import Advice, advise, multiplicity
 from ml_governance.decide.finding import EVIDENCE_PROBLEMS, OPEN, Finding
 from ml_governance.decide.policy import in_force
 from ml_governance.decide.rules import SKEW, apply, counting, makers, worst_first
@@ -75,6 +76,8 @@ class Decision:
         When, UTC.
     log_size, log_root : int, str
         Which state of the log.
+    advice : tuple of Advice
+        What would make each thing that blocks pass; not signed.
     """
 
     subject: Subject
@@ -96,27 +99,30 @@ class Decision:
     at: datetime
     log_size: int
     log_root: str
+    advice: tuple[Advice, ...] = field(default=(), repr=False)
 
     def __bool__(self) -> NoReturn:
         """Refuse to be a truth value: ``if decision`` would let a review pass."""
         raise TypeError("a decision is no truth value: compare decision.result with 'allow'")
 
     def explain(self) -> str:
-        """Return the decision as sentences: every rule with its number and interval, then people, then limits."""
+        """Return the decision as sentences: every rule with its number and interval, people, what would make it pass, limits."""
         lines = [
             f"{self.result.upper()}: {self.subject.name} for {self.stage} ({self.policy_name} version {self.policy_version})"
         ]
         width = max((len(finding.status) for finding in self.findings), default=0)
-        lines += [f"  {finding.status:<{width}}  {finding.id}: {self._said(finding)}" for finding in self.findings]
+        lines += [f"  {finding.status:<{width}}  {finding.id}: {self.said(finding)}" for finding in self.findings]
         given = [f"{a.principal.id} ({_role(a)}, #{a.index})" for a in self.approvals]
         if given or self.approvals_missing:
             lines.append(f"  approvals: {', '.join(given) or 'none'}")
         lines += [f"  waiting for: an approval by a {role.replace('_', ' ')}" for role in self.approvals_missing]
+        lines += [f"  to pass: {one.about}: {one.text}" for one in self.advice]
         lines += [f"  note: {note}" for note in self.notes]
         lines.append(f"  assurance: {self.assurance}")
         return "\n".join(lines)
 
-    def _said(self, finding: Finding) -> str:
+    def said(self, finding: Finding) -> str:
+        """Return a finding in words, with who accepted it."""
         accepted = self.accepted.get(finding.id)
         return (
             f"{finding.sentence} Accepted by {accepted}." if accepted and finding.status in OPEN else finding.sentence
@@ -126,7 +132,7 @@ class Decision:
         from html import escape
 
         rows = "".join(
-            f"<tr><td>{escape(f.status)}</td><td>{escape(f.id)}</td><td>{escape(self._said(f))}</td></tr>"
+            f"<tr><td>{escape(f.status)}</td><td>{escape(f.id)}</td><td>{escape(self.said(f))}</td></tr>"
             for f in self.findings
         )
         return (
@@ -151,7 +157,7 @@ class Decision:
             exit_code=self.exit_code,
             stage=self.stage,
             binding=self.binding,
-            findings=tuple(replace(finding, sentence=self._said(finding)).to_record() for finding in self.findings),
+            findings=tuple(replace(finding, sentence=self.said(finding)).to_record() for finding in self.findings),
             approvals=_inputs(self.approvals),
             waivers=_inputs(self.waivers),
             notes=self.notes,
@@ -213,17 +219,23 @@ def evaluate(
     )
     if policy.mode == "warn":
         notes += ("the policy's mode is warn, which never applies to a decision about a stage",)
+    notes += tuple(filter(None, [multiplicity(policy)]))
     findings += [_rejected(entry) for entry in ballot.rejections]
+    ordered = worst_first(findings)
+    advice = advise(
+        ordered, accepted=ballot.accepted, approvals_missing=ballot.missing, policy=policy, subject=subject, project=project,
+        evidence=evidence,
+    )  # fmt: skip
     denying = {rule.id for rule in policy.rules if rule.on_inconclusive == "deny"}
     result, code = _result(findings, ballot, denying)
     inputs = tuple(a for a in evidence.attestations if a.payload_digest in {p for f in findings for p in f.payloads})
     return Decision(
-        subject=subject, stage=stage, result=result, exit_code=code, findings=tuple(worst_first(findings)), binding=bound_to,
+        subject=subject, stage=stage, result=result, exit_code=code, findings=tuple(ordered), binding=bound_to,
         approvals=ballot.approvals, approvals_missing=ballot.missing, accepted=dict(ballot.accepted),
         waivers=tuple(one.entry for one in used), notes=notes,
         assurance=_assurance(subject, evidence, inputs, (*ballot.approvals, *(one.entry for one in used))), policy_name=policy.policy,
         policy_sha256=policy_sha256, policy_version=policy.version, inputs=inputs, at=at, log_size=evidence.size,
-        log_root=evidence.root_hash,
+        log_root=evidence.root_hash, advice=advice,
     )  # fmt: skip
 
 
