@@ -30,7 +30,7 @@ def to_annotations(outcome: Outcome) -> str:
         lines += [_command(level, outcome, case) for case in shown]
         if len(shown) < len(cases):
             left = cases[len(shown) :]
-            ids = one_line(", ".join(case.id for case in left), 1000)
+            ids = one_line(", ".join(case.id for case in left))
             title = f"{len(left)} more of level {level}"
             lines.append(f"::{level} file={_property(visible(outcome.file))},line=1,title={title}::{_data(ids)}")
     return "".join(f"{line}\n" for line in lines)

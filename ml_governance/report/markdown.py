@@ -18,8 +18,15 @@ if TYPE_CHECKING:
 CAP = 1024 * 1024
 """Bytes of a step's summary; GitHub refuses a larger one whole."""
 _SIGNS = {"passed": "✅", "failed": "❌", "error": "⛔", "waived": "⏭️"}
-_MARKUP = re.compile(r"[\\`*_{}\[\]<>()#+!|~$@&:/\"'=^-]|(?<=www)\.")
-_JOINED = frozenset("@#!~$%&")
+_MARKUP = re.compile(
+    r"""[\\`*_{}\[\]<>\#!|~$@&]     # emphasis, code, links, images, HTML, tables, mathematics, mentions, references
+    |:(?=/)|(?<=www)\.            # addresses
+    |:(?=[\w+-]+:)|(?<=\bGH)-     # small pictures by name, references by prefix
+    |^[-+=]|^\d(?=\d*[.)])        # lists and headings
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_JOINED = frozenset("@#!~$%&:-")
 _JOINER = "\u2060"
 
 
