@@ -143,11 +143,14 @@ class _Files:
 
     def clear(self) -> None:
         """Remove what an earlier run left: if this one dies, nothing green must be found."""
+        refused = None
         for path in self.named().values():
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
-                raise ConfigurationError(f"{path} cannot be written: {error.strerror}", expected="a file") from error
+                refused = ConfigurationError(f"{path} cannot be written: {error.strerror}", expected="a file")
+        if refused is not None:
+            raise refused
 
     def write(self, outcome: Outcome) -> None:
         """Write every format that was asked for, each whole or not at all."""

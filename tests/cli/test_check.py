@@ -202,13 +202,16 @@ def test_a_green_file_of_an_earlier_run_is_not_found_after_one_that_died(
     assert not any((home / path).exists() for path in FILES.values())
 
 
-def test_a_format_that_cannot_be_written_is_an_error_and_the_decision_is_told(check: Any, home: Path) -> None:
-    allowed(home)
+def test_a_format_that_cannot_be_written_is_refused_before_anything_is_judged(check: Any, home: Path) -> None:
+    assert check(*WRITE)[0] == 4
     (home / "file").write_text("")
-    code, out, err = check("--junit", "file/j.xml")
-    assert code == 2 and out.startswith("ALLOW") and "cannot be written" in err
     (home / "folder").mkdir()
-    assert check("--junit", "folder")[0] == 2
+    before = size(home)
+    for path in ("file/j.xml", "folder"):
+        code, out, err = check("--as", "validator", *WRITE[2:], "--junit", path)
+        assert (code, out) == (2, "") and "cannot be written" in err
+    assert size(home) == before
+    assert not any((home / path).exists() for name, path in FILES.items() if name != "junit")
 
 
 # --- GitHub -----------------------------------------------------------------------------------------------
