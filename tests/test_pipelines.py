@@ -221,3 +221,34 @@ def test_a_hook_passes_a_good_policy_and_stops_a_bad_one(
     for path in ("policies/credit-scoring/policy.yaml", "ml/policies/a/cases/allow.yml"):
         assert re.search(one["files"], path)
     assert not re.search(one["files"], "config.yaml")
+
+
+# --- the page that tells how ------------------------------------------------------------------------------
+
+
+def fences(kind: str) -> list[str]:
+    page = (ROOT / "docs" / "how-to" / "ci.md").read_text()
+    return re.findall(rf"^```{kind}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+
+
+def test_the_page_names_what_there_is(home: Path) -> None:
+    github_page, gitlab_page, hooks_page = (yaml.safe_load(text) for text in fences("yaml"))
+    (step,) = [s for s in github_page["jobs"]["gate"]["steps"] if "ml-governance-check" in s["uses"]]
+    required = {name for name, one in ACTION["inputs"].items() if one.get("required")}
+    assert required <= set(step["with"]) <= set(ACTION["inputs"])
+    assert (ROOT / re.sub(r"^.*?/(?=\.github)|@.*", "", step["uses"]) / "action.yml").exists()
+    assert (ROOT / gitlab_page["include"][0]["file"]).exists()
+    assert gitlab_page["gate"]["extends"] == ".ml-governance-check"
+    assert set(gitlab_page["gate"]["variables"]) <= set(TEMPLATE["variables"])
+    assert {hook["id"] for hook in hooks_page["repos"][0]["hooks"]} == set(HOOKS)
+
+
+def test_the_table_of_the_page_is_read_as_it_stands(home: Path) -> None:
+    from ml_governance.workspace import config
+
+    path = home / "ws" / "governance.toml"
+    path.write_text(path.read_text() + fences("toml")[0])
+    section = config.load(home / "ws").check
+    assert section.by == ("sex", "race") and section.y_true == "label"
+    named = fences("toml")[0]
+    assert all(name in named for name in config.CheckSection.model_fields)
