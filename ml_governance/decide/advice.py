@@ -114,13 +114,13 @@ def advise(
 
 
 def multiplicity(policy: Policy) -> str:
-    """State what keeps many comparisons from misleading, and over which family; empty where nothing is compared."""
+    """State what keeps many comparisons from misleading, and over which family."""
     judged = [rule for rule in policy.rules if rule.require.metric is not None]
     family = sum(max(1, len(rule.require.by)) for rule in judged)
     if not judged:
-        return ""
+        return "no number is compared"
     return (
-        f"multiplicity: the family is fixed by the policy, {family} comparison{'s' if family != 1 else ''} in {len(judged)} "
+        f"the family is fixed by the policy, {family} comparison{'s' if family != 1 else ''} in {len(judged)} "
         f"rule{'s' if len(judged) != 1 else ''}; every one must clear its own bound at its stated confidence (intersection-union, "
         "unadjusted), and that some group fails is shown with bounds simultaneous over the groups that the policy names"
     )

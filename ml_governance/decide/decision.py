@@ -15,6 +15,7 @@ from ml_governance.errors import EvidenceError
 from ml_governance.evidence.predicates import (
     Approval,
     DecisionRecord,
+    DecisionSummary,
     InputAttestation,
     PolicyInForce,
     PolicyRef,
@@ -76,6 +77,8 @@ class Decision:
         When, UTC.
     log_size, log_root : int, str
         Which state of the log.
+    multiplicity : str
+        What keeps many comparisons from misleading, and over which family.
     advice : tuple of Advice
         What would make each thing that blocks pass; not signed.
     """
@@ -99,6 +102,7 @@ class Decision:
     at: datetime
     log_size: int
     log_root: str
+    multiplicity: str = field(repr=False)
     advice: tuple[Advice, ...] = field(default=(), repr=False)
 
     def __bool__(self) -> NoReturn:
@@ -118,7 +122,7 @@ class Decision:
         lines += [f"  waiting for: an approval by a {role.replace('_', ' ')}" for role in self.approvals_missing]
         lines += [f"  to pass: {one.about}: {one.text}" for one in self.advice]
         lines += [f"  note: {note}" for note in self.notes]
-        lines.append(f"  assurance: {self.assurance}")
+        lines += [f"  multiplicity: {self.multiplicity}", f"  assurance: {self.assurance}"]
         return "\n".join(lines)
 
     def said(self, finding: Finding) -> str:
@@ -140,9 +144,9 @@ class Decision:
             f"<table>{rows}</table><p>{escape(self.assurance)}</p>"
         )
 
-    def to_content(self) -> DecisionRecord:
+    def to_content(self) -> DecisionSummary:
         """Return the form that is signed: a SLSA VSA v1, extended."""
-        return DecisionRecord(
+        return DecisionSummary(
             verifier=VerifierId(id="urn:ml-governance:gate", version={"ml-governance": __version__}),
             time_verified=self.at,
             resource_uri=f"urn:ml-governance:model:{self.subject.name}",
@@ -164,6 +168,8 @@ class Decision:
             assurance=self.assurance,
             log_size=self.log_size,
             log_root=self.log_root,
+            verified_levels=(f"ml-governance:{self.stage}",) if self.result == "allow" else ("FAILED",),
+            multiplicity=self.multiplicity,
         )
 
 
@@ -219,7 +225,6 @@ def evaluate(
     )
     if policy.mode == "warn":
         notes += ("the policy's mode is warn, which never applies to a decision about a stage",)
-    notes += tuple(filter(None, [multiplicity(policy)]))
     findings += [_rejected(entry) for entry in ballot.rejections]
     ordered = worst_first(findings)
     advice = advise(
@@ -235,7 +240,8 @@ def evaluate(
         waivers=tuple(one.entry for one in used), notes=notes,
         assurance=_assurance(subject, evidence, inputs, (*ballot.approvals, *(one.entry for one in used))), policy_name=policy.policy,
         policy_sha256=policy_sha256, policy_version=policy.version, inputs=inputs, at=at, log_size=evidence.size,
-        log_root=evidence.root_hash, advice=advice,
+        log_root=evidence.root_hash, multiplicity=multiplicity(policy),
+        advice=advice,
     )  # fmt: skip
 
 

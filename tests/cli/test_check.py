@@ -322,7 +322,9 @@ def test_another_policy_than_the_pinned_one_is_refused_before_anything_is_signed
 
 
 def test_pins_add_up_and_none_overrides_another(check: Any, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    allowed(home)
     old = pins(home, monkeypatch)["policy"]
+    assert check()[0] == 0
     enact(home, WEAK.replace("version: 1", "version: 2"))
     with gov.open(home / "ws") as ws:
         new = deciding.in_force(ws.view(), "production").sha256
@@ -330,11 +332,12 @@ def test_pins_add_up_and_none_overrides_another(check: Any, home: Path, monkeypa
     configure(home, policy_sha256=new)
     assert check()[0] == 4
     monkeypatch.setenv("MLGOV_POLICY_SHA256", new)
-    assert "to pass" in check()[1]
-    monkeypatch.setenv("MLGOV_POLICY_SHA256", old)
+    assert check()[0] == 0
     assert check("--policy-sha256", old)[0] == 4
-    monkeypatch.delenv("MLGOV_POLICY_SHA256")
-    assert "[check] policy_sha256 pins" not in check("--policy-sha256", new)[2]
+    path = home / "ws" / "governance.toml"
+    path.write_text(path.read_text().replace(new, old.removeprefix("sha256:")))
+    code, _, err = check()
+    assert code == 4 and "[check] policy_sha256 pins" in err
 
 
 def test_a_pipeline_without_pins_is_refused_even_if_governance_toml_pins_itself(

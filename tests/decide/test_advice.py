@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -17,6 +17,9 @@ from ml_governance.decide.finding import OPEN
 from ml_governance.decide.policy import parse_policy
 from ml_governance.evidence.predicates import Approval, Resource
 from tests.decide.test_decision import ALLOWED, POLICY, READ, TEXT, TEXTS, decide, view_of, with_entry
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def decided(name: str) -> Decision:
@@ -106,11 +109,11 @@ def test_a_test_set_with_the_rows_that_it_names_settles_what_was_inconclusive() 
 def test_the_family_of_comparisons_is_stated_in_the_decision_that_is_signed() -> None:
     said = multiplicity(POLICY)
     assert "6 comparisons in 5 rules" in said and "intersection-union" in said and "simultaneous" in said
-    assert said in decided("allow").to_content().notes
+    assert decided("allow").to_content().multiplicity == said and said in decided("allow").explain()
     only_runs = parse_policy(
         TEXT[: TEXT.index("  - id: CRD-01")] + TEXT[TEXT.index("  - id: CRD-02") : TEXT.index("  - id: CRD-03")]
     )
-    assert not multiplicity(only_runs)
+    assert multiplicity(only_runs) == "no number is compared"
 
 
 def test_advice_changes_no_decision() -> None:
@@ -124,3 +127,52 @@ def test_advice_is_plain_json() -> None:
 
     values: list[dict[str, Any]] = [one.to_dict() for name in TEXTS for one in decided(name).advice]
     assert json.loads(json.dumps(values, allow_nan=False)) == values
+
+
+# --- the signed form --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_decision_has_every_field_that_a_verification_summary_requires(name: str) -> None:
+    """SLSA Verification Summary Attestation v1: what it requires, and what its fields may hold."""
+    wire = decided(name).to_content().to_wire()
+    for required in ("verifier", "timeVerified", "resourceUri", "policy", "verificationResult", "verifiedLevels"):
+        assert required in wire
+    assert wire["verifier"]["id"] and wire["policy"]["uri"] and set(wire["policy"]["digest"]) == {"sha256"}
+    assert all(set(one["digest"]) == {"sha256"} for one in wire["inputAttestations"])
+    allowed = wire["result"] == "allow"
+    assert wire["verificationResult"] == ("PASSED" if allowed else "FAILED")
+    assert wire["verifiedLevels"] == (["ml-governance:production"] if allowed else ["FAILED"])
+    assert not any(level.startswith("SLSA_") for level in wire["verifiedLevels"])
+
+
+def test_both_forms_of_a_decision_are_read_and_neither_passes_for_the_other(tmp_path: Path) -> None:
+    from datetime import UTC, datetime
+
+    from ml_governance.errors import VerificationError
+    from ml_governance.evidence import entry
+    from ml_governance.evidence.envelope import sign
+    from ml_governance.evidence.keys import generate
+    from ml_governance.evidence.predicates import Chain, DecisionRecord, DecisionSummary, predicate_type
+    from ml_governance.evidence.statement import Statement, Subject
+
+    signer = generate(tmp_path / "key.pem")
+    chain = Chain(
+        log="l", writer="w", seq=1, prev="0" * 64, nonce="0" * 32, recorded_at=datetime(2026, 1, 1, tzinfo=UTC)
+    )
+    new = decided("allow").to_content()
+    old = DecisionRecord(**{name: getattr(new, name) for name in DecisionRecord.model_fields})
+    subjects = [Subject(name="credit-risk/1", sha256="1" * 64)]
+    for content, form in ((old, 1), (new, 2)):
+        made = entry.make(chain, content, subjects, signer)
+        assert Statement.from_bytes(made.envelope.payload).predicate_type == predicate_type("decision", form)
+        read = entry.read(made.data)
+        assert type(read.content) is (DecisionRecord if form == 1 else DecisionSummary)
+        assert read.kind == "decision" and read.content == content
+        swapped = Statement.build(
+            predicate_type=predicate_type("decision", 3 - form),
+            subjects=subjects,
+            predicate=entry.predicate(chain, content),
+        )
+        with pytest.raises(VerificationError, match="does not have its form"):
+            entry.read(sign(swapped.payload, [signer]).to_bytes())
