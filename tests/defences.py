@@ -59,6 +59,15 @@ LINES = (
     "rules: test set that is the training set",
     "rules: a text nobody stands for",
     "rules: a policy weakened unnoticed",
+    "a branch brings its own trust root",
+    "another policy in force than the pinned one",
+    "a pipeline that pins itself",
+    "an old log shown to a pipeline",
+    "easier rows in a pipeline",
+    "measurements by whoever may not",
+    "strangers' text in a pipeline",
+    "a red check that looks green",
+    "evidence of later in a decision of then",
 )
 """What the ledger and the rules are tested with, in the words of their design."""
 
@@ -1522,6 +1531,143 @@ DEFENCES = (
             "",
         ),
         "decide/test_language.py::test_what_cannot_be_meant_is_refused[signed_by: validator-signed_by:-nothing stands here]",
+    ),
+    defence(
+        "a branch brings its own trust root",
+        "the pinned root, whenever governance.toml is read",
+        change("workspace/config", "    pins.require_root(file.trust.root, path)\n", ""),
+        "cli/test_check.py::test_a_branch_with_its_own_trust_root_is_refused_by_every_command",
+    ),
+    defence(
+        "a branch brings its own trust root",
+        "the root that an option pins",
+        change("workspace/checking", "            held.root,\n", "            (),\n"),
+        "cli/test_check.py::test_the_root_in_an_option_is_held_as_well",
+    ),
+    defence(
+        "another policy in force than the pinned one",
+        "the pinned policy, before anything is signed",
+        change("workspace/checking", "pins.require(held.policy,", "pins.require((),"),
+        "cli/test_check.py::test_another_policy_than_the_pinned_one_is_refused_before_anything_is_signed",
+        "cli/test_check.py::test_pins_add_up_and_none_overrides_another",
+    ),
+    defence(
+        "another policy in force than the pinned one",
+        "the policy again, after the decision",
+        change("workspace/checking", "if decision.policy_sha256 != reference.sha256 or not", "if not"),
+        "cli/test_check.py::test_a_policy_that_comes_into_force_while_a_model_is_measured_is_noticed",
+    ),
+    defence(
+        "a pipeline that pins itself",
+        "the refusal to check in a pipeline without pins from outside",
+        change("cli/check", "            pins.require_pinned(held, environ=os.environ, unpinned=unpinned)\n", ""),
+        "cli/test_check.py::test_a_pipeline_without_pins_is_refused_even_if_governance_toml_pins_itself",
+    ),
+    defence(
+        "a pipeline that pins itself",
+        "the difference between pins from outside and those of governance.toml",
+        change("workspace/pins", "if not any(pin.outside for pin in found)", "if not found"),
+        "cli/test_check.py::test_a_pipeline_without_pins_is_refused_even_if_governance_toml_pins_itself",
+    ),
+    defence(
+        "a pipeline that pins itself",
+        "the refusal of a variable that is set and empty",
+        change(
+            "workspace/pins",
+            "if text is not None and not text.strip():",
+            "if text == '':\n        return None\n    if False:",
+        ),
+        "cli/test_check.py::test_a_pipeline_without_pins_is_refused_even_if_governance_toml_pins_itself",
+    ),
+    defence(
+        "an old log shown to a pipeline",
+        "the pinned checkpoint",
+        change("workspace/checking", "ws.verify(pinned=held.read_checkpoints())", "ws.verify()"),
+        "cli/test_check.py::test_an_older_log_is_refused_by_a_pinned_checkpoint",
+    ),
+    defence(
+        "easier rows in a pipeline",
+        "the pinned rows",
+        change("workspace/checking", "if self.held.data:", "if False:"),
+        "cli/test_check.py::test_other_rows_than_the_pinned_ones_are_not_measured",
+    ),
+    defence(
+        "measurements by whoever may not",
+        "the roles that the policy asks of whoever measures, and that they did not make the model",
+        change("workspace/checking", "if not asked or any(", "if True or any("),
+        "cli/test_check.py::test_nobody_signs_measurements_that_the_policy_does_not_take_from_them[author-who made the model]",
+        "cli/test_check.py::test_nobody_signs_measurements_that_the_policy_does_not_take_from_them[release-manager-whose roles are]",
+    ),
+    defence(
+        "strangers' text in a pipeline",
+        "making visible what is no character, in every format",
+        change("report/outcome", "return _INVISIBLE.sub(_shown, cut)", "return cut"),
+        "report/test_check_formats.py::test_no_text_breaks_a_format",
+        "report/test_check_formats.py::test_what_cannot_be_seen_is_made_visible",
+    ),
+    defence(
+        "strangers' text in a pipeline",
+        "escaping in Markdown",
+        change(
+            "report/markdown", "return _MARKUP.sub(_reference, one_line(text, limit))", "return one_line(text, limit)"
+        ),
+        "report/test_check_formats.py::test_no_text_becomes_markup_in_markdown",
+    ),
+    defence(
+        "strangers' text in a pipeline",
+        "the word joiner after what calls people or links",
+        change(
+            "report/markdown", "return reference + _JOINER if found[0] in _JOINED else reference", "return reference"
+        ),
+        "report/test_check_formats.py::test_nobody_is_called_and_nothing_is_linked_by_a_name[@everyone]",
+        "report/test_check_formats.py::test_nobody_is_called_and_nothing_is_linked_by_a_name[:white_check_mark:]",
+    ),
+    defence(
+        "strangers' text in a pipeline",
+        "escaping in annotations",
+        change(
+            "report/annotations",
+            'return text.replace("%", "%25").replace("\\r", "%0D").replace("\\n", "%0A")',
+            "return text",
+        ),
+        "report/test_check_formats.py::test_an_annotation_is_one_command_on_one_line_whoever_wrote_its_text",
+    ),
+    defence(
+        "strangers' text in a pipeline",
+        "taking commands apart in what people read",
+        change("cli/check", "said = quoted if annotations else str", "said = str"),
+        "cli/test_check.py::test_a_reason_that_somebody_gave_is_no_command",
+    ),
+    defence(
+        "a red check that looks green",
+        "removing what an earlier run wrote",
+        change("cli/check", "    files.clear()\n", ""),
+        "cli/test_check.py::test_a_green_file_of_an_earlier_run_is_not_found_after_one_that_died",
+    ),
+    defence(
+        "a red check that looks green",
+        "a case for approvals that are missing",
+        change("report/outcome", "    if decision.approvals_missing:\n", "    if False:\n"),
+        "report/test_check_formats.py::test_nothing_is_green_that_is_not_allowed[no-approvals]",
+    ),
+    defence(
+        "a red check that looks green",
+        "what went wrong on the way, in the exit code",
+        change(
+            "report/outcome",
+            "code = worst([decision.exit_code, *(error.exit_code for error in errors)])",
+            "code = decision.exit_code",
+        ),
+        "report/test_check_formats.py::test_what_went_wrong_on_the_way_outweighs_what_was_decided",
+        "cli/test_check.py::test_a_measurement_that_fails_outweighs_the_decision_and_both_are_told",
+    ),
+    defence(
+        "evidence of later in a decision of then",
+        "the cut of the log at the time",
+        change("evidence/past", "(one.index for one in view.attestations if one.recorded_at > at)", "()"),
+        "workspace/test_considering.py::test_what_was_decided_then_is_decided_again_from_the_log_as_it_stood",
+        "workspace/test_considering.py::test_what_was_revoked_later_counted_then_and_does_not_now",
+        "workspace/test_considering.py::test_roles_and_policy_are_those_of_then",
     ),
 )
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ml_governance.cli import consent, promotion, render, roles
+from ml_governance.cli.check import check
 from ml_governance.cli.data import app as data_app
 from ml_governance.cli.keys import app as keys_app
 from ml_governance.cli.log import app as log_app
-from ml_governance.cli.options import As, Json, Stage, Version, Where, opened
+from ml_governance.cli.options import As, Json, Stage, Version, Where, moment, opened
 from ml_governance.cli.policy import app as policy_app
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ app.add_typer(policy_app, name="policy")
 app.add_typer(keys_app, name="keys")
 app.add_typer(data_app, name="data")
 roles.register(policy_app, keys_app)
+app.command()(check)
 
 
 def _version(wanted: bool) -> None:
@@ -259,18 +261,30 @@ def attest(
 def decide(
     model: Version,
     stage: Stage = "production",
+    what_if: Annotated[
+        Path | None, typer.Option("--what-if", metavar="FILE", help="Judge by this policy file instead; not signed.")
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="TIME", help="Judge as of then, from the ledger as it stood; not signed."),
+    ] = None,
     signer: As = None,
     workspace: Where = None,
     json: Json = False,
 ) -> None:
     """Judge a model by the policy in force, sign the decision, and say why.
 
-    Example: mlgov decide credit-risk/2 --stage production --as release-manager
+    Example: mlgov decide credit-risk/2 --stage production --as release-manager;
+    mlgov decide credit-risk/2 --what-if policies/next.yaml --at 2026-01-15T12:00:00Z
     """
     with opened(workspace, signer) as ws:
-        made = ws.decide(model, stage=stage)
+        if what_if is None and at is None:
+            made = ws.decide(model, stage=stage)
+        else:
+            made = ws.consider(model, stage=stage, policy=what_if, at=moment(at) if at else None)
         if json:
-            render.out_json(made.to_content().to_wire())
+            advice = [one.to_dict() for one in made.advice]
+            render.out_json({**made.to_content().to_wire(), "advice": advice, "signed": what_if is None and at is None})
         else:
             render.decision(made)
     raise typer.Exit(made.exit_code)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from ml_governance.errors import UsageError
 
 if TYPE_CHECKING:
     from ml_governance.workspace import Workspace
@@ -34,3 +37,20 @@ def opened(where: Path | None, signer: str | None = None) -> Workspace:
     from ml_governance.workspace import open_workspace
 
     return open_workspace(where, signer=signer, narrate=narrate)
+
+
+def moment(text: str) -> datetime:
+    """Read a time with its zone.
+
+    Raises
+    ------
+    UsageError
+        If it is none.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise UsageError(f"the time is {text!r:.100}", expected="a time with its zone, such as 2026-01-15T12:00:00Z")
+    return found

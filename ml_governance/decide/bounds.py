@@ -181,28 +181,69 @@ def _verdict(require: Require, value: float, lower: float | None, upper: float |
     return "pass" if upper <= number else "fail" if lower > number else "inconclusive"
 
 
-def _planned(require: Require, definition: Metric, parts: Sequence[Sequence[tuple[float, float]]]) -> str:
-    """Say how many rows would have settled it, for planning a new test set."""
-    form = definition.form
-    assert require.bound is not None  # noqa: S101  what is inconclusive has a bound
-    if form == "score" or form == "aggregate":  # noqa: PLR1714  this way the type checker sees what is left
-        return ""
-    plan = planning.joined(
+def plan(require: Require, definition: Metric, parts: Sequence[Sequence[tuple[float, float]]]) -> planning.Plan | None:
+    """Return the size of a new test set that would settle a comparison, were the rates as measured.
+
+    Parameters
+    ----------
+    require : Require
+        What the rule asks for; it has a bound.
+    definition : Metric
+        What the metric means.
+    parts : sequence of sequence of (k, n)
+        For each rate that is compared, the cases and rows of each group.
+
+    Returns
+    -------
+    Plan or None
+        None where no size would, or where counts alone do not say it.
+    """
+    form, bound = definition.form, require.bound
+    if bound is None or form == "score" or form == "aggregate":  # noqa: PLR1714  this way the type checker sees what is left
+        return None
+    return planning.joined(
         [
             planning.rows_to_settle(
-                counts, form=form, side="at_least" if _wants_higher(require) else "at_most", bound=require.bound[1],
+                counts, form=form, side="at_least" if _wants_higher(require) else "at_most", bound=bound[1],
                 confidence=require.confidence, sides=require.sides, multiplicity=len(parts),
             )
             for counts in parts
         ]
     )  # fmt: skip
-    if plan is None:
+
+
+def sizes(
+    require: Require, definition: Metric, content: Assessment, attribute: str
+) -> tuple[tuple[tuple[str, float | None, float], ...], ...]:
+    """Return name, cases and rows that count of each required group, once for each rate that is compared.
+
+    Cases are None where the number is not a rate. Empty where the evidence cannot be used at all.
+    """
+    by = tuple(attribute.split(CROSS)) if attribute else ()
+    if definition.form == "aggregate":
+        return ()
+    try:
+        return tuple(
+            tuple(
+                (named(one.group), one.numerator, float(one.n if one.denominator is None else one.denominator))
+                for one in required(require, content, rate, attribute, by)
+            )
+            for rate in definition.of or (definition.name,)
+        )
+    except Unusable:
+        return ()
+
+
+def _planned(require: Require, definition: Metric, parts: Sequence[Sequence[tuple[float, float]]]) -> str:
+    """Say how many rows would have settled it, for planning a new test set."""
+    found = plan(require, definition, parts)
+    if found is None:
         return "; no test set would settle it, were the rates as measured"
-    times = f"{plan.factor:.1f}" if plan.factor < 10 else f"{plan.factor:,.0f}"
-    would = "pass" if plan.outcome == "pass" else "fail"
+    times = f"{found.factor:.1f}" if found.factor < 10 else f"{found.factor:,.0f}"
+    would = "pass" if found.outcome == "pass" else "fail"
     return (
         f"; were the rates as measured, a new test set of about {times} times as many rows would {would} with a chance of "
-        f"{plan.power:.0%} (for planning: rows are never added to this one until it passes)"
+        f"{found.power:.0%} (for planning: rows are never added to this one until it passes)"
     )
 
 

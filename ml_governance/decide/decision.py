@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 
 from ml_governance import __version__
 from ml_governance.decide import approval, breakglass, withdrawal
+from ml_governance.decide.advice import Advice, advise, multiplicity
 from ml_governance.decide.finding import EVIDENCE_PROBLEMS, OPEN, Finding
 from ml_governance.decide.policy import in_force
 from ml_governance.decide.rules import SKEW, apply, counting, makers, worst_first
@@ -16,6 +17,7 @@ from ml_governance.evidence.predicates import (
     ApprovalRequest,
     BreakGlassReview,
     DecisionRecord,
+    DecisionSummary,
     InputAttestation,
     PolicyInForce,
     PolicyRef,
@@ -77,6 +79,10 @@ class Decision:
         When, UTC.
     log_size, log_root : int, str
         Which state of the log.
+    multiplicity : str
+        What keeps many comparisons from misleading, and over which family.
+    advice : tuple of Advice
+        What would make each thing that blocks pass; not signed.
     """
 
     subject: Subject
@@ -98,27 +104,31 @@ class Decision:
     at: datetime
     log_size: int
     log_root: str
+    multiplicity: str = field(repr=False)
+    advice: tuple[Advice, ...] = field(default=(), repr=False)
 
     def __bool__(self) -> NoReturn:
         """Refuse to be a truth value: ``if decision`` would let a review pass."""
         raise TypeError("a decision is no truth value: compare decision.result with 'allow'")
 
     def explain(self) -> str:
-        """Return the decision as sentences: every rule with its number and interval, then people, then limits."""
+        """Return the decision as sentences: every rule with its number and interval, people, what would make it pass, limits."""
         lines = [
             f"{self.result.upper()}: {self.subject.name} for {self.stage} ({self.policy_name} version {self.policy_version})"
         ]
         width = max((len(finding.status) for finding in self.findings), default=0)
-        lines += [f"  {finding.status:<{width}}  {finding.id}: {self._said(finding)}" for finding in self.findings]
+        lines += [f"  {finding.status:<{width}}  {finding.id}: {self.said(finding)}" for finding in self.findings]
         given = [f"{a.principal.id} ({_role(a)}, #{a.index})" for a in self.approvals]
         if given or self.approvals_missing:
             lines.append(f"  approvals: {', '.join(given) or 'none'}")
         lines += [f"  waiting for: an approval in the role {role.replace('_', ' ')}" for role in self.approvals_missing]
+        lines += [f"  to pass: {one.about}: {one.text}" for one in self.advice]
         lines += [f"  note: {note}" for note in self.notes]
-        lines.append(f"  assurance: {self.assurance}")
+        lines += [f"  multiplicity: {self.multiplicity}", f"  assurance: {self.assurance}"]
         return "\n".join(lines)
 
-    def _said(self, finding: Finding) -> str:
+    def said(self, finding: Finding) -> str:
+        """Return a finding in words, with who accepted it."""
         accepted = self.accepted.get(finding.id)
         return (
             f"{finding.sentence} Accepted by {accepted}." if accepted and finding.status in OPEN else finding.sentence
@@ -128,7 +138,7 @@ class Decision:
         from html import escape
 
         rows = "".join(
-            f"<tr><td>{escape(f.status)}</td><td>{escape(f.id)}</td><td>{escape(self._said(f))}</td></tr>"
+            f"<tr><td>{escape(f.status)}</td><td>{escape(f.id)}</td><td>{escape(self.said(f))}</td></tr>"
             for f in self.findings
         )
         return (
@@ -136,9 +146,9 @@ class Decision:
             f"<table>{rows}</table><p>{escape(self.assurance)}</p>"
         )
 
-    def to_content(self) -> DecisionRecord:
+    def to_content(self) -> DecisionSummary:
         """Return the form that is signed: a SLSA VSA v1, extended."""
-        return DecisionRecord(
+        return DecisionSummary(
             verifier=VerifierId(id="urn:ml-governance:gate", version={"ml-governance": __version__}),
             time_verified=self.at,
             resource_uri=f"urn:ml-governance:model:{self.subject.name}",
@@ -153,13 +163,15 @@ class Decision:
             exit_code=self.exit_code,
             stage=self.stage,
             binding=self.binding,
-            findings=tuple(replace(finding, sentence=self._said(finding)).to_record() for finding in self.findings),
+            findings=tuple(replace(finding, sentence=self.said(finding)).to_record() for finding in self.findings),
             approvals=_inputs(self.approvals),
             waivers=_inputs(self.waivers),
             notes=self.notes,
             assurance=self.assurance,
             log_size=self.log_size,
             log_root=self.log_root,
+            verified_levels=(f"ml-governance:{self.stage}",) if self.result == "allow" else ("FAILED",),
+            multiplicity=self.multiplicity,
         )
 
 
@@ -224,15 +236,21 @@ def evaluate(
         findings.append(_shared(policy))
     notes += (*ballot.notes, *withdrawal.notes(subject, evidence), *breakglass.notes(evidence, at))
     notes += tuple(said for sha256, said in evidence.notes if sha256 == subject.sha256)
+    ordered = worst_first(findings)
+    advice = advise(
+        ordered, accepted=ballot.accepted, approvals_missing=ballot.missing, policy=policy, subject=subject, project=project,
+        evidence=evidence,
+    )  # fmt: skip
     denying = {rule.id for rule in policy.rules if rule.on_inconclusive == "deny"}
     result, code = _result(findings, ballot, denying)
     return Decision(
-        subject=subject, stage=stage, result=result, exit_code=code, findings=tuple(worst_first(findings)), binding=bound_to,
+        subject=subject, stage=stage, result=result, exit_code=code, findings=tuple(ordered), binding=bound_to,
         approvals=ballot.approvals, approvals_missing=ballot.missing, accepted=dict(ballot.accepted),
         waivers=tuple(one.entry for one in used), notes=notes,
         assurance=assured, policy_name=policy.policy,
         policy_sha256=policy_sha256, policy_version=policy.version, inputs=inputs, at=at, log_size=evidence.size,
-        log_root=evidence.root_hash,
+        log_root=evidence.root_hash, multiplicity=multiplicity(policy),
+        advice=advice,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from ml_governance.errors import VerificationError
 from ml_governance.evidence.canonical import canonicalise, parse, sha256_hex
 from ml_governance.evidence.envelope import PAYLOAD_TYPE, Envelope, sign
-from ml_governance.evidence.predicates import CONTENTS, Chain, Content, predicate_type
+from ml_governance.evidence.predicates import PREDICATES, Chain, Content, predicate_type
 from ml_governance.evidence.statement import Statement, Subject
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ _LEAF = (
 """A leaf's canonical form where nothing in it needs escaping."""
 
 _CHAIN_WIRE = frozenset(field.alias or name for name, field in Chain.model_fields.items())
-_KINDS = {predicate_type(kind): kind for kind in CONTENTS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +150,9 @@ def predicate(chain: Chain, content: Content) -> dict[str, Any]:
 def statement(chain: Chain, content: Content, subjects: Sequence[Subject]) -> Statement:
     """Serialise a new entry's statement."""
     return Statement.build(
-        predicate_type=predicate_type(content.kind), subjects=subjects, predicate=predicate(chain, content)
+        predicate_type=predicate_type(content.kind, content.form),
+        subjects=subjects,
+        predicate=predicate(chain, content),
     )
 
 
@@ -181,18 +182,19 @@ def read(data: bytes) -> Entry:
     if len(envelope.signatures) != 1:
         raise VerificationError(f"the entry has {len(envelope.signatures)} signatures", expected="one, by its writer")
     parsed = Statement.from_bytes(envelope.payload)
-    kind = _KINDS.get(parsed.predicate_type)
-    if kind is None:
+    model = PREDICATES.get(parsed.predicate_type)
+    if model is None:
         raise VerificationError(f"the predicateType {parsed.predicate_type!r} is unknown")
     fields = dict(parsed.predicate)
     chain_fields = {name: fields.pop(name) for name in _CHAIN_WIRE if name in fields}
     try:
-        chain, content = Chain.model_validate(chain_fields), CONTENTS[kind].model_validate(fields)
+        chain, content = Chain.model_validate(chain_fields), model.model_validate(fields)
     except ValidationError as error:
-        raise VerificationError(f"the {kind} predicate does not have its form: {_first(error)}") from error
+        raise VerificationError(f"the {model.kind} predicate does not have its form: {_first(error)}") from error
     if not _as_written(predicate(chain, content), parsed):
         raise VerificationError(
-            f"the {kind} predicate is not in the form of its version", expected="every field as the writer spells it"
+            f"the {model.kind} predicate is not in the form of its version",
+            expected="every field as the writer spells it",
         )
     return _entry(envelope, data, parsed, chain, content)
 

@@ -46,9 +46,10 @@ class Chain(Wire):
 
 
 class Content(Wire):
-    """Base of the contents; each has a kind, which names its predicate type."""
+    """Base of the contents; kind and form name the predicate type: a new form stands beside the old one of its kind."""
 
     kind: ClassVar[str]
+    form: ClassVar[int] = 1
 
 
 class Resource(Wire):
@@ -274,6 +275,14 @@ class DecisionRecord(Content):
     log_root: Sha256
 
 
+class DecisionSummary(DecisionRecord):
+    """A decision with all that SLSA VSA v1 requires, and what keeps its many comparisons from misleading."""
+
+    form: ClassVar[int] = 2
+    verified_levels: tuple[Name, ...] = Field(description="ml-governance:<stage> if it is allowed there, else FAILED")
+    multiplicity: str = Field(description="the family of comparisons, and how each is judged within it")
+
+
 class Promotion(Content):
     """One phase of a promotion: the intent consumes a single-use pass, the outcome says what happened."""
 
@@ -405,14 +414,23 @@ CONTENTS: dict[str, type[Content]] = {
     model.kind: model
     for model in (
         WriterOpen, WriterClose, TrustUpdate, PolicyInForce, TrainingRun, Registration, Fairness, Performance,
-        Explanation, Approval, Waiver, DecisionRecord, Promotion, Revocation, Erasure, HumanText, ApprovalRequest, BreakGlass,
+        Explanation, Approval, Waiver, DecisionSummary, Promotion, Revocation, Erasure, HumanText, ApprovalRequest, BreakGlass,
         BreakGlassReview, Delegation, ProtectedData, DataAccess,
     )
 }  # fmt: skip
+"""The form of each kind that is written now."""
 
-_PREFIX, _SUFFIX = "urn:ml-governance:predicate:", ":v1"
+_PREFIX = "urn:ml-governance:predicate:"
 
 
-def predicate_type(kind: str) -> str:
-    """Return the predicateType URI of a kind."""
-    return f"{_PREFIX}{kind}{_SUFFIX}"
+def predicate_type(kind: str, form: int = 1) -> str:
+    """Return the predicateType URI of a kind in one of its forms."""
+    return f"{_PREFIX}{kind}:v{form}"
+
+
+_EARLIER: tuple[type[Content], ...] = (DecisionRecord,)
+
+PREDICATES: dict[str, type[Content]] = {
+    predicate_type(model.kind, model.form): model for model in (*CONTENTS.values(), *_EARLIER)
+}
+"""Every form that is read, by its predicateType: what was written once stays verifiable."""

@@ -7,11 +7,12 @@ import tempfile
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ml_governance.errors import ConfigurationError
+from ml_governance.workspace import pins
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,6 +72,23 @@ class OpenLineageSection(_Section):
     destinations: tuple[str, ...] = ()
 
 
+class CheckSection(_Section):
+    """What ``mlgov check`` does when it is not told otherwise."""
+
+    model: str | None = Field(default=None, min_length=1)
+    stage: str = Field(default="production", min_length=1)
+    data: Place | None = None
+    y_true: str | None = None
+    by: tuple[str, ...] = ()
+    kinds: tuple[Literal["performance", "fairness", "explanation"], ...] = ()
+    pos_label: str | int | float | None = None
+    background: Place | None = None
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+    min_group_size: int = Field(default=30, ge=1)
+    policy_sha256: str | None = None
+    data_sha256: str | None = None
+
+
 class _File(_Section):
     version: int = Field(ge=1, le=1)
     project: str = Field(min_length=1)
@@ -81,6 +99,7 @@ class _File(_Section):
     stages: dict[str, StageSection] = Field(min_length=1)
     retention: dict[str, Annotated[int, Field(ge=0, le=MAX_RETENTION)]] = Field(default_factory=dict)
     openlineage: OpenLineageSection = OpenLineageSection()
+    check: CheckSection = CheckSection()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +128,8 @@ class Config:
         Days for which entries of a kind must be kept; ``default`` is for the others.
     destinations : tuple of str
         URLs to which OpenLineage events are sent.
+    check : CheckSection
+        What ``mlgov check`` does.
     """
 
     root: Path
@@ -122,6 +143,7 @@ class Config:
     stages: dict[str, StageSection]
     retention: dict[str, int] = field(default_factory=dict)
     destinations: tuple[str, ...] = ()
+    check: CheckSection = field(default_factory=CheckSection)
 
     def stage(self, name: str) -> StageSection:
         """Look a stage up.
@@ -166,6 +188,8 @@ def load(root: Path) -> Config:
     ------
     ConfigurationError
         If it cannot be read, is not TOML, or has missing, unknown or wrong entries.
+    VerificationError
+        If the environment pins another trust root.
     """
     path = root / FILE
     try:
@@ -184,6 +208,7 @@ def load(root: Path) -> Config:
         raise ConfigurationError(f"{path} is not valid TOML: {error}") from error
     if len(file.openlineage.destinations) > 1:
         _distinct(path, file.openlineage.destinations)
+    pins.require_root(file.trust.root, path)
     return Config(
         root=root,
         project=file.project,
@@ -196,6 +221,7 @@ def load(root: Path) -> Config:
         stages=file.stages,
         retention=dict(file.retention),
         destinations=tuple(one for one in file.openlineage.destinations),
+        check=file.check,
     )
 
 

@@ -99,6 +99,11 @@ class Workspace:
             if ledger is not None:
                 ledger.close()
 
+    @property
+    def acting(self) -> bool:
+        """Whether somebody's key is at hand, so that something can be signed."""
+        return self._signer is not None
+
     def acting_as(self, signer: str | Path) -> Workspace:
         """Return the same workspace in the hands of another person.
 
@@ -478,6 +483,43 @@ class Workspace:
         from ml_governance.workspace import deciding
 
         return deciding.decide(self, version, stage=stage)
+
+    def consider(
+        self,
+        version: str | Subject,
+        *,
+        stage: str,
+        policy: str | Path | None = None,
+        at: datetime | None = None,
+    ) -> Decision:
+        """Judge without signing: by a policy that is not in force, or as of another time.
+
+        Parameters
+        ----------
+        version : str or Subject
+            The model version.
+        stage : str
+            The stage.
+        policy : path, optional
+            A policy file to judge by instead of the one in force.
+        at : datetime, optional
+            With its zone: judge at that time, from the ledger as it stood then.
+
+        Returns
+        -------
+        Decision
+            Its notes say that it is not signed, and what it would have been.
+
+        Raises
+        ------
+        UsageError
+            If the time lies ahead or has no zone.
+        MissingEvidenceError
+            If the ledger did not exist then.
+        """
+        from ml_governance.workspace import considering
+
+        return considering.consider(self, version, stage=stage, policy=Path(policy) if policy else None, at=at)
 
     def approve(
         self,

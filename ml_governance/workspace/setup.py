@@ -280,6 +280,12 @@ alias = {quoted(stage)}
 # default = 3650
 # training-run = 365
 
+# What `mlgov check` does in a pipeline; see docs/how-to/ci.md.
+# [check]
+# data = "data/held-out.parquet"
+# y_true = "label"
+# by = ["sex", "race"]
+
 # Signed lineage events go there from a durable outbox: `mlgov log outbox --send`.
 # [openlineage]
 # destinations = ["https://lineage.example/api/v1/lineage?key_env=OPENLINEAGE_KEY"]
