@@ -55,19 +55,25 @@ def metrics() -> str:
     lines = [
         "# Metrics",
         "",
-        "What a name in a report or a policy means. `rate` is a count over a count; `ratio` and `difference` compare the groups of one",
-        "attribute; `score` is any other number.",
+        "What a name in a report or a policy means; `mlgov assess --list-metrics` prints the same. `rate` is a count over a count;",
+        "`ratio` and `difference` compare the rates of the groups of one attribute; `score` is any other number of a group; `aggregate`",
+        "is any other number over all groups. TP, FP, TN and FN are counts of a group, N their sum, x_g is the metric of group g. Every",
+        "number has a status: `undefined` where the last column says so, with the reason, and `insufficient` where it rests on fewer rows",
+        "than required.",
         "",
     ]
     for kind in dict.fromkeys(evidence for evidence, _ in METRICS):
-        lines += [f"## {kind}", "", "| metric | form | better | range | meaning |", "|---|---|---|---|---|"]
-        for (evidence, name), metric in METRICS.items():
+        lines += [
+            f"## {kind}", "", "| metric | form | better | range | meaning | formula | source | edge |",
+            "|---|---|---|---|---|---|---|---|",
+        ]  # fmt: skip
+        for (evidence, _), metric in METRICS.items():
             if evidence == kind:
-                high = "" if metric.high is None else f"{metric.high:g}"
-                low = "" if metric.low is None else f"{metric.low:g}"
-                lines.append(
-                    f"| `{name}` | {metric.form} | {metric.better or 'a rule says'} | {low} to {high} | {metric.text} |"
-                )
+                cells = (
+                    f"`{metric.name}`", metric.form, metric.better or "a rule says", metric.range, metric.text,
+                    f"`{metric.formula}`", metric.source, metric.edge,
+                )  # fmt: skip
+                lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
         lines.append("")
     return "\n".join(lines)
 

@@ -124,20 +124,20 @@ def demo(
 
 @app.command()
 def assess(
-    data: Annotated[
-        list[str],
-        typer.Option(
-            help="Parquet or CSV file with labels and sensitive columns; without MODEL also a pattern, and repeated."
-        ),
-    ],
-    y_true: Annotated[str, typer.Option("--y-true", help="Column of the label.")],
-    by: Annotated[list[str], typer.Option("--by", help="Sensitive column; may be repeated.")],
     model: Annotated[
         str | None,
         typer.Argument(
             metavar="[MODEL]", help="name/version, or the first digits of its sha256; without it, nothing is signed."
         ),
     ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Parquet or CSV file with labels and sensitive columns; without MODEL also a pattern, and repeated."
+        ),
+    ] = None,
+    y_true: Annotated[str | None, typer.Option("--y-true", help="Column of the label.")] = None,
+    by: Annotated[list[str] | None, typer.Option("--by", help="Sensitive column; may be repeated.")] = None,
     y_pred: Annotated[
         str | None,
         typer.Option("--y-pred", help="Column of predicted labels; only without MODEL, which predicts itself."),
@@ -171,6 +171,9 @@ def assess(
     pos_label: Annotated[str | None, typer.Option(help="The positive label, unless labels are 0 and 1.")] = None,
     confidence: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.95,
     min_group_size: Annotated[int, typer.Option(help="Smaller groups are reported as insufficient.")] = 30,
+    list_metrics: Annotated[
+        bool, typer.Option("--list-metrics", help="Say what every metric means, of each --kind, and measure nothing.")
+    ] = False,
     signer: As = None,
     workspace: Where = None,
     json: Json = False,
@@ -181,8 +184,16 @@ def assess(
     memory: no workspace, no keys, no signature.
 
     Example: mlgov assess credit-risk/2 --data test.parquet --y-true label --by sex --by race --as validator;
-    mlgov assess --data 'scored/*.parquet' --y-true label --y-pred prediction --y-score score --by sex --by race
+    mlgov assess --data 'scored/*.parquet' --y-true label --y-pred prediction --y-score score --by sex --by race;
+    mlgov assess --list-metrics --kind fairness
     """
+    if list_metrics:
+        from ml_governance.cli.metrics import listed
+
+        listed(kind or (), json=json)
+        return
+    if not data or y_true is None or not by:
+        raise typer.BadParameter("give --data, --y-true and --by, or --list-metrics")
     if model is None:
         from ml_governance.cli.fairness import measure
 

@@ -40,6 +40,8 @@ class Metric:
         How it is computed. TP, FP, TN, FN are counts of a group, N their sum; x_g is the metric of group g.
     source : str
         Where the definition comes from.
+    edge : str
+        Where it is undefined, or what to know of its ends.
     """
 
     name: str
@@ -53,6 +55,14 @@ class Metric:
     text: str
     formula: str
     source: str
+    edge: str
+
+    def to_dict(self) -> dict[str, str | None]:
+        """Return what there is to say, in words, as plain JSON values."""
+        return {
+            "name": self.name, "kind": self.evidence, "form": self.form, "range": self.range, "better": self.better,
+            "unit": self.unit, "meaning": self.text, "formula": self.formula, "source": self.source, "edge": self.edge,
+        }  # fmt: skip
 
     @property
     def range(self) -> str:

@@ -6,7 +6,7 @@ A rule can only use a metric that stands here, and takes its direction, range an
 from __future__ import annotations
 
 from ml_governance.errors import PolicyError
-from ml_governance.evidence.metric_catalogue import CATALOGUE
+from ml_governance.evidence.metric_catalogue import CATALOGUE, UNCOMPARABLE
 from ml_governance.evidence.metric_definition import Better, Form, Metric
 
 __all__ = ["METRICS", "RATES", "Form", "Metric", "metric", "rate_counts"]
@@ -18,10 +18,23 @@ _FRAME = "Weerts et al. (fairlearn), JMLR 24 (2023) 257"
 _PREDICTIVE = "Chouldechova, Big Data 5 (2017) 153"
 
 
+_NONE_OF = {
+    "N": "undefined without rows, or if all weigh 0",
+    "(TP + FN)": "undefined where no row is positive",
+    "(FP + TN)": "undefined where no row is negative",
+    "(TP + FP)": "undefined where no row is predicted positive",
+    "(TN + FN)": "undefined where no row is predicted negative",
+}
+"""What it is when a denominator is 0; nothing is ever taken for 0/0."""
+
+
 def _rate(
     name: str, better: Better | None, text: str, formula: str, source: str = _CONFUSION, evidence: str = "fairness"
 ) -> Metric:
-    return Metric(name=name, evidence=evidence, form="rate", better=better, text=text, formula=formula, source=source)
+    return Metric(
+        name=name, evidence=evidence, form="rate", better=better, text=text, formula=formula, source=source,
+        edge=_NONE_OF[formula.partition(" / ")[2]],
+    )  # fmt: skip
 
 
 RATES: tuple[Metric, ...] = (
@@ -73,7 +86,7 @@ def _comparison(name: str, form: str, of: tuple[str, ...], text: str, source: st
         formula = "min_g x_g / max_g x_g" if len(of) == 1 else "min over both of min_g x_g / max_g x_g"
         return Metric(
             name=name, evidence="fairness", form="ratio", of=of, better="higher", unit="ratio", text=text,
-            formula=formula, source=source,
+            formula=formula, source=source, edge=f"{UNCOMPARABLE}, or if every rate is 0; 0 if one is",
         )  # fmt: skip
     formula = "max_g x_g - min_g x_g" if len(of) == 1 else "max over both of max_g x_g - min_g x_g"
     return Metric(
@@ -85,6 +98,7 @@ def _comparison(name: str, form: str, of: tuple[str, ...], text: str, source: st
         text=text,
         formula=formula,
         source=source,
+        edge=UNCOMPARABLE,
     )
 
 
