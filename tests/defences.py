@@ -1433,6 +1433,22 @@ DEFENCES = (
         "decide/test_champion.py::test_a_group_that_one_of_the_two_lacks_is_an_error",
     ),
     defence(
+        "rules: numbers from different rows compared",
+        "joint counts that contradict what was signed of each model",
+        change(
+            "decide/champion",
+            "if (pair[0].counts, pair[1].counts) != ((both + first, n), (both + second, n)):",
+            "if False:",
+        ),
+        "decide/test_champion.py::test_joint_counts_that_contradict_what_was_signed_of_each_are_an_error[joint3]",
+    ),
+    defence(
+        "rules: numbers from different rows compared",
+        "the digest of the model that joint counts are about",
+        change("decide/champion", 'if said["with"] != champion.sha256:', "if False:"),
+        "decide/test_champion.py::test_joint_counts_with_another_model_say_nothing_of_this_one",
+    ),
+    defence(
         "rules: many tries on one test set",
         "attempts with earlier versions",
         change(

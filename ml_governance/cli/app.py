@@ -168,6 +168,9 @@ def assess(
     kind: Annotated[
         list[str] | None, typer.Option(help="performance, fairness or explanation; default is all three.")
     ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Another version, such as the one in use, to pair MODEL with row by row.")
+    ] = None,
     pos_label: Annotated[str | None, typer.Option(help="The positive label, unless labels are 0 and 1.")] = None,
     confidence: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.95,
     min_group_size: Annotated[int, typer.Option(help="Smaller groups are reported as insufficient.")] = 30,
@@ -197,7 +200,7 @@ def assess(
     if model is None:
         from ml_governance.cli.fairness import measure
 
-        if y_pred is None or background is not None or training or set(kind or ()) - {"fairness"}:
+        if y_pred is None or background is not None or training or against or set(kind or ()) - {"fairness"}:
             raise typer.BadParameter("without MODEL, give --y-pred; only fairness can be measured")
         measure(data, y_true, y_pred, by, y_score, control, weight, pos_label, confidence, min_group_size, json=json)
         return
@@ -217,6 +220,7 @@ def assess(
             confidence=confidence,
             min_group_size=min_group_size,
             training=training or (),
+            against=against,
         )
         if json:
             render.out_json(

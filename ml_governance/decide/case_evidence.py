@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from ml_governance.decide.champion import PAIRED
 from ml_governance.decide.conditions import OVERLAP
 from ml_governance.decide.reading import nearest
 from ml_governance.decide.require import CROSS
@@ -21,6 +22,7 @@ from ml_governance.evidence.predicates import (
     Resource,
     TrainingRun,
 )
+from ml_governance.evidence.statement import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,8 +34,10 @@ MAX_EARLIER = 1000
 _SIGNED = frozenset({"signed_by", "age"})
 _KEYS = {HumanText.kind: _SIGNED | {"text"}, TrainingRun.kind: _SIGNED | {"event", "capture", "inputs"}}
 _OF_ASSESSMENTS = _SIGNED | {
-    "groups", "all", "scores", "over", "dataset", "rows", "shared", "earlier", "predictions",
+    "groups", "all", "scores", "over", "dataset", "rows", "shared", "paired", "earlier", "predictions",
 }  # fmt: skip
+PREVIOUS = Subject(name="credit-risk/0", sha256=sha256_hex(b"the earlier version of the cases"))
+"""The version before the one that a case is about."""
 _SPANS = {"m": 60, "h": 3600, "d": 86400}
 
 
@@ -117,12 +121,19 @@ def _assessment(kind: str, compact: Mapping[str, Any]) -> Assessment:
         ),
     ]
     name = compact.get("dataset", "test")
+    paired = [
+        {"metric": metric, "by": [], "group": [], "counts": counts}
+        for metric, counts in compact.get("paired", {}).items()
+    ]
     shared = [{"with": _data(other), "rows": rows} for other, rows in compact.get("shared", {}).items()]
     return model(
         predictions=compact.get("predictions", "recomputed"),
         dataset=Resource(name=name, sha256=_data(name), rows=compact.get("rows", 1000)),
         columns={}, confidence=0.95, min_group_size=30, measurements=tuple(measurements), software={},
-        details={OVERLAP: shared} if shared else {},
+        details={
+            **({OVERLAP: shared} if shared else {}),
+            **({PAIRED: {"with": PREVIOUS.sha256, "counts": paired}} if paired else {}),
+        },
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ A case is YAML::
         over: {sex: {roc_auc_difference: [value, lower, upper]}}    # of one-sided 95 %; two more numbers: of two-sided
         dataset: test               # the test data, and how many of its rows are in which training data
         shared: {data/0: 0}
+        paired: {accuracy: [both, only this, only the champion, neither]}
         earlier: 2                  # assessments of an earlier version on the same data
       performance: {all: [tn, fp, fn, tp], scores: {roc_auc: [value, lower, upper]}}
       training-run: {signed_by: ada, inputs: 2}     # data/0 and data/1
@@ -29,7 +30,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ml_governance.decide.case_evidence import age_of, contents
+from ml_governance.decide.case_evidence import PREVIOUS, age_of, contents
 from ml_governance.decide.decision import Decision, evaluate
 from ml_governance.decide.reading import read_yaml
 from ml_governance.errors import GovernanceError, PolicyError
@@ -53,7 +54,6 @@ PEOPLE: dict[str, frozenset[str]] = {
     "omar": frozenset({"author", "validator", "risk_officer"}),
 }
 SUBJECT = Subject(name="credit-risk/1", sha256=sha256_hex(b"the model of the cases"))
-PREVIOUS = Subject(name="credit-risk/0", sha256=sha256_hex(b"the earlier version of the cases"))
 _KEYS = {"title", "like", "evidence", "champion", "approvals", "expect"}
 
 

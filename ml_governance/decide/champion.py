@@ -1,9 +1,9 @@
-"""No worse than the model in use: non-inferiority on the same rows, with bounds that hold whatever the two have in common.
+"""No worse than the model in use: non-inferiority on the same rows. Numbers from different rows are not compared.
 
-The difference is candidate minus champion. Each model's own bound is taken at half the error, and the difference of the two
-bounds then holds with the whole confidence however the two sets of predictions are correlated (Bonferroni's inequality). So it
-needs no joint counts; it is wider than a paired interval would be, and never narrower than it should be. Numbers from different
-rows are not compared.
+The difference is candidate minus champion. Where the evidence says on how many rows both, one or neither of the two is a case,
+and says the same as what was signed of each, the interval is the paired one. Otherwise each model's own bound is taken at half
+the error, and the difference of the two bounds then holds with the whole confidence however the two sets of predictions are
+correlated (Bonferroni's inequality): wider than a paired interval, and never narrower than it should be.
 
 Source: Piaggio et al. (CONSORT), JAMA 308 (2012) 2594, on non-inferiority; Dunn, JASA 56 (1961) 52, on the bounds.
 """
@@ -18,7 +18,7 @@ from ml_governance.decide.bounds import Judged
 from ml_governance.decide.require import CROSS
 from ml_governance.decide.selecting import Unusable, aggregate, counts_of, interval_of, named, required
 from ml_governance.errors import DataError
-from ml_governance.evidence import intervals
+from ml_governance.evidence import intervals, paired
 from ml_governance.evidence.predicates import Promotion, Registration
 
 if TYPE_CHECKING:
@@ -33,7 +33,11 @@ if TYPE_CHECKING:
     from ml_governance.evidence.statement import Subject
 
 
+PAIRED = "paired"
+"""Key of an assessment's details: ``{"with": digest of the other model, "counts": [{"metric", "by", "group", "counts"}]}``."""
+
 _Pair = tuple[float, float]
+_Joint = dict[tuple[str, tuple[str, ...], tuple[str, ...]], tuple[int, int, int, int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +106,7 @@ def incumbent(subject: Subject, asked: Champion, policy: Policy, evidence: Evide
 
 
 def compare(
-    require: Require, definition: Metric, content: Assessment, other: Assessment, name: str
+    require: Require, definition: Metric, content: Assessment, other: Assessment, champion: Subject
 ) -> tuple[Judged, ...]:
     """Judge a metric of the candidate against the same of the champion, once for each attribute of ``by``.
 
@@ -112,13 +116,14 @@ def compare(
         What is asked, and what the metric means.
     content, other : Assessment
         Of the candidate and of the champion, on the same rows.
-    name : str
-        The champion's.
+    champion : Subject
+        The champion.
     """
     judged = []
     for attribute in require.by or [""]:
         try:
-            judged.append(_attribute(require, definition, (content, other), attribute, name))
+            joint = _joint(content, champion)
+            judged.append(_attribute(require, definition, (content, other), attribute, champion.name, joint))
         except Unusable as problem:
             judged.append(Judged(suffix=attribute, status=problem.status, text=problem.text))
         except DataError as problem:
@@ -128,25 +133,39 @@ def compare(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Number:
-    """One number of one model: its value, its bounds at half the error, and at half of its share of the family's."""
+    """One number of one model: its value, its bounds at half the error, at half of its share of the family's, its counts."""
 
     group: tuple[str, ...]
     value: float
     each: _Pair
     every: _Pair
     n: int
+    counts: _Pair | None = None
 
 
 def _attribute(
-    require: Require, definition: Metric, contents: tuple[Assessment, Assessment], attribute: str, name: str
+    require: Require,
+    definition: Metric,
+    contents: tuple[Assessment, Assessment],
+    attribute: str,
+    name: str,
+    joint: _Joint,
 ) -> Judged:
     by = tuple(attribute.split(CROSS)) if attribute else ()
     ours, theirs = (_numbers(require, definition, content, attribute, by) for content in contents)
     pairs = _matched(definition, ours, theirs)
     higher = definition.better == "higher"
     gaps = [mine.value - other.value for mine, other in pairs]
-    each = [_between(mine.each, other.each) for mine, other in pairs]
-    every = [_between(mine.every, other.every) for mine, other in pairs]
+    together = [joint.get((definition.name, by, mine.group)) for mine, _ in pairs]
+    share = 1 - (1 - require.confidence) / len(pairs)
+    each = [
+        _apart(require, require.confidence, pair, pair[0].each, pair[1].each, j)
+        for pair, j in zip(pairs, together, strict=True)
+    ]
+    every = [
+        _apart(require, share, pair, pair[0].every, pair[1].every, j) for pair, j in zip(pairs, together, strict=True)
+    ]
+    how = "paired" if None not in together else "whatever their correlation"
     worst = gaps.index(min(gaps) if higher else max(gaps))
     if higher:
         lower, upper = min(low for low, _ in each), min(high for _, high in every)
@@ -160,7 +179,7 @@ def _attribute(
         text=(
             f"{definition.name.replace('_', ' ')}{of} is {mine.value:.3f}, and {other.value:.3f} for {name}, the model in use, "
             f"on the same rows: a difference of {gaps[worst]:+.3f}, {require.confidence:.0%} {require.sides} bounds "
-            f"{lower:+.3f} to {upper:+.3f}, whatever their correlation"
+            f"{lower:+.3f} to {upper:+.3f}, {how}"
         ),
         value=gaps[worst],
         lower=lower,
@@ -181,7 +200,14 @@ def _numbers(
         groups = required(require, content, definition.name, attribute, by)
     bounds = _of_rates if definition.form == "rate" else _of_scores
     return [
-        _Number(group=one.group, value=float(one.value or 0.0), each=each, every=every, n=one.n)
+        _Number(
+            group=one.group,
+            value=float(one.value or 0.0),
+            each=each,
+            every=every,
+            n=one.n,
+            counts=None if one.numerator is None or one.denominator is None else (one.numerator, one.denominator),
+        )
         for one, (each, every) in zip(groups, bounds(require, groups, half), strict=True)
     ]
 
@@ -233,6 +259,47 @@ def _matched(definition: Metric, ours: Sequence[_Number], theirs: Sequence[_Numb
 
 def _between(mine: _Pair, other: _Pair) -> _Pair:
     return mine[0] - other[1], mine[1] - other[0]
+
+
+def _apart(
+    require: Require,
+    confidence: float,
+    pair: tuple[_Number, _Number],
+    mine: _Pair,
+    other: _Pair,
+    joint: tuple[int, int, int, int] | None,
+) -> _Pair:
+    """Return the bounds of a difference: paired where joint counts say what was signed of each model, else between the two."""
+    if joint is None:
+        return _between(mine, other)
+    both, first, second, _ = joint
+    n = float(sum(joint))
+    if (pair[0].counts, pair[1].counts) != ((both + first, n), (both + second, n)):
+        raise Unusable("error", f"the joint counts {joint} of the two models contradict what was signed of each")
+    bounds = paired.difference(*joint, confidence=confidence, sides=require.sides)
+    return bounds.lower, bounds.upper
+
+
+def _joint(content: Assessment, champion: Subject) -> _Joint:
+    """Return the joint counts that the evidence has of exactly these two models."""
+    said = content.details.get(PAIRED)
+    if said is None:
+        return {}
+    found: _Joint = {}
+    try:
+        if said["with"] != champion.sha256:
+            return {}
+        for one in said["counts"]:
+            key = str(one["metric"]), tuple(map(str, one["by"])), tuple(map(str, one["group"]))
+            whole = [int(k) for k in one["counts"]]
+            if len(whole) != 4 or min(whole) < 0 or whole != one["counts"] or key in found:
+                raise ValueError(f"{one!r:.200}")
+            found[key] = whole[0], whole[1], whole[2], whole[3]
+    except (LookupError, TypeError, ValueError) as error:
+        raise Unusable(
+            "error", f"the evidence says of the two models together what cannot be read: {error!s:.200}"
+        ) from error
+    return found
 
 
 def _verdict(require: Require, *, higher: bool, lower: float, upper: float) -> Status:

@@ -121,7 +121,7 @@ def _against_champion(
     if any(v.index > other.index for v in gone):
         why = f"newer {entry.kind} evidence about {used.subject.name}, the model in use, counts no more"
         return (_finding(rule, "error", why, (entry, other)),)
-    judged = champion.compare(rule.require, rule.require.definition(), content, other.content, used.subject.name)
+    judged = champion.compare(rule.require, rule.require.definition(), content, other.content, used.subject)
     return tuple(_judged(rule, one, (entry, other), asked=_asked(rule) + used.note) for one in judged)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ml_governance.decide.champion import PAIRED
 from ml_governance.decide.conditions import OVERLAP
 from ml_governance.errors import DataError, UsageError
 from ml_governance.evidence import fingerprint
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ml_governance.assess.explanation import ExplanationReport
     from ml_governance.assess.fairness import FairnessReport
     from ml_governance.assess.performance import PerformanceReport
+    from ml_governance.evidence.attestation import EvidenceView
     from ml_governance.evidence.ledger import Receipt
     from ml_governance.evidence.statement import Subject
     from ml_governance.workspace.session import Workspace
@@ -80,10 +82,12 @@ def assess(
     min_group_size: int,
     seed: int,
     training: tuple[Any, ...] = (),
+    against: str | Subject | None = None,
 ) -> Assessed:
     """Recompute predictions on digested rows, measure, and sign what was measured."""
     from ml_governance.assess.explanation import ExplanationReport
     from ml_governance.assess.fairness import assess_fairness
+    from ml_governance.assess.pairing import joint_counts
     from ml_governance.assess.performance import assess_performance
     from ml_governance.assess.recompute import recompute
     from ml_governance.workspace.overlap import with_training
@@ -132,12 +136,42 @@ def assess(
     if outcome.explanation is not None:
         reports["explanation"] = ExplanationReport.from_dict(outcome.explanation)
     shared = {OVERLAP: with_training(frame, training, subject, view)} if training else {}
+    paired: dict[str, Any] = {}
+    if against is not None:
+        other = ws.resolve(against, view)
+        ws.narrate(f"predicting the same rows with {other.name}")
+        second = predicted(
+            ws, view, other, frame, y_true=y_true, sensitive_features=sensitive_features, pos_label=pos_label
+        )
+        counts = joint_counts(labels, outcome.y_pred, second, sensitive, pos_label=pos_label)
+        paired = {PAIRED: {"with": other.sha256, "counts": counts}}
     receipts = {}
     for kind, report in reports.items():
         content = report.to_content(predictions="recomputed", dataset=dataset)
-        content = content.model_copy(update={"details": {**content.details, **shared}})
+        content = content.model_copy(update={"details": {**content.details, **shared, **paired}})
         receipts[kind] = writer.record(content, [subject])
     return Assessed(subject=subject, dataset=dataset, reports=reports, receipts=receipts)
+
+
+def predicted(
+    ws: Workspace,
+    view: EvidenceView,
+    other: Subject,
+    frame: pd.DataFrame,
+    *,
+    y_true: str,
+    sensitive_features: tuple[str, ...],
+    pos_label: Any,
+) -> Any:
+    """Return what another registered model predicts for the same rows, its bytes checked."""
+    from ml_governance.assess.recompute import recompute
+
+    registration = ws.registration(other, view)
+    artifact = ws.registry.artifact(registration.name, registration.version)
+    return recompute(
+        artifact, sha256=other.sha256, loader=ws.registry.LOADER, rows=frame, exclude=(y_true,),
+        sensitive_features=sensitive_features, pos_label=pos_label, background=None, explain=None,
+    ).y_pred  # fmt: skip
 
 
 def attest(

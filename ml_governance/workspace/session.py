@@ -357,6 +357,7 @@ class Workspace:
         min_group_size: int = 30,
         seed: int = 0,
         training: Sequence[Any] = (),
+        against: str | Subject | None = None,
     ) -> Assessed:
         """Load the artifact by digest in a process without keys, predict, measure, and sign what was measured.
 
@@ -384,6 +385,8 @@ class Workspace:
             Seed of everything random.
         training : sequence of DataFrame or path
             What the model was trained on: how many test rows stand there is measured and signed as well.
+        against : str or Subject, optional
+            Another version, such as the one in use: on how many rows both, one or neither is right is counted and signed.
 
         Returns
         -------
@@ -412,6 +415,7 @@ class Workspace:
             min_group_size=min_group_size,
             seed=seed,
             training=tuple(training),
+            against=against,
         )
 
     def attest(self, version: str | Subject, *reports: Report, data: Any = None) -> tuple[Receipt, ...]:

@@ -18,6 +18,7 @@ from ml_governance.decide.champion import compare
 from ml_governance.decide.finding import Finding
 from ml_governance.decide.policy import Policy, Require, parse_policy
 from ml_governance.decide.rules import apply
+from ml_governance.evidence import paired
 from ml_governance.evidence.attestation import EvidenceView, Void
 from ml_governance.evidence.metrics import metric
 from ml_governance.evidence.predicates import Measurement, Performance, Resource
@@ -114,7 +115,7 @@ def test_a_model_worse_by_exactly_the_margin_passes_no_more_often_than_the_error
         # Shares of rows whose outcome under the two models follows one draw, its mirror, or two draws.
         v = u if together == 1.0 else 1 - u if together == 0.0 else random.random(n)
         (one,) = compare(
-            require, metric("performance", "accuracy"), rates(int((u < candidate).sum()), n), rates(int((v < champion).sum()), n), "x"
+            require, metric("performance", "accuracy"), rates(int((u < candidate).sum()), n), rates(int((v < champion).sum()), n), PREVIOUS
         )  # fmt: skip
         passed += one.status == "pass"
     assert passed / 1500 <= 0.05 + 2 * (0.05 * 0.95 / 1500) ** 0.5
@@ -128,7 +129,7 @@ def test_a_wider_margin_never_turns_a_pass_into_anything_else(
 
     def status(width: float) -> str:
         require = policy(champion={"margin": width}).rules[0].require
-        return compare(require, definition, rates(ours, 100), rates(theirs, 100), "x")[0].status
+        return compare(require, definition, rates(ours, 100), rates(theirs, 100), PREVIOUS)[0].status
 
     if status(margin) == "pass":
         assert status(margin + more) == "pass"
@@ -235,3 +236,85 @@ def test_the_newest_promotion_names_the_champion() -> None:
     promotion = next(a for a in view.attestations if a.kind == "promotion")
     back = replace(promotion, index=view.size, subjects=(cases.SUBJECT,), recorded_at=AT - timedelta(minutes=1))
     assert judged(asked, replace(view, attestations=(*view.attestations, back))).status == "pass"
+
+
+# --- pairs ------------------------------------------------------------------------------------------------
+
+
+def paired_case(both: int, mine: int, other: int, neither: int, **more: Any) -> dict[str, Any]:
+    n = both + mine + other + neither
+    ours, theirs = both + mine, both + other
+    return case(
+        {"all": [0, n - ours, 0, ours], "paired": {"accuracy": [both, mine, other, neither]}, **more},
+        [0, n - theirs, 0, theirs],
+    )
+
+
+def test_joint_counts_narrow_the_bounds_and_settle_what_two_intervals_cannot() -> None:
+    asked = policy()
+    joint = paired_case(840, 10, 10, 140)
+    finding = judged(asked, view_of(asked, joint))
+    assert finding.status == "pass" and finding.sentence.count("paired") == 1
+    del joint["evidence"]["performance"]["paired"]
+    apart = judged(asked, view_of(asked, joint))
+    assert apart.status == "inconclusive" and "whatever their correlation" in apart.sentence
+    assert apart.lower is not None and finding.lower is not None
+    assert apart.lower < finding.lower and apart.value == finding.value
+
+
+@pytest.mark.parametrize("joint", [[845, 5, 5, 145], [850, 0, 0, 149], [700, 150, 150, 0], [8400, 100, 100, 1400]])
+def test_joint_counts_that_contradict_what_was_signed_of_each_are_an_error(joint: list[int]) -> None:
+    """Made up to look alike, they would show a difference with hardly any uncertainty."""
+    asked = policy()
+    wrong = paired_case(840, 10, 10, 140, paired={"accuracy": joint})
+    finding = judged(asked, view_of(asked, wrong))
+    if joint[0] + joint[1] == 850 and joint[0] + joint[2] == 850 and sum(joint) == 1000:
+        assert finding.status != "error"  # what both say together is right; only its signer stands for the rest
+    else:
+        assert finding.status == "error" and "contradict" in finding.sentence
+
+
+@pytest.mark.parametrize("counts", [[1, 2, 3], [1.5, 2, 3, 4], [-1, 2, 3, 4], "1234", None, ["1", "2", "3", "4"]])
+def test_joint_counts_in_another_form_are_an_error(counts: Any) -> None:
+    asked = policy()
+    view = view_of(asked, paired_case(840, 10, 10, 140))
+    broken = {"with": PREVIOUS.sha256, "counts": [{"metric": "accuracy", "by": [], "group": [], "counts": counts}]}
+    for said in (broken, {"with": PREVIOUS.sha256, "counts": 7}, {}, "x"):
+        damaged = tuple(
+            replace(a, content=a.content.model_copy(update={"details": {"paired": said}}))
+            if a.kind == "performance" and a.about(cases.SUBJECT.sha256)
+            else a
+            for a in view.attestations
+        )
+        assert judged(asked, replace(view, attestations=damaged)).status == "error"
+
+
+def test_joint_counts_with_another_model_say_nothing_of_this_one() -> None:
+    asked = policy()
+    view = view_of(asked, paired_case(840, 10, 10, 140))
+    other = tuple(
+        replace(
+            a,
+            content=a.content.model_copy(
+                update={"details": {"paired": {**a.content.details["paired"], "with": "c" * 64}}}
+            ),
+        )
+        if a.kind == "performance" and a.about(cases.SUBJECT.sha256)
+        else a
+        for a in view.attestations
+    )
+    assert judged(asked, replace(view, attestations=other)).status == "inconclusive"
+
+
+@pytest.mark.parametrize("discordant", [0.05, 0.2])
+def test_pairs_of_a_model_worse_by_exactly_the_margin_pass_about_as_often_as_the_error_allows(
+    discordant: float,
+) -> None:
+    random = np.random.default_rng(11)
+    n, margin, runs = 800, 0.03, 4000
+    only_champion, only_candidate = (discordant + margin) / 2, (discordant - margin) / 2
+    drawn = random.multinomial(n, [0.7, only_candidate, only_champion, 0.3 - discordant], size=runs)
+    passed = sum(
+        paired.difference(*map(int, row), confidence=0.95, sides="one-sided").lower >= -margin for row in drawn
+    )
+    assert 0.03 <= passed / runs <= 0.06

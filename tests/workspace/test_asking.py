@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 import ml_governance as gov
 from ml_governance.assess.overlap import shared_rows
+from ml_governance.assess.pairing import joint_counts
 from ml_governance.cli.run import run as mlgov
 from ml_governance.errors import DataError, NotAuthorizedError, PromotionDeniedError, UsageError, VerificationError
 from ml_governance.evidence.canonical import sha256_hex
@@ -122,10 +123,12 @@ def test_the_next_model_is_held_against_the_one_in_use(root: Path, clock: Frozen
         statuses["ASK-01"] == "fail" and statuses["ASK-01/attempts"] == "pass" and statuses["ASK-01/overlap"] == "pass"
     )
     assert f"for {good.name}, the model in use" in decision.explain()
-    assessed(root, clock, worse, training=[TRAIN])
+    assert "whatever their correlation" in decision.explain()
+    assessed(root, clock, worse, training=[TRAIN], against=good)
     with acting(root, clock, "release-manager") as ws:
-        tried = {one.id: one.status for one in ws.decide(worse, stage="production").findings}
-        assert tried["ASK-01/attempts"] == "fail"
+        tried = {one.id: one for one in ws.decide(worse, stage="production").findings}
+        assert tried["ASK-01/attempts"].status == "fail"
+        assert tried["ASK-01"].status == "fail" and "paired" in tried["ASK-01"].sentence
         assert not ws.verify().problems
 
 
@@ -243,6 +246,28 @@ def test_shared_rows_are_those_that_a_loop_finds() -> None:
         )
         known = {tuple(row) for row in train.itertuples(index=False)}
         assert shared_rows(test, train) == sum(tuple(row) in known for row in test.itertuples(index=False))
+
+
+def test_joint_counts_are_those_that_a_loop_finds() -> None:
+    random = np.random.default_rng(5)
+    y, one, two = (random.choice(["no", "yes"], 300) for _ in range(3))
+    groups = pd.DataFrame({"sex": random.choice(["f", "m"], 300)})
+    groups.loc[:9, "sex"] = None
+    found = {(c["metric"], *c["group"]): c["counts"] for c in joint_counts(y, one, two, groups, pos_label="yes")}
+    rules: dict[str, Any] = {
+        "accuracy": lambda t, p: p == t, "selection_rate": lambda _t, p: p == "yes",
+        "true_positive_rate": lambda t, p: None if t == "no" else p == "yes",
+        "false_negative_rate": lambda t, p: None if t == "no" else p == "no",
+        "false_positive_rate": lambda t, p: None if t == "yes" else p == "yes",
+        "true_negative_rate": lambda t, p: None if t == "yes" else p == "no",
+    }  # fmt: skip
+    for metric, rule in rules.items():
+        for group in ((), ("f",), ("m",)):
+            expected = [0, 0, 0, 0]
+            for t, a, b, g in zip(y, one, two, groups.sex, strict=True):
+                if (not group or g == group[0]) and rule(t, a) is not None:
+                    expected[3 - 2 * rule(t, a) - rule(t, b)] += 1
+            assert found[metric, *group] == expected
 
 
 def test_the_ledger_refuses_a_text_of_somebody_without_a_role(tmp_path: Path) -> None:
