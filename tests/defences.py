@@ -68,8 +68,14 @@ LINES = (
     "strangers' text in a pipeline",
     "a red check that looks green",
     "evidence of later in a decision of then",
+    "roles: self-approval by a second key, or a role lent to somebody else or oneself",
+    "roles: more than the charter allows",
+    "roles: one person where several are required",
+    "roles: an error in the engine",
+    "roles: keys in one place passed for several people's",
+    "roles: protected rows without a role, a record, or the registered bytes",
 )
-"""What the ledger and the rules are tested with, in the words of their design."""
+"""What the ledger, the rules and the roles are tested with, in the words of their design."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +139,211 @@ VALID_AT = change(
 DATED = change("evidence/walk", "if not self.time.behind(at):", "if True:")
 CHAINED = change("evidence/ledger", "door.continue_chains(sql, entries, self._tail)", "")
 
+R = "workspace/test_roles.py::"
+P = "workspace/test_protected.py::"
+DOOR = change(
+    "evidence/door",
+    "if (fault := mandate.fault(one.content, principal, current, one.chain.recorded_at)) is not None:",
+    "if (fault := None) is not None:",
+)
+LENT, CHARTER, SEVERAL, ENGINE, PLACES, ROWS = LINES[-6:]
+
+ROLES = (
+    defence(
+        LENT,
+        "barring whoever acts in the maker's place",
+        (
+            change("decide/delegation", "if one.by in self.made[subject.sha256]:", "if False:"),
+            change("decide/cedar", " || {these}.containsAny(principal.behalf) }};", " }};"),
+        ),
+        R + "test_nobody_approves_in_the_place_of_the_models_maker",
+    ),
+    defence(
+        LENT,
+        "the bar in Cedar",
+        change("decide/cedar", " || {these}.containsAny(principal.behalf) }};", " }};"),
+        "decide/test_cedar.py::test_whoever_acts_for_the_maker_is_barred_as_the_maker_is",
+    ),
+    defence(
+        LENT,
+        "one voice for whoever delegates",
+        change("decide/delegation", "return None if other == entry.index else", "return None if True else"),
+        R + "test_whoever_delegates_has_one_voice",
+        R + "test_two_delegates_of_one_person_are_one_voice",
+    ),
+    defence(
+        LENT,
+        "a delegation's end",
+        change("decide/delegation", "if at >= self.expires:", "if False:"),
+        R + "test_a_delegates_yes_ends_with_the_delegation",
+    ),
+    defence(
+        LENT,
+        "a delegation's beginning",
+        change("decide/delegation", "if index <= self.entry.index or at < self.entry.recorded_at - SKEW:", "if False:"),
+        R + "test_a_delegation_counts_from_its_own_index_on",
+    ),
+    defence(
+        LENT,
+        "a delegation's withdrawal",
+        change("decide/delegation", "if self.ended is not None and index >= self.ended:", "if False:"),
+        R + "test_a_withdrawn_delegation_takes_the_delegates_yes_with_it_and_leaves_their_no",
+    ),
+    defence(
+        LENT,
+        "the key that signed a delegation",
+        change(
+            "decide/delegation",
+            "if (reason := one.void or one.refusal(evidence.size, at)) is not None:",
+            "if (reason := one.refusal(evidence.size, at)) is not None:",
+        ),
+        R + "test_what_rests_on_a_delegation_by_a_stolen_key_counts_no_more_but_for_a_no",
+    ),
+    defence(
+        LENT,
+        "what a delegate's no rests on",
+        change(
+            "evidence/walk",
+            "STANDS = (Revocation.kind, BreakGlass.kind, Delegation.kind)",
+            "STANDS = (Revocation.kind, BreakGlass.kind)",
+        ),
+        R + "test_what_rests_on_a_delegation_by_a_stolen_key_counts_no_more_but_for_a_no",
+    ),
+    defence(
+        LENT,
+        "keeping delegations from being erased",
+        change("evidence/walk", "Erasure.kind, Delegation.kind)", "Erasure.kind)"),
+        R + "test_a_delegation_is_never_erased",
+    ),
+    defence(
+        CHARTER,
+        "the door's look at the charter",
+        DOOR,
+        R + "test_who_trains_and_registers_is_asked_at_the_door",
+        P + "test_only_whom_the_charter_lets_registers",
+    ),
+    defence(
+        CHARTER,
+        "the reader's look at the charter",
+        change("decide/delegation", "fault=mandate.fault(content, own, current, entry.recorded_at)", "fault=None"),
+        R + "test_a_delegated_role_is_not_delegated_further",
+    ),
+    defence(
+        CHARTER,
+        "voiding evidence by whom the charter did not let",
+        change("evidence/mandate", "if action is None or action not in charter.grants", "if True"),
+        R + "test_a_model_by_whom_the_charter_does_not_let_blocks",
+    ),
+    defence(
+        CHARTER,
+        "roles that are kept apart",
+        change(
+            "evidence/charter",
+            "if len(both := sorted(group & roles)) > 1:",
+            "if len(both := sorted(group & roles)) > 9:",
+        ),
+        R + "test_roles_that_the_charter_keeps_apart_do_not_meet_in_a_delegate",
+        "evidence/test_charter.py::test_roles_kept_apart_clash_wherever_two_meet",
+    ),
+    defence(
+        CHARTER,
+        "projects in Cedar",
+        change(
+            "decide/cedar",
+            '"unless { principal.everywhere || principal.projects.contains(resource.project) };"',
+            '"when { false };"',
+        ),
+        "decide/test_cedar.py::test_projects_and_stages_are_judged",
+    ),
+    defence(
+        SEVERAL,
+        "counting the people behind a promotion",
+        change("decide/rbac", "if len(people) < evidence.charter.people:", "if False:"),
+        R + "test_a_policy_owner_who_drops_all_approvals_still_cannot_promote_alone",
+        "decide/test_cedar.py::test_who_promotes_and_who_approves_counts_once_each",
+    ),
+    defence(
+        ENGINE,
+        "refusing on any error",
+        change(
+            "decide/cedar",
+            "return bool(answer.allowed) and not answer.diagnostics.errors",
+            "return bool(answer.allowed)",
+        ),
+        "decide/test_cedar.py::test_a_forbid_that_errors_denies",
+    ),
+    defence(
+        PLACES,
+        "looking at the key files",
+        change(
+            "workspace/session",
+            "found = key_places.noted(found, [self.config.keys, *self._key_folder])",
+            "del key_places",
+        ),
+        R + "test_keys_in_one_folder_are_one_custody_whatever_the_trust_file_says",
+    ),
+    defence(
+        PLACES,
+        "a policy's word on custody, in the decision",
+        change("decide/decision", 'if policy.custody == "separate" and assured != SEPARATE_CUSTODY:', "if False:"),
+        R + "test_a_policy_can_ask_for_separate_custody",
+    ),
+    defence(
+        PLACES,
+        "a policy's word on custody, for who promotes",
+        change("decide/rbac", "if name != principal.id and (shared := places & people[principal.id]):", "if False:"),
+        R + "test_who_promotes_holds_their_key_apart_too",
+    ),
+    defence(
+        ROWS,
+        "the role check",
+        (change("workspace/protected", "if not verdict.allowed:", "if False:"), DOOR),
+        P + "test_whoever_the_charter_does_not_let_gets_no_row_and_the_try_is_recorded",
+        P + "test_rows_are_not_read_in_somebody_elses_place",
+    ),
+    defence(
+        ROWS,
+        "the role check at the moment of the record",
+        (change("workspace/protected", "subjects(registered), guard=guard)", "subjects(registered))"), DOOR),
+        P + "test_a_role_lost_while_the_rows_are_being_opened_opens_nothing",
+    ),
+    defence(
+        ROWS,
+        "the record before the rows",
+        change("workspace/protected", "ws.writer.record(granted, subjects(registered), guard=guard)", "pass"),
+        P + "test_rows_are_returned_after_a_signed_record_of_who_when_which_and_what_for",
+        P + "test_without_a_record_there_are_no_rows",
+    ),
+    defence(
+        ROWS,
+        "the record of a refusal",
+        change(
+            "workspace/protected",
+            'ws.writer.record(access.model_copy(update={"detail": error.found[:4000]}), subjects(registered))',
+            "pass",
+        ),
+        P + "test_whoever_the_charter_does_not_let_gets_no_row_and_the_try_is_recorded",
+    ),
+    defence(
+        ROWS,
+        "the digest of the bytes",
+        change("workspace/protected", "if found != registered.sha256:", "if False:"),
+        P + "test_bytes_that_are_not_those_registered_are_refused_on_the_record",
+    ),
+    defence(
+        ROWS,
+        "parsing the bytes that were digested",
+        change(
+            "workspace/protected",
+            "frame = _table(data, registered.format, name)",
+            "frame = _table(_bytes(path or ws.root / registered.location), registered.format, name)",
+        ),
+        P + "test_what_is_digested_is_what_is_parsed",
+    ),
+)
+
 DEFENCES = (
+    *ROLES,
     defence(
         "payload bit flipped",
         "a signature over the payload's bytes",

@@ -165,7 +165,7 @@ PROMOTION = (
         "who may withdraw, when revocations are counted",
         change(
             "decide/rules",
-            "signers.get(content.target) == entry.principal.id or entry.principal.roles & MAY_REVOKE",
+            "signers.get(content.target) == entry.principal.id or entry.principal.roles & may_revoke",
             "True",
         ),
         f"{D}test_a_revocation_by_somebody_who_may_not_is_told_and_changes_nothing",
@@ -195,7 +195,7 @@ PROMOTION = (
     defence(
         GLASS,
         "a role of its own, in the policy",
-        change("decide/policy", "if policy.break_glass is not None and (shared", "if False and (shared"),
+        change("decide/problems", "if policy.break_glass is not None and (shared", "if False and (shared"),
         f"{D}test_a_policy_gives_break_glass_a_role_of_its_own",
     ),
     defence(
@@ -252,7 +252,11 @@ PROMOTION = (
     defence(
         GLASS,
         "uses whose key was taken back",
-        change("evidence/walk", "STANDS = (Revocation.kind, BreakGlass.kind)", "STANDS = (Revocation.kind,)"),
+        change(
+            "evidence/walk",
+            "STANDS = (Revocation.kind, BreakGlass.kind, Delegation.kind)",
+            "STANDS = (Revocation.kind, Delegation.kind)",
+        ),
         f"{D}test_a_use_is_neither_withdrawn_nor_forgotten_with_its_key",
     ),
     defence(
