@@ -1227,7 +1227,7 @@ DEFENCES = (
         "rules: a policy weakened unnoticed",
         "confidence and sides",
         change("decide/difference", "weaker = _tail(new) > _tail(old)", "weaker = False"),
-        "decide/test_difference.py::test_whatever_failed_and_now_passes_was_called_weaker",
+        "decide/test_difference.py::test_each_key_is_weaker_or_stronger_as_it_should_be[change5-weaker]",
     ),
     defence(
         "rules: a policy weakened unnoticed",
