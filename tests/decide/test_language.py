@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ml_governance.decide.lint import lint
@@ -307,10 +307,13 @@ def test_roles_are_those_that_people_have() -> None:
 
 
 @given(st.text(max_size=40))
+@example("a\nb")
 def test_a_mistake_of_any_text_is_told_in_one_line(text: str) -> None:
     told: tuple[object, ...] = ()
     try:
-        parse_policy(EVERYTHING.replace("accuracy", json.dumps(text), 1))
+        parse_policy(
+            EVERYTHING.replace("accuracy", json.dumps(text), 1).replace("sex: [F", json.dumps(text) + ": [F", 1)
+        )
     except MistakesError as error:
         told = error.mistakes
     except GovernanceError:
