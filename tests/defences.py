@@ -1595,8 +1595,18 @@ DEFENCES = (
     defence(
         "rules: a weak model put up as the champion",
         "the role of whoever promoted it",
-        change("decide/champion", "if entry.principal.roles & set(policy.promote.roles):", "if True:"),
+        change(
+            "decide/champion",
+            "counting = [a for a in done if a.principal.roles & set(policy.promote.roles)]",
+            "counting = done",
+        ),
         "decide/test_champion.py::test_a_promotion_by_somebody_who_may_not_promote_makes_no_champion",
+    ),
+    defence(
+        "rules: a weak model put up as the champion",
+        "one champion, whatever names the candidate has",
+        change("decide/champion", "if len(others) > 1:", "if False:"),
+        "decide/test_champion.py::test_a_second_name_does_not_bring_a_weaker_champion",
     ),
     defence(
         "rules: a weak model put up as the champion",
@@ -1746,7 +1756,7 @@ DEFENCES = (
         "rules: a policy weakened unnoticed",
         "confidence and sides",
         change("decide/difference", "weaker = _tail(new) > _tail(old)", "weaker = False"),
-        "decide/test_difference.py::test_whatever_failed_and_now_passes_was_called_weaker",
+        "decide/test_difference.py::test_each_key_is_weaker_or_stronger_as_it_should_be[change5-weaker]",
     ),
     defence(
         "rules: a policy weakened unnoticed",

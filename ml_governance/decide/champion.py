@@ -79,30 +79,42 @@ def incumbent(subject: Subject, asked: Champion, policy: Policy, evidence: Evide
     Raises
     ------
     Unusable
-        If a later promotion counts no more, so that nobody can tell which model is in use.
+        If a later promotion counts no more, or the candidate has several names with different models in use: an author could
+        choose the weaker one by registering the same bytes once more.
     """
     stage = asked.stage or policy.stage
-    names = names_of(subject, evidence)
-    newest: Attestation | None = None
+    found: dict[str, Subject] = {}
     strangers = []
-    for entry in evidence.of_kind(Promotion.kind):
-        content = entry.content
-        if not isinstance(content, Promotion) or (content.phase, content.result) != ("outcome", "done"):
-            continue
-        if content.stage != stage or content.name not in names:
-            continue
-        if entry.principal.roles & set(policy.promote.roles):
-            newest = entry
-        else:
-            strangers.append(f"#{entry.index}, signed by {entry.principal.id}, who may not promote")
-    versions = versions_of(names, evidence)
-    for gone in evidence.void:
-        if gone.kind == Promotion.kind and gone.subjects & versions and (newest is None or gone.index > newest.index):
-            raise Unusable(
-                "inconclusive", f"the promotion at #{gone.index} counts no more, so which model is in use is not known"
-            )
+    for name in sorted(names_of(subject, evidence)):
+        done = [a for a in evidence.of_kind(Promotion.kind) if _entered(a, name, stage)]
+        counting = [a for a in done if a.principal.roles & set(policy.promote.roles)]
+        strangers += [f"#{a.index}, signed by {a.principal.id}, who may not promote" for a in done if a not in counting]
+        newest = max(counting, key=lambda a: a.index, default=None)
+        versions = versions_of(frozenset({name}), evidence)
+        for gone in evidence.void:
+            if gone.kind == Promotion.kind and gone.subjects & versions and (not newest or gone.index > newest.index):
+                raise Unusable(
+                    "inconclusive",
+                    f"the promotion at #{gone.index} counts no more, so which model is in use is not known",
+                )
+        if newest is not None:
+            found[newest.subjects[0].sha256] = newest.subjects[0]
+    others = [one for sha256, one in found.items() if sha256 != subject.sha256]
+    if len(others) > 1:
+        in_use = ", ".join(one.name for one in others)
+        raise Unusable("error", f"the model is registered under several names, and {in_use} are in use under them")
     note = f"; promotions that do not count: {', '.join(strangers)}" if strangers else ""
-    return Incumbent(subject=newest.subjects[0] if newest is not None else None, note=note)
+    return Incumbent(subject=others[0] if others else subject if found else None, note=note)
+
+
+def _entered(entry: Attestation, name: str, stage: str) -> bool:
+    one = entry.content
+    return isinstance(one, Promotion) and (one.phase, one.result, one.name, one.stage) == (
+        "outcome",
+        "done",
+        name,
+        stage,
+    )
 
 
 def compare(

@@ -1,4 +1,4 @@
-"""What a rule asks of the test data behind an assessment: which data, how often used, and that they were not trained on."""
+"""What a rule asks of the data behind evidence: which data, how often used, and that test data were not trained on."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def judge(require: Require, subject: Subject, entry: Attestation, evidence: EvidenceView) -> tuple[Judged, ...]:
-    """Judge what a rule asks of an assessment's test data, one outcome for each condition."""
+    """Judge what a rule asks of the data behind an entry, one outcome for each condition."""
     content = entry.content
+    if isinstance(content, TrainingRun):
+        return _inputs(require, content)
     if not isinstance(content, Assessment):
         return ()
     judged = []
@@ -36,6 +38,24 @@ def judge(require: Require, subject: Subject, entry: Attestation, evidence: Evid
         except Unusable as problem:
             judged.append(Judged(suffix=suffix, status=problem.status, text=problem.text))
     return tuple(judged)
+
+
+def _inputs(require: Require, content: TrainingRun) -> tuple[Judged, ...]:
+    if not require.inputs:
+        return ()
+    if not content.inputs:
+        return (Judged(suffix="inputs", status="missing", text="the training run names no input by digest"),)
+    strange = [
+        f"{one.name} (sha256:{one.sha256[:12]})"
+        for one in content.inputs
+        if f"sha256:{one.sha256}" not in require.inputs
+    ]
+    text = (
+        f"was trained on {', '.join(strange)}, which the policy does not name"
+        if strange
+        else "was trained on data that the policy names"
+    )
+    return (Judged(suffix="inputs", status="fail" if strange else "pass", text=f"the model {text}"),)
 
 
 def _dataset(

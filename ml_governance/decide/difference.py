@@ -232,11 +232,11 @@ def _role(name: str, before: str | None, after: str | None) -> Iterator[Told]:
 
 def _datasets(name: str, before: list[str], after: list[str]) -> Iterator[Told]:
     if not after or (before and set(after) > set(before)):
-        yield "weaker", f"{name}: more test data count than before"
+        yield "weaker", f"{name}: more data count than before"
     elif not before or set(after) < set(before):
-        yield "stronger", f"{name}: less test data count than before"
+        yield "stronger", f"{name}: less data count than before"
     elif set(after) != set(before):
-        yield "changed", f"{name}: other test data count than before"
+        yield "changed", f"{name}: other data count than before"
 
 
 def _limit(value: Any) -> str:
@@ -249,6 +249,7 @@ _FIELDS: dict[str, Callable[[str, Any, Any], Iterator[Told]]] = {
     "predictions": _ordered(_PREDICTIONS.index),
     "signed_by": _role,
     "inputs_digested": _ordered(bool),
+    "inputs": _datasets,
     "dataset": _datasets,
     "max_attempts": _ordered(lambda most: float("-inf") if most is None else -most, _limit),
     "no_overlap_with": _ordered(lambda data: data is not None, lambda data: data or "nothing"),

@@ -145,7 +145,7 @@ def _shadowed(policy: Policy) -> Iterator[str]:
 
 def _waivable(require: Require) -> bool:
     asks = (require.metric, require.max_age, require.max_attempts, require.no_overlap_with)
-    return any(one is not None for one in asks) or bool(require.dataset)
+    return any(one is not None for one in asks) or bool(require.dataset or require.inputs)
 
 
 def _roles(policy: Policy, roles: Collection[str]) -> Iterator[str]:

@@ -99,6 +99,8 @@ def _of_kind(require: Require) -> Iterator[Told]:
         yield "max_overlap", "no overlap is asked about", "no_overlap_with: training beside it", ""
     if require.inputs_digested and require.evidence != "training-run":
         yield "inputs_digested", f"{require.evidence} evidence has no inputs", "evidence: training-run", ""
+    if require.inputs and require.evidence != "training-run":
+        yield "inputs", f"{require.evidence} evidence has no inputs", "evidence: training-run", ""
     if require.text is not None and require.evidence != HUMAN_TEXT:
         yield "text", f"{require.evidence} evidence is no text", f"evidence: {HUMAN_TEXT}", ""
     if require.text is None and require.evidence == HUMAN_TEXT:

@@ -60,7 +60,9 @@ class Mistake:
     def __str__(self) -> str:
         where = f"{self.where}: " if self.where else ""
         expected = f"; expected {self.expected}" if self.expected else ""
-        return where + self.found + expected + (f"; did you mean {self.near!r}?" if self.near else "")
+        told = where + self.found + expected + (f"; did you mean {self.near!r}?" if self.near else "")
+        # Names may be a stranger's: one mistake is one line, whatever they hold.
+        return "".join(one if one.isprintable() else " " for one in told)
 
 
 class MistakesError(PolicyError):

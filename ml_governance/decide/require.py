@@ -124,6 +124,8 @@ class Require(Part):
     """A role that the signer must have had; of an assessment, somebody who did not make the model."""
     inputs_digested: bool = False
     """For training runs: inputs must be named by digest."""
+    inputs: list[Digest] = Field(default_factory=list)
+    """For training runs: every input must be one of these; by default any."""
     dataset: list[Digest] = Field(default_factory=list)
     """The test data must be one of these; by default any."""
     max_attempts: int | None = Field(default=None, ge=1, le=100_000)

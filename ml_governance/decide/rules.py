@@ -77,13 +77,11 @@ def _apply(rule: Rule, subject: Subject, evidence: EvidenceView, at: datetime, p
         old = f"{_told(entry)} is {_span(age)} old; at most {_span(require.max_age)} is allowed"
         return (_finding(rule, "stale", old, (entry,)),)
     content = entry.content
-    if not isinstance(content, Assessment):
-        return (_finding(rule, "pass", f"{_told(entry)} is there, signed by {entry.principal.id}", (entry,)),)
     asked = conditions.judge(require, subject, entry, evidence)
     found = tuple(_judged(rule, one, (entry,)) for one in asked)
-    if require.champion is not None:
+    if isinstance(content, Assessment) and require.champion is not None:
         return (*_against_champion(rule, subject, entry, content, evidence, policy), *found)
-    if require.metric is not None:
+    if isinstance(content, Assessment) and require.metric is not None:
         judged = bounds.judge(require, require.definition(), content)
         return (*(_judged(rule, one, (entry,), asked=_asked(rule)) for one in judged), *found)
     return (_finding(rule, "pass", f"{_told(entry)} is there, signed by {entry.principal.id}", (entry,)), *found)

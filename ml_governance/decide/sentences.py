@@ -90,6 +90,8 @@ def _rule(rule: Rule) -> str:
 
 def _test_data(require: Require) -> list[str]:
     said = []
+    if require.inputs:
+        said.append(f"with no inputs but {', '.join(digest[:19] for digest in require.inputs)}")
     if require.dataset:
         said.append(f"on the test data {' or '.join(digest[:19] for digest in require.dataset)}")
     if require.max_attempts is not None:

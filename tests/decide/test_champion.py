@@ -22,6 +22,7 @@ from ml_governance.evidence import paired
 from ml_governance.evidence.attestation import EvidenceView, Void
 from ml_governance.evidence.metrics import metric
 from ml_governance.evidence.predicates import Measurement, Performance, Resource
+from ml_governance.evidence.statement import Subject
 
 
 def policy(**require: Any) -> Policy:
@@ -198,6 +199,24 @@ def test_a_promotion_by_somebody_who_may_not_promote_makes_no_champion() -> None
     finding = judged(asked, view_of(asked, case(GOOD, WORSE, promoted_by="ada")))
     assert finding.status == "missing"
     assert "signed by ada, who may not promote" in finding.sentence
+
+
+def test_a_second_name_does_not_bring_a_weaker_champion() -> None:
+    """Whoever registers the same bytes once more, under the name of a poor model, would be compared with that one."""
+    asked = policy()
+    view = view_of(asked, case(WORSE, GOOD))
+    poor = Subject(name="poor/1", sha256="d" * 64)
+    mine, promotion = (next(a for a in view.attestations if a.kind == kind and test(a)) for kind, test in (
+        ("registration", lambda a: a.about(cases.SUBJECT.sha256)), ("promotion", lambda _: True)
+    ))  # fmt: skip
+    again = replace(mine, index=view.size, content=mine.content.model_copy(update={"name": "poor"}))
+    in_use = replace(
+        promotion, index=view.size + 1, subjects=(poor,), content=promotion.content.model_copy(update={"name": "poor"})
+    )
+    assert judged(asked, view).status == "fail"
+    both = replace(view, attestations=(*view.attestations, again, in_use))
+    finding = judged(asked, both)
+    assert finding.status == "error" and "several names" in finding.sentence
 
 
 def test_a_promotion_that_counts_no_more_leaves_the_question_to_people() -> None:

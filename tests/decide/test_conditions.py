@@ -54,6 +54,16 @@ def test_a_condition_stands_beside_the_bound_and_hides_nothing() -> None:
     assert both["CHA-01/dataset"].metric is None
 
 
+def test_only_named_data_may_have_been_trained_on() -> None:
+    digests = [f"sha256:{sha256_hex(name)}" for name in (b"data/0", b"data/1")]
+    both = found("inputs", policy(evidence="training-run", inputs=digests), evidence())
+    assert both.status == "pass"
+    one = found("inputs", policy(evidence="training-run", inputs=digests[:1]), evidence())
+    assert one.status == "fail" and "data/1" in one.sentence and "data/0" not in one.sentence
+    nothing = {"evidence": {"training-run": {"inputs": 0}}}
+    assert found("inputs", policy(evidence="training-run", inputs=digests), nothing).status == "missing"
+
+
 # --- how often --------------------------------------------------------------------------------------------
 
 

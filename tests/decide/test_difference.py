@@ -157,6 +157,7 @@ RULE: dict[str, Any] = {
         ({"dataset": []}, "weaker"),
         ({"dataset": ["sha256:" + "a" * 64, "sha256:" + "b" * 64]}, "weaker"),
         ({"dataset": ["sha256:" + "b" * 64]}, "changed"),
+        ({"inputs": ["sha256:" + "b" * 64]}, "stronger"),
     ],
 )
 def test_each_key_is_weaker_or_stronger_as_it_should_be(change: dict[str, Any], verdict: str) -> None:

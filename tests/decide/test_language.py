@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ml_governance.decide.lint import lint
@@ -110,6 +110,8 @@ def test_the_nearest_valid_name_is_told(old: str, new: str, near: str) -> None:
         ("inputs_digested: true", "text: x", "is no text"),
         ("inputs_digested: true", "max_attempts: 3", "measured on no test data"),
         ("evidence: security-scan", "evidence: security-scan, inputs_digested: true", "has no inputs"),
+        ("inputs_digested: true", f"inputs: ['sha256:{'a' * 63}']", "text of the form"),
+        ("evidence: security-scan", f"evidence: security-scan, inputs: ['sha256:{'a' * 64}']", "has no inputs"),
         ("evidence: security-scan", "evidence: security-scan, metric: cves, value_at_most: 0", "none is measured yet"),
         ("evidence: security-scan", "evidence: security-scan, by: [sex]", "there is no metric for it"),
         ("evidence: security-scan", "evidence: privacy, max_overlap: 0.1", "no overlap is asked about"),
@@ -235,7 +237,8 @@ def test_no_key_of_a_rule_goes_unsaid() -> None:
     others: dict[str, Any] = {
         "by": ["race"], "lower_bound_at_least": 0.7, "upper_bound_at_most": 0.3, "value_at_least": 0.3, "value_at_most": 0.4,
         "champion": {"margin": 0.5}, "confidence": 0.99, "one_sided": True, "min_group_size": 41, "max_age": "3h",
-        "predictions": "caller-supplied", "signed_by": "auditor", "inputs_digested": True, "dataset": ["sha256:" + "b" * 64],
+        "predictions": "caller-supplied", "signed_by": "auditor", "inputs_digested": True, "inputs": ["sha256:" + "b" * 64],
+        "dataset": ["sha256:" + "b" * 64],
         "max_attempts": 7, "no_overlap_with": "training", "max_overlap": 0.3, "text": "limits",
     }  # fmt: skip
     assert set(others) | silent == set(Require.model_fields)
@@ -304,10 +307,13 @@ def test_roles_are_those_that_people_have() -> None:
 
 
 @given(st.text(max_size=40))
+@example("a\nb")
 def test_a_mistake_of_any_text_is_told_in_one_line(text: str) -> None:
     told: tuple[object, ...] = ()
     try:
-        parse_policy(EVERYTHING.replace("accuracy", json.dumps(text), 1))
+        parse_policy(
+            EVERYTHING.replace("accuracy", json.dumps(text), 1).replace("sex: [F", json.dumps(text) + ": [F", 1)
+        )
     except MistakesError as error:
         told = error.mistakes
     except GovernanceError:
