@@ -55,4 +55,4 @@ def test_a_report_says_what_was_withdrawn_and_shows_no_withdrawn_waiver_as_open(
 
 
 def open_waivers(html: str) -> str:
-    return html.split("<dt>Open waivers</dt>")[1].split("</dd>")[0]
+    return html.split("<dt>Open waivers</dt>")[1].split("</dd>", maxsplit=1)[0]
