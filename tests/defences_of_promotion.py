@@ -410,6 +410,12 @@ PROMOTION = (
         f"{R}test_a_promotion_on_somebody_elses_decision_is_told",
     ),
     defence(
+        ROUND,
+        "what the gate would have said to broken glass",
+        change("promote/history", 'if refused else ""', 'if False else ""'),
+        f"{R}test_broken_glass_that_the_gate_would_have_refused_is_told",
+    ),
+    defence(
         KILLED,
         "promotions without an outcome, before the next",
         change(

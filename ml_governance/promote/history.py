@@ -175,38 +175,45 @@ def flaw(one: Passage, evidence: EvidenceView, project: str) -> str:
         return f"entry #{between[0]} came in between its decision and it"
     if abs(decision.time_verified - decided.recorded_at) > SKEW:
         return f"the decision at #{decided.index} was made for another time, {decision.time_verified.isoformat()}"
-    if emergency is not None:
-        use = next((one for one in breakglass.uses(evidence) if one.entry is emergency), None)
-        return "" if use is not None and not use.flaw else f"its break-glass does not count: {use.flaw if use else ''}"
-    if decision.result != "allow":
+    if emergency is None and decision.result != "allow":
         return f"the decision at #{decided.index} is {decision.result}"
-    barred = _barred(intent, policy_at(evidence, content.stage, intent.index), evidence)
-    return barred or _follows(subject, decided, decision, evidence, project)
+    if emergency is None and (barred := _barred(intent, policy_at(evidence, content.stage, intent.index), evidence)):
+        return barred
+    return _made_again(one, decided, decision, evidence, project)
 
 
-def _follows(
-    subject: Subject, decided: Attestation, decision: DecisionRecord, evidence: EvidenceView, project: str
+def _made_again(
+    one: Passage, decided: Attestation, decision: DecisionRecord, evidence: EvidenceView, project: str
 ) -> str:
     """Decide again on what was in the log then: a decision is anybody's signed word, and this is what it rests on.
 
     Only where it can be told: by the version that decided, and while nothing that it rested on has been erased or taken back.
     """
+    use = next((use for use in breakglass.uses(evidence) if use.entry is one.emergency), None)
+    if use is not None and use.flaw:
+        return f"its break-glass does not count: {use.flaw}"
     then = as_of(evidence, decision.log_size)
     if decision.verifier.version.get("ml-governance") != __version__ or any(
-        one.index < decision.log_size for one in evidence.void
+        gone.index < decision.log_size for gone in evidence.void
     ):
         return ""
     try:
         reference = in_force(then, decision.stage)
         again = evaluate(
-            subject=subject, stage=decision.stage, project=project, policy=reference.policy,
+            subject=one.subject, stage=decision.stage, project=project, policy=reference.policy,
             policy_sha256=reference.sha256, evidence=then, at=decision.time_verified,
         )  # fmt: skip
     except GovernanceError as error:
         return f"the decision at #{decided.index} cannot be made again: {error.found}"
     if (again.result, again.binding) != (decision.result, decision.binding):
         return f"the decision at #{decided.index} says {decision.result}; the evidence before it says {again.result}"
-    return ""
+    if use is None:
+        return ""
+    said = breakglass.Emergency(reason=use.content.reason, lasts=use.content.expires - use.entry.recorded_at)
+    refused = breakglass.refusal(
+        use.entry.principal, said, policy=reference.policy, project=project, decision=again, evidence=then
+    )
+    return f"its break-glass does not count: {refused}" if refused else ""
 
 
 def unfinished(evidence: EvidenceView, project: str) -> tuple[Passage, ...]:
@@ -216,9 +223,8 @@ def unfinished(evidence: EvidenceView, project: str) -> tuple[Passage, ...]:
 
 def standing(evidence: EvidenceView, project: str) -> dict[tuple[str, str, str], Passage]:
     """Return, for each alias, the newest promotion that is recorded as done and went through the gate."""
-    done = [(one.outcome.index, one) for one in passages(evidence) if one.outcome is not None and one.done]
     newest: dict[tuple[str, str, str], Passage] = {}
-    for _, one in sorted(done, key=lambda pair: -pair[0]):
-        if one.place not in newest and not flaw(one, evidence, project):
+    for one in reversed(passages(evidence)):
+        if one.done and one.place not in newest and not flaw(one, evidence, project):
             newest[one.place] = one
     return newest

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from ml_governance.decide import breakglass
+from ml_governance.decide.rules import revoked
 from ml_governance.evidence import intervals
 from ml_governance.evidence.predicates import (
     Approval,
@@ -19,13 +21,14 @@ from ml_governance.evidence.predicates import (
     PolicyInForce,
     Promotion,
     Registration,
+    Revocation,
     TrainingRun,
     Waiver,
 )
 from ml_governance.report import lineage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from ml_governance.evidence.attestation import Attestation, EvidenceView
@@ -91,6 +94,8 @@ class Card:
     explanation: dict[str, Any] | None
     approvals: tuple[dict[str, Any], ...]
     promotions: tuple[dict[str, Any], ...]
+    break_glass: tuple[dict[str, Any], ...]
+    withdrawals: tuple[dict[str, Any], ...]
     attempts: dict[str, int]
     controls: tuple[dict[str, Any], ...]
     limitations: tuple[str, ...]
@@ -129,6 +134,7 @@ def build(*, view: EvidenceView, subject: Subject, stage: str, project: str, tru
     decided = _newest(about, DecisionRecord, lambda one: one.content.stage == stage)
     registered = _newest(about, Registration)
     decision = None if decided is None else _decision(decided)
+    withdrawn = revoked(view)
     return Card(
         card_version=CARD_VERSION,
         subject={"name": subject.name, "sha256": subject.sha256},
@@ -148,9 +154,19 @@ def build(*, view: EvidenceView, subject: Subject, stage: str, project: str, tru
         fairness=_fairness(_newest(about, Fairness), decision),
         explanation=_assessment(_newest(about, Explanation)),
         approvals=tuple(
-            _approval(one) for one in about if isinstance(one.content, Approval | Waiver) and one.content.stage == stage
+            _approval(one, withdrawn)
+            for one in about
+            if isinstance(one.content, Approval | Waiver) and one.content.stage == stage
         ),
         promotions=tuple(_promotion(one) for one in about if isinstance(one.content, Promotion)),
+        break_glass=tuple(
+            _use(one) for one in breakglass.uses(view) if one.review is None or one.entry.about(subject.sha256)
+        ),
+        withdrawals=tuple(
+            {**_source(one), **one.content.to_wire(), "counts": one in withdrawn.values()}
+            for one in about
+            if isinstance(one.content, Revocation)
+        ),
         attempts={
             kind.kind: sum(isinstance(one.content, kind) for one in about)
             for kind in (Performance, Fairness, Explanation)
@@ -367,8 +383,20 @@ def _impact(group: tuple[str, ...], selection: dict[tuple[str, ...], Measurement
     }
 
 
-def _approval(entry: Attestation) -> dict[str, Any]:
-    return {**_source(entry), "kind": entry.kind, **entry.content.to_wire()}
+def _approval(entry: Attestation, withdrawn: Mapping[str, Attestation]) -> dict[str, Any]:
+    by = withdrawn.get(entry.payload_digest)
+    taken_back = {} if by is None else {"withdrawnAt": by.index}
+    return {**_source(entry), "kind": entry.kind, **entry.content.to_wire(), **taken_back}
+
+
+def _use(one: breakglass.Use) -> dict[str, Any]:
+    return {
+        **_source(one.entry),
+        "model": one.entry.subjects[0].name,
+        **one.content.to_wire(),
+        "review": None if one.review is None else {**_source(one.review), **one.review.content.to_wire()},
+        "flaw": one.flaw,
+    }
 
 
 def _promotion(entry: Attestation) -> dict[str, Any]:

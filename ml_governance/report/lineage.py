@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ml_governance.evidence.predicates import (
     Approval,
     Assessment,
+    BreakGlass,
     DecisionRecord,
     Promotion,
     Registration,
@@ -141,6 +142,9 @@ def _place(entry: Attestation, subject: Subject, model: str, add: Any, edges: di
             f"by {by}: {content.result or content.phase}",
             index,
         )
+        edges[model, made] = None
+    elif isinstance(content, BreakGlass):
+        made = add(f"entry:{index}", "decision", f"break-glass for {content.stage}", f"by {by}", index)
         edges[model, made] = None
     elif isinstance(content, Revocation):
         made = add(f"entry:{index}", "decision", "revocation", f"by {by}", index)

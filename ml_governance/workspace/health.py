@@ -89,10 +89,10 @@ def _warning(check: str, what: str, next_step: str = "") -> Complaint:
     return Complaint(check=check, weight="warning", what=what, next_step=next_step)
 
 
-def reconcile(ws: Workspace) -> tuple[Misplaced, ...]:
+def reconcile(ws: Workspace, view: EvidenceView | None = None) -> tuple[Misplaced, ...]:
     """Compare the registry with the log."""
     return recovery.reconcile(
-        ws.view(),
+        view or ws.view(),
         project=ws.config.project,
         registry=ws.registry,
         aliases={name: stage.alias for name, stage in ws.config.stages.items()},
@@ -124,7 +124,7 @@ def examine(ws: Workspace, *, fix: bool) -> Health:
             if fix:
                 mended = _settled(ws, view)
                 view = ws.view() if mended else view
-            for check in (_promotions(ws, view), _trust(ws, view), _aliases(ws), _training(view)):
+            for check in (_promotions(ws, view), _trust(ws, view), _aliases(ws, view), _training(view)):
                 found += check
             found += _sessions(view, own if mended else None)
             found += _glass(view, ws.clock())
@@ -158,16 +158,17 @@ def _promotions(ws: Workspace, view: EvidenceView) -> Iterator[Complaint]:
             )
         elif one.outcome is None:
             age = ws.clock() - one.intent.recorded_at
-            yield _problem(
+            tell = _problem if age >= recovery.GRACE else _warning
+            yield tell(
                 "promotion",
                 f"the promotion of {one.sentence()}, has no outcome after {_span(age)}: its alias may or may not have moved",
                 "mlgov doctor --fix, by somebody who may promote, once nobody is promoting any more",
             )
 
 
-def _aliases(ws: Workspace) -> Iterator[Complaint]:
+def _aliases(ws: Workspace, view: EvidenceView) -> Iterator[Complaint]:
     try:
-        moved = reconcile(ws)
+        moved = reconcile(ws, view)
     except GovernanceError as error:
         yield _problem("registry", error.found, error.next_step or "", code=error.exit_code)
         return

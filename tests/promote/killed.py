@@ -1,4 +1,4 @@
-"""A promotion in a process of its own that is killed at a named point: ``python -m tests.promote.killed ROOT POINT TIME``."""
+"""A promotion in a process of its own that is killed at a named point: ``python -m tests.promote.killed ROOT MODEL POINT TIME``."""
 
 from __future__ import annotations
 
@@ -90,11 +90,11 @@ def arm(point: str) -> None:
         after(Writer, "record_all", says("promotion", "outcome"))
 
 
-def main(root: str, point: str, at: str) -> None:
+def main(root: str, version: str, point: str, at: str) -> None:
     arm(point)
     clock = FrozenClock(datetime.fromisoformat(at))
     with gov.open(Path(root), signer="max", clock=clock) as ws:
-        done = ws.promote("credit/1", stage="production")
+        done = ws.promote(version, stage="production")
         sys.stdout.write(f"acknowledged {done.outcome}\n")
         sys.stdout.flush()
 

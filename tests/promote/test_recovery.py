@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from ml_governance.errors import (
     VerificationError,
 )
 from ml_governance.evidence.door import Guard, GuardError
-from ml_governance.evidence.predicates import DecisionRecord, Promotion
+from ml_governance.evidence.predicates import BreakGlass, DecisionRecord, Promotion
 from ml_governance.promote import gate, history, recovery
 from tests.promote.killed import POINTS
 
@@ -44,12 +45,20 @@ def checks(house: House) -> set[str]:
     return {one.check for one in doctor(house).complaints if one.weight == "problem"}
 
 
+def command(house: House, version: str, point: str) -> list[str]:
+    return [sys.executable, "-m", "tests.promote.killed", str(house.root), version, point, house.clock().isoformat()]
+
+
 def kill(house: House, point: str) -> str:
     """Promote credit/1 in another process, which is killed at a point; return what it had acknowledged."""
     process = subprocess.run(
-        [sys.executable, "-m", "tests.promote.killed", str(house.root), point, house.clock().isoformat()],
-        cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+        command(house, "credit/1", point),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     if point == "nowhere":
         assert process.returncode == 0, process.stderr
     else:
@@ -71,6 +80,7 @@ HALF_DONE = ("after the intent", "after the alias", "before the outcome is commi
 @pytest.mark.parametrize("point", POINTS)
 def test_the_doctor_and_the_next_promotion_recover_from_a_kill_at_any_step(approved: House, point: str) -> None:
     said = kill(approved, point)
+    approved.later(minutes=3)
     assert ("acknowledged" in said) == (point == "nowhere")
     assert checks(approved) == ({"promotion"} if point in HALF_DONE else set())
     moved = approved.alias() == "1"
@@ -159,6 +169,7 @@ def test_only_who_may_promote_settles_a_promotion(half: House) -> None:
         assert not doctor(half, who, fix=True).mended
     with pytest.raises(ConfigurationError, match="nobody is acting"):
         doctor(half, fix=True)
+    half.later(minutes=3)
     assert "promotion" in checks(half)
     assert doctor(half, "max", fix=True).mended
 
@@ -167,6 +178,7 @@ def test_an_outcome_by_somebody_who_may_not_promote_ends_nothing(half: House) ->
     subject = half.decide("credit/1").subject
     (intent,) = promotions(half)
     half.write(intent.model_copy(update={"phase": "outcome", "result": "done"}), subject, who="ada")
+    half.later(minutes=3)
     assert "promotion" in checks(half)
 
 
@@ -181,6 +193,13 @@ def test_a_promotion_has_one_outcome(half: House) -> None:
             gate._act(intent, subject, registration, ws.registry, ws.writer)
     assert [one.result for one in promotions(half)] == [None, "failed"]
     assert checks(half) == {"alias"}
+
+
+def test_a_promotion_without_an_outcome_is_a_warning_while_it_may_be_under_way(half: House) -> None:
+    (one, *_) = [one for one in doctor(half).complaints if one.check == "promotion"]
+    assert one.weight == "warning" and doctor(half).exit_code == 0
+    half.later(minutes=2)
+    assert checks(half) == {"promotion"}
 
 
 def test_two_doctors_settle_a_promotion_once(half: House) -> None:
@@ -218,6 +237,26 @@ def test_a_promotion_elsewhere_between_decision_and_intent_starts_it_again(
     monkeypatch.setattr(gate, "_guard", race)
     assert approved.promote("credit/1").previous == "2"
     assert [one.version for one in promotions(approved)] == ["2", "2", "1", "1"]
+    assert checks(approved) == set()
+
+
+def test_promotions_that_race_for_an_alias_leave_it_where_the_log_says(approved: House) -> None:
+    approved.approve(approved.ready("4 5 6"))
+    racing = [
+        subprocess.Popen(
+            command(approved, version, "nowhere"), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        for version in ("credit/1", "credit/2", "credit/1", "credit/2")
+    ]  # fmt: skip
+    ended = [(one.communicate(timeout=120), one.returncode) for one in racing]
+    acknowledged = [int(out.split()[1]) for (out, _), code in ended if code == 0]
+    refused = [err for (_, err), code in ended if code != 0]
+    assert acknowledged and all("UnavailableError" in err or "EvidenceError" in err for err in refused), refused
+    with approved.as_(None) as ws:
+        done = {a.index for a in ws.view().of_kind("promotion") if a.content.result == "done"}  # type: ignore[attr-defined]
+        assert done == set(acknowledged)
+        assert not ws.reconcile()
     assert checks(approved) == set()
 
 
@@ -331,6 +370,20 @@ def test_a_promotion_by_whoever_made_the_model_is_told(house: House) -> None:
 def test_a_promotion_on_somebody_elses_decision_is_told(approved: House) -> None:
     said = enter(approved, signed_by_hand(approved, "credit/1", who="vera"), who="max")
     assert any("was made by vera" in what for what in said)
+
+
+def test_broken_glass_that_the_gate_would_have_refused_is_told(ready: House) -> None:
+    with ready.as_("rita") as ws:
+        ws.revoke("credit/1", reason="it was wrong")
+    intent = signed_by_hand(ready, "credit/1", who="ines")
+    decision = ready.decide("credit/1")
+    use = BreakGlass(
+        stage="production", binding=decision.binding, decision=intent.decision, role="incident_manager", reason="x",
+        expires=ready.clock() + timedelta(hours=1),
+    )  # fmt: skip
+    ready.write(use, decision.subject, who="ines")
+    said = enter(ready, intent, who="ines")
+    assert any("its break-glass does not count: credit/1 was withdrawn" in what for what in said)
 
 
 def test_a_denied_promotion_leaves_no_intent(ready: House) -> None:
