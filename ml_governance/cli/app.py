@@ -26,7 +26,6 @@ app = typer.Typer(
 app.add_typer(log_app, name="log")
 app.add_typer(policy_app, name="policy")
 app.add_typer(keys_app, name="keys")
-app.command()(check)
 
 
 def _version(wanted: bool) -> None:
@@ -192,6 +191,9 @@ def assess(
         render.out(f"{assessed.subject.name} on {assessed.dataset.name}, {assessed.dataset.rows:,} rows", "bold")
         for name, receipt in assessed.receipts.items():
             render.out(f"  {name}: signed as ledger #{receipt.index}")
+
+
+app.command()(check)
 
 
 @app.command()
