@@ -2,7 +2,7 @@
 
     python examples/03_gate_in_ci.py WORKSPACE MODEL STAGE
 
-The same without Python: mlgov decide MODEL --stage STAGE --as ID
+The same without Python, and with reports that platforms read: mlgov check MODEL --stage STAGE --as ID
 """
 
 import sys

@@ -1900,7 +1900,7 @@ DEFENCES = (
     defence(
         "evidence of later in a decision of then",
         "the cut of the log at the time",
-        change("evidence/past", "(one.index for one in view.attestations if one.recorded_at > at)", "()"),
+        change("evidence/past", "(one.index for one in view.attestations if one.recorded_at > at)", "iter(())"),
         "workspace/test_considering.py::test_what_was_decided_then_is_decided_again_from_the_log_as_it_stood",
         "workspace/test_considering.py::test_what_was_revoked_later_counted_then_and_does_not_now",
         "workspace/test_considering.py::test_roles_and_policy_are_those_of_then",

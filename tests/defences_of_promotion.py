@@ -155,7 +155,7 @@ PROMOTION = (
         "who may withdraw, when a revocation is signed",
         change(
             "decide/withdrawal",
-            "if target.principal.id != principal.id and not principal.roles & MAY_REVOKE:",
+            "if target.principal.id != principal.id and not principal.roles & revokers(evidence):",
             "if False:",
         ),
         f"{D}test_only_its_signer_a_risk_officer_or_a_policy_owner_withdraws_something",

@@ -32,7 +32,6 @@ app.add_typer(policy_app, name="policy")
 app.add_typer(keys_app, name="keys")
 app.add_typer(data_app, name="data")
 roles.register(policy_app, keys_app)
-app.command()(check)
 
 
 def _version(wanted: bool) -> None:
@@ -235,6 +234,9 @@ def assess(
         render.out(f"{assessed.subject.name} on {assessed.dataset.name}, {assessed.dataset.rows:,} rows", "bold")
         for name, receipt in assessed.receipts.items():
             render.out(f"  {name}: signed as ledger #{receipt.index}")
+
+
+app.command()(check)
 
 
 @app.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -84,8 +84,9 @@ def check(
         files.write(checked.outcome)
         if annotations:
             _summary(checked.outcome)
-    finally:
-        _tell(checked, json=json, annotations=annotations)
+    except ConfigurationError as error:
+        checked = _with(checked, error)
+    _tell(checked, json=json, annotations=annotations)
     raise typer.Exit(checked.outcome.exit_code)
 
 
@@ -121,6 +122,16 @@ def _checked(
         )
     outcome = of_errors([failure], file="governance.toml", **named)
     return checking.Checked(outcome=outcome, errors=(failure,))
+
+
+def _with(checked: Checked, error: GovernanceError) -> Checked:
+    """Return what was checked with an error more, which counts for the exit code."""
+    from ml_governance.report.outcome import RESULTS, worst
+
+    code = worst([checked.outcome.exit_code, error.exit_code])
+    result = checked.outcome.result if code == checked.outcome.exit_code else RESULTS[code]
+    outcome = replace(checked.outcome, exit_code=code, result=result)
+    return replace(checked, outcome=outcome, errors=(*checked.errors, error))
 
 
 def _checkout() -> Path:

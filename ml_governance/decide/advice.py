@@ -129,6 +129,14 @@ def multiplicity(policy: Policy) -> str:
 
 
 def _rule(rule: Rule, finding: Finding, case: _Case) -> Advice:
+    """Advise on a rule; where that goes wrong, the decision stands all the same."""
+    try:
+        return _on(rule, finding, case)
+    except (GovernanceError, ArithmeticError, ValueError, TypeError, LookupError, AttributeError):
+        return Advice(about=finding.id, text="What it says must no longer be so.")
+
+
+def _on(rule: Rule, finding: Finding, case: _Case) -> Advice:
     if finding.status == "fail":
         return _failed(rule, finding, case)
     if finding.status == "inconclusive":

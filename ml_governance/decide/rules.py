@@ -29,10 +29,15 @@ SKEW = timedelta(minutes=10)
 MAY_REVOKE = frozenset({"policy_owner", "risk_officer"})
 
 
+def revokers(evidence: EvidenceView) -> frozenset[str]:
+    """Return the roles that withdraw what others signed: those of the charter, or else :data:`MAY_REVOKE`."""
+    return evidence.charter.grants.get("revoke", MAY_REVOKE)
+
+
 def revoked(evidence: EvidenceView) -> dict[str, Attestation]:
     """Return what was withdrawn, by payload digest: by its own signer, a policy owner or a risk officer."""
     signers = {entry.payload_digest: entry.principal.id for entry in evidence.attestations}
-    may_revoke = evidence.charter.grants.get("revoke", MAY_REVOKE)
+    may_revoke = revokers(evidence)
     found = {}
     for entry in evidence.of_kind(Revocation.kind):
         content = entry.content

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ml_governance.decide.finding import Finding
-from ml_governance.decide.rules import MAY_REVOKE, makers, revoked
+from ml_governance.decide.rules import makers, revoked, revokers
 from ml_governance.evidence.predicates import (
     Approval,
     Assessment,
@@ -44,8 +44,8 @@ def may_revoke(principal: Principal, target: Attestation, evidence: EvidenceView
     """
     if not isinstance(target.content, WITHDRAWABLE):
         return f"#{target.index} is a {target.kind} entry, which nothing withdraws"
-    if target.principal.id != principal.id and not principal.roles & MAY_REVOKE:
-        roles = " or ".join(sorted(role.replace("_", " ") for role in MAY_REVOKE))
+    if target.principal.id != principal.id and not principal.roles & revokers(evidence):
+        roles = " or ".join(sorted(role.replace("_", " ") for role in revokers(evidence)))
         return f"{principal.id} neither signed #{target.index} nor is a {roles}"
     if isinstance(target.content, Approval) and target.content.verdict == "reject":
         own = {who for subject in target.subjects for made in makers(subject, evidence).values() for who in made}
@@ -74,7 +74,7 @@ def withdrawn_model(subject: Subject, evidence: EvidenceView) -> Attestation | N
             made = makers(subject, evidence)
             if not lost:
                 continue
-            if entry.principal.roles & MAY_REVOKE or entry.principal.id in made["author"] | made["trainer"]:
+            if entry.principal.roles & revokers(evidence) or entry.principal.id in made["author"] | made["trainer"]:
                 return entry
         elif isinstance(target.content, Registration) and counting.get(content.target) is not None:
             return counting[content.target]

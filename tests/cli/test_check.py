@@ -214,6 +214,15 @@ def test_a_format_that_cannot_be_written_is_refused_before_anything_is_judged(ch
     assert not any((home / path).exists() for name, path in FILES.items() if name != "junit")
 
 
+def test_a_format_that_cannot_be_written_in_the_end_counts_and_the_decision_is_told(
+    check: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed(home)
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(home))  # a folder
+    code, out, err = check("--annotations")
+    assert code == 2 and out.startswith("ALLOW") and "cannot be written" in err
+
+
 # --- GitHub -----------------------------------------------------------------------------------------------
 
 

@@ -122,6 +122,18 @@ def test_advice_changes_no_decision() -> None:
         assert replace(decision, advice=()).to_content() == decision.to_content()
 
 
+def test_advice_that_cannot_be_given_leaves_the_decision_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = decided("uncertain")
+
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("ml_governance.decide.advice._planned", broken)
+    after = decided("uncertain")
+    assert (after.result, after.exit_code) == (before.result, before.exit_code) == ("review", 3)
+    assert [one.about for one in after.advice] == [one.about for one in before.advice]
+
+
 def test_advice_is_plain_json() -> None:
     import json
 
