@@ -6,7 +6,9 @@ exposure of the ranks that they take up together, as any order of them is as goo
 Items of one query compete, so they are not independent: intervals come from the spread between queries (linearised, as for
 clustered samples), and there is none for a handful of queries.
 
-Selection at k is a rate like any other; its interval takes items for independent draws.
+Selection at k is a rate like any other. With several queries its interval, too, comes from the spread between them: where groups
+fare well or badly query by query, intervals of independent items held in 79 % of samples. Such a rate cannot be judged from
+its counts alone, and a gate does not take it. The items of a single ranking are taken for independent draws.
 """
 
 from __future__ import annotations
@@ -20,10 +22,12 @@ import numpy as np
 from ml_governance.assess import cube as cubes
 from ml_governance.assess import labels
 from ml_governance.assess.contrasts import Number, both_sides, check_levels, measured, too_small, unusable
+from ml_governance.assess.linearised import Effective
 from ml_governance.assess.rates import compare_rates, rate_measurement
 from ml_governance.assess.regression import numeric, student
 from ml_governance.assess.report import Report, digest_of
 from ml_governance.errors import DataError
+from ml_governance.evidence import intervals
 from ml_governance.evidence.predicates import Assessment, Fairness, Interval, Measurement
 
 if TYPE_CHECKING:
@@ -34,7 +38,7 @@ if TYPE_CHECKING:
     from ml_governance.assess.labels import Floats
     from ml_governance.evidence.intervals import Sides
 
-ENOUGH_QUERIES = {"exposure": 10, "exposure_per_relevance": 10, "ndcg": 20}
+ENOUGH_QUERIES = {"selection_rate_at_k": 10, "exposure": 10, "exposure_per_relevance": 10, "ndcg": 20}
 """With fewer queries that hold a group there is no interval: a spread between them would be made of too little. NDCG piles up
 at 1, so it needs more of them; only queries in which something of the group is relevant count."""
 ALIKE = "no interval: all queries are alike"
@@ -205,6 +209,40 @@ def _selection(
     placed: Placed, codes: NDArray[np.int64], groups: list[tuple[str, ...]], by: tuple[str, ...], confidence: float,
     minimum: int,
 ) -> list[Measurement]:  # fmt: skip
+    name, queries = "selection_rate_at_k", int(placed.query.max()) + 1
+    if queries == 1:
+        return _selection_of_one(placed, codes, groups, by, confidence, minimum)
+    made, values = [], []
+    for index, group in enumerate(groups):
+        mine = codes == index
+        size = np.bincount(placed.query[mine], minlength=queries)
+        p, influence = _mean(np.bincount(placed.query[mine], weights=placed.selected[mine], minlength=queries), size)
+        p, n, own = min(p, 1.0), int(mine.sum()), int((size > 0).sum())
+        values.append(_value(name, group, n, p, influence, own))
+        enough = own >= ENOUGH_QUERIES[name]
+        known = _effective(p, influence, n, own, confidence) if enough else None
+        one = rate_measurement(name, p * n, n, n, by, group, confidence, minimum, weighted=True, effective=known)
+        if not enough:  # nor may anybody else make one from counts as if items were independent
+            reason = one.reason or values[-1].number.reason
+            one = one.model_copy(update={"reason": reason, "numerator": None, "denominator": None})
+        made.append(one)
+    made += [_compared(f"{name}_{form}", by, values, confidence, minimum) for form in ("ratio", "difference")]
+    return made
+
+
+def _effective(p: float, influence: Floats, n: int, queries: int, confidence: float) -> Effective:
+    """Return as many independent items as would leave a rate as uncertain as it is between queries; no more than there are."""
+    error = _error(influence, p)
+    size = p * (1 - p) / error**2 if error else queries
+    size *= (intervals.quantile(confidence, "two-sided") / student(confidence, "two-sided", queries - 1)) ** 2
+    return Effective(p * min(size, n), min(size, n), n)
+
+
+def _selection_of_one(
+    placed: Placed, codes: NDArray[np.int64], groups: list[tuple[str, ...]], by: tuple[str, ...], confidence: float,
+    minimum: int,
+) -> list[Measurement]:  # fmt: skip
+    """Measure one ranking: its items are taken for independent draws, as there is nothing else to go by."""
     sizes = np.bincount(codes, minlength=len(groups))
     hits = np.round(np.bincount(codes, weights=placed.selected, minlength=len(groups)), 9)
     split = bool(((placed.selected > 0) & (placed.selected < 1)).any())
@@ -304,11 +342,15 @@ def _compared(name: str, by: tuple[str, ...], found: Sequence[_Value], confidenc
         return Measurement(**common, status="undefined", reason=lacking)
     x = [float(one.value or 0.0) for one in numbers]
     ratio = name.endswith("_ratio")
+    if ratio and max(x) <= 0:
+        return Measurement(**common, status="undefined", reason="it is 0 in every group, so the ratio is 0/0")
     value = min(x) / max(x) if ratio else max(x) - min(x)
     small = too_small(numbers, minimum)
     made: tuple[Interval, ...] = ()
     reason = small or next((one.number.reason for one in found if one.number.bounds is None), None)
-    if all(one.number.bounds is not None for one in found):
+    if ratio and min(x) <= 0:
+        reason = small or "no interval: a group has none of it"
+    elif all(one.number.bounds is not None for one in found):
         scaled = [one.influence / at if ratio else one.influence for one, at in zip(found, x, strict=True)]
         gaps = [
             (math.log(x[i] / x[j]) if ratio else x[i] - x[j], _error(scaled[i] - scaled[j], 1.0 if ratio else max(x)))

@@ -13,9 +13,10 @@ quantile loss
     mean max(-q e, (1 - q) e) at a stated quantile q (Koenker and Bassett, Econometrica 46 (1978) 33).
 
 Intervals are Student's of means; of what is never negative, on the logarithmic scale, where its skew is milder; RMSE's is the
-square root of that of the mean squared error, R2's comes from its influence function. With 50 rows and normal errors 94 % of
-95 % intervals hold. With heavy tails the spread itself is found too small: of RMSE, whose spread takes fourth powers, 91 % of
-intervals hold with 50 rows and errors of Student's t with 6 degrees of freedom, 92 % with 200 rows, 93 % with 1,000.
+square root of that of the mean squared error, R2's comes from its influence function. With 50 rows and normal errors 93 % or
+more of 95 % intervals hold. With heavy tails or skew the spread itself is found too small, most of all RMSE's, which takes
+fourth powers: with 50 rows 91 % of its intervals hold for errors of Student's t with 6 degrees of freedom, and 86 % for
+exponential ones; with 200 rows 93 % for both (benchmarks/coverage_numbers.py). No interval can know tails that it has not seen.
 """
 
 from __future__ import annotations

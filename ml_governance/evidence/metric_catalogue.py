@@ -178,7 +178,7 @@ _REGRESSION = (
 _RANKING = (
     Metric(name="selection_rate_at_k", evidence="fairness", form="rate", better=None, text="share of the group's items that are "
            "among the first k", formula="#(rank <= k, g) / n_g", source="Yang and Stoyanovich, SSDBM 2017, 22",
-           edge="items of equal score that straddle k share the last places, and there is no interval then"),
+           edge="items of equal score that straddle k share the last places; no interval for 2 to 9 queries"),
     Metric(name="selection_rate_at_k_ratio", evidence="fairness", form="ratio", of=("selection_rate_at_k",), better="higher",
            unit="ratio", text="smallest selection rate at k of any group divided by the largest",
            formula="min_g x_g / max_g x_g", source="Yang and Stoyanovich, SSDBM 2017, 22",

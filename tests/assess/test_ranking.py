@@ -158,7 +158,10 @@ def test_items_are_conserved() -> None:
 @pytest.mark.parametrize("queries", [25, 50])
 @pytest.mark.parametrize("effect", [0.0, 0.8])
 def test_intervals_of_exposure_and_ndcg_hold(queries: int, effect: float) -> None:
-    """600 samples: at .95 the standard error is .009. Queries are drawn; the truth is that of 20,000 of them."""
+    """400 samples: the standard error is .011. Long runs held in .945 or more; the threshold is three errors below.
+
+    Queries are drawn; the truth is that of 20,000 of them.
+    """
 
     def drawn(generator: np.random.Generator, queries: int) -> pd.DataFrame:
         n = queries * 10
@@ -176,13 +179,13 @@ def test_intervals_of_exposure_and_ndcg_hold(queries: int, effect: float) -> Non
         truth |= {"exposure_difference": 0.0, "exposure_ratio": 1.0, "exposure_per_relevance_ratio": 1.0}
     held = dict.fromkeys(truth, 0)
     generator = np.random.default_rng(8)
-    for _ in range(600):
+    for _ in range(400):
         found = report(drawn(generator, queries))
         for name, value in truth.items():
             one = found.get(name, ("g",)) if isinstance(name, str) else found.get(name[0], ("g",), (name[1],))
             interval = one.intervals[0]
             held[name] += interval.lower <= value <= interval.upper  # type: ignore[operator]
-    assert min(held.values()) / 600 >= 0.93, held
+    assert min(held.values()) / 400 >= 0.912, held
 
 
 # --- what cannot be measured, and bad input -----------------------------------------------------------------
@@ -238,16 +241,51 @@ def test_a_group_without_relevant_items_is_undefined_and_so_is_every_comparison_
 
 def test_nobody_of_a_group_among_the_first_is_the_ratio_zero_and_a_k_of_all_the_ratio_one() -> None:
     frame = data().assign(s=lambda f: np.where(f.g == "a", 1.0, 0.0) + np.arange(len(f)) * 1e-9)
-    zero = report(frame, k=1).get("selection_rate_at_k_ratio", ("g",))
-    assert zero.value == 0 and zero.intervals[0].upper > 0  # type: ignore[operator]
+    none = report(frame, k=1)
+    zero = none.get("selection_rate_at_k_ratio", ("g",))
+    assert zero.value == 0 and zero.intervals == () and "none of it" in (zero.reason or "")
+    assert none.get("selection_rate_at_k", ("g",), ("b",)).intervals[0].upper > 0.05  # type: ignore[operator]
+    assert none.get("selection_rate_at_k_difference", ("g",)).value > 0  # type: ignore[operator]
     assert report(frame, k=100).get("selection_rate_at_k_ratio", ("g",)).value == 1
+    single = report(frame, k=1, query=None).get("selection_rate_at_k_ratio", ("g",))
+    assert single.value == 0 and single.intervals[0].upper > 0  # type: ignore[operator]
 
 
-def test_a_tie_across_k_shares_the_places_and_has_no_interval() -> None:
-    found = report(data().assign(s=1.0))
+@pytest.mark.parametrize(("queries", "effect"), [(15, 0.0), (15, 1.5), (50, 1.5)])
+def test_intervals_of_selection_hold_where_groups_fare_alike_within_a_query(queries: int, effect: float) -> None:
+    """300 samples: at .95 the standard error is .013. Intervals of independent items held in 79 % at an effect of 2."""
+    generator = np.random.default_rng(1)
+
+    def drawn(queries: int) -> pd.DataFrame:
+        frame = pd.DataFrame({"q": np.repeat(np.arange(queries), 20), "g": np.tile(list("a" * 12 + "b" * 8), queries)})
+        together = np.repeat(generator.normal(0, effect, queries), 20) * (frame.g == "b")
+        return frame.assign(s=generator.normal(size=len(frame)) + together, rel=1)
+
+    far = report(drawn(20_000), y_true=None)
+    names = [("selection_rate_at_k", ("a",)), ("selection_rate_at_k", ("b",)), ("selection_rate_at_k_difference", ())]
+    truth = {one: far.get(one[0], ("g",), one[1]).value for one in names}
+    held = dict.fromkeys(truth, 0)
+    for _ in range(300):
+        found = report(drawn(queries), y_true=None)
+        for name, value in truth.items():
+            interval = found.get(name[0], ("g",), name[1]).intervals[0]
+            held[name] += interval.lower <= value <= interval.upper  # type: ignore[operator]
+    assert min(held.values()) / 300 >= 0.93, held
+
+
+def test_a_rate_over_few_queries_has_neither_interval_nor_counts_to_make_one_from() -> None:
+    one = report(data(5, 40)).get("selection_rate_at_k", ("g",), ("a",))
+    assert one.value is not None and one.intervals == () and one.numerator is one.denominator is None
+    assert "5 queries" in (one.reason or "")
+    many = report(data(20, 12)).get("selection_rate_at_k", ("g",), ("a",))
+    assert many.intervals[0].method == "wilson-effective"  # which a gate does not take
+
+
+def test_a_tie_across_k_shares_the_places_and_has_no_interval_in_a_single_ranking() -> None:
+    found = report(data().assign(s=1.0), query=None)
     for group in ("a", "b"):
         one = found.get("selection_rate_at_k", ("g",), (group,))
-        assert one.value == pytest.approx(5 / 12) and one.intervals == () and "straddle" in (one.reason or "")
+        assert one.value == pytest.approx(5 / 240) and one.intervals == () and "straddle" in (one.reason or "")
 
 
 def test_one_group_cannot_be_compared_and_few_items_are_insufficient() -> None:
