@@ -13,7 +13,7 @@ A case is YAML::
         dataset: test               # the test data, and how many of its rows are in which training data
         shared: {data/0: 0}
         paired: {accuracy: [both, only this, only the champion, neither]}
-        earlier: 2                  # assessments of an earlier version on the same data
+        earlier: 2                  # assessments of a version that came to nothing, on the same data
       performance: {all: [tn, fp, fn, tp], scores: {roc_auc: [value, lower, upper]}}
       training-run: {signed_by: ada, inputs: 2}     # data/0 and data/1
       human-text: {intended-use: {signed_by: rita, age: 30d, text: What it is for}}
@@ -55,6 +55,9 @@ PEOPLE: dict[str, frozenset[str]] = {
 }
 SUBJECT = Subject(name="credit-risk/1", sha256=sha256_hex(b"the model of the cases"))
 _KEYS = {"title", "like", "evidence", "champion", "approvals", "expect"}
+TRIED = Subject(name="credit-risk/0-tried", sha256=sha256_hex(b"the version of the cases that came to nothing"))
+_EXPECTED = {"result", "exit_code", "findings"}
+_APPROVAL = {"by", "role", "age", "verdict", "binding", "reason", "resolves"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +110,7 @@ def _run(policy: Policy, name: str, case: dict[str, Any], every: Mapping[str, di
 
 def _held(name: str, case: dict[str, Any], decision: Decision) -> CaseResult:
     expect = case["expect"]
+    _only(expect, _EXPECTED, "expect")
     wrong = []
     if decision.result != expect["result"]:
         wrong.append(f"the result is {decision.result}, expected {expect['result']}")
@@ -127,7 +131,7 @@ def decide_case(policy: Policy, case: Mapping[str, Any], every: Mapping[str, Map
     for kind, compact in _merged("evidence", case, every, seen=()).items():
         for made in contents(kind, compact):
             for _ in range(made.earlier):
-                _add(entries, made.by, made.age, made.content, PREVIOUS)
+                _add(entries, made.by, made.age, made.content, TRIED)
             _add(entries, made.by, made.age, made.content)
 
     def judged(view_entries: Sequence[Attestation]) -> Decision:
@@ -138,6 +142,7 @@ def decide_case(policy: Policy, case: Mapping[str, Any], every: Mapping[str, Map
 
     bound_to = judged(entries).binding
     for one in case.get("approvals", []):
+        _only(one, _APPROVAL, "an approval")
         content = Approval(
             stage=policy.stage, binding=one.get("binding", bound_to), verdict=one.get("verdict", "approve"), role=one["role"],
             reason=one.get("reason", "case"), resolves=tuple(one.get("resolves", ())),
@@ -146,9 +151,16 @@ def decide_case(policy: Policy, case: Mapping[str, Any], every: Mapping[str, Map
     return judged(entries)
 
 
+def _only(given: Mapping[str, Any], known: set[str], what: str) -> None:
+    """Refuse a key that means nothing: the case would hold for another reason than its writer thinks."""
+    for key in given.keys() - known:
+        raise ValueError(f"{what} has the key {key!r}, expected some of {', '.join(sorted(known))}")
+
+
 def _add_champion(entries: list[Attestation], policy: Policy, champion: Mapping[str, Any]) -> None:
-    """Add an earlier version: registered, and if the case speaks of a champion, assessed and promoted."""
+    """Add two earlier versions: registered, and if the case speaks of a champion, one of them assessed and promoted."""
     _add(entries, "ada", timedelta(hours=9), _registration("0"), PREVIOUS)
+    _add(entries, "ada", timedelta(hours=9), _registration("0-tried"), TRIED)
     if not champion:
         return
     stage, by = champion.get("stage", policy.stage), champion.get("promoted_by", "max")

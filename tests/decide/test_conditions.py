@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ml_governance.decide import cases
-from ml_governance.decide.cases import AT, PREVIOUS, SUBJECT
+from ml_governance.decide.cases import AT, SUBJECT, TRIED
 from ml_governance.decide.finding import Finding
 from ml_governance.decide.policy import Policy
 from ml_governance.decide.rules import apply
@@ -86,7 +86,7 @@ def test_an_attempt_that_was_revoked_or_erased_still_counts() -> None:
     )
     revoked = replace(view, attestations=(*view.attestations, withdrawn))
     assert findings(asked, revoked)["CHA-01/attempts"].status == "fail"
-    gone = Void(index=first.index, kind="performance", subjects=frozenset({PREVIOUS.sha256}), why="it was erased")
+    gone = Void(index=first.index, kind="performance", subjects=frozenset({TRIED.sha256}), why="it was erased")
     erased = replace(view, attestations=tuple(a for a in view.attestations if a is not first), void=(gone,))
     assert findings(asked, erased)["CHA-01/attempts"].status == "fail"
 
@@ -96,7 +96,7 @@ def test_attempts_of_other_models_and_on_other_rows_are_no_attempts_of_this_one(
     view = view_of(asked, evidence(earlier=2))
     strange = Subject(name="churn/1", sha256="c" * 64)
     others = tuple(
-        replace(a, subjects=(strange,)) if a.subjects == (PREVIOUS,) and a.kind == "performance" else a
+        replace(a, subjects=(strange,)) if a.subjects == (TRIED,) and a.kind == "performance" else a
         for a in view.attestations
     )
     one = findings(asked, replace(view, attestations=others))["CHA-01/attempts"]

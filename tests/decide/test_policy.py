@@ -197,6 +197,22 @@ def test_durations_and_patterns() -> None:
         ("title: t\nevidence: {training-run: {inputs: 1000000000}}\nexpect: {result: deny}", "inputs is 1000000000"),
         ("title: t\nlike: case\nexpect: {result: deny}", "not in a circle|like 'case'"),
         ("title: t", "does not have its form"),
+        ("title: t\nexpect: {result: deny, finding: {SML-01: pass}}", "expect has the key 'finding'"),
+        (
+            "title: t\nexpect: {result: deny}\napprovals: [{by: vera, roll: validator}]",
+            "an approval has the key 'roll'",
+        ),
+        ("title: t\nevidence: {fairness: {shard: {}}}\nexpect: {result: deny}", "did you mean 'shared'"),
+        (
+            "title: t\nevidence: {human-text: {use: {sign: rita}}}\nexpect: {result: deny}",
+            "human-text has the key 'sign'",
+        ),
+        ("title: t\nevidence: {fairness: {earlier: 1000000}}\nexpect: {result: deny}", "earlier is 1000000"),
+        (
+            "title: t\nevidence: {fairness: {scores: {roc_auc: [1, 2]}}}\nexpect: {result: deny}",
+            "roc_auc has 2 numbers",
+        ),
+        ("title: t\nevidence: {approval: {}}\nexpect: {result: deny}", "approval is no assessment"),
     ],
 )
 def test_a_malformed_case_is_named(case: str, words: str) -> None:

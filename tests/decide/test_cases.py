@@ -1,0 +1,63 @@
+"""Everything that a rule may ask, as cases that a compliance officer can read."""
+
+from __future__ import annotations
+
+import pytest
+
+from ml_governance.decide.cases import CaseResult, run_cases
+from ml_governance.decide.policy import parse_policy
+
+POLICY = parse_policy("""
+policy: asking
+version: 1
+stage: production
+promote: {roles: [release_manager]}
+review: {roles: [risk_officer]}
+rules:
+  - id: ASK-01
+    title: No worse than what is in use
+    require: {evidence: performance, metric: accuracy, champion: {margin: 0.02}, max_attempts: 2, no_overlap_with: training}
+  - id: ASK-02
+    title: Somebody wrote down what it is for
+    require: {evidence: human-text, text: intended-use, signed_by: risk_officer, max_age: 90d}
+  - id: ASK-03
+    title: Groups are ranked alike
+    require: {evidence: fairness, metric: roc_auc_difference, by: [sex], upper_bound_at_most: 0.05}
+""")
+GOOD = """
+title: No worse, few tries, nothing shared, written down
+evidence:
+  training-run: {inputs: 1}
+  performance: {all: [450, 50, 50, 450], paired: {accuracy: [895, 5, 5, 95]}, shared: {data/0: 0}}
+  fairness: {groups: {sex: {F: [250, 20, 20, 250], M: [250, 20, 20, 250]}}, over: {sex: {roc_auc_difference: [0.01, 0.0, 0.03]}}}
+  human-text: {intended-use: {signed_by: rita, age: 30d}}
+champion: {performance: {all: [450, 50, 50, 450]}}
+expect: {result: allow, exit_code: 0, findings: {ASK-01: pass, ASK-01/attempts: pass, ASK-01/overlap: pass, ASK-02: pass, ASK-03/sex: pass}}
+"""
+OTHERS = {
+    "not paired": "evidence: {performance: {paired: null, all: [225, 25, 25, 225]}}\n"
+                  "champion: {performance: {all: [225, 25, 25, 225]}}\nexpect: {result: review, findings: {ASK-01: inconclusive}}",
+    "worse": "champion: {performance: {all: [495, 5, 5, 495]}}\nevidence: {performance: {paired: null}}\n"
+             "expect: {result: deny, exit_code: 1, findings: {ASK-01: fail}}",
+    "contradictory": "champion: {performance: {all: [495, 5, 5, 495]}}\nexpect: {exit_code: 4, result: deny, findings: {ASK-01: error}}",
+    "other rows": "evidence: {performance: {dataset: new}}\nexpect: {result: deny, exit_code: 4, findings: {ASK-01: error}}",
+    "too often": "evidence: {performance: {earlier: 1}}\nexpect: {result: deny, exit_code: 1, findings: {ASK-01/attempts: fail}}",
+    "shared rows": "evidence: {performance: {shared: {data/0: 1}}}\nexpect: {result: deny, findings: {ASK-01/overlap: fail}}",
+    "not measured": "evidence: {performance: {shared: null}}\nexpect: {result: deny, exit_code: 4, findings: {ASK-01/overlap: missing}}",
+    "wrong signer": "evidence: {human-text: {intended-use: {signed_by: ada}}}\nexpect: {result: deny, findings: {ASK-02: missing}}",
+    "old text": "evidence: {human-text: {intended-use: {age: 91d}}}\nexpect: {result: deny, findings: {ASK-02: stale}}",
+    "ranked apart": "evidence: {fairness: {over: {sex: {roc_auc_difference: [0.1, 0.06, 0.2]}}}}\n"
+                    "expect: {result: deny, findings: {ASK-03/sex: fail}}",
+    "promoted by an author": "champion: {promoted_by: ada}\nexpect: {result: deny, findings: {ASK-01: missing}}",
+}  # fmt: skip
+
+
+def ran(name: str) -> CaseResult:
+    texts = {"good": GOOD, **{other: f"title: {other}\nlike: good\n{text}" for other, text in OTHERS.items()}}
+    (result,) = [one for one in run_cases(POLICY, texts) if one.name == name]
+    return result
+
+
+@pytest.mark.parametrize("name", ["good", *OTHERS])
+def test_each_thing_that_a_rule_asks_for_can_be_a_case(name: str) -> None:
+    assert ran(name).passed, ran(name).detail
