@@ -29,7 +29,7 @@ MAY_REVOKE = frozenset({"policy_owner", "risk_officer"})
 def revoked(evidence: EvidenceView) -> dict[str, Attestation]:
     """Return what was withdrawn, by payload digest: by its own signer, a policy owner or a risk officer."""
     signers = {entry.payload_digest: entry.principal.id for entry in evidence.attestations}
-    may_revoke = evidence.charter.grants.get("revoke", MAY_REVOKE)
+    may_revoke = MAY_REVOKE | evidence.charter.grants.get("revoke", frozenset())
     found = {}
     for entry in evidence.of_kind(Revocation.kind):
         content = entry.content
