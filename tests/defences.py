@@ -263,6 +263,12 @@ ROLES = (
         "decide/test_cedar.py::test_who_promotes_and_who_approves_counts_once_each",
     ),
     defence(
+        SEVERAL,
+        "leaving out who acts for the one who promotes",
+        change("decide/rbac", "return role in approving_roles(policy) and places != {principal.id}", "return True"),
+        R + "test_whoever_promotes_does_not_count_again_in_a_delegate",
+    ),
+    defence(
         ENGINE,
         "refusing on any error",
         change(

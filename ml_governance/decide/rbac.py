@@ -108,7 +108,8 @@ def together(
     evidence : EvidenceView
         Its charter says how many people.
     """
-    people = {one.principal.id: one.principal.custody for one in approvals} | {principal.id: principal.custody}
+    people = {one.principal.id: one.principal.custody for one in approvals if _another(one, principal, policy)}
+    people[principal.id] = principal.custody
     for name in people.keys() & evidence.principals.keys():
         people[name] |= evidence.principals[name].custody
     names = ", ".join(sorted(people))
@@ -127,6 +128,13 @@ def together(
                     "separate custody",
                 )
     return Verdict(allowed=True, reason=f"{names} stand behind this.")
+
+
+def _another(entry: Attestation, principal: Principal, policy: Policy) -> bool:
+    """Tell whether an approval is one that the policy asks for, by somebody who does not act for the one who promotes."""
+    role = getattr(entry.content, "role", "")
+    places = {by for lent, by in entry.principal.delegated if lent == role}
+    return role in approving_roles(policy) and places != {principal.id}
 
 
 def approving_roles(policy: Policy) -> frozenset[str]:
@@ -149,6 +157,9 @@ def rules_of(policy: Policy | None, charter: Charter) -> cedar.Rules:
             "waive": frozenset(policy.waivers.not_),
         }
     permit |= {action: charter.grants[action] for action in LIMITED if action in charter.grants}
+    permit["revoke"] = MAY_REVOKE | charter.grants.get(
+        "revoke", frozenset()
+    )  # to take that away would revive what they revoked
     return cedar.Rules(permit=permit, barred=barred)
 
 

@@ -30,8 +30,8 @@ MAY_REVOKE = frozenset({"policy_owner", "risk_officer"})
 
 
 def revokers(evidence: EvidenceView) -> frozenset[str]:
-    """Return the roles that withdraw what others signed: those of the charter, or else :data:`MAY_REVOKE`."""
-    return evidence.charter.grants.get("revoke", MAY_REVOKE)
+    """Return the roles that withdraw what others signed: :data:`MAY_REVOKE` and those that the charter adds."""
+    return MAY_REVOKE | evidence.charter.grants.get("revoke", frozenset())
 
 
 def revoked(evidence: EvidenceView) -> dict[str, Attestation]:

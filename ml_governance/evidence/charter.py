@@ -31,7 +31,7 @@ class Charter:
         Roles that a role holds besides itself, such as ``head_of_validation: {validator}``.
     grants : mapping of str to frozenset of str
         Roles that may do each of :data:`LIMITED`. An action that is not named: ``protect`` and ``read`` nobody may; the others
-        are as open as the policy leaves them.
+        are as open as the policy leaves them. ``revoke`` adds to those who may always, policy owners and risk officers.
     delegable : frozenset of str
         Roles whose holders may delegate them.
     max_days : int

@@ -214,6 +214,17 @@ def test_two_delegates_of_one_person_are_one_voice(tmp_path: Path) -> None:
     assert decision.result == "review"
 
 
+def test_whoever_promotes_does_not_count_again_in_a_delegate(tmp_path: Path) -> None:
+    both = Person(id="max", name="Max", roles=("release_manager", "validator"))
+    house = House(tmp_path, people=[*(one for one in PEOPLE if one.id != "max"), both])
+    version = house.train()
+    house.delegate("max", "validator", "otto")
+    house.approve(version, "otto")
+    assert house.decide(version).result == "allow"
+    with pytest.raises(NotAuthorizedError, match="1 of the 2 different people"):
+        house.promote(version, "max")
+
+
 def test_a_quorum_takes_different_people_not_different_keys(tmp_path: Path) -> None:
     wanted = (*PEOPLE, Person(id="vito", name="Vito", roles=("validator",)))
     house = House(tmp_path, POLICY.replace("role: validator,", "role: validator, count: 2,"), people=wanted)
