@@ -63,7 +63,7 @@ def check(
     workspace: Where = None,
     json: Json = False,
 ) -> None:
-    """Measure a model, decide, and tell pipelines; what is not given stands under [check] in governance.toml.
+    """Measure a model, decide, and tell pipelines; what is not given stands in the table `check` of governance.toml.
 
     Measures only what would count when signed by whoever acts; without a key, judges the evidence that is there. In a
     pipeline, the trust root and the policy must be pinned.
