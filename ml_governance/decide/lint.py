@@ -51,6 +51,11 @@ def _of_rule(rule: Rule, roles: Collection[str]) -> Iterator[str]:
         yield f"{rule.id}: nobody can satisfy this rule, for {_nobody(require.signed_by, roles)}"
     if require.metric is None:
         return
+    if require.champion is not None and require.max_attempts == 1:
+        yield (
+            f"{rule.id}: the model in use is measured on the same test data, which is an attempt as well, so max_attempts of 1 "
+            "leaves none for the new one"
+        )
     yield from _power(rule)
     unnamed = [attribute for attribute in require.by if attribute not in require.levels]
     if unnamed:

@@ -276,6 +276,7 @@ def test_only_what_is_not_recorded_yet_is_warned_of_in_a_policy_with_everything(
         ("min_group_size: 400", "min_group_size: 40", "ALL-05: with 40 rows in each group this rule does not pass"),
         ("champion: {margin: 0.02, stage: staging, first: pass}", "lower_bound_at_least: 1.0",
          "ALL-01: with 10,000,000 rows this rule does not pass even at the best possible rate, nor with more"),
+        ("max_attempts: 5", "max_attempts: 1", "ALL-01: the model in use is measured on the same test data"),
         ("margin: 0.02", "margin: 0.0", "a margin of 0 a model exactly as good"),
         ("evidence: performance\n      metric: accuracy",
          "evidence: fairness\n      metric: accuracy\n      by: [sex]\n      levels: {sex: [F]}",
