@@ -428,7 +428,7 @@ PROMOTION = (
     defence(
         KILLED,
         "time, for a promotion that is under way",
-        change("promote/recovery", "if timedelta(0) <= at - one.intent.recorded_at < GRACE:", "if False:"),
+        change("promote/recovery", "if at - one.intent.recorded_at < GRACE:", "if False:"),
         f"{R}test_another_promotion_to_the_same_alias_waits_for_one_that_is_under_way",
     ),
     defence(
@@ -443,6 +443,18 @@ PROMOTION = (
         change("promote/recovery", "    if now == content.version:", "    if False:"),
         f"{R}test_the_doctor_and_the_next_promotion_recover_from_a_kill_at_any_step[after the alias]",
         f"{R}test_the_next_promotion_settles_what_died_without_a_doctor[before the outcome is committed]",
+    ),
+    defence(
+        KILLED,
+        "clocks that differ, for a promotion that is under way",
+        change("promote/recovery", "GRACE = SKEW + timedelta(minutes=5)", "GRACE = timedelta(minutes=2)"),
+        f"{R}test_a_promotion_by_a_machine_whose_clock_is_behind_is_not_called_dead[9]",
+    ),
+    defence(
+        KILLED,
+        "one writer of a model's aliases at a time",
+        change("promote/registry", "fcntl.flock(file, fcntl.LOCK_EX)", "pass"),
+        "promote/test_registry.py::test_aliases_that_are_set_at_once_are_all_kept",
     ),
     defence(
         KILLED,

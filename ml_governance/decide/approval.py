@@ -31,7 +31,7 @@ def binding(subject: Subject, stage: str, policy_sha256: str, findings: Sequence
     """Return the digest of what people approve: subject, stage, policy, evidence set and findings.
 
     Nothing in it varies with time, so recording an approval or a decision does not void it; new evidence, another policy or
-    another outcome does.
+    another outcome does. Numbers count to six significant digits: the last ones differ between machines that compute the same.
     """
     return sha256_hex(
         canonicalise(
@@ -44,9 +44,9 @@ def binding(subject: Subject, stage: str, policy_sha256: str, findings: Sequence
                     {
                         "id": f.id,
                         "status": f.status,
-                        "value": f.value,
-                        "lower": f.lower,
-                        "upper": f.upper,
+                        "value": _six(f.value),
+                        "lower": _six(f.lower),
+                        "upper": _six(f.upper),
                         "bound": f.bound,
                     }
                     for f in sorted(findings, key=lambda f: f.id)
@@ -54,6 +54,10 @@ def binding(subject: Subject, stage: str, policy_sha256: str, findings: Sequence
             }
         )
     )
+
+
+def _six(number: float | None) -> float | None:
+    return None if number is None else float(f"{number:.6g}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ml_governance.decide import breakglass, rbac
-from ml_governance.decide.rules import revoked
+from ml_governance.decide.rules import SKEW, revoked
 from ml_governance.decide.withdrawal import withdrawn_model
 from ml_governance.errors import RegistryError, UnavailableError, VerificationError
 from ml_governance.evidence import fingerprint
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from ml_governance.promote.history import Passage
     from ml_governance.promote.registry import Registry
 
-GRACE = timedelta(minutes=2)
-"""How long a promotion without outcome passes for one that is under way."""
+GRACE = SKEW + timedelta(minutes=5)
+"""How long a promotion without outcome passes for one that is under way, on machines whose clocks differ."""
 
 
 def same_bytes(registry: Registry, name: str, version: str, subject: Subject) -> None:
@@ -99,7 +99,7 @@ def settle_before(
     for one in unfinished(evidence, project):
         if one.place != place:
             continue
-        if timedelta(0) <= at - one.intent.recorded_at < GRACE:
+        if at - one.intent.recorded_at < GRACE:
             raise UnavailableError(
                 f"the promotion of {one.sentence()}, has no outcome yet",
                 expected="one promotion to an alias at a time",

@@ -173,17 +173,18 @@ class LocalRegistry:
         return self._aliases(name).get(alias)
 
     def set_alias(self, name: str, alias: str, version: str) -> None:
-        """Point an alias to a version, atomically."""
+        """Point an alias to a version: whole or not at all, on disk when this returns, and without losing another alias."""
         self.artifact(name, version)
         home = self._home(name)
-        aliases = {**self._aliases(name), alias: version}
-        with _trouble(home):
+        with _trouble(home), _locked(home / ".aliases.lock"):
+            aliases = {**self._aliases(name), alias: version}
             handle, temporary = tempfile.mkstemp(dir=home, prefix=".aliases-")
             with os.fdopen(handle, "w", encoding="utf-8") as stream:
                 json.dump(aliases, stream, indent=2, sort_keys=True)
                 stream.flush()
                 os.fsync(stream.fileno())
             Path(temporary).replace(home / "aliases.json")
+            _flush(home)
 
     def _aliases(self, name: str) -> dict[str, str]:
         file = self._home(name) / "aliases.json"
@@ -222,6 +223,25 @@ def _write(model: Any, target: Path) -> Format:
             expected="a fitted model, or a path to its files",
         ) from error
     return "joblib"
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock between processes; whoever dies lets go of it."""
+    import fcntl
+
+    with path.open("w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _flush(folder: Path) -> None:
+    """Write a folder's list of names to disk, so that a rename outlives a power failure."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -145,7 +146,10 @@ def test_who_promotes_and_who_approves_counts_once_each() -> None:
 
 
 def test_names_that_are_no_roles_are_not_compiled() -> None:
+    """Reading refuses them; whatever made such a policy, compiling does so again."""
+    strange = 'x" }; permit(principal, action, resource);'
+    with pytest.raises(PolicyError, match="lower-case letters"):
+        parse_policy(TEXT.replace("role: validator", f"role: {json.dumps(strange)}"))
+    slot = POLICY.approvals[0].model_copy(update={"role": strange})
     with pytest.raises(PolicyError, match="cannot be a role"):
-        compile_roles(
-            parse_policy(TEXT.replace("role: validator", 'role: "x\\" }; permit(principal, action, resource);"'))
-        )
+        compile_roles(POLICY.model_copy(update={"approvals": [slot]}))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ml_governance.decide import approval
 from ml_governance.decide.cases import AT, PEOPLE
 from ml_governance.evidence.predicates import (
     Approval,
@@ -89,3 +91,21 @@ def test_a_waiver_helps_only_from_whom_the_policy_names_and_for_as_long_as_it_sa
         kept = next(one for one in after.findings if one.id == finding.id)
         if finding.rule != rule or finding.status in ("missing", "error"):
             assert kept.status == finding.status
+
+
+@given(names, st.sampled_from(["value", "lower", "upper"]), st.floats(-1e-13, 1e-13))
+def test_what_people_approved_is_the_same_on_a_machine_that_rounds_otherwise(
+    name: str, field: str, noise: float
+) -> None:
+    decision = decide(view_of(name))
+
+    def bound_to(factor: float) -> str:
+        moved = [
+            replace(f, **{field: None if getattr(f, field) is None else getattr(f, field) * factor})
+            for f in decision.findings
+        ]
+        return approval.binding(decision.subject, "production", decision.policy_sha256, moved)
+
+    assert bound_to(1 + noise) == bound_to(1)
+    if any(getattr(f, field) for f in decision.findings):
+        assert bound_to(1.0001) != bound_to(1)

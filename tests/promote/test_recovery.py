@@ -80,7 +80,7 @@ HALF_DONE = ("after the intent", "after the alias", "before the outcome is commi
 @pytest.mark.parametrize("point", POINTS)
 def test_the_doctor_and_the_next_promotion_recover_from_a_kill_at_any_step(approved: House, point: str) -> None:
     said = kill(approved, point)
-    approved.later(minutes=3)
+    approved.later(minutes=16)
     assert ("acknowledged" in said) == (point == "nowhere")
     assert checks(approved) == ({"promotion"} if point in HALF_DONE else set())
     moved = approved.alias() == "1"
@@ -108,7 +108,7 @@ def test_the_next_promotion_settles_what_died_without_a_doctor(approved: House, 
     kill(approved, point)
     with pytest.raises(UnavailableError, match="has no outcome yet"):
         approved.promote("credit/1")
-    approved.later(minutes=3)
+    approved.later(minutes=16)
     done = approved.promote("credit/1")
     assert "had died; it is recorded as" in done.notes[0]
     assert [(one.phase, one.result) for one in promotions(approved)] == [
@@ -169,7 +169,7 @@ def test_only_who_may_promote_settles_a_promotion(half: House) -> None:
         assert not doctor(half, who, fix=True).mended
     with pytest.raises(ConfigurationError, match="nobody is acting"):
         doctor(half, fix=True)
-    half.later(minutes=3)
+    half.later(minutes=16)
     assert "promotion" in checks(half)
     assert doctor(half, "max", fix=True).mended
 
@@ -178,7 +178,7 @@ def test_an_outcome_by_somebody_who_may_not_promote_ends_nothing(half: House) ->
     subject = half.decide("credit/1").subject
     (intent,) = promotions(half)
     half.write(intent.model_copy(update={"phase": "outcome", "result": "done"}), subject, who="ada")
-    half.later(minutes=3)
+    half.later(minutes=16)
     assert "promotion" in checks(half)
 
 
@@ -198,7 +198,7 @@ def test_a_promotion_has_one_outcome(half: House) -> None:
 def test_a_promotion_without_an_outcome_is_a_warning_while_it_may_be_under_way(half: House) -> None:
     (one, *_) = [one for one in doctor(half).complaints if one.check == "promotion"]
     assert one.weight == "warning" and doctor(half).exit_code == 0
-    half.later(minutes=2)
+    half.later(minutes=15)
     assert checks(half) == {"promotion"}
 
 
@@ -216,8 +216,16 @@ def test_another_promotion_to_the_same_alias_waits_for_one_that_is_under_way(hal
     half.approve(other)
     with pytest.raises(UnavailableError, match="credit/1 to production"):
         half.promote(other)
-    half.later(minutes=3)
+    half.later(minutes=16)
     assert half.promote(other).subject.name == "credit/2"
+
+
+@pytest.mark.parametrize("minutes", [9, -9])
+def test_a_promotion_by_a_machine_whose_clock_is_behind_is_not_called_dead(half: House, minutes: int) -> None:
+    """Clocks may differ by ten minutes, in either direction, before the ledger or the gate refuses."""
+    half.later(minutes=minutes)
+    with pytest.raises(UnavailableError, match="has no outcome yet"):
+        half.promote("credit/1")
 
 
 def test_a_promotion_elsewhere_between_decision_and_intent_starts_it_again(

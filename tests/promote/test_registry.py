@@ -77,3 +77,11 @@ def test_what_cannot_be_kept_is_told(registry: LocalRegistry, tmp_path: Path) ->
     with pytest.raises(RegistryError, match="cannot be written"):
         LocalRegistry(tmp_path / "file").store(1, name="m")
     assert list((registry.root / "m").iterdir()) == []
+
+
+def test_aliases_that_are_set_at_once_are_all_kept(registry: LocalRegistry) -> None:
+    registry.store({"weights": []}, name="m")
+    names = [f"stage-{number}" for number in range(48)]
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda alias: registry.set_alias("m", alias, "1"), names))
+    assert [name for name in names if registry.alias("m", name) != "1"] == []

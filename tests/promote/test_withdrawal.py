@@ -17,6 +17,7 @@ from ml_governance.errors import (
     VerificationError,
 )
 from ml_governance.evidence.predicates import BreakGlass, BreakGlassReview, Registration, Revocation
+from ml_governance.workspace.last_good import LastGood
 from ml_governance.testing import START
 from tests.promote.house import POLICY
 
@@ -365,7 +366,7 @@ def test_a_use_is_neither_withdrawn_nor_forgotten_with_its_key(ready: House) -> 
     with pytest.raises(NotAuthorizedError, match="nothing withdraws"):
         revoke(ready, use)
     with ready.as_(None) as ws:
-        ws.custody.revoke("ines", roots=["root"], last_good=0)
+        ws.custody.revoke("ines", roots=["root"], last_good=LastGood.nothing())
     assert f"break-glass at #{use}" in " ".join(ready.decide("credit/1").notes)
 
 

@@ -279,7 +279,7 @@ def test_a_promotion_that_died_half_way_is_told_by_the_next(
             promote(root, clock, ready)
     with pytest.raises(UnavailableError, match="has no outcome yet"):
         promote(root, clock, ready)
-    clock.advance(timedelta(minutes=3))
+    clock.advance(timedelta(minutes=16))
     assert "had died; it is recorded as failed" in promote(root, clock, ready).notes[0]
 
 
