@@ -17,8 +17,8 @@ from ml_governance.errors import (
     VerificationError,
 )
 from ml_governance.evidence.predicates import BreakGlass, BreakGlassReview, Registration, Revocation
-from ml_governance.workspace.last_good import LastGood
 from ml_governance.testing import START
+from ml_governance.workspace.last_good import LastGood
 from tests.promote.house import POLICY
 
 if TYPE_CHECKING:
