@@ -452,3 +452,16 @@ def test_who_promotes_holds_their_key_apart_too(tmp_path: Path) -> None:
 def test_the_flow_without_enough_people_is_denied_by_the_gate(house: House) -> None:
     with pytest.raises(PromotionDeniedError):
         house.promote(house.train())
+
+
+def test_an_encrypted_key_is_known_by_its_name(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody's passphrase is asked to find out whose it is; a key of nobody's is nobody's."""
+    from ml_governance.workspace import key_places
+
+    monkeypatch.setenv("MLGOV_PASSPHRASE", "long enough to be one")
+    for name in ("vera", "max", "nobody"):
+        custody.new_key(tmp_path / "k", name, encrypt=name != "nobody")
+    monkeypatch.setattr("ml_governance.workspace.secrets.passphrase", lambda _: pytest.fail("asked for a passphrase"))
+    with house.acting() as ws:
+        (found,) = key_places.owners([tmp_path / "k", tmp_path / "absent"], ws.view().principals).values()
+    assert found == {"vera", "max"}
