@@ -6,7 +6,7 @@ import json
 import platform
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import ml_governance
 from ml_governance.errors import ConfigurationError, KeyFileError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ml_governance.evidence.keys import Signer
     from ml_governance.promote.registry import Registry
     from ml_governance.workspace.config import Config
+    from ml_governance.workspace.session import Workspace
 
 SIGNER_VARIABLE = "MLGOV_SIGNER"
 
@@ -138,3 +139,8 @@ def open_registry(uri: str) -> Registry:
     raise ConfigurationError(
         f"the registry {uri!r} is of no known kind", expected="mlflow+<tracking uri> or local:<folder>"
     )
+
+
+def here(part: object) -> Workspace:
+    """Return the workspace that a part of one belongs to: the parts are classes that only it has."""
+    return cast("Workspace", part)

@@ -1,0 +1,192 @@
+"""What a session records: training, what was measured, texts, policies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ml_governance.workspace.parts import here
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ml_governance.capture.training import TrainingRun
+    from ml_governance.evidence.ledger import Receipt
+    from ml_governance.evidence.statement import Subject
+    from ml_governance.workspace.assessment import Assessed, Report
+
+
+class Recording:
+    """The part of :class:`~ml_governance.workspace.session.Workspace` for training runs, measurements, texts and policies."""
+
+    def training(self, job: str) -> TrainingRun:
+        """Wrap a training run: a context manager, and a decorator that keeps the signature.
+
+        Parameters
+        ----------
+        job : str
+            Name of the job, for example ``credit-risk``.
+
+        Returns
+        -------
+        TrainingRun
+            Records START on entry, and COMPLETE, or FAIL when the body raises.
+        """
+        from ml_governance.capture.training import TrainingRun
+
+        ws = here(self)
+        return TrainingRun(
+            job,
+            record=ws.writer.record,
+            store=ws.registry.store,
+            clock=ws.clock,
+            namespace=ws.config.origin,
+            project=ws.config.project,
+        )
+
+    def import_mlflow(self, run: str, *, name: str) -> Subject:
+        """Bring in a model that an MLflow run made outside any hook; marked as claimed.
+
+        Parameters
+        ----------
+        run : str
+            MLflow run id in the workspace's tracking server.
+        name : str
+            Registered model name to give it.
+
+        Returns
+        -------
+        Subject
+            The registered version with its digest.
+        """
+        from ml_governance.workspace import claims
+
+        return claims.import_mlflow(here(self), run, name=name)
+
+    # --- assess ---------------------------------------------------------------------------------------
+
+    def assess(
+        self,
+        version: str | Subject,
+        data: Any,
+        *,
+        y_true: str,
+        sensitive_features: Sequence[str],
+        pos_label: Any = None,
+        background: Any = None,
+        kinds: Sequence[str] = ("performance", "fairness", "explanation"),
+        confidence: float = 0.95,
+        min_group_size: int = 30,
+        seed: int = 0,
+        training: Sequence[Any] = (),
+        against: str | Subject | None = None,
+    ) -> Assessed:
+        """Load the artifact by digest in a process without keys, predict, measure, and sign what was measured.
+
+        Parameters
+        ----------
+        version : str or Subject
+            The model version.
+        data : DataFrame or path
+            Held-out rows with the label and the sensitive columns.
+        y_true : str
+            Column of the label.
+        sensitive_features : sequence of str
+            Columns whose groups are compared, alone and crossed.
+        pos_label : object, optional
+            The label that counts as positive, needed unless the labels are 0 and 1.
+        background : DataFrame or path, optional
+            Rows that explanations compare with; default is a sample of ``data``.
+        kinds : sequence of {'performance', 'fairness', 'explanation'}
+            What to measure.
+        confidence : float in (0, 1), default 0.95
+            Level of every interval.
+        min_group_size : int, default 30
+            Below this a group's numbers are ``insufficient``.
+        seed : int, default 0
+            Seed of everything random.
+        training : sequence of DataFrame or path
+            What the model was trained on: how many test rows stand there is measured and signed as well.
+        against : str or Subject, optional
+            Another version, such as the one in use: on how many rows both, one or neither is right is counted and signed.
+
+        Returns
+        -------
+        Assessed
+            The reports and the ledger index of each.
+
+        Raises
+        ------
+        VerificationError
+            If the artifact's bytes are not the registered ones.
+        DataError
+            If the table, labels or predictions cannot be used.
+        """
+        from ml_governance.workspace import assessment
+
+        return assessment.assess(
+            here(self),
+            version,
+            data,
+            y_true=y_true,
+            sensitive_features=tuple(sensitive_features),
+            pos_label=pos_label,
+            background=background,
+            kinds=tuple(kinds),
+            confidence=confidence,
+            min_group_size=min_group_size,
+            seed=seed,
+            training=tuple(training),
+            against=against,
+        )
+
+    def attest(self, version: str | Subject, *reports: Report, data: Any = None) -> tuple[Receipt, ...]:
+        """Sign reports that the caller computed; they count as ``caller-supplied``.
+
+        Parameters
+        ----------
+        version : str or Subject
+            The model version that the reports are about.
+        *reports : FairnessReport, PerformanceReport or ExplanationReport
+            What to sign.
+        data : DataFrame, path or Resource, optional
+            The rows that they were computed from; its digest goes into each statement. The default is the digest
+            of the columns that each report used.
+        """
+        from ml_governance.workspace import assessment
+
+        return assessment.attest(here(self), version, reports, data=data)
+
+    def attest_file(self, version: str | Subject, path: str | Path) -> tuple[Receipt, ...]:
+        """Sign measurements from a JSON file made elsewhere; they count as ``claimed``."""
+        from ml_governance.workspace import claims
+
+        return claims.attest_file(here(self), version, Path(path))
+
+    def attest_text(self, version: str | Subject, name: str, path: str | Path) -> Receipt:
+        """Sign a text about a model version, such as what it is for; rules ask for it by name.
+
+        Raises
+        ------
+        DataError
+            If the file is empty, too long or no UTF-8.
+        NotAuthorizedError
+            If the person who acts has no role in this project.
+        """
+        from ml_governance.workspace import texts
+
+        return texts.sign_text(here(self), version, name, Path(path))
+
+    def enact(self, path: str | Path) -> Receipt:
+        """Sign a policy file and put it in force for its stage.
+
+        Raises
+        ------
+        PolicyError
+            If the file is malformed, or its version is not above the one in force.
+        NotAuthorizedError
+            If the person who acts is not a policy owner.
+        """
+        from ml_governance.workspace import deciding
+
+        return deciding.enact(here(self), Path(path))
