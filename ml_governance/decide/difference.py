@@ -290,10 +290,43 @@ def _circumstances(old: Policy, new: Policy) -> Iterator[Difference]:
         sentence = f"a waiver runs for at most {new.waivers.max_days} days and ran for {old.waivers.max_days}"
         yield told("waivers", "weaker" if weaker else "stronger", sentence)
     yield from (told("approvals", verdict, sentence) for verdict, sentence in _approvals(old, new))
-    handled = {"policy", "version", "stage", "applies_to", "promote", "review", "waivers", "approvals", "rules", "mode"}
+    yield from (told("break_glass", verdict, sentence) for verdict, sentence in _emergencies(old, new))
+    if old.custody != new.custody:
+        sentence = "keys of several people involved may lie in one place" + (
+            ", and might not" if new.custody == "any" else " no more"
+        )
+        yield told("custody", "weaker" if new.custody == "any" else "stronger", sentence)
+    handled = {
+        "policy", "version", "stage", "applies_to", "promote", "review", "waivers", "approvals", "rules", "mode", "break_glass",
+        "custody",
+    }  # fmt: skip
     for name in type(old).model_fields:
         if name not in handled and getattr(old, name) != getattr(new, name):
             yield told(name, "changed", f"{words(name)} is {_plain(new, name)} and was {_plain(old, name)}")
+
+
+def _emergencies(old: Policy, new: Policy) -> Iterator[Told]:
+    before, after = old.break_glass, new.break_glass
+    if before is None or after is None:
+        if before is not after:
+            opened = after is not None
+            yield (
+                ("weaker" if opened else "stronger"),
+                "the glass may be broken" if opened else "the glass may not be broken any more",
+            )
+        return
+    yield from (("weaker", f"{words(role)} may break the glass") for role in after.roles if role not in before.roles)
+    yield from (
+        ("stronger", f"{words(role)} may no longer break it") for role in before.roles if role not in after.roles
+    )
+    if after.max_hours != before.max_hours:
+        verdict: Verdict = "weaker" if after.max_hours > before.max_hours else "stronger"
+        yield verdict, f"it stays broken for at most {after.max_hours} hours, and for {before.max_hours} before"
+    if after.reviewed_by != before.reviewed_by:
+        yield (
+            "changed",
+            f"its uses are reviewed by {', '.join(after.reviewed_by)}, and were by {', '.join(before.reviewed_by)}",
+        )
 
 
 def _approvals(old: Policy, new: Policy) -> Iterator[Told]:

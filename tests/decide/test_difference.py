@@ -202,6 +202,13 @@ TEXT = (packs()["credit-scoring"] / "policy.yaml").read_text()
         ("stage: production", "stage: staging", "stage", "changed"),
         ('model: "credit-*"', 'model: "*"', "applies_to", "changed"),
         ("on_inconclusive: deny", "on_inconclusive: review", "CRD-03", "weaker"),
+        ("waivers:", "custody: separate\nwaivers:", "custody", "stronger"),
+        (
+            "waivers:",
+            "break_glass: {roles: [incident_lead], reviewed_by: [auditor]}\nwaivers:",
+            "break_glass",
+            "weaker",
+        ),
         ("- id: CRD-02", "- id: CRD-22", "CRD-02", "removed"),
         ("- id: CRD-02", "- id: CRD-22", "CRD-22", "added"),
     ],
@@ -212,6 +219,23 @@ def test_what_stands_around_the_rules_is_compared(old: str, new: str, what: str,
     found = told(BASE, parse_policy(text))
     assert found[what] == verdict
     assert all(isinstance(one, Difference) and one.sentence for one in difference(BASE, parse_policy(text)))
+
+
+def test_break_glass_is_compared_part_by_part() -> None:
+    def with_glass(roles: str, hours: int, reviewers: str) -> Policy:
+        glass = f"break_glass: {{roles: [{roles}], max_hours: {hours}, reviewed_by: [{reviewers}]}}\nwaivers:"
+        return parse_policy(TEXT.replace("waivers:", glass, 1))
+
+    base = with_glass("incident_lead", 24, "auditor")
+    for other, verdict in (
+        (with_glass("incident_lead, sre", 24, "auditor"), "weaker"),
+        (with_glass("incident_lead", 25, "auditor"), "weaker"),
+        (with_glass("incident_lead", 23, "auditor"), "stronger"),
+        (with_glass("incident_lead", 24, "validator"), "changed"),
+        (BASE, "stronger"),
+    ):
+        assert told(base, other) == {"break_glass": verdict}
+    assert told(parse_policy(TEXT.replace("waivers:", "custody: separate\nwaivers:", 1)), BASE) == {"custody": "weaker"}
 
 
 def test_titles_controls_and_versions_are_no_difference() -> None:
