@@ -12,6 +12,7 @@ from ml_governance.cli.options import Json, Where, opened
 from ml_governance.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:
+    from ml_governance.decide.controls import Catalogue, Control
     from ml_governance.decide.policy import Policy
 
 app = typer.Typer(help="Policies and their test cases.", no_args_is_help=True)
@@ -47,9 +48,10 @@ def _text(path: Path) -> str:
 
 def _policy(pack: str) -> Policy:
     from ml_governance.decide.policy import parse_policy
+    from ml_governance.workspace import catalogue
 
     file = _policy_file(pack)
-    return parse_policy(_text(file), file=str(file))
+    return parse_policy(_text(file), file=str(file), controls=catalogue().ids)
 
 
 @app.command()
@@ -118,6 +120,62 @@ def schema(json: Json = False) -> None:
 
     del json
     render.out_json(policy_schema())
+
+
+@app.command()
+def controls(
+    control: Annotated[str | None, typer.Argument(metavar="ID", help="One control, in full.")] = None,
+    framework: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only what is mapped to this framework, such as eu-ai-act.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List the controls that a rule can be evidence for, or explain one: evidence, clauses, dates, sources.
+
+    A mapping says that evidence for a control is evidence for a clause; it says nothing about whether a law is met.
+
+    Example: mlgov policy controls FAI-01
+    """
+    from ml_governance.workspace import catalogue
+
+    known = catalogue()
+    chosen = known.controls if control is None else [known.control(control)]
+    shown = [one for one in chosen if known.mapped(one, framework)]
+    if json:
+        listed = [_listed(known, one, framework) for one in shown]
+        render.out_json({"catalogue": known.catalogue, "version": known.version, "controls": listed})
+    elif control is not None:
+        render.out(_explained(known, chosen[0], framework))
+    else:
+        for one in shown:
+            render.out(f"{one.id}  {one.title}{' (a person)' if one.human else ''}")
+            if framework is not None:
+                for mapping, edition in known.mapped(one, framework):
+                    render.out(f"        evidence for {mapping.clause} ({mapping.edition}: {edition.status})")
+
+
+def _listed(known: Catalogue, control: Control, framework: str | None) -> dict[str, object]:
+    pairs = known.mapped(control, framework)
+    mappings = [
+        {"clause": one.clause, "edition": one.edition, **edition.model_dump(mode="json")} for one, edition in pairs
+    ]
+    return {**control.model_dump(mode="json"), "mappings": mappings}
+
+
+def _explained(known: Catalogue, control: Control, framework: str | None) -> str:
+    lines = [
+        f"{control.id}  {control.title}",
+        f"Evidence: {', '.join(control.evidence)}" + ("; and a person's words or judgement." if control.human else "."),
+    ]
+    if control.replaced_by:
+        lines.append(f"New policies name {', '.join(control.replaced_by)} instead.")
+    for mapping, edition in known.mapped(control, framework):
+        checked = f"checked {edition.checked}" if edition.checked else "not checked"
+        lines += ["", f"Evidence for {mapping.clause}", f"  {edition.name}, {edition.version}"]
+        lines += [f"  {edition.in_words}; {checked}: {edition.source}"]
+        if edition.note:
+            lines.append(f"  {edition.note}")
+    return "\n".join(lines)
 
 
 @app.command()

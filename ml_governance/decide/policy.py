@@ -18,6 +18,8 @@ from ml_governance.evidence.canonical import sha256_hex
 from ml_governance.evidence.predicates import PolicyInForce
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from ml_governance.evidence.attestation import Attestation, EvidenceView
 
 __all__ = [
@@ -165,7 +167,7 @@ def _matches(pattern: str, text: str) -> bool:
 # --- reading --------------------------------------------------------------------------------------------
 
 
-def parse_policy(text: str, *, file: str | None = None) -> Policy:
+def parse_policy(text: str, *, file: str | None = None, controls: Collection[str] | None = None) -> Policy:
     """Read a policy.
 
     Parameters
@@ -174,6 +176,9 @@ def parse_policy(text: str, *, file: str | None = None) -> Policy:
         YAML.
     file : str, optional
         Its name, for messages.
+    controls : collection of str, optional
+        Ids of controls that rules may name. A policy that is to be signed is held against the catalogue; one that is in
+        force is not, for the catalogue changes and a signed text does not.
 
     Raises
     ------
@@ -186,7 +191,8 @@ def parse_policy(text: str, *, file: str | None = None) -> Policy:
     policy, mistakes = reading.validate(value, Policy, lines, REFUSED)
     told = {one.line for one in mistakes}
     mistakes += [one for one in reading.empty_values(value, lines) if one.line not in told]
-    mistakes += problems.of_rules(_readable(value) if policy is None else dict(enumerate(policy.rules)), lines)
+    rules = _readable(value) if policy is None else dict(enumerate(policy.rules))
+    mistakes += problems.of_rules(rules, lines, controls)
     if policy is not None:
         mistakes += problems.of_policy(policy, lines)
     if policy is None or mistakes:

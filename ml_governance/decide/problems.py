@@ -10,7 +10,7 @@ from ml_governance.errors import PolicyError
 from ml_governance.evidence.metrics import METRICS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from ml_governance.decide.policy import Policy, Rule
     from ml_governance.decide.reading import Lines
@@ -45,8 +45,8 @@ def of_policy(policy: Policy, lines: Lines) -> list[Mistake]:
     ]
 
 
-def of_rules(rules: Mapping[int, Rule], lines: Lines) -> list[Mistake]:
-    """Return what is wrong with rules, given by their position in the file."""
+def of_rules(rules: Mapping[int, Rule], lines: Lines, controls: Collection[str] | None = None) -> list[Mistake]:
+    """Return what is wrong with rules, given by their position in the file; ``controls`` are the ids that may be named."""
     found = []
     seen: dict[str, int] = {}
     for position, rule in rules.items():
@@ -57,6 +57,17 @@ def of_rules(rules: Mapping[int, Rule], lines: Lines) -> list[Mistake]:
         for key, what, expected, near in _of_require(rule.require):
             at = line_of(lines, ("rules", position, "require", key))
             found.append(Mistake(line=at, where=f"{rule.id}: {key}", found=what, expected=expected, near=near))
+        found += [
+            Mistake(
+                line=line_of(lines, ("rules", position, "controls", index)),
+                where=f"{rule.id}: controls",
+                found=f"the catalogue has no control {control!r:.100}",
+                expected="an id that mlgov policy controls lists",
+                near=nearest(control, controls),
+            )
+            for index, control in enumerate(rule.controls)
+            if controls is not None and control not in controls
+        ]
     return found
 
 

@@ -76,17 +76,24 @@ class MistakesError(PolicyError):
         All of them.
     file : str, optional
         Its name, for ``file:line``.
+    next_step : str
+        Where its form is described.
     """
 
-    def __init__(self, what: str, mistakes: Iterable[Mistake], file: str | None = None) -> None:
+    def __init__(
+        self,
+        what: str,
+        mistakes: Iterable[Mistake],
+        file: str | None = None,
+        *,
+        next_step: str = "see docs/reference/policy.md",
+    ) -> None:
         self.mistakes = tuple(sorted(mistakes, key=lambda one: one.line))
         self.file = file
         told = [f"{file}:{one.line}: {one}" if file else f"line {one.line}: {one}" for one in self.mistakes]
         if len(told) > MAX_SHOWN:
             told = [*told[:MAX_SHOWN], f"and {len(told) - MAX_SHOWN:,} more"]
-        super().__init__(
-            f"the {what} cannot be accepted:\n  " + "\n  ".join(told), next_step="see docs/reference/policy.md"
-        )
+        super().__init__(f"the {what} cannot be accepted:\n  " + "\n  ".join(told), next_step=next_step)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ml_governance.workspace.opening import init, open_workspace
 from ml_governance.workspace.session import Workspace
-from ml_governance.workspace.setup import PEOPLE, Person, packs
+from ml_governance.workspace.setup import PEOPLE, Person
+from ml_governance.workspace.shipped import catalogue, packs
 
-__all__ = ["PEOPLE", "Person", "Workspace", "init", "open_workspace", "packs"]
+__all__ = ["PEOPLE", "Person", "Workspace", "catalogue", "init", "open_workspace", "packs"]

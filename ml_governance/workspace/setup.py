@@ -24,6 +24,7 @@ from ml_governance.evidence.predicates import PolicyInForce
 from ml_governance.evidence.statement import Subject
 from ml_governance.evidence.writer import Writer
 from ml_governance.workspace.config import FILE, write_atomically
+from ml_governance.workspace.shipped import catalogue, packs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -77,18 +78,6 @@ PEOPLE: tuple[Person, ...] = (
     Person(id="release-manager", name="Release manager", roles=("release_manager",)),
 )
 """Who a workspace has unless it is told: four people, so that no one has to approve their own work."""
-
-
-def packs() -> dict[str, Path]:
-    """Return the policy packs that ship with the library, by name.
-
-    A wheel carries them inside the package; a checkout and an editable install have them at its top.
-    """
-    package = Path(__file__).resolve().parent.parent
-    for folder in (package / "_policies", package.parent / "policies"):
-        if folder.is_dir():
-            return {path.parent.name: path.parent for path in sorted(folder.glob("*/policy.yaml"))}
-    raise ConfigurationError("this installation has no policy packs", next_step="install ml-governance again")
 
 
 def make(
@@ -209,7 +198,7 @@ def _build(
         charter=CHARTER,
     )
     text = (pack / "policy.yaml").read_text(encoding="utf-8")
-    policy = parse_policy(text)
+    policy = parse_policy(text, controls=catalogue().ids)
     shutil.copytree(pack, building / "policies" / pack.name)
     ledger, envelope = genesis.begin(
         database or f"sqlite:///{home / 'ledger.sqlite'}",

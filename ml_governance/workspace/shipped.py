@@ -1,0 +1,43 @@
+"""What ships with the library under ``policies/``: packs, and the control catalogue."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ml_governance.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from ml_governance.decide.controls import Catalogue
+
+CATALOGUE = "controls.yaml"
+
+
+def packs() -> dict[str, Path]:
+    """Return the policy packs that ship with the library, by name."""
+    return {path.parent.name: path.parent for path in sorted(_folder().glob("*/policy.yaml"))}
+
+
+@cache
+def catalogue() -> Catalogue:
+    """Return the control catalogue that ships with the library."""
+    from ml_governance.decide.controls import parse_catalogue
+
+    file = _folder() / CATALOGUE
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(
+            f"the control catalogue cannot be read: {error.strerror}", next_step="install ml-governance again"
+        ) from error
+    return parse_catalogue(text, file=str(file))
+
+
+def _folder() -> Path:
+    """Return where they are: in a wheel inside the package, in a checkout and an editable install at its top."""
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package / "_policies", package.parent / "policies"):
+        if folder.is_dir():
+            return folder
+    raise ConfigurationError("this installation has no policy packs", next_step="install ml-governance again")
