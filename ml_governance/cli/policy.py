@@ -165,7 +165,8 @@ def _listed(known: Catalogue, control: Control, framework: str | None) -> dict[s
 def _explained(known: Catalogue, control: Control, framework: str | None) -> str:
     lines = [
         f"{control.id}  {control.title}",
-        f"Evidence: {', '.join(control.evidence)}" + ("; and a person's words or judgement." if control.human else "."),
+        f"Evidence: {', '.join(control.evidence)}."
+        + (" A person's words or judgement are needed." if control.human else ""),
     ]
     if control.replaced_by:
         lines.append(f"New policies name {', '.join(control.replaced_by)} instead.")

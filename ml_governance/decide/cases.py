@@ -90,7 +90,10 @@ def run_cases(policy: Policy, cases: Mapping[str, str]) -> tuple[CaseResult, ...
 
 
 def _read(name: str, text: str) -> dict[str, Any]:
-    value, _ = read_yaml(text)
+    try:
+        value, _ = read_yaml(text)
+    except PolicyError as error:
+        raise PolicyError(f"the case {name}: {error.found}", expected=error.expected) from error
     if not isinstance(value, dict) or not {"title", "expect"} <= set(value) <= _KEYS:
         raise PolicyError(
             f"the case {name} does not have its form",
