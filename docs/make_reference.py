@@ -1,4 +1,4 @@
-"""Write the reference pages that follow from the code: commands and metrics.
+"""Write the reference pages that follow from the code and from what ships with it: commands, metrics, controls.
 
 python docs/make_reference.py
 """
@@ -78,7 +78,47 @@ def metrics() -> str:
     return "\n".join(lines)
 
 
-PAGES = {"cli.md": commands, "metrics.md": metrics}
+def controls() -> str:
+    """Return the page of the control catalogue."""
+    from ml_governance.workspace import catalogue
+
+    known = catalogue()
+    lines = [
+        "# Controls",
+        "",
+        f"The control catalogue, version {known.version}. A rule names what it is evidence for (`controls: [FAI-01]`), and the catalogue",
+        "says where a law, a standard or guidance asks for that. A mapping means *evidence for this clause*; whether a law is met is for",
+        "people to say. `mlgov policy controls` prints the same, and `mlgov policy controls FAI-01` one control with every source.",
+        "",
+        "Mappings are dated. *Checked* is the day on which the source was read, which is not always the text itself: the source says.",
+        "What was rescinded or superseded stays, so that policies and reports of its time can be read; so does a control that another one",
+        "replaced. A policy that is to be signed may name only controls of this catalogue; one in force stays readable whatever it becomes.",
+        "",
+        "## Editions",
+        "",
+        "| edition | what | status | checked | source and notes |",
+        "|---|---|---|---|---|",
+    ]
+    for name, edition in known.editions.items():
+        notes = f"{edition.source}. {edition.note or ''}".strip()
+        what = f"{edition.name}: {edition.version} (`{edition.framework}`)"
+        lines.append(f"| `{name}` | {what} | {edition.in_words} | {edition.checked or 'not checked'} | {notes} |")
+    lines += [
+        "", "## Catalogue", "",
+        "*A person*: a person's words or judgement are needed beside what can be measured.", "",
+        "| control | what holds | evidence | evidence for |", "|---|---|---|---|",
+    ]  # fmt: skip
+    for control in known.controls:
+        clauses: dict[str, list[str]] = {}
+        for one, _ in known.mapped(control):
+            clauses.setdefault(one.edition, []).append(one.clause)
+        mapped = "; ".join(f"`{edition}` {', '.join(named)}" for edition, named in clauses.items())
+        evidence = ", ".join(f"`{kind}`" for kind in control.evidence) + (", a person" if control.human else "")
+        lines.append(f"| {control.id} | {control.title} | {evidence} | {mapped} |")
+    return "\n".join([*lines, ""])
+
+
+PAGES = {"cli.md": commands, "metrics.md": metrics, "controls.md": controls}
 
 if __name__ == "__main__":
     for page, make in PAGES.items():

@@ -28,7 +28,7 @@ def pages() -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("page", ["cli.md", "metrics.md"])
+@pytest.mark.parametrize("page", ["cli.md", "metrics.md", "controls.md"])
 def test_generated_pages_are_those_that_the_code_gives(page: str) -> None:
     assert (DOCS / "reference" / page).read_text() == pages()[page](), "run python docs/make_reference.py"
 

@@ -19,12 +19,12 @@ NEEDED = (
     "ml_governance/report/templates/report.html.j2",
 )
 USE = """
-from ml_governance.workspace import packs
+from ml_governance.workspace import catalogue, packs
 from ml_governance.report.html import _environment
 from ml_governance.demo import dataset
 import ml_governance
 print(ml_governance.__file__, packs()["credit-scoring"], len(list(packs()["credit-scoring"].glob("cases/*.yaml"))))
-_environment().get_template("report.html.j2"); dataset.load()
+_environment().get_template("report.html.j2"); dataset.load(); catalogue()
 """
 
 
@@ -39,7 +39,9 @@ def test_wheel_and_sdist_carry_everything(tmp_path: Path) -> None:
     wheel = build(ROOT, tmp_path / "wheel", "wheel")
     names = set(zipfile.ZipFile(wheel).namelist())
     assert set(NEEDED) <= names
-    assert "ml_governance/_policies/credit-scoring/policy.yaml" in names
+    policies = {str(path.relative_to(ROOT)) for path in ROOT.glob("policies/**/*.*")}
+    assert {"policies/controls.yaml", "policies/baseline/policy.yaml"} <= policies
+    assert {f"ml_governance/_{path}" for path in policies} <= names
     assert not any(name.startswith(("tests/", "docs/")) for name in names)
     sdist = build(ROOT, tmp_path / "sdist", "sdist")
     with tarfile.open(sdist) as archive:

@@ -19,6 +19,7 @@ from ml_governance.evidence.predicates import (
     HumanText,
     Interval,
     Measurement,
+    Registration,
     Resource,
     TrainingRun,
 )
@@ -32,7 +33,11 @@ if TYPE_CHECKING:
 MAX_INPUTS = 1000
 MAX_EARLIER = 1000
 _SIGNED = frozenset({"signed_by", "age"})
-_KEYS = {HumanText.kind: _SIGNED | {"text"}, TrainingRun.kind: _SIGNED | {"event", "capture", "inputs"}}
+_KEYS = {
+    HumanText.kind: _SIGNED | {"text"},
+    TrainingRun.kind: _SIGNED | {"event", "capture", "inputs"},
+    Registration.kind: _SIGNED,
+}
 _OF_ASSESSMENTS = _SIGNED | {
     "groups", "all", "scores", "over", "dataset", "rows", "shared", "paired", "earlier", "predictions",
 }  # fmt: skip
@@ -76,9 +81,17 @@ def contents(kind: str, compact: Mapping[str, Any]) -> Iterator[Made]:
     if kind == TrainingRun.kind:
         yield Made(content=_training_run(compact), by=compact.get("signed_by", "ada"), age=age)
         return
+    if kind == Registration.kind:
+        yield Made(content=registration("1"), by=compact.get("signed_by", "ada"), age=age_of(compact.get("age", "3h")))
+        return
     if not 0 <= (earlier := compact.get("earlier", 0)) <= MAX_EARLIER:
         raise ValueError(f"earlier is {earlier}, expected at most {MAX_EARLIER}")
     yield Made(content=_assessment(kind, compact), by=compact.get("signed_by", "vera"), age=age, earlier=earlier)
+
+
+def registration(version: str) -> Registration:
+    """Return the registration of a version of the model that cases are about."""
+    return Registration(registry="cases", name="credit-risk", version=version, format="file", files=1, size=1)
 
 
 def _known(kind: str, compact: Mapping[str, Any]) -> None:

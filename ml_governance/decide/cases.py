@@ -16,6 +16,7 @@ A case is YAML::
         earlier: 2                  # assessments of a version that came to nothing, on the same data
       performance: {all: [tn, fp, fn, tp], scores: {roc_auc: [value, lower, upper]}}
       training-run: {signed_by: ada, inputs: 2}     # data/0 and data/1
+      registration: {signed_by: ada, age: 3h}       # always there; who signed it, and when
       human-text: {intended-use: {signed_by: rita, age: 30d, text: What it is for}}
     champion: {promoted_by: max, performance: {all: [tn, fp, fn, tp]}}      # an earlier version that is in use
     approvals: [{by: rita, role: risk_officer, resolves: [CRD-01/race]}]
@@ -30,7 +31,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ml_governance.decide.case_evidence import PREVIOUS, age_of, contents
+from ml_governance.decide.case_evidence import PREVIOUS, age_of, contents, registration
 from ml_governance.decide.decision import Decision, evaluate
 from ml_governance.decide.reading import read_yaml
 from ml_governance.errors import GovernanceError, PolicyError
@@ -130,8 +131,9 @@ def decide_case(policy: Policy, case: Mapping[str, Any], every: Mapping[str, Map
     """Return the decision that a policy gives in a case."""
     entries: list[Attestation] = []
     _add_champion(entries, policy, _merged("champion", case, every, seen=()))
-    _add(entries, "ada", timedelta(hours=3), _registration())
-    for kind, compact in _merged("evidence", case, every, seen=()).items():
+    if case.get("evidence", {}).get(Registration.kind, {}) is None:
+        raise ValueError("registration is removed, and without one nothing says which model the case is about")
+    for kind, compact in {Registration.kind: {}, **_merged("evidence", case, every, seen=())}.items():
         for made in contents(kind, compact):
             for _ in range(made.earlier):
                 _add(entries, made.by, made.age, made.content, TRIED)
@@ -162,8 +164,8 @@ def _only(given: Mapping[str, Any], known: set[str], what: str) -> None:
 
 def _add_champion(entries: list[Attestation], policy: Policy, champion: Mapping[str, Any]) -> None:
     """Add two earlier versions: registered, and if the case speaks of a champion, one of them assessed and promoted."""
-    _add(entries, "ada", timedelta(hours=9), _registration("0"), PREVIOUS)
-    _add(entries, "ada", timedelta(hours=9), _registration("0-tried"), TRIED)
+    _add(entries, "ada", timedelta(hours=9), registration("0"), PREVIOUS)
+    _add(entries, "ada", timedelta(hours=9), registration("0-tried"), TRIED)
     if not champion:
         return
     stage, by = champion.get("stage", policy.stage), champion.get("promoted_by", "max")
@@ -229,7 +231,3 @@ def _view(entries: Sequence[Attestation]) -> EvidenceView:
         origin="cases", size=len(entries), root_hash=sha256_hex(b"cases"), attestations=tuple(entries),
         principals={name: _person(name) for name in PEOPLE}, trust_expires_at=AT + timedelta(days=365),
     )  # fmt: skip
-
-
-def _registration(version: str = "1") -> Registration:
-    return Registration(registry="cases", name="credit-risk", version=version, format="file", files=1, size=1)

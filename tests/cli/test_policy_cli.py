@@ -10,7 +10,7 @@ import pytest
 from ml_governance.cli.run import run
 from ml_governance.decide.schema import policy_schema
 from ml_governance.testing import workspace
-from ml_governance.workspace import packs
+from ml_governance.workspace import catalogue, packs
 
 SHIPPED = packs()["credit-scoring"] / "policy.yaml"
 
@@ -87,3 +87,34 @@ def test_roles_are_those_of_the_workspace(tmp_path: Path, capsys: pytest.Capture
     code, out, _ = mlgov(capsys, "policy", "lint", SHIPPED, "-w", tmp_path / "ws")
     assert code == 2
     assert "nobody has the role 'validator'" in out and "nobody has the role 'risk_officer'" not in out
+
+
+def test_controls_are_listed_explained_and_read_by_other_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = mlgov(capsys, "policy", "controls")
+    assert (code, err) == (0, "") and [line[:6] for line in out.splitlines()] == list(catalogue().ids)
+    code, out, _ = mlgov(capsys, "policy", "controls", "GOV-04")
+    assert code == 0 and "Evidence for Article 9(5)" in out and "rescinded, from 2011-04-04, until 2026-04-17" in out
+    assert "checked 2026-11-23: " in out and "A person's words or judgement are needed." in out
+    code, out, _ = mlgov(capsys, "policy", "controls", "--framework", "ll144", "--json")
+    found = json.loads(out)["controls"]
+    assert code == 0 and [one["id"] for one in found][-1] == "DOC-02"
+    assert {mapping["framework"] for one in found for mapping in one["mappings"]} == {"ll144"}
+    assert {mapping["status"] for one in found for mapping in one["mappings"]} == {"in force"}
+
+
+@pytest.mark.parametrize(("arguments", "near"), [(("FAI-1",), "FAI-01"), (("--framework", "iso-42010"), "iso-42001")])
+def test_an_unknown_control_or_framework_is_a_mistake_with_the_nearest(
+    arguments: tuple[str, ...], near: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = mlgov(capsys, "policy", "controls", *arguments)
+    assert (code, out) == (2, "") and f"perhaps {near}" in err
+
+
+def test_a_policy_with_an_unknown_control_is_a_mistake_with_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(SHIPPED.read_text().replace("controls: [EXP-01, DAT-07]", "controls: [EXP-01, DTA-07]"))
+    line = broken.read_text()[: broken.read_text().index("DTA-07")].count("\n") + 1
+    code, _, err = mlgov(capsys, "policy", "lint", broken)
+    assert code == 2 and f"{broken}:{line}: CRD-06: controls: " in err and "did you mean 'DAT-07'?" in err

@@ -6,6 +6,7 @@ import pytest
 
 from ml_governance.decide.cases import CaseResult, run_cases
 from ml_governance.decide.policy import parse_policy
+from ml_governance.errors import PolicyError
 
 POLICY = parse_policy("""
 policy: asking
@@ -24,6 +25,16 @@ rules:
     title: Groups are ranked alike
     require: {evidence: fairness, metric: roc_auc_difference, by: [sex], upper_bound_at_most: 0.05}
 """)
+SIGNED = """
+policy: signed
+version: 1
+stage: production
+promote: {roles: [release_manager]}
+rules:
+  - id: SIG-01
+    title: Somebody else measured
+    require: {evidence: performance, signed_by: validator}
+"""
 GOOD = """
 title: No worse, few tries, nothing shared, written down
 evidence:
@@ -61,3 +72,24 @@ def ran(name: str) -> CaseResult:
 @pytest.mark.parametrize("name", ["good", *OTHERS])
 def test_each_thing_that_a_rule_asks_for_can_be_a_case(name: str) -> None:
     assert ran(name).passed, ran(name).detail
+
+
+def test_whoever_registered_the_model_in_a_case_does_not_validate_it() -> None:
+    policy = parse_policy(SIGNED)
+    said = "title: x\nevidence: {performance: {all: [450, 50, 50, 450]}, registration: {signed_by: %s}}\nexpect: {result: %s}"
+    results = run_cases(policy, {"other": said % ("ada", "allow"), "self": said % ("vera", "deny")})
+    assert all(one.passed for one in results), results
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("title: x\nevidence: {registration: null}\nexpect: {result: deny}", "registration is removed"),
+        ("title: x\nevidence: {registration: {name: y}}\nexpect: {result: deny}", "has the key 'name'"),
+        ("title: x: y\nexpect: {result: deny}", "this is no YAML"),
+    ],
+)
+def test_a_case_that_cannot_be_meant_is_refused_by_name(text: str, words: str) -> None:
+    with pytest.raises(PolicyError, match=words) as caught:
+        run_cases(POLICY, {"the-odd-one": text})
+    assert "the case the-odd-one" in str(caught.value)
