@@ -59,6 +59,7 @@ LINES = (
     "rules: test set that is the training set",
     "rules: a text nobody stands for",
     "rules: a policy weakened unnoticed",
+    "rules: a control that no catalogue has",
     "a branch brings its own trust root",
     "another policy in force than the pinned one",
     "a pipeline that pins itself",
@@ -1751,6 +1752,12 @@ DEFENCES = (
         "the text's name",
         change("decide/rules", "and a.content.name == require.text)", ")"),
         "decide/test_conditions.py::test_a_text_counts_by_its_name_its_age_and_its_signer",
+    ),
+    defence(
+        "rules: a control that no catalogue has",
+        "holding a policy against the catalogue before it is signed",
+        change("workspace/deciding", ", controls=catalogue().ids", ""),
+        "decide/test_controls.py::test_nobody_signs_a_policy_that_names_an_unknown_control",
     ),
     defence(
         "rules: a policy weakened unnoticed",

@@ -300,6 +300,8 @@ _CIRCUMSTANCES = {
     "GATE-trust": "The holders of the root key must sign a new trust file.",
     "GATE-clock": "Set the clock of this machine right.",
     "GATE-void": "New evidence of that kind must be signed in its place, with a key that counts.",
+    "GATE-custody": "The people involved must hold their keys in different places: each makes a key elsewhere, and the holders of the root "
+    "key let it in (mlgov keys new, mlgov keys trust).",
     "GATE-rejected": "Who said no must say yes or take it back; new evidence or another model begins anew.",
 }
 
