@@ -92,7 +92,7 @@ def controls() -> str:
         "",
         "Mappings are dated. *Checked* is the day on which the source was read, which is not always the text itself: the source says.",
         "What was rescinded or superseded stays, so that policies and reports of its time can be read; so does a control that another one",
-        "replaced. A policy that is to be signed may name only controls of this catalogue; one in force stays readable.",
+        "replaced. A policy that is to be signed may name only these and those of a `controls.yaml` beside it.",
         "",
         "## Editions",
         "",

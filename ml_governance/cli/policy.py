@@ -48,10 +48,10 @@ def _text(path: Path) -> str:
 
 def _policy(pack: str) -> Policy:
     from ml_governance.decide.policy import parse_policy
-    from ml_governance.workspace import catalogue
+    from ml_governance.workspace import controls_beside
 
     file = _policy_file(pack)
-    return parse_policy(_text(file), file=str(file), controls=catalogue().ids)
+    return parse_policy(_text(file), file=str(file), controls=controls_beside(file).ids)
 
 
 @app.command()
@@ -128,6 +128,9 @@ def controls(
     framework: Annotated[
         str | None, typer.Option(metavar="ID", help="Only what is mapped to this framework, such as eu-ai-act.")
     ] = None,
+    policy: Annotated[
+        str | None, typer.Option(metavar="PACK", help="With the controls.yaml that stands beside this policy.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """List the controls that a rule can be evidence for, or explain one: evidence, clauses, dates, sources.
@@ -136,11 +139,11 @@ def controls(
 
     Example: mlgov policy controls FAI-01
     """
-    from ml_governance.workspace import catalogue
+    from ml_governance.workspace import catalogue, controls_beside
 
-    known = catalogue()
+    known = catalogue() if policy is None else controls_beside(_policy_file(policy))
     chosen = known.controls if control is None else [known.control(control)]
-    shown = [one for one in chosen if known.mapped(one, framework)]
+    shown = [one for one in chosen if known.mapped(one, framework) or framework is None]
     if json:
         listed = [_listed(known, one, framework) for one in shown]
         render.out_json({"catalogue": known.catalogue, "version": known.version, "controls": listed})

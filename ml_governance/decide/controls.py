@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from ml_governance.decide.reading import Lines, Location
 
-ControlId = Annotated[str, Field(pattern=r"^[A-Z]{3}-\d{2}$")]
+ControlId = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{1,9}-\d{2,4}$")]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 Status = Literal["in force", "planned", "rescinded", "superseded"]
 KINDS = tuple(dict.fromkeys((*EVIDENCE_KINDS, *CONTENTS)))
@@ -92,7 +92,7 @@ class Control(Part):
     """Kinds of entries that are evidence for it."""
     human: bool
     """Whether a person's words or judgement are needed beside what can be measured."""
-    mappings: Annotated[list[Mapping], Field(min_length=1)]
+    mappings: list[Mapping] = Field(default_factory=list)
     """Clauses that it is evidence for."""
     replaced_by: list[ControlId] = Field(default_factory=list)
     """Controls that new policies should name instead; the id stays known, for signed policies name it."""
@@ -105,7 +105,7 @@ class Catalogue(Part):
     """Its name."""
     version: int = Field(ge=1)
     """Rises with every change."""
-    editions: Annotated[dict[Slug, Edition], Field(min_length=1)]
+    editions: dict[Slug, Edition] = Field(default_factory=dict)
     """By id."""
     controls: Annotated[list[Control], Field(min_length=1)]
     """In the order in which they are listed."""
@@ -154,7 +154,7 @@ def _unknown(what: str, name: str, known: tuple[str, ...], next_step: str) -> Po
     )
 
 
-def parse_catalogue(text: str, *, file: str | None = None) -> Catalogue:
+def parse_catalogue(text: str, *, file: str | None = None, base: Catalogue | None = None) -> Catalogue:
     """Read a control catalogue.
 
     Parameters
@@ -163,6 +163,13 @@ def parse_catalogue(text: str, *, file: str | None = None) -> Catalogue:
         YAML.
     file : str, optional
         Its name, for messages.
+    base : Catalogue, optional
+        Another one that this one adds to: its editions may be named, and none of its ids may be taken.
+
+    Returns
+    -------
+    Catalogue
+        With all of ``base``.
 
     Raises
     ------
@@ -172,31 +179,59 @@ def parse_catalogue(text: str, *, file: str | None = None) -> Catalogue:
         If it is no YAML of the strict kind.
     """
     value, lines = read_yaml(text)
-    found, mistakes = validate(value, Catalogue, lines, {})
+    own, mistakes = validate(value, Catalogue, lines, {})
     told = {one.line for one in mistakes}
     mistakes += [one for one in empty_values(value, lines) if one.line not in told]
-    if found is not None:
+    if own is not None:
+        whole = own if base is None else _joined(base, own)
         mistakes += [
             Mistake(line=line_of(lines, at), where=where, found=what, expected=expected, near=near)
-            for at, where, what, expected, near in (*_of_editions(found), *_of_controls(found, lines))
+            for at, where, what, expected, near in (
+                *_taken(own, base),
+                *_of_editions(own, whole),
+                *_of_controls(own, whole, lines),
+            )
         ]
-    if found is None or mistakes:
+    if own is None or mistakes:
         raise MistakesError("control catalogue", mistakes, file, next_step=_PAGE)
-    return found
+    return whole
+
+
+def _joined(base: Catalogue, own: Catalogue) -> Catalogue:
+    editions, controls = {**base.editions, **own.editions}, [*base.controls, *own.controls]
+    return own.model_copy(update={"editions": editions, "controls": controls})
 
 
 _Told = tuple["Location", str, str, str, str]
 """Where it stands, what it is about, what was found, what was expected, the nearest name."""
 
 
-def _of_editions(catalogue: Catalogue) -> Iterator[_Told]:
+def _taken(own: Catalogue, base: Catalogue | None) -> Iterator[_Told]:
+    """Yield what another catalogue has already: nobody gives a known id another meaning."""
+    if base is None:
+        return
+    for name in own.editions:
+        if name in base.editions:
+            yield ("editions", name), name, f"the catalogue {base.catalogue} has this edition", "an id of its own", ""
+    for position, control in enumerate(own.controls):
+        if control.id in base.ids:
+            at: Location = ("controls", position, "id")
+            yield at, control.id, f"the catalogue {base.catalogue} has this control", "an id of its own", ""
+
+
+def _of_editions(own: Catalogue, whole: Catalogue) -> Iterator[_Told]:
+    used = {one.edition for control in own.controls for one in control.mappings}
     versions: dict[tuple[str, str], str] = {}
-    for name, one in catalogue.editions.items():
-        for key, found, near in (*_of_days(one), *_of_successor(name, one, catalogue)):
-            yield ("editions", name, key), f"{name}: {key}", found, "", near
+    for name, one in whole.editions.items():
         twin = versions.setdefault((one.framework, one.version), name)
+        if name not in own.editions:
+            continue
+        for key, found, near in (*_of_days(one), *_of_successor(name, one, whole)):
+            yield ("editions", name, key), f"{name}: {key}", found, "", near
         if twin != name:
             yield ("editions", name, "version"), f"{name}: version", f"{twin} is this version already", "", ""
+        if name not in used:
+            yield ("editions", name), name, "no control is mapped to this edition", "a mapping, or no edition", ""
 
 
 def _of_days(one: Edition) -> Iterator[tuple[str, str, str]]:
@@ -216,16 +251,15 @@ def _of_days(one: Edition) -> Iterator[tuple[str, str, str]]:
         yield "status", f"{one.status} when checked on {checked}, and it applies until {end}", ""
 
 
-def _of_successor(name: str, one: Edition, catalogue: Catalogue) -> Iterator[tuple[str, str, str]]:
-    others = [other for other in catalogue.editions if other != name]
+def _of_successor(name: str, one: Edition, whole: Catalogue) -> Iterator[tuple[str, str, str]]:
+    others = [other for other in whole.editions if other != name]
     if one.replaced_by is not None and one.replaced_by not in others:
         yield "replaced_by", f"there is no other edition {one.replaced_by!r}", nearest(one.replaced_by, others)
 
 
-def _of_controls(catalogue: Catalogue, lines: Lines) -> Iterator[_Told]:
-    used = set()
+def _of_controls(own: Catalogue, whole: Catalogue, lines: Lines) -> Iterator[_Told]:
     first: dict[str, int] = {}
-    for position, control in enumerate(catalogue.controls):
+    for position, control in enumerate(own.controls):
         at: Location = ("controls", position)
         if control.id in first:
             yield (*at, "id"), control.id, f"this id stands at line {first[control.id]} already", "", ""
@@ -234,21 +268,17 @@ def _of_controls(catalogue: Catalogue, lines: Lines) -> Iterator[_Told]:
             if kind not in KINDS:
                 where = f"{control.id}: evidence"
                 yield (*at, "evidence", index), where, f"found {kind!r}", "a kind of entry", nearest(kind, KINDS)
+        others = [one for one in whole.ids if one != control.id]
         for index, other in enumerate(control.replaced_by):
-            if other == control.id or other not in catalogue.ids:
-                where = f"{control.id}: replaced_by"
-                near = nearest(other, [one for one in catalogue.ids if one != control.id])
-                yield (*at, "replaced_by", index), where, f"there is no other control {other!r}", "", near
+            if other not in others:
+                where, found = f"{control.id}: replaced_by", f"there is no other control {other!r}"
+                yield (*at, "replaced_by", index), where, found, "", nearest(other, others)
         seen = set()
         for index, one in enumerate(control.mappings):
             where, here = f"{control.id}: mappings", (*at, "mappings", index)
-            if one.edition not in catalogue.editions:
-                near = nearest(one.edition, catalogue.editions)
+            if one.edition not in whole.editions:
+                near = nearest(one.edition, whole.editions)
                 yield here, where, f"there is no edition {one.edition!r}", "an id under editions", near
             if (one.edition, one.clause) in seen:
                 yield here, where, f"{one.edition} {one.clause} stands twice", "", ""
             seen.add((one.edition, one.clause))
-            used.add(one.edition)
-    for name in catalogue.editions:
-        if name not in used:
-            yield ("editions", name), name, "no control is mapped to this edition", "a mapping, or no edition", ""

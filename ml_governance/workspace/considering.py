@@ -12,7 +12,7 @@ from ml_governance.errors import ConfigurationError, UsageError
 from ml_governance.evidence import merkle
 from ml_governance.evidence.canonical import sha256_hex
 from ml_governance.evidence.past import as_of
-from ml_governance.workspace.shipped import catalogue
+from ml_governance.workspace.shipped import controls_beside
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -51,7 +51,7 @@ def consider(
         )
     if policy is not None:
         text = _read(policy)
-        judged_by, sha256 = parse_policy(text, controls=catalogue().ids), sha256_hex(text.encode())
+        judged_by, sha256 = parse_policy(text, controls=controls_beside(policy).ids), sha256_hex(text.encode())
         notes.append(
             f"not signed: what {policy.name} would decide if it were in force, which it is not; approvals and waivers count "
             "only under the policy that they were given under"

@@ -20,7 +20,7 @@ from ml_governance.errors import (
 from ml_governance.evidence.canonical import sha256_hex
 from ml_governance.evidence.predicates import Approval, ApprovalRequest, PolicyInForce, Waiver
 from ml_governance.evidence.statement import Subject
-from ml_governance.workspace.shipped import catalogue
+from ml_governance.workspace.shipped import controls_beside
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,7 @@ def enact(ws: Workspace, path: Path) -> Receipt:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}") from error
-    policy = parse_policy(text, file=str(path), controls=catalogue().ids)
+    policy = parse_policy(text, file=str(path), controls=controls_beside(path).ids)
     ws.config.stage(policy.stage)
     view = ws.view()
     me = ws.me(view)

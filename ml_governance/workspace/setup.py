@@ -24,7 +24,7 @@ from ml_governance.evidence.predicates import PolicyInForce
 from ml_governance.evidence.statement import Subject
 from ml_governance.evidence.writer import Writer
 from ml_governance.workspace.config import FILE, write_atomically
-from ml_governance.workspace.shipped import catalogue, packs
+from ml_governance.workspace.shipped import controls_beside, packs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -198,7 +198,7 @@ def _build(
         charter=CHARTER,
     )
     text = (pack / "policy.yaml").read_text(encoding="utf-8")
-    policy = parse_policy(text, controls=catalogue().ids)
+    policy = parse_policy(text, controls=controls_beside(pack / "policy.yaml").ids)
     shutil.copytree(pack, building / "policies" / pack.name)
     ledger, envelope = genesis.begin(
         database or f"sqlite:///{home / 'ledger.sqlite'}",

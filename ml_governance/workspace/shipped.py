@@ -22,16 +22,25 @@ def packs() -> dict[str, Path]:
 @cache
 def catalogue() -> Catalogue:
     """Return the control catalogue that ships with the library."""
+    return _read(_folder() / CATALOGUE, None)
+
+
+def controls_beside(policy: Path) -> Catalogue:
+    """Return the controls that a policy file may name: those that ship, and those of a ``controls.yaml`` beside it."""
+    own = policy.parent / CATALOGUE
+    return _read(own, catalogue()) if own.is_file() else catalogue()
+
+
+def _read(file: Path, base: Catalogue | None) -> Catalogue:
     from ml_governance.decide.controls import parse_catalogue
 
-    file = _folder() / CATALOGUE
     try:
         text = file.read_text(encoding="utf-8")
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
-            f"the control catalogue cannot be read: {error.strerror}", next_step="install ml-governance again"
+            f"the control catalogue {file} cannot be read: {error}", expected="UTF-8 text"
         ) from error
-    return parse_catalogue(text, file=str(file))
+    return parse_catalogue(text, file=str(file), base=base)
 
 
 def _folder() -> Path:

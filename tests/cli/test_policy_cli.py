@@ -102,6 +102,18 @@ def test_controls_are_listed_explained_and_read_by_other_programs(capsys: pytest
     assert {mapping["status"] for one in found for mapping in one["mappings"]} == {"in force"}
 
 
+def test_controls_beside_a_policy_are_explained_with_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "policy.yaml").write_text(SHIPPED.read_text().replace("[PER-02]", "[PER-02, BANK-017]"))
+    (tmp_path / "controls.yaml").write_text(
+        "catalogue: a-bank\nversion: 1\ncontrols: [{id: BANK-017, title: Looked, evidence: [approval], human: true}]\n"
+    )
+    assert mlgov(capsys, "policy", "controls", "BANK-017")[0] == 2
+    code, out, _ = mlgov(capsys, "policy", "controls", "BANK-017", "--policy", tmp_path)
+    assert code == 0 and out.startswith("BANK-017  Looked\nEvidence: approval.")
+    assert "BANK-017  Looked" in mlgov(capsys, "policy", "controls", "--policy", tmp_path)[1]
+    assert mlgov(capsys, "policy", "lint", tmp_path)[0] == 0
+
+
 @pytest.mark.parametrize(("arguments", "near"), [(("FAI-1",), "FAI-01"), (("--framework", "iso-42010"), "iso-42001")])
 def test_an_unknown_control_or_framework_is_a_mistake_with_the_nearest(
     arguments: tuple[str, ...], near: str, capsys: pytest.CaptureFixture[str]

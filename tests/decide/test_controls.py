@@ -73,7 +73,7 @@ def test_the_shipped_catalogue_says_what_its_file_says() -> None:
             (m["edition"], m["clause"]) for m in text["mappings"]
         ]
         assert all(edition is read.editions[one.edition] and edition.source for one, edition in pairs)
-        assert set(control.evidence) <= set(KINDS)
+        assert set(control.evidence) <= set(KINDS) and pairs
 
 
 def test_what_was_rescinded_or_superseded_is_still_found_and_names_what_followed() -> None:
@@ -126,13 +126,13 @@ def test_clauses_are_found_by_framework() -> None:
         ("    human: true\n", "", 12, "this key is missing"),
         ("human: true", "human: sometimes", 15, "valid boolean"),
         ("id: PER-02", "id: FAI-01", 19, "this id stands at line 12 already"),
+        ("controls:\n", "controls: []\nothers:\n", 11, "at least 1 item"),
         ("id: PER-02", "id: performance", 19, "text of the form"),
         ("evidence: [performance]", "evidence: [perfomance]", 21, "did you mean 'performance'"),
         ("evidence: [performance]", "evidence: []", 21, "at least 1 item"),
         ("evidence: [performance]", "evidence: [waivers]", 21, "did you mean 'waiver'"),
         ("edition: next-law, clause", "edition: nextlaw, clause", 23, "did you mean 'next-law'"),
         ("{edition: new-law, clause: section 5}", "{edition: old-law, clause: section 4}", 18, "stands twice"),
-        ("mappings: [{edition: next-law, clause: section 6}]", "mappings: []", 23, "at least 1 item"),
         ("mappings: [{edition: next-law,", "mappings: [{edition: new-law,", 9, "no control is mapped to this edition"),
         ("replaced_by: [FAI-01]", "replaced_by: [FAI-02]", 24, "did you mean 'FAI-01'"),
         ("replaced_by: [FAI-01]", "replaced_by: [PER-02]", 24, "there is no other control"),
@@ -202,6 +202,57 @@ def test_a_rule_may_name_a_control_that_was_replaced() -> None:
     text = re.sub(r"controls: \[.*\]", "controls: [PER-02]", POLICY)
     assert parse_policy(text, controls=read.ids).rules[0].controls == ["PER-02"]
     assert read.control("PER-02").replaced_by == ["FAI-01"]
+
+
+OWN = """
+catalogue: a-bank
+version: 3
+editions:
+  house-rules: {framework: a-bank, name: The bank's own rules, version: "7", status: in force, source: its intranet}
+controls:
+  - id: BANK-017
+    title: Two lines of defence have looked
+    evidence: [approval]
+    human: true
+    mappings: [{edition: house-rules, clause: "17"}, {edition: sr-26-2, clause: governance}]
+    replaced_by: [GOV-02]
+"""
+
+
+def test_a_house_adds_its_own_controls_to_those_that_ship() -> None:
+    whole = parse_catalogue(OWN, base=catalogue())
+    assert whole.ids == (*catalogue().ids, "BANK-017") and whole.catalogue == "a-bank"
+    assert [edition.framework for _, edition in whole.mapped(whole.control("BANK-017"))] == ["a-bank", "us-model-risk"]
+    assert "there is no edition 'sr-26-2'" in str(refused(OWN))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("BANK-017", "GOV-01", "line 7: GOV-01: the catalogue ml-governance has this control"),
+        ("house-rules", "sr-11-7", "the catalogue ml-governance has this edition"),
+        ('version: "7"', 'version: "2026"', "sr-26-2 is this version already"),
+        ("GOV-02", "GOV-22", "did you mean 'GOV-02'"),
+    ],
+)
+def test_nobody_gives_an_id_that_ships_another_meaning(old: str, new: str, words: str) -> None:
+    text = OWN.replace(old, new).replace("framework: a-bank", "framework: us-model-risk")
+    with pytest.raises(MistakesError, match=words):
+        parse_catalogue(text, base=catalogue())
+
+
+def test_a_policy_may_name_the_controls_that_stand_beside_it(tmp_path: Path) -> None:
+    pack = tmp_path / "pack"
+    pack.mkdir()
+    (pack / "controls.yaml").write_text(OWN)
+    (pack / "policy.yaml").write_text(changed("controls: [PER-02]", "controls: [PER-02, BANK-017]", POLICY))
+    with workspace(tmp_path / "ws", policy=str(pack), signer="risk-officer") as ws:
+        (entry,) = ws.view().of_kind("policy")
+        assert "BANK-017" in entry.content.text
+    (pack / "controls.yaml").unlink()
+    with pytest.raises(MistakesError, match="no control 'BANK-017'"):
+        workspace(tmp_path / "other", policy=str(pack))
+    assert not (tmp_path / "other" / "governance.toml").exists()
 
 
 def test_nobody_signs_a_policy_that_names_an_unknown_control(tmp_path: Path) -> None:
