@@ -157,6 +157,14 @@ class Require(Part):
         return self.champion is not None or (self.bound or ("",))[0] in BOUNDS[:2]
 
     @property
+    def only_measured(self) -> bool:
+        """Whether no number of the metric misses the bound, so that one must only be there: for rules that set no threshold."""
+        if self.bound is None or self.metric is None:
+            return False
+        definition = self.definition()
+        return self.bound in (("value_at_least", definition.low), ("value_at_most", definition.high))
+
+    @property
     def assessment(self) -> bool:
         """Whether the evidence judges the model."""
         return EVIDENCE_KINDS[self.evidence].assessment

@@ -242,6 +242,8 @@ def _asked(rule: Rule) -> str:
     bound = rule.require.bound
     if bound is None:
         return "the policy asks for nothing more"
+    if rule.require.only_measured:
+        return "it must have been measured, whatever it is"
     name, number = bound
     words = {
         "lower_bound_at_least": "the lower bound must be at least",

@@ -136,6 +136,8 @@ def _no_worse(require: Require, level: str) -> str:
 def _bounded(require: Require, level: str) -> str:
     bound = require.bound
     assert bound is not None  # noqa: S101  the policy was checked: a metric has exactly one bound, or a champion
+    if require.only_measured:
+        return "must have been measured, whatever it is"
     return {
         "lower_bound_at_least": f"is {level} at least {bound[1]:g}",
         "upper_bound_at_most": f"is {level} at most {bound[1]:g}",

@@ -127,6 +127,23 @@ def test_what_cannot_be_meant_is_refused(old: str, new: str, words: str) -> None
     assert words in str(refused(changed(old, new)))
 
 
+@pytest.mark.parametrize(
+    ("metric", "bound", "only"),
+    [
+        ("selection_rate_ratio", "value_at_least: 0", True),
+        ("selection_rate_ratio", "value_at_least: 0.01", False),
+        ("selection_rate_ratio", "lower_bound_at_least: 0", False),
+        ("selection_rate_difference", "value_at_most: 1", True),
+        ("mean_error", "value_at_least: 0", False),
+    ],
+)
+def test_a_bound_that_nothing_misses_is_explained_as_no_bound(metric: str, bound: str, only: bool) -> None:
+    old = "metric: selection_rate_ratio, by: [sex], levels: {sex: [F, M]}, lower_bound_at_least: 0.8"
+    policy = parse_policy(changed(old, f"metric: {metric}, by: [sex], levels: {{sex: [F, M]}}, {bound}"))
+    assert policy.rules[-1].require.only_measured is only
+    assert ("must have been measured, whatever it is" in explain_policy(policy)) is only
+
+
 def test_mistakes_of_every_kind_are_told_together() -> None:
     text = (
         changed("metric: accuracy", "metric: accurracy")
