@@ -105,11 +105,13 @@ def test_controls_are_listed_explained_and_read_by_other_programs(capsys: pytest
 def test_controls_beside_a_policy_are_explained_with_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "policy.yaml").write_text(SHIPPED.read_text().replace("[PER-02]", "[PER-02, BANK-017]"))
     (tmp_path / "controls.yaml").write_text(
-        "catalogue: a-bank\nversion: 1\ncontrols: [{id: BANK-017, title: Looked, evidence: [approval], human: true}]\n"
+        "catalogue: a-bank\nversion: 1\neditions: {own: {framework: own, name: Own, version: a, status: in force, source: us}}\n"
+        "controls: [{id: BANK-017, title: Looked, evidence: [approval], human: true, mappings: [{edition: own, clause: b}]}]\n"
     )
     assert mlgov(capsys, "policy", "controls", "BANK-017")[0] == 2
     code, out, _ = mlgov(capsys, "policy", "controls", "BANK-017", "--policy", tmp_path)
     assert code == 0 and out.startswith("BANK-017  Looked\nEvidence: approval.")
+    assert "in force; not checked: us" in out
     assert "BANK-017  Looked" in mlgov(capsys, "policy", "controls", "--policy", tmp_path)[1]
     assert mlgov(capsys, "policy", "lint", tmp_path)[0] == 0
 
