@@ -284,8 +284,8 @@ ROLES = (
         "looking at the key files",
         change(
             "workspace/session",
-            "found = key_places.noted(found, [self.config.keys, *self._key_folder])",
-            "del key_places",
+            "return key_places.noted(found, [self.config.keys, *self._key_folder])",
+            "return found",
         ),
         R + "test_keys_in_one_folder_are_one_custody_whatever_the_trust_file_says",
     ),

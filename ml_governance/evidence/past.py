@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ml_governance.errors import MissingEvidenceError
 from ml_governance.evidence import trust
+from ml_governance.evidence.charter import Charter
 from ml_governance.evidence.envelope import Envelope
 from ml_governance.evidence.predicates import TrustUpdate
 
@@ -53,6 +54,8 @@ def as_of(view: EvidenceView, at: datetime, root_at: Callable[[int], bytes]) -> 
         root_hash=root_at(later).hex(),
         attestations=kept,
         void=tuple(one for one in view.void if one.index < later),
-        principals=trust.by_id(then.principals),
+        principals=then.people(),
+        charter=then.charter or Charter(),
         trust_expires_at=then.expires_at,
+        newest=max((one.recorded_at for one in kept), default=None),
     )

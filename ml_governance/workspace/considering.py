@@ -39,7 +39,7 @@ def consider(
             f"the time is {at.isoformat()}",
             expected=f"a time with its zone, not after {now.isoformat(timespec='seconds')}",
         )
-    view = ws.view()
+    view = ws.recorded()
     subject = ws.resolve(version, view)
     notes = []
     if at is not None:
@@ -49,6 +49,7 @@ def consider(
         notes.append(
             f"not signed: what would have been decided at {at.isoformat()}, from the first {view.size} of {size} entries"
         )
+    view = ws.acted_in(view, at or now)
     if policy is not None:
         text = _read(policy)
         judged_by, sha256 = parse_policy(text, controls=controls_beside(policy).ids), sha256_hex(text.encode())

@@ -223,14 +223,22 @@ class Workspace(Recording, Judging, Guarding):
         VerificationError
             If any entry is missing or does not verify; names the first ones.
         """
-        from ml_governance.decide.delegation import applied
+        return self.acted_in(self.recorded(), self.clock())
+
+    def recorded(self) -> EvidenceView:
+        """Return the verified-complete evidence as it stands in the ledger, without the roles that people delegate."""
         from ml_governance.workspace import key_places
 
         found = self.verify().view().within(self.config.project)
         times = (found.newest, anchors.claimed(self.ledger))
         found = replace(found, newest=max((at for at in times if at is not None), default=None))
-        found = key_places.noted(found, [self.config.keys, *self._key_folder])
-        return applied(found, project=self.config.project, at=self.clock())
+        return key_places.noted(found, [self.config.keys, *self._key_folder])
+
+    def acted_in(self, view: EvidenceView, at: datetime) -> EvidenceView:
+        """Return evidence with the delegated roles in which people acted, and may act at a time."""
+        from ml_governance.decide.delegation import applied
+
+        return applied(view, project=self.config.project, at=at)
 
     def resolve(self, reference: str | Subject, view: EvidenceView | None = None) -> Subject:
         """Find the subject that a reference means.
