@@ -40,22 +40,33 @@ def as_of(view: EvidenceView, at: datetime, root_at: Callable[[int], bytes]) -> 
         If the log had no trust file then, so that nothing in it could count.
     """
     later = next((one.index for one in view.attestations if one.recorded_at > at), view.size)
-    kept = tuple(one for one in view.attestations if one.index < later)
-    current = next((one.content for one in reversed(kept) if isinstance(one.content, TrustUpdate)), None)
-    if current is None:
+    if not any(one.index < later for one in view.of_kind(TrustUpdate.kind)):
         raise MissingEvidenceError(
             f"at {at.isoformat()} the log {view.origin} had {later} entries and no trust file",
             expected=f"a time at or after {min(one.recorded_at for one in view.attestations).isoformat()}",
         )
-    then = trust.read(Envelope.from_dict(current.envelope))
-    return replace(
-        view,
-        size=later,
-        root_hash=root_at(later).hex(),
-        attestations=kept,
-        void=tuple(one for one in view.void if one.index < later),
-        principals=then.people(),
-        charter=then.charter or Charter(),
-        trust_expires_at=then.expires_at,
+    return first(view, later, root_hash=root_at(later).hex())
+
+
+def first(view: EvidenceView, size: int, *, root_hash: str = "") -> EvidenceView:
+    """Return the evidence that the first entries hold, with the people and the charter of the trust file then in force.
+
+    Parameters
+    ----------
+    view : EvidenceView
+        Verified and complete, up to a later entry.
+    size : int
+        How many entries to look at, from 0 to ``view.size``.
+    root_hash : str
+        Of these entries; empty where it was not recomputed.
+    """
+    kept = tuple(one for one in view.attestations if one.index < size)
+    updates = [one.content for one in kept if isinstance(one.content, TrustUpdate)]
+    found = replace(
+        view, size=size, root_hash=root_hash, attestations=kept, void=tuple(one for one in view.void if one.index < size),
         newest=max((one.recorded_at for one in kept), default=None),
-    )
+    )  # fmt: skip
+    if not updates:
+        return found
+    then = trust.read(Envelope.from_dict(updates[-1].envelope))
+    return replace(found, principals=then.people(), charter=then.charter or Charter(), trust_expires_at=then.expires_at)

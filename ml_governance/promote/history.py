@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from ml_governance import __version__
 from ml_governance.decide import breakglass
 from ml_governance.decide.decision import evaluate
-from ml_governance.decide.past import as_of, policy_at
+from ml_governance.decide.delegation import applied
+from ml_governance.decide.past import policy_at
 from ml_governance.decide.policy import in_force
 from ml_governance.decide.rules import SKEW, makers
 from ml_governance.errors import GovernanceError
 from ml_governance.evidence.canonical import canonicalise, sha256_hex
+from ml_governance.evidence.past import first
 from ml_governance.evidence.predicates import BreakGlass, DecisionRecord, Promotion
 
 if TYPE_CHECKING:
@@ -192,7 +194,7 @@ def _made_again(
     use = next((use for use in breakglass.uses(evidence) if use.entry is one.emergency), None)
     if use is not None and use.flaw:
         return f"its break-glass does not count: {use.flaw}"
-    then = as_of(evidence, decision.log_size)
+    then = applied(first(evidence, decision.log_size), project=project, at=decision.time_verified)
     if decision.verifier.version.get("ml-governance") != __version__ or any(
         gone.index < decision.log_size for gone in evidence.void
     ):

@@ -34,6 +34,7 @@ version: 1
 stage: production
 promote: {roles: [release_manager], not: [author, trainer]}
 review: {roles: [risk_officer]}
+approvals: [{role: risk_officer}]
 rules:
   - id: ASK-01
     title: No worse than what is in use
@@ -109,6 +110,7 @@ def test_the_next_model_is_held_against_the_one_in_use(root: Path, clock: Frozen
         receipt = ws.attest_text(good, "intended-use", purpose)
         entry = next(a for a in ws.view().attestations if a.index == receipt.index)
         assert isinstance(entry.content, HumanText) and entry.content.sha256 == sha256_hex(purpose.read_bytes())
+        ws.approve(good, stage="production", reason="it does what is written there")
     with acting(root, clock, "release-manager") as ws:
         assert ws.promote(good, stage="production").decision.result == "allow"
 
@@ -161,6 +163,7 @@ def test_new_evidence_about_the_model_in_use_makes_the_gate_decide_again(
     assessed(root, clock, good, training=[TRAIN])
     with acting(root, clock, "risk-officer") as ws:
         ws.attest_text(good, "intended-use", purpose)
+        ws.approve(good, stage="production", reason="it does what is written there")
     with acting(root, clock, "release-manager") as ws:
         ws.promote(good, stage="production")
     other = trained(root, clock, "z")

@@ -18,6 +18,7 @@ from ml_governance.errors import (
 from ml_governance.evidence import door, mandate
 from ml_governance.evidence.predicates import Approval, Delegation
 from ml_governance.workspace import Person, custody, people
+from ml_governance.workspace.last_good import LastGood
 from tests.workspace.house import PEOPLE, POLICY, House
 
 if TYPE_CHECKING:
@@ -245,7 +246,7 @@ def test_what_rests_on_a_delegation_by_a_stolen_key_counts_no_more_but_for_a_no(
     house.approve(version, "otto")
     house.approve(other, "otto", verdict="reject")
     with house.acting() as ws:
-        ws.custody.revoke("vera", roots=["root"], last_good=0)
+        ws.custody.revoke("vera", roots=["root"], last_good=LastGood.nothing())
     decision = house.decide(version)
     assert decision.result == "review" and "was taken back" in decision.explain()
     assert house.decide(other).result == "deny"
@@ -276,7 +277,7 @@ def test_measurements_in_a_place_stay_when_the_delegation_ends_and_are_void_when
     with house.acting("otto") as ws, pytest.raises(NotAuthorizedError, match="to assess credit/1 takes validator"):
         ws.attest(version, report)
     with house.acting() as ws:
-        ws.custody.revoke("vera", roots=["root"], last_good=0)
+        ws.custody.revoke("vera", roots=["root"], last_good=LastGood.nothing())
         view = ws.view()
     assert [one.index for one in view.void if one.kind == "fairness"] == [receipt.index]
 
