@@ -11,8 +11,6 @@ from ml_governance.evidence.evidence_kinds import EVIDENCE_KINDS
 from ml_governance.evidence.predicates import Assessment, Registration
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ml_governance.decide.policy import Rule
     from ml_governance.evidence.attestation import Attestation, EvidenceView
     from ml_governance.evidence.statement import Subject
@@ -49,7 +47,7 @@ def check(rule: Rule, subject: Subject, entry: Attestation, evidence: EvidenceVi
     """Judge what a rule's expression says of the evidence that counts for it."""
     text = rule.check or ""
     said = entry.content.to_wire()
-    context: dict[str, Any] = {**_about_model(subject, evidence, stage)}
+    context = _about_model(subject, evidence, stage)
     if isinstance(entry.content, Assessment):
         context |= {name: said.pop(name) for name in _APART}
     context["evidence"] = said
@@ -58,11 +56,11 @@ def check(rule: Rule, subject: Subject, entry: Attestation, evidence: EvidenceVi
     except GovernanceError as problem:
         return _unanswered(CHECK, text, problem)
     return Judged(
-        suffix=CHECK, status="pass" if right else "fail", text=f"{text} is {str(right).lower()} of the evidence"
+        suffix=CHECK, status="pass" if right else "fail", text=f"of the evidence {text} is {str(right).lower()}"
     )
 
 
-def _about_model(subject: Subject, evidence: EvidenceView, stage: str) -> Mapping[str, Any]:
+def _about_model(subject: Subject, evidence: EvidenceView, stage: str) -> dict[str, Any]:
     """Return the model and the stage; where two registrations of the same bytes differ, nobody knows, and it is absent."""
     registered = [a.content.to_wire() for a in registrations(subject, evidence)]
     model = {
