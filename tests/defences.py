@@ -1798,31 +1798,55 @@ DEFENCES = (
     defence(
         "rules: an expression that says neither yes nor no, or never ends",
         "null is absent",
-        change(
-            "decide/expression",
-            " for key, part in value.items() if part is not None}",
-            " for key, part in value.items() if True}",
+        (
+            change(
+                "decide/expression",
+                " for key, part in value.items() if part is not None}",
+                " for key, part in value.items() if True}",
+            ),
+            change(
+                "decide/expression",
+                "isinstance(value, bool | str)",
+                "isinstance(value, bool | str | None)",
+            ),
         ),
-        change("decide/expression", "isinstance(value, bool | str)", "isinstance(value, bool | str | None)"),
         "decide/test_expression.py::test_a_check_sees_what_the_evidence_says[details.gone != 1-error]",
     ),
     defence(
         "rules: an expression that says neither yes nor no, or never ends",
         "numbers that are finite and of 64 bits",
-        change("decide/expression", "isinstance(value, float) and math.isfinite(value)", "isinstance(value, float)"),
-        change("decide/expression", "isinstance(value, int) and -(2**63) <= value < 2**63", "isinstance(value, int)"),
+        (
+            change(
+                "decide/expression",
+                "isinstance(value, float) and math.isfinite(value)",
+                "isinstance(value, float)",
+            ),
+            change(
+                "decide/expression",
+                "isinstance(value, int) and -(2**63) <= value < 2**63",
+                "isinstance(value, int)",
+            ),
+        ),
         "decide/test_expression.py::test_a_value_that_is_no_plain_value_is_an_error",
     ),
     defence(
         "rules: an expression that says neither yes nor no, or never ends",
         "the size of what is asked about",
-        change("decide/expression", "    if left < 0:", "    if False:"),
+        change(
+            "decide/expression",
+            "    if left < 0:",
+            "    if False:",
+        ),
         "decide/test_expression.py::test_more_than_can_be_looked_through_is_refused",
     ),
     defence(
         "rules: an expression that says neither yes nor no, or never ends",
         "the length of an expression",
-        change("decide/expression", "    if len(text) > MAX_LENGTH:", "    if False:"),
+        change(
+            "decide/expression",
+            "    if len(text) > MAX_LENGTH:",
+            "    if False:",
+        ),
         "decide/test_expression.py::test_what_is_left_out_is_refused_and_told",
     ),
     defence(
@@ -1848,49 +1872,85 @@ DEFENCES = (
     defence(
         "rules: an expression that says neither yes nor no, or never ends",
         "lists added to each other",
-        change("decide/expression", "    if len(sums) > MAX_SUMS:", "    if False:"),
+        change(
+            "decide/expression",
+            "    if len(sums) > MAX_SUMS:",
+            "    if False:",
+        ),
         "decide/test_expression.py::test_what_is_left_out_is_refused_and_told",
     ),
     defence(
         "rules: an expression that says neither yes nor no, or never ends",
         "functions by name",
         change(
-            "decide/expression", "if token.text not in FUNCTIONS and not (field and token.text in MACROS):", "if False:"
+            "decide/expression",
+            "if token.text not in FUNCTIONS and not (field and token.text in MACROS):",
+            "if False:",
         ),
         "decide/test_expression.py::test_what_is_left_out_is_refused_and_told",
     ),
     defence(
         "rules: an expression that says neither yes nor no, or never ends",
         "text that hides a pass",
-        change("decide/expression", 'if token.kind == "text" and last.kind in ("text", "name"):', "if False:"),
-        change("decide/expression", 'if token.text == last.text == "/":', "if False:"),
+        (
+            change(
+                "decide/expression",
+                'if token.kind == "text" and last.kind in ("text", "name"):',
+                "if False:",
+            ),
+            change(
+                "decide/expression",
+                'if token.text == last.text == "/":',
+                "if False:",
+            ),
+        ),
         "decide/test_expression.py::test_what_is_left_out_is_refused_and_told",
     ),
     defence(
         "rules: an expression that says neither yes nor no, or never ends",
         "a condition without an answer",
-        change("decide/facts", "        return False, _unanswered(WHEN, text, problem)", "        pass"),
+        change(
+            "decide/facts",
+            "        return False, _unanswered(WHEN, text, problem)",
+            "        pass",
+        ),
         "decide/test_expression.py::test_a_condition_without_an_answer_blocks",
     ),
     defence(
         "rules: an expression that says neither yes nor no, or never ends",
         "no rule applies",
-        change("decide/decision", "    if all(idle(rule, found) for rule in policy.rules):", "    if False:"),
+        change(
+            "decide/decision",
+            "    if all(idle(rule, found) for rule in policy.rules):",
+            "    if False:",
+        ),
         "decide/test_expression.py::test_nothing_passes_because_no_rule_applies",
     ),
     defence(
         "rules: an expression that says neither yes nor no, or never ends",
         "registrations that differ",
-        change("decide/facts", "if all(one.get(key) == value for one in registered)", "if True"),
+        change(
+            "decide/facts",
+            "if all(one.get(key) == value for one in registered)",
+            "if True",
+        ),
         "decide/test_expression.py::test_what_two_registrations_say_differently_is_not_known",
     ),
     defence(
         "rules: an expression that says neither yes nor no, or never ends",
         "approvals bind to what was read",
-        change(
-            "decide/rules", "_judged(rule, told, facts.registrations(subject, evidence))", "_judged(rule, told, ())"
+        (
+            change(
+                "decide/rules",
+                "_judged(rule, told, facts.registrations(subject, evidence))",
+                "_judged(rule, told, ())",
+            ),
+            change(
+                "decide/rules",
+                "(entry, *facts.registrations(subject, evidence))",
+                "(entry,)",
+            ),
         ),
-        change("decide/rules", "(entry, *facts.registrations(subject, evidence))", "(entry,)"),
         "decide/test_expression.py::test_approvals_bind_to_all_that_an_expression_reads",
     ),
     defence(
