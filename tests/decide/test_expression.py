@@ -203,12 +203,16 @@ NAMES = ("evidence", "measurements", "details", "model", "stage")
         ("model.name.matches('(a*)*')", "the function matches"),
         ("details.x.map(i, i) == []", "the function map"),
         ("size(details.x.filter(i, true)) == 0", "the function filter"),
-        ("measurements.all(m, measurements.all(n, true))", "the name measurements"),
-        ("measurements.all(m, m.x.all(n, m.x.all(k, true)))", "the name m"),
+        pytest.param("measurements.all(m, measurements.all(n, true))", "the name measurements", id="all within all"),
+        pytest.param(
+            "measurements.all(m, m.x.all(n, m.x.all(k, true)))", "the name m", id="all over an outer variable"
+        ),
         ("measurements.all(m, n == 1)", "the name n"),
         ("(measurements).all(m, true)", "all of what is put together"),
         ("[measurements, details].all(m, m.all(n, true))", "all of what is put together"),
-        ("(measurements + measurements).exists(m, true)", "exists of what is put together"),
+        pytest.param(
+            "(measurements + measurements).exists(m, true)", "exists of what is put together", id="sum of lists"
+        ),
         ("{'a': measurements}.all(m, true)", "all of what is put together"),
         ("'abc'.all(m, true)", "all of what is put together"),
         ("1.all(m, true)", "after what has no fields"),
@@ -392,7 +396,7 @@ def test_a_condition_knows_nothing_of_the_evidence() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "verdict"),
     [
-        ("details.drift < 0.2", "details.drift < 0.1", "changed"),
+        pytest.param("details.drift < 0.2", "details.drift < 0.1", "changed", id="another number"),
         ("details.drift < 0.2", "true || details.drift < 0.2", "changed"),
         ('model.name == "credit-risk"', "true", "changed"),
         ("    check: 'details.drift < 0.2'\n", "", "weaker"),
