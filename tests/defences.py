@@ -1842,6 +1842,12 @@ DEFENCES = (
     ),
     defence(
         "rules: an expression that says neither yes nor no, or never ends",
+        "the depth of what is asked about",
+        change("decide/expression", "if depth > MAX_DEPTH:", "if False:"),
+        "decide/test_expression.py::test_values_too_deep_within_each_other_are_refused",
+    ),
+    defence(
+        "rules: an expression that says neither yes nor no, or never ends",
         "the length of an expression",
         change(
             "decide/expression",

@@ -32,6 +32,8 @@ MAX_SUMS = 4
 """The engine copies all of a list each time that another is added."""
 MAX_VALUES = 100_000
 """Values that the named part of a context may have, a long text counting as one for every 64 characters."""
+MAX_DEPTH = 64
+"""Lists and mappings within each other in a context: the engine goes down by recursion."""
 MACROS = ("all", "exists", "exists_one")
 FUNCTIONS = ("has", "size", "contains", "startsWith", "endsWith", "int", "double", "string", "timestamp", "duration")
 SMALL = ("model", "stage")
@@ -272,15 +274,17 @@ def _refused(at: int, found: str, expected: str) -> PolicyError:
 def _bounded(context: dict[str, Any]) -> dict[str, Any]:
     left = MAX_VALUES
 
-    def copied(value: Any) -> Any:
+    def copied(value: Any, depth: int) -> Any:
         nonlocal left
         left -= 1 + (len(value) // 64 if isinstance(value, str) else 0)
         if left < 0:
             raise PolicyError(f"it asks about more than {MAX_VALUES:,} values", expected="an expression about less")
+        if depth > MAX_DEPTH:
+            raise PolicyError("it asks about values too deep within each other", expected=f"at most {MAX_DEPTH} levels")
         if isinstance(value, dict):
-            return {str(key): copied(part) for key, part in value.items() if part is not None}
+            return {str(key): copied(part, depth + 1) for key, part in value.items() if part is not None}
         if isinstance(value, list | tuple):
-            return [copied(part) for part in value]
+            return [copied(part, depth + 1) for part in value]
         if isinstance(value, bool | str):
             return value
         if isinstance(value, int) and -(2**63) <= value < 2**63:
@@ -290,7 +294,7 @@ def _bounded(context: dict[str, Any]) -> dict[str, Any]:
         shown = f"a number of {value.bit_length()} bits" if isinstance(value, int) else f"{value!r:.40}"
         raise PolicyError(f"it asks about {shown}", expected="texts, finite numbers of 64 bits, lists and mappings")
 
-    return {name: copied(value) for name, value in context.items()}
+    return {name: copied(value, 0) for name, value in context.items()}
 
 
 def _kind(answer: Any) -> str:

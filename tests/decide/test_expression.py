@@ -271,6 +271,14 @@ def test_more_than_can_be_looked_through_is_refused(value: Any) -> None:
     assert expression.holds("y == 1", {"x": value, "y": 1}), "what is not asked about is not counted"
 
 
+def test_values_too_deep_within_each_other_are_refused() -> None:
+    value: Any = 1
+    for _ in range(5_000):
+        value = {"a": [value]}
+    with pytest.raises(PolicyError, match="too deep"):
+        expression.holds("size(x) > 0", {"x": value})
+
+
 # --- in a rule --------------------------------------------------------------------------------------------
 
 
