@@ -1848,6 +1848,14 @@ DEFENCES = (
     ),
     defence(
         "rules: an expression that says neither yes nor no, or never ends",
+        "a rule added where none may have applied",
+        change(
+            "decide/difference", '"changed" if all(rule.when is not None for rule in old.rules) else "added"', '"added"'
+        ),
+        "decide/test_expression.py::test_a_rule_added_where_none_may_have_applied_may_let_something_pass",
+    ),
+    defence(
+        "rules: an expression that says neither yes nor no, or never ends",
         "the length of an expression",
         change(
             "decide/expression",

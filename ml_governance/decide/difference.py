@@ -71,8 +71,10 @@ def difference(old: Policy, new: Policy) -> tuple[Difference, ...]:
             found.append(Difference(what=rule.id, verdict="removed", sentence=f"the rule is gone: {rule.title}"))
         else:
             found += _rules(rule, after[rule.id])
+    # Where every rule has a condition, a model that none applied to was denied, and a new rule may let it pass.
+    verdict: Verdict = "changed" if all(rule.when is not None for rule in old.rules) else "added"
     found += [
-        Difference(what=rule.id, verdict="added", sentence=f"a new rule: {rule.title}")
+        Difference(what=rule.id, verdict=verdict, sentence=f"a new rule: {rule.title}")
         for rule in new.rules
         if rule.id not in before
     ]

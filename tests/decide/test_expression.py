@@ -423,6 +423,13 @@ def test_a_new_check_asks_more_and_a_new_condition_asks_less() -> None:
     assert [one.verdict for one in difference(always, parse_policy(TEXT))] == ["weaker"]
 
 
+def test_a_rule_added_where_none_may_have_applied_may_let_something_pass() -> None:
+    new = "  - {id: EXP-02, title: There, require: {evidence: performance}}\n"
+    always = TEXT.replace("    when: 'model.name == \"credit-risk\"'\n", "")
+    assert [one.weakens for one in difference(parse_policy(TEXT), parse_policy(TEXT + new))] == [True]
+    assert [one.weakens for one in difference(parse_policy(always), parse_policy(always + new))] == [False]
+
+
 @pytest.mark.parametrize("text", ["true", "1 == 2", "true || details.drift < 0.2", "size([1, 2]) == 2"])
 def test_an_expression_that_always_says_the_same_is_warned_of(text: str) -> None:
     assert any("check is always" in one for one in lint(parse_policy(TEXT.replace("details.drift < 0.2", text))))
