@@ -60,6 +60,7 @@ LINES = (
     "rules: a text nobody stands for",
     "rules: a policy weakened unnoticed",
     "rules: a control that no catalogue has",
+    "rules: an expression that says neither yes nor no, or never ends",
     "a branch brings its own trust root",
     "another policy in force than the pinned one",
     "a pipeline that pins itself",
@@ -1780,6 +1781,212 @@ DEFENCES = (
             "",
         ),
         "decide/test_language.py::test_what_cannot_be_meant_is_refused[signed_by: validator-signed_by:-nothing stands here]",
+    ),
+    defence(
+        "rules: an expression that says neither yes nor no, or never ends",
+        "only true is true",
+        change(
+            "decide/expression",
+            "    if answer is True or answer is False:\n        return bool(answer)\n    raise",
+            "    return bool(answer)\n    raise",
+        ),
+        "decide/test_expression.py::test_whatever_the_engine_returns_that_is_not_true_never_passes",
+    ),
+    defence(
+        "rules: an expression that says neither yes nor no, or never ends",
+        "a panic of the engine",
+        change(
+            "decide/expression",
+            '    except BaseException as error:  # a panic of the engine is no Exception\n        raise PolicyError(f"it has',
+            '    except Exception as error:\n        raise PolicyError(f"it has',
+        ),
+        "decide/test_expression.py::test_whatever_the_engine_returns_that_is_not_true_never_passes",
+    ),
+    defence(
+        "rules: an expression that says neither yes nor no, or never ends",
+        "null is absent",
+        (
+            change(
+                "decide/expression",
+                " for key, part in value.items() if part is not None}",
+                " for key, part in value.items() if True}",
+            ),
+            change(
+                "decide/expression",
+                "isinstance(value, bool | str)",
+                "isinstance(value, bool | str | None)",
+            ),
+        ),
+        "decide/test_expression.py::test_a_check_sees_what_the_evidence_says[details.gone != 1-error]",
+    ),
+    defence(
+        "rules: an expression that says neither yes nor no, or never ends",
+        "numbers that are finite and of 64 bits",
+        (
+            change(
+                "decide/expression",
+                "isinstance(value, float) and math.isfinite(value)",
+                "isinstance(value, float)",
+            ),
+            change(
+                "decide/expression",
+                "isinstance(value, int) and -(2**63) <= value < 2**63",
+                "isinstance(value, int)",
+            ),
+        ),
+        "decide/test_expression.py::test_a_value_that_is_no_plain_value_is_an_error[x != 1-nan]",
+        "decide/test_expression.py::test_a_value_that_is_no_plain_value_is_an_error[x != 1-1000000000000000000000000000000]",
+    ),
+    defence(
+        "rules: an expression that says neither yes nor no, or never ends",
+        "the size of what is asked about",
+        change(
+            "decide/expression",
+            "    if left < 0:",
+            "    if False:",
+        ),
+        "decide/test_expression.py::test_more_than_can_be_looked_through_is_refused[value0]",
+    ),
+    defence(
+        "rules: an expression that says neither yes nor no, or never ends",
+        "the depth of what is asked about",
+        change("decide/expression", "if depth > MAX_DEPTH:", "if False:"),
+        "decide/test_expression.py::test_values_too_deep_within_each_other_are_refused",
+    ),
+    defence(
+        "rules: an expression that says neither yes nor no, or never ends",
+        "a rule added where none may have applied",
+        change(
+            "decide/difference", '"changed" if all(rule.when is not None for rule in old.rules) else "added"', '"added"'
+        ),
+        "decide/test_expression.py::test_a_rule_added_where_none_may_have_applied_may_let_something_pass",
+    ),
+    defence(
+        "rules: an expression that says neither yes nor no, or never ends",
+        "the length of an expression",
+        change(
+            "decide/expression",
+            "    if len(text) > MAX_LENGTH:",
+            "    if False:",
+        ),
+        "decide/test_expression.py::test_what_is_left_out_is_refused_and_told[text0-404 characters]",
+    ),
+    defence(
+        "rules: an expression that says neither yes nor no, or never ends",
+        "a pass within a pass over the same",
+        change(
+            "decide/expression",
+            "scope = {_variable(tokens, i, names), *(set(SMALL) & set(names))}",
+            "scope = {_variable(tokens, i, names), *scope}",
+        ),
+        "decide/test_expression.py::test_what_is_left_out_is_refused_and_told[all within all]",
+        "decide/test_expression.py::test_what_is_left_out_is_refused_and_told[all over an outer variable]",
+    ),
+    defence(
+        "rules: an expression that says neither yes nor no, or never ends",
+        "a pass over what was put together",
+        change(
+            "decide/expression",
+            "    while i >= 0 and _ends_value(tokens, i):",
+            "    while True:\n        return variable.text",
+        ),
+        "decide/test_expression.py::test_what_is_left_out_is_refused_and_told[sum of lists]",
+    ),
+    defence(
+        "rules: an expression that says neither yes nor no, or never ends",
+        "lists added to each other",
+        change(
+            "decide/expression",
+            "    if len(sums) > MAX_SUMS:",
+            "    if False:",
+        ),
+        "decide/test_expression.py::test_what_is_left_out_is_refused_and_told[1 + 1 + 1 + 1 + 1 + 1 > 0-one more +]",
+    ),
+    defence(
+        "rules: an expression that says neither yes nor no, or never ends",
+        "functions by name",
+        change(
+            "decide/expression",
+            "if token.text not in FUNCTIONS and not (field and token.text in MACROS):",
+            "if False:",
+        ),
+        "decide/test_expression.py::test_what_is_left_out_is_refused_and_told[now() > 1-the function now]",
+        "decide/test_expression.py::test_what_is_left_out_is_refused_and_told[model.name.matches('(a*)*')-the function matches]",
+    ),
+    defence(
+        "rules: an expression that says neither yes nor no, or never ends",
+        "text that hides a pass",
+        (
+            change(
+                "decide/expression",
+                'if token.kind == "text" and last.kind in ("text", "name"):',
+                "if False:",
+            ),
+            change(
+                "decide/expression",
+                'if token.text == last.text == "/":',
+                "if False:",
+            ),
+        ),
+        'decide/test_expression.py::test_what_is_left_out_is_refused_and_told[r"a" == model.name-quotes of another kind]',
+        "decide/test_expression.py::test_what_is_left_out_is_refused_and_told[true // measurements.all(m, true)-a comment]",
+    ),
+    defence(
+        "rules: an expression that says neither yes nor no, or never ends",
+        "a condition without an answer",
+        change(
+            "decide/facts",
+            "        return False, _unanswered(WHEN, text, problem)",
+            "        pass",
+        ),
+        "decide/test_expression.py::test_a_condition_without_an_answer_blocks",
+    ),
+    defence(
+        "rules: an expression that says neither yes nor no, or never ends",
+        "no rule applies",
+        change(
+            "decide/decision",
+            "    if all(idle(rule, found) for rule in policy.rules):",
+            "    if False:",
+        ),
+        "decide/test_expression.py::test_nothing_passes_because_no_rule_applies",
+    ),
+    defence(
+        "rules: an expression that says neither yes nor no, or never ends",
+        "registrations that differ",
+        change(
+            "decide/facts",
+            "if all(one.get(key) == value for one in registered)",
+            "if True",
+        ),
+        "decide/test_expression.py::test_what_two_registrations_say_differently_is_not_known",
+    ),
+    defence(
+        "rules: an expression that says neither yes nor no, or never ends",
+        "approvals bind to what was read",
+        (
+            change(
+                "decide/rules",
+                "_judged(rule, told, facts.registrations(subject, evidence))",
+                "_judged(rule, told, ())",
+            ),
+            change(
+                "decide/rules",
+                "(entry, *facts.registrations(subject, evidence))",
+                "(entry,)",
+            ),
+        ),
+        "decide/test_expression.py::test_approvals_bind_to_all_that_an_expression_reads",
+    ),
+    defence(
+        "rules: an expression that says neither yes nor no, or never ends",
+        "another expression is never stronger",
+        change(
+            "decide/difference",
+            '"weaker" if new.check is None else "changed"',
+            '"weaker" if new.check is None else "stronger"',
+        ),
+        "decide/test_expression.py::test_nobody_can_tell_which_of_two_expressions_is_stronger[another number]",
     ),
     defence(
         "a branch brings its own trust root",

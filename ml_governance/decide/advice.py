@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ml_governance.decide import bounds
+from ml_governance.decide import bounds, facts
 from ml_governance.decide.finding import OPEN
 from ml_governance.decide.rules import counting, makers
 from ml_governance.decide.sentences import span
@@ -137,6 +137,12 @@ def _rule(rule: Rule, finding: Finding, case: _Case) -> Advice:
 
 
 def _on(rule: Rule, finding: Finding, case: _Case) -> Advice:
+    if finding.id == f"{rule.id}/{facts.WHEN}":
+        return Advice(
+            about=finding.id, text="The registrations of these bytes must say, alike, what the condition asks about."
+        )
+    if finding.id == f"{rule.id}/{facts.CHECK}":
+        return Advice(about=finding.id, text=f"It needs {_evidence(rule)}, of which this is true: {rule.check}.")
     if finding.status == "fail":
         return _failed(rule, finding, case)
     if finding.status == "inconclusive":
@@ -296,6 +302,7 @@ def _named(people: Sequence[str]) -> str:
 _CIRCUMSTANCES = {
     "GATE-model": "Register these bytes: produce them under a training run, or bring them in.",
     "GATE-policy": "A policy owner must put a policy in force that is for this model, or this is the wrong stage.",
+    "GATE-rules": "A policy owner must put a policy in force that has a rule for this model.",
     "GATE-stage": "Decide for the stage that the policy is for.",
     "GATE-trust": "The holders of the root key must sign a new trust file.",
     "GATE-clock": "Set the clock of this machine right.",

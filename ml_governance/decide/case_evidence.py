@@ -39,7 +39,7 @@ _KEYS = {
     Registration.kind: _SIGNED,
 }
 _OF_ASSESSMENTS = _SIGNED | {
-    "groups", "all", "scores", "over", "dataset", "rows", "shared", "paired", "earlier", "predictions",
+    "groups", "all", "scores", "over", "dataset", "rows", "shared", "paired", "earlier", "predictions", "details",
 }  # fmt: skip
 PREVIOUS = Subject(name="credit-risk/0", sha256=sha256_hex(b"the earlier version of the cases"))
 """The version before the one that a case is about."""
@@ -144,6 +144,7 @@ def _assessment(kind: str, compact: Mapping[str, Any]) -> Assessment:
         dataset=Resource(name=name, sha256=_data(name), rows=compact.get("rows", 1000)),
         columns={}, confidence=0.95, min_group_size=30, measurements=tuple(measurements), software={},
         details={
+            **compact.get("details", {}),
             **({OVERLAP: shared} if shared else {}),
             **({PAIRED: {"with": PREVIOUS.sha256, "counts": paired}} if paired else {}),
         },

@@ -12,6 +12,7 @@ A case is YAML::
         over: {sex: {roc_auc_difference: [value, lower, upper]}}    # of one-sided 95 %; two more numbers: of two-sided
         dataset: test               # the test data, and how many of its rows are in which training data
         shared: {data/0: 0}
+        details: {drift: 0.1}       # what the assessment says besides, for `check`
         paired: {accuracy: [both, only this, only the champion, neither]}
         earlier: 2                  # assessments of a version that came to nothing, on the same data
       performance: {all: [tn, fp, fn, tp], scores: {roc_auc: [value, lower, upper]}}

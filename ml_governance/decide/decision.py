@@ -10,7 +10,7 @@ from ml_governance.decide import approval, breakglass, withdrawal
 from ml_governance.decide.advice import Advice, advise, multiplicity
 from ml_governance.decide.finding import EVIDENCE_PROBLEMS, OPEN, Finding
 from ml_governance.decide.policy import in_force
-from ml_governance.decide.rules import SKEW, apply, counting, makers, worst_first
+from ml_governance.decide.rules import SKEW, apply, counting, idle, makers, worst_first
 from ml_governance.errors import EvidenceError
 from ml_governance.evidence.predicates import (
     Approval,
@@ -207,6 +207,8 @@ def evaluate(
     """
     clock, at = at, at if evidence.newest is None else max(at, evidence.newest)
     found = [finding for rule in policy.rules for finding in apply(rule, subject, evidence, at, policy=policy)]
+    if all(idle(rule, found) for rule in policy.rules):
+        found.append(_nothing_asked(policy))
     found += _circumstances(subject, stage, project, policy, evidence, at, clock)
     bound_to = approval.binding(subject, stage, policy_sha256, found)
     context = {
@@ -359,6 +361,11 @@ def _rejected(entry: Attestation) -> Finding:
 def _shared(policy: Policy) -> Finding:
     sentence = f"{policy.policy} asks for separate custody, and the keys of several people involved are in one place."
     return Finding(id="GATE-custody", rule="GATE-custody", title=sentence, status="fail", sentence=sentence)
+
+
+def _nothing_asked(policy: Policy) -> Finding:
+    sentence = f"No rule of {policy.policy} applies to this model, so nothing speaks for it."
+    return Finding(id="GATE-rules", rule="GATE-rules", title=sentence, status="fail", sentence=sentence)
 
 
 def _result(findings: Sequence[Finding], ballot: approval.Ballot, denying: set[str]) -> tuple[Result, int]:

@@ -71,8 +71,10 @@ def difference(old: Policy, new: Policy) -> tuple[Difference, ...]:
             found.append(Difference(what=rule.id, verdict="removed", sentence=f"the rule is gone: {rule.title}"))
         else:
             found += _rules(rule, after[rule.id])
+    # Where every rule has a condition, a model that none applied to was denied, and a new rule may let it pass.
+    verdict: Verdict = "changed" if all(rule.when is not None for rule in old.rules) else "added"
     found += [
-        Difference(what=rule.id, verdict="added", sentence=f"a new rule: {rule.title}")
+        Difference(what=rule.id, verdict=verdict, sentence=f"a new rule: {rule.title}")
         for rule in new.rules
         if rule.id not in before
     ]
@@ -88,7 +90,7 @@ def at_least_as_strong(new: Require, old: Require) -> bool:
 
 
 def _rules(old: Rule, new: Rule) -> Iterator[Difference]:
-    told = list(_requires(old.require, new.require))
+    told = [*_conditions(old, new), *_requires(old.require, new.require)]
     if old.on_inconclusive != new.on_inconclusive:
         weaker = new.on_inconclusive == "review"
         told.append((
@@ -97,6 +99,20 @@ def _rules(old: Rule, new: Rule) -> Iterator[Difference]:
         ))  # fmt: skip
     for verdict, sentence in told:
         yield Difference(what=old.id, verdict=verdict, sentence=sentence)
+
+
+def _conditions(old: Rule, new: Rule) -> Iterator[Told]:
+    """Compare expressions: nobody can tell which of two stops more, nor whether one that is gone stopped by having no answer."""
+    if old.when != new.when:
+        always = "the rule always applied" if old.when is None else f"the rule applied where {old.when}"
+        now = "always applies" if new.when is None else f"applies where {new.when}"
+        yield ("weaker" if old.when is None else "changed"), f"{always}, and now {now}"
+    if old.check != new.check:
+        verdict: Verdict = "stronger" if old.check is None else "weaker" if new.check is None else "changed"
+        yield (
+            verdict,
+            f"of the evidence must be true {new.check or 'nothing more'}, and before {old.check or 'nothing more'}",
+        )
 
 
 Told = tuple[Verdict, str]

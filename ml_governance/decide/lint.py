@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ml_governance.decide import expression, facts
 from ml_governance.decide.difference import at_least_as_strong
 from ml_governance.decide.reading import nearest
 from ml_governance.evidence import intervals
@@ -45,6 +46,10 @@ def lint(policy: Policy, *, roles: Collection[str] = ROLES) -> tuple[str, ...]:
 
 def _of_rule(rule: Rule, roles: Collection[str]) -> Iterator[str]:
     require = rule.require
+    for key, text in ((facts.WHEN, rule.when), (facts.CHECK, rule.check)):
+        always = expression.constant(text) if text is not None else None
+        if always is not None:
+            yield f"{rule.id}: {key} is always {str(always).lower()}, whatever the model and its evidence are: {text}"
     if not EVIDENCE_KINDS[require.evidence].recorded:
         yield f"{rule.id}: nothing records {require.evidence} evidence yet, so this rule is always missing and never passes"
     if require.signed_by is not None and require.signed_by not in roles:
@@ -132,7 +137,7 @@ def _smallest(require: Require, groups: int) -> int | None:
 def _shadowed(policy: Policy) -> Iterator[str]:
     if not policy.waivers.roles:
         return
-    if not any(_waivable(rule.require) for rule in policy.rules):
+    if not any(_waivable(rule) for rule in policy.rules):
         yield "waivers name roles, and no rule can fail or be stale: what is missing or in error cannot be waived"
     alike: dict[tuple[str, str | None], list[Rule]] = {}
     for rule in policy.rules:
@@ -142,14 +147,21 @@ def _shadowed(policy: Policy) -> Iterator[str]:
             yield f"{len(rules):,} rules ask the same of {evidence} evidence: too many to tell which of them stand in another's shadow"
             continue
         for rule in rules:
-            above = (one for one in rules if one is not rule and at_least_as_strong(one.require, rule.require))
-            other = next(above, None) if _waivable(rule.require) else None
+            above = (one for one in rules if one is not rule and _asks_all(one, rule))
+            other = next(above, None) if _waivable(rule) else None
             if other is not None:
                 yield f"{rule.id}: a waiver of it changes nothing, for {other.id} asks for all that it asks for"
 
 
-def _waivable(require: Require) -> bool:
-    asks = (require.metric, require.max_age, require.max_attempts, require.no_overlap_with)
+def _asks_all(other: Rule, rule: Rule) -> bool:
+    """Tell whether a rule asks for all that another asks for, and wherever it does."""
+    same = other.when in (None, rule.when) and rule.check in (None, other.check)
+    return same and at_least_as_strong(other.require, rule.require)
+
+
+def _waivable(rule: Rule) -> bool:
+    require = rule.require
+    asks = (require.metric, require.max_age, require.max_attempts, require.no_overlap_with, rule.check)
     return any(one is not None for one in asks) or bool(require.dataset or require.inputs)
 
 

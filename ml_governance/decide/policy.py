@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from ml_governance.decide import problems, reading
+from ml_governance.decide.expression import MAX_LENGTH
 from ml_governance.decide.require import BOUNDS, CROSS, Duration, Part, Require, Role, Text
 from ml_governance.errors import EvidenceError, MissingEvidenceError
 from ml_governance.evidence.canonical import sha256_hex
@@ -27,13 +28,8 @@ __all__ = [
     "Waivers", "in_force", "parse_policy",
 ]  # fmt: skip
 
+Expression = Annotated[str, Field(min_length=1, max_length=MAX_LENGTH)]
 RuleId = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{1,9}-\d{2,4}$")]
-_NO_ENGINE = (
-    "expressions are not supported: conditions and checks need an engine for them, and there is none here; say it with "
-    "`applies_to`, a metric and a bound"
-)
-REFUSED = {"when": _NO_ENGINE, "check": _NO_ENGINE}
-"""Keys of the language that nothing here can honour, so that no policy believes they hold."""
 
 
 def _author() -> list[Literal["author", "trainer"]]:
@@ -107,8 +103,12 @@ class Rule(Part):
     """Starts with the pack's letters, such as CRD-01."""
     title: Text
     """The rule in the words of its owner."""
+    when: Expression | None = None
+    """A condition over `model` and `stage`, as CEL: only where it is true the rule applies; without an answer it blocks."""
     require: Require
     """What evidence, and what it must show."""
+    check: Expression | None = None
+    """What must be true besides, as CEL over `evidence`, `model` and `stage`, and of an assessment `measurements` and `details`."""
     on_inconclusive: Literal["review", "deny"] = "review"
     """What follows when the interval spans the bound, or a group is too small."""
     controls: list[Text] = Field(default_factory=list)
@@ -188,7 +188,7 @@ def parse_policy(text: str, *, file: str | None = None, controls: Collection[str
         If it is no YAML of the strict kind.
     """
     value, lines = reading.read_yaml(text)
-    policy, mistakes = reading.validate(value, Policy, lines, REFUSED)
+    policy, mistakes = reading.validate(value, Policy, lines)
     told = {one.line for one in mistakes}
     mistakes += [one for one in reading.empty_values(value, lines) if one.line not in told]
     rules = _readable(value) if policy is None else dict(enumerate(policy.rules))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ml_governance.decide import expression, facts
 from ml_governance.decide.reading import Mistake, line_of, nearest
 from ml_governance.decide.require import BOUNDS, HUMAN_TEXT
 from ml_governance.errors import PolicyError
@@ -54,6 +55,8 @@ def of_rules(rules: Mapping[int, Rule], lines: Lines, controls: Collection[str] 
         if rule.id in seen:
             found.append(Mistake(line=line, where=rule.id, found=f"this id stands at line {seen[rule.id]} already"))
         seen.setdefault(rule.id, line)
+        for key in (facts.WHEN, facts.CHECK):
+            found += _of_expression(rule, key, line_of(lines, ("rules", position, key)))
         for key, what, expected, near in _of_require(rule.require):
             at = line_of(lines, ("rules", position, "require", key))
             found.append(Mistake(line=at, where=f"{rule.id}: {key}", found=what, expected=expected, near=near))
@@ -69,6 +72,16 @@ def of_rules(rules: Mapping[int, Rule], lines: Lines, controls: Collection[str] 
             if controls is not None and control not in controls
         ]
     return found
+
+
+def _of_expression(rule: Rule, key: str, line: int) -> Iterator[Mistake]:
+    text = getattr(rule, key)
+    if text is None:
+        return
+    try:
+        expression.read(text, facts.names(key, rule.require.evidence))
+    except PolicyError as problem:
+        yield Mistake(line=line, where=f"{rule.id}: {key}", found=problem.found, expected=problem.expected or "")
 
 
 def _of_require(require: Require) -> Iterator[Told]:

@@ -184,9 +184,7 @@ def _walk(node: yaml.Node, path: Location, lines: Lines) -> None:
 # --- values against a model -----------------------------------------------------------------------------
 
 
-def validate(
-    value: Any, model: type[_Model], lines: Mapping[Location, int], refused: Mapping[str, str]
-) -> tuple[_Model | None, list[Mistake]]:
+def validate(value: Any, model: type[_Model], lines: Mapping[Location, int]) -> tuple[_Model | None, list[Mistake]]:
     """Check a value against a model.
 
     Parameters
@@ -197,8 +195,6 @@ def validate(
         Its form.
     lines : mapping
         The line of every value.
-    refused : mapping of str to str
-        Keys that are refused with words of their own.
 
     Returns
     -------
@@ -207,7 +203,7 @@ def validate(
     try:
         return model.model_validate(value), []
     except ValidationError as error:
-        return None, [_mistake(one, model, lines, refused) for one in error.errors(include_url=False)]
+        return None, [_mistake(one, model, lines) for one in error.errors(include_url=False)]
 
 
 def empty_values(value: Any, lines: Mapping[Location, int], at: Location = ()) -> list[Mistake]:
@@ -221,13 +217,11 @@ def empty_values(value: Any, lines: Mapping[Location, int], at: Location = ()) -
     return [one for key, part in inner for one in empty_values(part, lines, (*at, key))]
 
 
-def _mistake(error: Any, model: type[BaseModel], lines: Mapping[Location, int], refused: Mapping[str, str]) -> Mistake:
+def _mistake(error: Any, model: type[BaseModel], lines: Mapping[Location, int]) -> Mistake:
     location: Location = error["loc"]
     where, line = ".".join(str(part)[:80] for part in location), line_of(lines, location)
     if error["type"] == "extra_forbidden":
         key = str(location[-1])
-        if key in refused:
-            return Mistake(line=line, where=where, found=refused[key])
         known = _keys(model, location[:-1])
         return Mistake(
             line=line, where=where, found="this key is unknown", expected=_one_of(known), near=nearest(key, known)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from ml_governance.decide import bounds, champion, conditions
+from ml_governance.decide import bounds, champion, conditions, facts
 from ml_governance.decide.finding import Finding
 from ml_governance.decide.selecting import Unusable
 from ml_governance.errors import GovernanceError
@@ -69,7 +69,24 @@ def apply(rule: Rule, subject: Subject, evidence: EvidenceView, at: datetime, *,
         return (_finding(rule, "error", f"the rule could not be applied: {type(error).__name__}: {error}"),)
 
 
+def idle(rule: Rule, findings: Sequence[Finding]) -> bool:
+    """Tell whether all that a rule found is that it does not apply."""
+    return rule.when is not None and {(f.id, f.status) for f in findings if f.rule == rule.id} == {
+        (f"{rule.id}/{facts.WHEN}", "pass")
+    }
+
+
 def _apply(rule: Rule, subject: Subject, evidence: EvidenceView, at: datetime, policy: Policy) -> tuple[Finding, ...]:
+    if rule.when is None:
+        return _required(rule, subject, evidence, at, policy)
+    answer, told = facts.applies(rule, subject, evidence, policy.stage)
+    said = _judged(rule, told, facts.registrations(subject, evidence))
+    return (said, *(_required(rule, subject, evidence, at, policy) if answer else ()))
+
+
+def _required(
+    rule: Rule, subject: Subject, evidence: EvidenceView, at: datetime, policy: Policy
+) -> tuple[Finding, ...]:
     require = rule.require
     entry, refusal = counting(rule, subject, evidence)
     if entry is None:
@@ -84,6 +101,9 @@ def _apply(rule: Rule, subject: Subject, evidence: EvidenceView, at: datetime, p
     content = entry.content
     asked = conditions.judge(require, subject, entry, evidence)
     found = tuple(_judged(rule, one, (entry,)) for one in asked)
+    if rule.check is not None:
+        checked = facts.check(rule, subject, entry, evidence, policy.stage)
+        found = (*found, _judged(rule, checked, (entry, *facts.registrations(subject, evidence))))
     if isinstance(content, Assessment) and require.champion is not None:
         return (*_against_champion(rule, subject, entry, content, evidence, policy), *found)
     if isinstance(content, Assessment) and require.metric is not None:

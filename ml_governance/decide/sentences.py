@@ -62,7 +62,7 @@ def explain_policy(policy: Policy) -> str:
 
 def _rule(rule: Rule) -> str:
     require = rule.require
-    parts = [_what(require)]
+    parts = [f"Only where {rule.when} is true; elsewhere it does not apply." if rule.when else "", _what(require)]
     conditions = []
     if require.metric is not None:
         conditions.append(f"predictions at least {require.predictions}")
@@ -77,6 +77,8 @@ def _rule(rule: Rule) -> str:
     conditions += _test_data(require)
     if conditions:
         parts.append(f"Evidence: {', '.join(conditions)}.")
+    if rule.check:
+        parts.append(f"Of that evidence this must be true: {rule.check}.")
     if require.champion is not None:
         then = "it passes" if require.champion.first == "pass" else "it is missing"
         parts.append(f"Where no model is in use yet, {then}.")
@@ -85,7 +87,7 @@ def _rule(rule: Rule) -> str:
         parts.append(f"If the interval spans the bound, {after}.")
     if rule.controls:
         parts.append(f"Evidence for {', '.join(rule.controls)}.")
-    return " ".join(parts)
+    return " ".join(filter(None, parts))
 
 
 def _test_data(require: Require) -> list[str]:

@@ -102,8 +102,9 @@ def test_the_nearest_valid_name_is_told(old: str, new: str, near: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("on_inconclusive: deny", "when: x", "expressions are not supported"),
-        ("on_inconclusive: deny", "check: x", "expressions are not supported"),
+        ("on_inconclusive: deny", "when: x", "the name x is unknown here"),
+        ("on_inconclusive: deny", "check: 1 +", "character 4: mismatched input the end"),
+        ("on_inconclusive: deny", "when: true", "expected a valid string"),
         ("signed_by: validator", "signed_by:", "nothing stands here"),
         ("controls: [FAI-03]", "controls: [FAI-03, ]\n    on_inconclusive:", "nothing stands here"),
         ("text: intended-use, ", "", "does not say which text"),
