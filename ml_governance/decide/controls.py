@@ -179,7 +179,7 @@ def parse_catalogue(text: str, *, file: str | None = None, base: Catalogue | Non
         If it is no YAML of the strict kind.
     """
     value, lines = read_yaml(text)
-    own, mistakes = validate(value, Catalogue, lines, {})
+    own, mistakes = validate(value, Catalogue, lines)
     told = {one.line for one in mistakes}
     mistakes += [one for one in empty_values(value, lines) if one.line not in told]
     if own is not None:
