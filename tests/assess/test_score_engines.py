@@ -115,8 +115,6 @@ def test_every_edge_is_in_the_same_bin_on_every_engine(make: Make, tmp_path: Pat
 @every_engine
 @pytest.mark.parametrize("kind", [pa.float32(), pa.float64(), pa.int8(), pa.bool_(), pa.decimal128(6, 4)], ids=str)
 def test_scores_of_any_type_of_number_are_the_same_doubles(make: Make, kind: pa.DataType, tmp_path: Path) -> None:
-    if make is csv_parts and pa.types.is_boolean(kind):
-        pytest.skip("CSV has text, and True is no number")
     values = np.linspace(0, 1, 80).astype(np.float32)
     if pa.types.is_decimal(kind):
         column = pa.array([Decimal(f"{value:.4f}") for value in values], kind)
@@ -128,6 +126,10 @@ def test_scores_of_any_type_of_number_are_the_same_doubles(make: Make, kind: pa.
         column, doubles = pa.array(whole).cast(kind), whole.astype(np.float64)
     y = np.resize([0, 1], 80)
     table = pa.table({"y": y, "p": y, "g": np.resize(["a", "b", "b"], 80), "s": column})
+    if make is csv_parts and pa.types.is_boolean(kind):
+        with pytest.raises(DataError):  # CSV has text, and True is no number
+            cube_of(assess(make(table, tmp_path), sensitive_features="g"))
+        return
     if make is csv_parts:
         table = table.set_column(3, "s", pa.array(doubles))
     groups = {"g": (np.resize([0, 1, 1], 80).astype(np.intp), ("a", "b"))}
