@@ -367,12 +367,15 @@ def test_an_erased_policy_is_replaced_by_one_in_force() -> None:
 
 def test_who_made_a_model_stays_known_when_the_record_is_erased() -> None:
     view = ALLOWED
-    for kind in ("registration", "training-run"):
-        one = next(a for a in ALLOWED.attestations if a.kind == kind)
+    for one in [a for a in ALLOWED.attestations if a.kind in ("registration", "training-run")]:
         view = with_entry(erase(view, one.index), "omar", one.content)
     everything = replace(cases._person("ada"), roles=frozenset({"validator", "risk_officer", "release_manager"}))
-    assert not may(everything, "approve:validator", policy=POLICY, subject=SUBJECT, evidence=view).allowed
-    assert not may(everything, "promote", policy=POLICY, subject=SUBJECT, evidence=view).allowed
+    asked: dict[str, Any] = {
+        "policy": POLICY, "subject": SUBJECT, "evidence": view, "project": "credit", "stage": "production",
+    }  # fmt: skip
+    for action in ("approve:validator", "promote"):
+        assert not may(everything, action, **asked).allowed
+        assert may(replace(everything, id="zoe"), action, **asked).allowed, "the roles alone would do"
 
 
 def test_a_revocation_that_was_erased_blocks_whatever_it_was_about() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from ml_governance.evidence.canonical import sha256_hex
 from ml_governance.evidence.predicates import HumanText
 from ml_governance.evidence.statement import Subject
 from ml_governance.promote import gate
-from ml_governance.testing import FrozenClock, workspace
+from ml_governance.testing import START, FrozenClock, workspace
 from ml_governance.workspace import PEOPLE, Person
 
 if TYPE_CHECKING:
@@ -278,6 +279,7 @@ def test_the_ledger_refuses_a_text_of_somebody_without_a_role(tmp_path: Path) ->
     from ml_governance.evidence.trust import ROOT
 
     content = HumanText(name="intended-use", sha256=sha256_hex(b"x"), text="x")
-    one: Any = type("Entry", (), {"content": content})()
+    one: Any = SimpleNamespace(content=content, chain=SimpleNamespace(recorded_at=START))
+    current: Any = SimpleNamespace(charter=None)
     with pytest.raises(VerificationError, match="may not sign a text"):
-        door.know_signers(object(), 5, [one], lambda *_: ROOT)  # type: ignore[arg-type]
+        door.know_signers(current, 5, [one], lambda *_: ROOT)
