@@ -163,9 +163,9 @@ def charter(
             return
         if root_key or draft:
             raise UsageError("no charter was named", expected="FILE beside --root-key")
-        from ml_governance.evidence.charter import Charter
+        from ml_governance.evidence.charter import NO_CHARTER
 
-        render.out_json((ws.custody.current().charter or Charter()).to_dict())
+        render.out_json((ws.custody.current().charter or NO_CHARTER).to_dict())
 
 
 def _time(text: str) -> datetime:

@@ -16,7 +16,7 @@ from ml_governance.decide.rules import SKEW, makers, revoked
 from ml_governance.errors import VerificationError
 from ml_governance.evidence import mandate, trust
 from ml_governance.evidence.attestation import Void
-from ml_governance.evidence.charter import Charter
+from ml_governance.evidence.charter import NO_CHARTER
 from ml_governance.evidence.envelope import Envelope
 from ml_governance.evidence.predicates import (
     Approval,
@@ -252,7 +252,7 @@ class _Fold:
         gone = gone if person is entry.principal else None
         current = self.history.at(entry.index)
         if gone is None and isinstance(entry.content, _EVIDENCE):
-            gone = mandate.unfit(entry.content, person.id, person.roles, (current and current.charter) or Charter())
+            gone = mandate.unfit(entry.content, person.id, person.roles, (current and current.charter) or NO_CHARTER)
         if isinstance(entry.content, ProtectedData | DataAccess) and current is not None:
             own = self.history.person(person.id, entry.index) or replace(person, roles=frozenset())
             gone = mandate.fault(entry.content, own, current, entry.recorded_at)
@@ -282,7 +282,7 @@ def _not_then(one: Mandate, entry: Attestation, history: History, project: str, 
     current, to = history.at(entry.index), history.person(one.to, entry.index)
     if current is None or to is None or not {project, "*"} & to.projects:
         return f"{one.to} was not trusted for the project {project} then"
-    if clash := (current.charter or Charter()).clash(roles | {one.role}):
+    if clash := (current.charter or NO_CHARTER).clash(roles | {one.role}):
         return f"{one.to} held {clash} then, which the charter keeps apart"
     return None
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from ml_governance.decide import cedar
 from ml_governance.decide.rules import MAY_REVOKE, makers
-from ml_governance.evidence.charter import LIMITED, Charter
+from ml_governance.evidence.charter import LIMITED, NO_CHARTER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ml_governance.decide.policy import Policy
     from ml_governance.evidence.attestation import Attestation, EvidenceView
+    from ml_governance.evidence.charter import Charter
     from ml_governance.evidence.statement import Subject
     from ml_governance.evidence.trust import Principal
 
@@ -171,7 +172,7 @@ def compile_roles(policy: Policy) -> str:
     PolicyError
         If a role's name is none.
     """
-    return cedar.compile_rules(rules_of(policy, Charter()))
+    return cedar.compile_rules(rules_of(policy, NO_CHARTER))
 
 
 def _capacities(principal: Principal) -> list[tuple[frozenset[str], frozenset[str]]]:

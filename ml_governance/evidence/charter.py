@@ -159,3 +159,7 @@ def _whole(value: Any) -> int:
     if type(value) is not int:
         raise VerificationError(f"the charter has {value!r:.80} where a whole number belongs")
     return value
+
+
+NO_CHARTER = Charter()
+"""What holds where a trust file has no charter: nobody's roles are limited."""

@@ -203,7 +203,8 @@ def _as_written(wire: dict[str, Any], parsed: Statement) -> bool:
     """Tell whether the fields stand in the statement as a writer writes them: no number as text, no null, no other name."""
     if wire != parsed.predicate:
         return False
-    if _TRUTH.search(parsed.payload):  # which equals 1 or 0
+    payload = parsed.payload
+    if (b"true" in payload or b"false" in payload) and _TRUTH.search(payload):  # which equals 1 or 0
         return canonicalise(wire) == canonicalise(parsed.predicate)
     return True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from ml_governance.evidence.charter import Charter
+from ml_governance.evidence.charter import NO_CHARTER
 from ml_governance.evidence.predicates import (
     Assessment,
     DataAccess,
@@ -18,6 +18,7 @@ from ml_governance.evidence.predicates import (
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from ml_governance.evidence.charter import Charter
     from ml_governance.evidence.predicates import Content
     from ml_governance.evidence.trust import Principal, TrustFile
 
@@ -41,7 +42,7 @@ def fault(content: Content, by: Principal, current: TrustFile, at: datetime) -> 
     str or None
         A sentence, or None where nothing is wrong. Kinds that no charter limits have no fault.
     """
-    charter = current.charter or Charter()
+    charter = current.charter or NO_CHARTER
     if isinstance(content, Delegation):
         return _delegation(content, by, current, charter, at)
     if isinstance(content, ProtectedData) and not charter.may("protect", by.roles):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ml_governance.errors import MissingEvidenceError
 from ml_governance.evidence import trust
-from ml_governance.evidence.charter import Charter
+from ml_governance.evidence.charter import NO_CHARTER
 from ml_governance.evidence.envelope import Envelope
 from ml_governance.evidence.predicates import TrustUpdate
 
@@ -69,4 +69,6 @@ def first(view: EvidenceView, size: int, *, root_hash: str = "") -> EvidenceView
     if not updates:
         return found
     then = trust.read(Envelope.from_dict(updates[-1].envelope))
-    return replace(found, principals=then.people(), charter=then.charter or Charter(), trust_expires_at=then.expires_at)
+    return replace(
+        found, principals=then.people(), charter=then.charter or NO_CHARTER, trust_expires_at=then.expires_at
+    )

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from ml_governance.errors import VerificationError
 from ml_governance.evidence import entry, index_check, merkle, subject_index, trust
 from ml_governance.evidence.attestation import Attestation, EvidenceView, Void, attestation
-from ml_governance.evidence.charter import Charter
+from ml_governance.evidence.charter import NO_CHARTER
 from ml_governance.evidence.check import Checked, Tally, check, said
 from ml_governance.evidence.checkpoint import Checkpoint, read_note
 from ml_governance.evidence.envelope import Envelope
@@ -129,7 +129,7 @@ class VerifiedLog:
             attestations=self.attestations,
             void=self.void,
             principals=current.people(),
-            charter=current.charter or Charter(),
+            charter=current.charter or NO_CHARTER,
             trust_expires_at=current.expires_at,
             newest=self.prefix.latest,
         )
