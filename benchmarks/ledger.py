@@ -214,8 +214,10 @@ def main() -> None:
             while milestone <= given.entries:
                 began, before = time.perf_counter(), log.size
                 while log.size < milestone:
-                    count = min(GROUP * 10, milestone - log.size)
-                    writer.record_all([(NOTE, [model(log.size + number)]) for number in range(count)])
+                    size = log.size
+                    writer.record_all(
+                        [(NOTE, [model(size + number)]) for number in range(min(GROUP * 10, milestone - size))]
+                    )
                 if log.size - before > 1000:
                     print(
                         f"{log.size:>9,} entries: grew by {(log.size - before) / (time.perf_counter() - began):,.0f} entries/s"
