@@ -354,18 +354,23 @@ def report(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder to write into; default reports/MODEL.")
     ] = None,
+    form: Annotated[
+        list[str] | None,
+        typer.Option("--form", "-f", help="html, json, model-card, ml-bom or oscal, repeated; default html and json."),
+    ] = None,
     stage: Stage = "production",
     workspace: Where = None,
     json: Json = False,
 ) -> None:
-    """Write the audit report: one self-contained HTML page, and JSON.
+    """Write the audit report: one self-contained HTML page, and JSON; or forms that other tools read.
 
-    Example: mlgov report credit-risk/2 --output reports/credit-risk-2
+    Example: mlgov report credit-risk/2 --form html --form ml-bom --output reports/credit-risk-2
     """
     with opened(workspace) as ws:
         folder = output or ws.root / "reports" / model.replace("/", "-").replace(":", "-")
-        written = ws.report(model, folder, stage=stage)
+        written = ws.report(model, folder, stage=stage, forms=form or ("html", "json"))
         if json:
-            render.out_json({"html": str(written.html), "json": str(written.json)})
+            render.out_json({name: str(path) for name, path in written.files.items()})
         else:
-            render.out(str(written.html))
+            for path in written.files.values():
+                render.out(str(path))

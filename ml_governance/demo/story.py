@@ -200,8 +200,8 @@ def tell(  # noqa: PLR0915  a story is told from beginning to end
     with open_workspace(path) as reader:
         for version in (first, second):
             written = reader.report(version, path / "reports" / version.name.replace("/", "-"), stage=STAGE)
-            reports.append(written.html)
-            say(str(written.html.relative_to(path)))
+            reports.append(written.files["html"])
+            say(str(written.files["html"].relative_to(path)))
         verified = reader.verify()
     say()
     say(f"done: all {verified.checkpoint.size} entries of the ledger verify; {second.name} is in production")

@@ -84,6 +84,7 @@ class Card:
     decision: dict[str, Any] | None
     policy: dict[str, Any] | None
     registration: dict[str, Any] | None
+    environment: dict[str, Any] | None
     people: tuple[dict[str, Any], ...]
     human: tuple[dict[str, str], ...]
     data: tuple[dict[str, Any], ...]
@@ -145,6 +146,7 @@ def build(*, view: EvidenceView, subject: Subject, stage: str, project: str, tru
         decision=decision,
         policy=_policy(view, stage),
         registration=None if registered is None else _registration(registered),
+        environment=_environment(about),
         people=_people(events, view),
         human=tuple({"title": title, "asks": asks, "text": NOT_PROVIDED} for title, asks in HUMAN),
         data=_data(about),
@@ -211,6 +213,17 @@ def _policy(view: EvidenceView, stage: str) -> dict[str, Any] | None:
 
 def _registration(entry: Attestation) -> dict[str, Any]:
     return {**_source(entry), **entry.content.to_wire()}
+
+
+def _environment(about: Iterable[Attestation]) -> dict[str, Any] | None:
+    """Return what the newest training run that says so ran on."""
+    found = None
+    for one in about:
+        if isinstance(one.content, TrainingRun):
+            facet = one.content.event.get("run", {}).get("facets", {}).get("mlgov_environment")
+            if facet is not None:
+                found = {**_source(one), **{name: value for name, value in facet.items() if not name.startswith("_")}}
+    return found
 
 
 def _people(events: Iterable[Attestation], view: EvidenceView) -> tuple[dict[str, Any], ...]:

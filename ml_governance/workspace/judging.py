@@ -237,11 +237,21 @@ class Judging:
 
         return health.examine(here(self), fix=fix)
 
-    def report(self, version: str | Subject, folder: str | Path, *, stage: str = "production") -> Written:
-        """Write the audit report of a model version: one HTML page and one JSON file."""
+    def report(
+        self,
+        version: str | Subject,
+        folder: str | Path,
+        *,
+        stage: str = "production",
+        forms: Sequence[str] = ("html", "json"),
+    ) -> Written:
+        """Write the audit report of a model version: by default one HTML page and one JSON file.
+
+        Other forms are ``model-card`` (Hugging Face), ``ml-bom`` (CycloneDX 1.6) and ``oscal`` (assessment results).
+        """
         from ml_governance.workspace import reporting
 
-        return reporting.write(here(self), version, Path(folder), stage=stage)
+        return reporting.write(here(self), version, Path(folder), stage=stage, forms=forms)
 
     def lineage(self, version: str | Subject) -> Graph:
         """Return what a model version came from and what came of it."""

@@ -5,14 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ml_governance.errors import ConfigurationError
+from ml_governance.errors import ConfigurationError, UsageError
 from ml_governance.workspace.config import write_atomically
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from ml_governance.evidence.statement import Subject
+    from ml_governance.report.card import Card
     from ml_governance.workspace.session import Workspace
+
+
+FILES = {
+    "html": "report.html", "json": "report.json", "model-card": "model-card.md", "ml-bom": "bom.cdx.json",
+    "oscal": "oscal-results.json",
+}  # fmt: skip
+"""The forms of a report, and the file that each is written to."""
+USUAL = ("html", "json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,37 +31,54 @@ class Written:
 
     Parameters
     ----------
-    html, json : Path
-        One self-contained page, and the same as data.
+    files : mapping of str to Path
+        By form: ``html`` is one self-contained page, ``json`` the same as data, and so on.
     """
 
-    html: Path
-    json: Path
+    files: Mapping[str, Path]
 
     def _repr_html_(self) -> str:
         from html import escape
 
-        return f'<p>Audit report: <a href="{escape(str(self.html))}">{escape(self.html.name)}</a></p>'
+        links = (f'<a href="{escape(str(path))}">{escape(path.name)}</a>' for path in self.files.values())
+        return f"<p>Audit report: {', '.join(links)}</p>"
 
 
-def write(ws: Workspace, version: str | Subject, folder: Path, *, stage: str) -> Written:
+def write(ws: Workspace, version: str | Subject, folder: Path, *, stage: str, forms: Sequence[str] = USUAL) -> Written:
     """Build the report from verified evidence and write it whole or not at all."""
-    from ml_governance.report import card, formats, html
+    from ml_governance.report import card
 
+    strange = [form for form in forms if form not in FILES]
+    if strange or not forms:
+        raise UsageError(
+            f"a report has no form {strange[0]!r}" if strange else "no form is named",
+            expected=f"some of {', '.join(FILES)}",
+        )
     ws.config.stage(stage)
     view = ws.view()
     subject = ws.resolve(version, view)
     pack = card.build(
         view=view, subject=subject, stage=stage, project=ws.config.project, trust_root=ws.config.trust_root
     )
-    written = Written(html=folder / "report.html", json=folder / "report.json")
+    texts = {form: _rendered(form, pack) for form in dict.fromkeys(forms)}
+    files = {form: folder / FILES[form] for form in texts}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(written.html, html.render(pack))
-        write_atomically(written.json, formats.to_json(pack))
+        for form, text in texts.items():
+            write_atomically(files[form], text)
     except OSError as error:
         raise ConfigurationError(
             f"the report cannot be written to {folder}: {error.strerror}",
             next_step="free space, or use another folder",
         ) from error
-    return written
+    return Written(files=files)
+
+
+def _rendered(form: str, pack: Card) -> str:
+    from ml_governance.report import formats, html, ml_bom, model_card, oscal
+
+    makers = {
+        "html": html.render, "json": formats.to_json, "model-card": model_card.to_model_card, "ml-bom": ml_bom.to_ml_bom,
+        "oscal": oscal.to_oscal,
+    }  # fmt: skip
+    return makers[form](pack)

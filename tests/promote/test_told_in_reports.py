@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def report(house: House, version: Any, folder: Path) -> tuple[str, dict[str, Any]]:
     with house.as_(None) as ws:
         written = ws.report(version, folder)
-    return written.html.read_text(), json.loads(written.json.read_text())
+    return written.files["html"].read_text(), json.loads(written.files["json"].read_text())
 
 
 def test_every_report_says_that_glass_was_broken_until_somebody_has_reviewed_it(ready: House, tmp_path: Path) -> None:
