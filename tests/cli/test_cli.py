@@ -32,6 +32,15 @@ def test_the_version_and_the_help_are_there(capsys: pytest.CaptureFixture[str]) 
     assert code == 0 and "Exit codes" in out
 
 
+def test_the_package_runs_as_the_program_does_with_its_exit_codes() -> None:
+    def run_module(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "ml_governance", *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+    assert run_module("--version").stdout.startswith("mlgov 0.")
+    assert run_module("no-such-verb").returncode == 2
+
+
 def commands() -> list[list[str]]:
     import typer
 
