@@ -47,6 +47,8 @@ REMEMBERED = (
     "against whoever controls this account too, it is not rollback-proof without an outside checkpoint"
 )
 OPEN_SESSIONS = "still open or ended without a closing record"
+FAR = 200_000
+"""More new entries than this are not kept in a list: where nothing is collected, everything is verified, and must continue the prefix."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +181,8 @@ def verify(
         If the database itself cannot be read.
     """
     with ledger.snapshot():
+        if since is not None and not collect and ledger.size - since.frontier.size > FAR and since.root == root:
+            since, remembered = None, since.checkpoint
         return _Verification(ledger, root, since, progress).run(
             pinned, remembered, collect=collect and workers < 2, workers=workers
         )

@@ -100,6 +100,26 @@ def test_new_entries_are_verified_and_only_they(tmp_path: Any, first: int) -> No
     assert {a.index for a in verified.attestations} == set(range(prefix.frontier.size, log.ledger.size))
 
 
+def test_a_log_that_grew_far_is_verified_whole_and_must_still_continue(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ml_governance.evidence.verify.FAR", 5)
+    prefix = log.verify().prefix
+
+    def bounded(prefix: Prefix) -> VerifiedLog:
+        return verify(log.ledger, root=log.trust.root_digest, since=prefix, collect=False)
+
+    assert bounded(prefix).checked == 0
+    with log.writer() as writer:
+        writer.record_all([(note(str(number)), [OTHER]) for number in range(6)])
+    found = bounded(prefix)
+    assert (found.problems, found.checked) == ((), log.ledger.size)
+    assert f"continues the {prefix.frontier.size} entries" in found.notes[0]
+    assert found.prefix == log.verify().prefix
+    foreign = replace(prefix, frontier=prefix.frontier.append(b"x" * 32)[0])
+    assert "are not those of what this account verified before" in whats(bounded(foreign))
+
+
 def test_a_session_goes_on_across_verifications(log: Log) -> None:
     writer = log.writer()
     for number in range(4):
