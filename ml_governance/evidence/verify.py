@@ -182,7 +182,8 @@ def verify(
     """
     with ledger.snapshot():
         if since is not None and not collect and ledger.size - since.frontier.size > FAR and since.root == root:
-            since, remembered = None, since.checkpoint
+            remembered = since.checkpoint
+            since = None
         return _Verification(ledger, root, since, progress).run(
             pinned, remembered, collect=collect and workers < 2, workers=workers
         )
