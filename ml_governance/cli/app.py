@@ -356,7 +356,9 @@ def report(
     ] = None,
     form: Annotated[
         list[str] | None,
-        typer.Option("--form", "-f", help="html, json, model-card, ml-bom or oscal, repeated; default html and json."),
+        typer.Option(
+            "--form", "-f", help="html, json, model-card, ml-bom, oscal or dossier, repeated; default html and json."
+        ),
     ] = None,
     stage: Stage = "production",
     workspace: Where = None,

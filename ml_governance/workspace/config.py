@@ -246,13 +246,13 @@ def _anchor(uri: str, prefix: str, root: Path) -> str:
     return prefix + str((root / uri.removeprefix(prefix)).resolve())
 
 
-def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
-    """Write a file that is there whole or not at all, and flushed to disk."""
+def write_atomically(path: Path, content: str | bytes, mode: int = 0o644) -> None:
+    """Write a file that is there whole or not at all, and flushed to disk; text as UTF-8."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.chmod(mode)

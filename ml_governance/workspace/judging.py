@@ -247,7 +247,8 @@ class Judging:
     ) -> Written:
         """Write the audit report of a model version: by default one HTML page and one JSON file.
 
-        Other forms are ``model-card`` (Hugging Face), ``ml-bom`` (CycloneDX 1.6) and ``oscal`` (assessment results).
+        Other forms are ``model-card`` (Hugging Face), ``ml-bom`` (CycloneDX 1.6), ``oscal`` (assessment results), and ``dossier``: an
+        archive of all of these with the signed evidence, which can be checked offline.
         """
         from ml_governance.workspace import reporting
 

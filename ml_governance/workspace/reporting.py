@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ml_governance.errors import ConfigurationError, UsageError
+from ml_governance.errors import ConfigurationError, LedgerError, UsageError
 from ml_governance.workspace.config import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from ml_governance.evidence.attestation import EvidenceView
     from ml_governance.evidence.statement import Subject
     from ml_governance.report.card import Card
     from ml_governance.workspace.session import Workspace
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
 
 FILES = {
     "html": "report.html", "json": "report.json", "model-card": "model-card.md", "ml-bom": "bom.cdx.json",
-    "oscal": "oscal-results.json",
+    "oscal": "oscal-results.json", "dossier": "dossier.zip",
 }  # fmt: skip
 """The forms of a report, and the file that each is written to."""
+FORMS = tuple(form for form in FILES if form != "dossier")
+"""The forms that are one view of the card each; a dossier holds them all, and the evidence."""
 USUAL = ("html", "json")
 
 
@@ -60,12 +63,15 @@ def write(ws: Workspace, version: str | Subject, folder: Path, *, stage: str, fo
     pack = card.build(
         view=view, subject=subject, stage=stage, project=ws.config.project, trust_root=ws.config.trust_root
     )
-    texts = {form: _rendered(form, pack) for form in dict.fromkeys(forms)}
-    files = {form: folder / FILES[form] for form in texts}
+    wanted = FORMS if "dossier" in forms else tuple(dict.fromkeys(forms))
+    made: dict[str, str | bytes] = {form: _rendered(form, pack) for form in wanted}
+    if "dossier" in forms:
+        made["dossier"] = _dossier(ws, view, subject, pack, {FILES[form]: str(text) for form, text in made.items()})
+    files = {form: folder / FILES[form] for form in made if form in forms}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for form, text in texts.items():
-            write_atomically(files[form], text)
+        for form, path in files.items():
+            write_atomically(path, made[form])
     except OSError as error:
         raise ConfigurationError(
             f"the report cannot be written to {folder}: {error.strerror}",
@@ -82,3 +88,18 @@ def _rendered(form: str, pack: Card) -> str:
         "oscal": oscal.to_oscal,
     }  # fmt: skip
     return makers[form](pack)
+
+
+def _dossier(ws: Workspace, view: EvidenceView, subject: Subject, pack: Card, views: Mapping[str, str]) -> bytes:
+    """Collect everything about a model, the runs that made it included, from the log as it was verified."""
+    from ml_governance.evidence import bundle
+    from ml_governance.evidence.predicates import PolicyInForce, TrainingRun
+    from ml_governance.report.dossier import to_dossier
+
+    runs = {one.subjects[0].sha256 for one in view.about(subject.sha256) if isinstance(one.content, TrainingRun)}
+    found = bundle.collect(ws.ledger, [subject.sha256, *sorted(runs - {subject.sha256})])
+    if int(found.checkpoint.split("\n")[1]) != view.size:
+        raise LedgerError("the log grew while the dossier was being made", next_step="repeat the command")
+    policies = [one.content for one in view.of_kind(PolicyInForce.kind) if isinstance(one.content, PolicyInForce)]
+    text = next((one.text for one in reversed(policies) if one.stage == pack.stage), None)
+    return to_dossier(pack, views=views, bundle=found.to_bytes(), policy=text)
