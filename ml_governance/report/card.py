@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from ml_governance.decide import breakglass
 from ml_governance.decide.rules import revoked
-from ml_governance.evidence import intervals
 from ml_governance.evidence.predicates import (
     Approval,
     Assessment,
@@ -25,26 +24,17 @@ from ml_governance.evidence.predicates import (
     TrainingRun,
     Waiver,
 )
-from ml_governance.report import lineage
+from ml_governance.report import lineage, texts
+from ml_governance.report.measured import assessment, fairness, source, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import datetime
 
     from ml_governance.evidence.attestation import Attestation, EvidenceView
-    from ml_governance.evidence.predicates import Measurement
     from ml_governance.evidence.statement import Subject
 
 CARD_VERSION = 1
-NOT_PROVIDED = "NOT PROVIDED"
-REFERENCE_SHARE = 0.02
-"""A group with fewer rows than this share is never what others are compared with: its own rate is mostly chance."""
 
-HUMAN = (
-    ("Intended use", "Purpose, users and decisions that the model is for."),
-    ("Excluded use", "What it must not be used for, and foreseeable misuse."),
-    ("Human oversight", "Who can override or stop it, and how."),
-)
 LIMITATIONS = (
     "A signature proves who said something and that it was not changed; it does not prove that it is true.",
     "Recomputed numbers rest on the assessor's signed word that the artifact was loaded by digest and predicted on these rows.",
@@ -52,20 +42,6 @@ LIMITATIONS = (
     "Groups that the policy does not list are measured and shown, and do not decide.",
     "Controls are listed as evidence for them; whether a law is complied with is for people to judge.",
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    """A number as a report shows it, with where it came from."""
-
-    metric: str
-    group: str
-    value: float | None
-    lower: float | None
-    upper: float | None
-    n: int | None
-    status: str
-    reason: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +62,7 @@ class Card:
     registration: dict[str, Any] | None
     environment: dict[str, Any] | None
     people: tuple[dict[str, Any], ...]
-    human: tuple[dict[str, str], ...]
+    human: tuple[dict[str, Any], ...]
     data: tuple[dict[str, Any], ...]
     lineage: lineage.Graph
     events: tuple[dict[str, Any], ...]
@@ -141,20 +117,20 @@ def build(*, view: EvidenceView, subject: Subject, stage: str, project: str, tru
         subject={"name": subject.name, "sha256": subject.sha256},
         stage=stage,
         project=project,
-        as_of=_stamp(max(one.recorded_at for one in view.attestations)),
+        as_of=stamp(max(one.recorded_at for one in view.attestations)),
         log={"origin": view.origin, "size": view.size, "root": view.root_hash, "trustRoot": trust_root},
         decision=decision,
         policy=_policy(view, stage),
         registration=None if registered is None else _registration(registered),
         environment=_environment(about),
         people=_people(events, view),
-        human=tuple({"title": title, "asks": asks, "text": NOT_PROVIDED} for title, asks in HUMAN),
+        human=texts.human(about, withdrawn),
         data=_data(about),
         lineage=lineage.shown(lineage.trace(view, subject)),
         events=tuple(_event(one) for one in events),
-        performance=_assessment(_newest(about, Performance)),
-        fairness=_fairness(_newest(about, Fairness), decision),
-        explanation=_assessment(_newest(about, Explanation)),
+        performance=assessment(_newest(about, Performance)),
+        fairness=fairness(_newest(about, Fairness), decision),
+        explanation=assessment(_newest(about, Explanation)),
         approvals=tuple(
             _approval(one, withdrawn)
             for one in about
@@ -165,7 +141,7 @@ def build(*, view: EvidenceView, subject: Subject, stage: str, project: str, tru
             _use(one) for one in breakglass.uses(view) if one.review is None or one.entry.about(subject.sha256)
         ),
         withdrawals=tuple(
-            {**_source(one), **one.content.to_wire(), "counts": one in withdrawn.values()}
+            {**source(one), **one.content.to_wire(), "counts": one in withdrawn.values()}
             for one in about
             if isinstance(one.content, Revocation)
         ),
@@ -178,10 +154,6 @@ def build(*, view: EvidenceView, subject: Subject, stage: str, project: str, tru
     )
 
 
-def _stamp(moment: datetime) -> str:
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
 def _newest(entries: Iterable[Attestation], kind: type[Any], condition: Any = None) -> Attestation | None:
     found = None
     for one in entries:
@@ -190,17 +162,8 @@ def _newest(entries: Iterable[Attestation], kind: type[Any], condition: Any = No
     return found
 
 
-def _source(entry: Attestation) -> dict[str, Any]:
-    return {
-        "index": entry.index,
-        "payload": entry.payload_digest,
-        "by": entry.principal.id,
-        "at": _stamp(entry.recorded_at),
-    }
-
-
 def _decision(entry: Attestation) -> dict[str, Any]:
-    return {**_source(entry), **entry.content.to_wire()}
+    return {**source(entry), **entry.content.to_wire()}
 
 
 def _policy(view: EvidenceView, stage: str) -> dict[str, Any] | None:
@@ -208,11 +171,11 @@ def _policy(view: EvidenceView, stage: str) -> dict[str, Any] | None:
     if entry is None or not isinstance(entry.content, PolicyInForce):
         return None
     content = entry.content
-    return {**_source(entry), "name": content.name, "version": content.version, "sha256": content.sha256}
+    return {**source(entry), "name": content.name, "version": content.version, "sha256": content.sha256}
 
 
 def _registration(entry: Attestation) -> dict[str, Any]:
-    return {**_source(entry), **entry.content.to_wire()}
+    return {**source(entry), **entry.content.to_wire()}
 
 
 def _environment(about: Iterable[Attestation]) -> dict[str, Any] | None:
@@ -222,7 +185,7 @@ def _environment(about: Iterable[Attestation]) -> dict[str, Any] | None:
         if isinstance(one.content, TrainingRun):
             facet = one.content.event.get("run", {}).get("facets", {}).get("mlgov_environment")
             if facet is not None:
-                found = {**_source(one), **{name: value for name, value in facet.items() if not name.startswith("_")}}
+                found = {**source(one), **{name: value for name, value in facet.items() if not name.startswith("_")}}
     return found
 
 
@@ -289,7 +252,7 @@ def _event(entry: Attestation) -> dict[str, Any]:
     elif isinstance(content, Registration):
         detail = f"{content.name}/{content.version}"
     return {
-        **_source(entry),
+        **source(entry),
         "kind": entry.kind,
         "about": entry.subjects[0].name,
         "detail": detail,
@@ -297,123 +260,24 @@ def _event(entry: Attestation) -> dict[str, Any]:
     }
 
 
-def cell(one: Measurement) -> Cell:
-    """Return a measurement as a report shows it: with its two-sided interval; ``withheld``, without rows, if it is."""
-    interval = next((i for i in one.intervals if i.sides == "two-sided"), None)
-    return Cell(
-        metric=one.metric, group=" x ".join(one.group), value=one.value, lower=interval.lower if interval else None,
-        upper=interval.upper if interval else None, n=None if one.withheld else one.n,
-        status="withheld" if one.withheld else one.status, reason=one.reason,
-    )  # fmt: skip
-
-
-def _assessment(entry: Attestation | None) -> dict[str, Any] | None:
-    if entry is None or not isinstance(entry.content, Assessment):
-        return None
-    content = entry.content
-    return {
-        **_source(entry),
-        "predictions": content.predictions,
-        "dataset": content.dataset.to_wire(),
-        "confidence": content.confidence,
-        "overall": [asdict(cell(one)) for one in content.measurements if not one.by],
-        "groups": [
-            {"by": " x ".join(one.by), **asdict(cell(one))} for one in content.measurements if one.by and one.group
-        ],
-        "details": content.details,
-    }
-
-
-SHOWN_RATES = ("selection_rate", "true_positive_rate", "false_positive_rate", "accuracy")
-
-
-def _fairness(entry: Attestation | None, decision: dict[str, Any] | None) -> dict[str, Any] | None:
-    base = _assessment(entry)
-    if base is None or entry is None or not isinstance(entry.content, Assessment):
-        return None
-    content = entry.content
-    attributes = []
-    for by in dict.fromkeys(one.by for one in content.measurements if one.by):
-        own = [one for one in content.measurements if one.by == by]
-        rows = []
-        selection = {one.group: one for one in own if one.metric == "selection_rate" and one.group}
-        for group in dict.fromkeys(one.group for one in own if one.group):
-            by_metric = {one.metric: one for one in own if one.group == group}
-            rows.append(
-                {
-                    "group": " x ".join(group),
-                    "n": cell(next(iter(by_metric.values()))).n,
-                    "rates": {name: asdict(cell(by_metric[name])) for name in SHOWN_RATES if name in by_metric},
-                    "impact": _impact(group, selection, content.confidence),
-                }
-            )
-        attributes.append(
-            {
-                "by": " x ".join(by),
-                "rows": rows,
-                "comparisons": [asdict(cell(one)) for one in own if not one.group],
-            }
-        )
-    bound = None
-    for finding in (decision or {}).get("findings", ()):
-        if finding.get("metric") in ("selection_rate_ratio", "demographic_parity_ratio"):
-            bound = finding.get("bound")
-    return {**base, "attributes": attributes, "bound": bound}
-
-
-def _impact(group: tuple[str, ...], selection: dict[tuple[str, ...], Measurement], confidence: float) -> dict[str, Any]:
-    """Return a group's selection rate over the highest one of any group that is large enough, with its interval."""
-    smallest = REFERENCE_SHARE * sum(one.n for one in selection.values())
-    solid = {
-        g: one for g, one in selection.items() if one.status == "ok" and one.value is not None and one.n >= smallest
-    }
-    one = selection.get(group)
-    withheld = any(other.withheld for other in selection.values())  # who has the highest rate is not known then
-    if one is None or one.value is None or not solid or withheld:
-        status = "withheld" if withheld else one.status if one else "undefined"
-        return {"value": None, "lower": None, "upper": None, "reference": "", "status": status}
-    reference = max(solid, key=lambda g: (solid[g].value or 0.0, g))
-    top = solid[reference]
-    if not top.value:
-        return {
-            "value": None,
-            "lower": None,
-            "upper": None,
-            "reference": " x ".join(reference),
-            "status": "undefined",
-        }
-    lower = upper = None
-    counts = (one.numerator, one.denominator, top.numerator, top.denominator)
-    if group != reference and one.intervals and all(c is not None for c in counts):
-        k1, n1, k2, n2 = (float(c) for c in counts if c is not None)
-        lower, upper = intervals.ratio(k1, n1, k2, n2, confidence=confidence, sides="two-sided")
-    return {
-        "value": one.value / top.value,
-        "lower": lower,
-        "upper": upper,
-        "reference": " x ".join(reference),
-        "status": one.status,
-    }
-
-
 def _approval(entry: Attestation, withdrawn: Mapping[str, Attestation]) -> dict[str, Any]:
     by = withdrawn.get(entry.payload_digest)
     taken_back = {} if by is None else {"withdrawnAt": by.index}
-    return {**_source(entry), "kind": entry.kind, **entry.content.to_wire(), **taken_back}
+    return {**source(entry), "kind": entry.kind, **entry.content.to_wire(), **taken_back}
 
 
 def _use(one: breakglass.Use) -> dict[str, Any]:
     return {
-        **_source(one.entry),
+        **source(one.entry),
         "model": one.entry.subjects[0].name,
         **one.content.to_wire(),
-        "review": None if one.review is None else {**_source(one.review), **one.review.content.to_wire()},
+        "review": None if one.review is None else {**source(one.review), **one.review.content.to_wire()},
         "flaw": one.flaw,
     }
 
 
 def _promotion(entry: Attestation) -> dict[str, Any]:
-    return {**_source(entry), **entry.content.to_wire()}
+    return {**source(entry), **entry.content.to_wire()}
 
 
 def _controls(decision: dict[str, Any] | None) -> tuple[dict[str, Any], ...]:

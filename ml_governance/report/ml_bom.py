@@ -95,7 +95,7 @@ def _model_card(card: Card) -> dict[str, Any]:
     written: dict[str, Any] = {
         "bom-ref": f"card:{card.subject['sha256']}",
         "considerations": {
-            "useCases": [one["text"] for one in card.human if one["title"] == "Intended use"],
+            "useCases": [one["text"] for one in card.human if one["name"] == "intended-use"],
             "technicalLimitations": list(card.limitations),
         },
     }

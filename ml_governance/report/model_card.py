@@ -72,7 +72,12 @@ def _sections(card: Card) -> Iterator[str]:
         f"trust root `{log['trustRoot']}`. As of {card.as_of}."
     )
     for part in card.human:
-        yield f"## {part['title']}\n\n{escaped(part['text'])}"
+        signed = (
+            ""
+            if part["source"] is None
+            else f"\n\nSigned by {escaped(part['source']['by'])}, ledger #{part['source']['index']}."
+        )
+        yield f"## {part['title']}\n\n{_paragraphs(part['text'])}{signed}"
     yield "## Data\n\n" + _table(
         ("use", "name", "rows", "sha256", "ledger"),
         (
@@ -89,6 +94,11 @@ def _sections(card: Card) -> Iterator[str]:
     yield "## Performance\n\n" + _measured(card.performance)
     yield from _fairness(card)
     yield "## Limits\n\n" + "\n".join(f"- {escaped(one)}" for one in card.limitations)
+
+
+def _paragraphs(text: str) -> str:
+    """Return somebody's text with its paragraphs, and no other markup."""
+    return "\n\n".join(escaped(part) for part in text.split("\n\n") if part.strip())
 
 
 def _measured(report: dict[str, Any] | None) -> str:

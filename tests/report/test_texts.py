@@ -1,0 +1,59 @@
+"""What people signed in their own words stands in every form of the report, and what they did not is named."""
+
+from __future__ import annotations
+
+from ml_governance.evidence.canonical import sha256_hex
+from ml_governance.evidence.predicates import HumanText, Registration, Revocation
+from ml_governance.report import html
+from ml_governance.report.model_card import to_model_card
+from tests.report.test_report import HOSTILE, build, parsed, view
+
+REGISTERED = Registration(registry="local:x", name="credit-risk", version="1", format="file", files=1, size=10)
+
+
+def text(name: str, words: str) -> HumanText:
+    return HumanText(name=name, sha256=sha256_hex(words.encode()), text=words)
+
+
+def test_the_newest_text_stands_with_its_signer_and_what_is_missing_is_said() -> None:
+    pack = build(
+        view(
+            ("ada", REGISTERED), ("ada", text("intended-use", "Old words.")),
+            ("vera", text("intended-use", "Consumer loans.\n\nNot mortgages.")),
+            ("ada", text("monitoring-plan", "Every Monday.")),
+        )
+    )  # fmt: skip
+    shown = {
+        one["name"]: (one["text"], one["source"] and (one["source"]["by"], one["source"]["index"]))
+        for one in pack.human
+    }
+    assert shown == {
+        "intended-use": ("Consumer loans.\n\nNot mortgages.", ("vera", 2)),
+        "limits": ("NOT PROVIDED", None),
+        "oversight": ("NOT PROVIDED", None),
+        "monitoring-plan": ("Every Monday.", ("ada", 3)),
+    }
+    page, card = html.render(pack), to_model_card(pack)
+    for words in ("Consumer loans.", "Not mortgages.", "Every Monday."):
+        assert words in page and words in card
+    bare = build(view(("ada", REGISTERED)))
+    assert "Old words." not in page
+    assert page.count("NOT PROVIDED") == html.render(bare).count("NOT PROVIDED") - 1
+    assert (card.count("NOT PROVIDED"), to_model_card(bare).count("NOT PROVIDED")) == (2, 3)
+
+
+def test_a_text_that_was_taken_back_counts_no_more() -> None:
+    entries = (("ada", REGISTERED), ("ada", text("limits", "First.")), ("ada", text("limits", "Second.")))
+    before = view(*entries)
+    target = before.attestations[2].payload_digest
+    after = build(view(*entries, ("ada", Revocation(target=target, reason="wrong"))))
+    (limits,) = (one for one in after.human if one["name"] == "limits")
+    assert limits["text"] == "First."
+
+
+def test_nobodys_words_become_markup() -> None:
+    pack = build(view(("ada", REGISTERED), ("ada", text("limits", HOSTILE + "\n\n# injected"))))
+    page = html.render(pack)
+    parsed(page)
+    assert "<script" not in page
+    assert "\n# injected" not in to_model_card(pack) and "<script" not in to_model_card(pack)
