@@ -22,18 +22,15 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ml_governance.evidence import entry, genesis, keys, merkle, trust
 from ml_governance.evidence.checkpoint import LogSigner
 from ml_governance.evidence.envelope import sign
+from ml_governance.evidence.ledger import Ledger
 from ml_governance.evidence.predicates import Chain, Revocation
 from ml_governance.evidence.statement import Subject
 from ml_governance.evidence.verify import verify
 from ml_governance.evidence.writer import Writer
-
-if TYPE_CHECKING:
-    from ml_governance.evidence.ledger import Ledger
 
 ORIGIN = "mlgov.local/bench"
 NOTE = Revocation(target="0" * 64, reason="a note of ordinary length, to be signed and kept")
@@ -79,7 +76,7 @@ class Bare:
         self.database = sqlite3.connect(folder / "bare.sqlite", isolation_level=None)
         for pragma in ("journal_mode=WAL", "synchronous=FULL"):
             self.database.execute(f"PRAGMA {pragma}")
-        self.database.execute("CREATE TABLE t (data BLOB)")
+        self.database.execute("CREATE TABLE IF NOT EXISTS t (data BLOB)")
         self.seq = 0
 
     def append(self, entries: int) -> None:
@@ -108,7 +105,14 @@ def begin(folder: Path) -> tuple[Ledger, keys.Signer, str]:
         f"sqlite:///{folder / 'log.sqlite'}",
         trust=document, root_signers=[root], log_signer=log_signer, clock=now, software={"benchmark": "1"},
     )  # fmt: skip
+    (folder / "root.txt").write_text(document.root_digest)
     return log, ada, document.root_digest
+
+
+def again(folder: Path) -> tuple[Ledger, keys.Signer, str]:
+    """Open the log that an earlier run left."""
+    log = Ledger.open(f"sqlite:///{folder / 'log.sqlite'}", log_signer=LogSigner.load(folder / "log.pem", name=ORIGIN))
+    return log, keys.load(folder / "ada.pem"), (folder / "root.txt").read_text()
 
 
 def appends(log: Ledger, writer: Writer, bare: Bare) -> None:
@@ -199,18 +203,23 @@ def full(folder: Path, root: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--entries", type=int, default=1_000_000)
-    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--folder", type=Path, help="Where the log is kept; one that is there is timed at its size.")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
         folder = given.folder or Path(made)
         folder.mkdir(parents=True, exist_ok=True)
-        log, ada, root = begin(folder)
+        kept = (folder / "log.sqlite").exists()
+        log, ada, root = again(folder) if kept else begin(folder)
         bare = Bare(folder, ada)
         with log:
             writer = Writer(log, ada, clock=now, software={"benchmark": "1"})
             writer.record(NOTE, [model(0)])
-            prefix = verify(log, root=root).prefix
+            prefix = verify(log, root=root, collect=False, workers=os.cpu_count() or 1 if kept else 1).prefix
             milestone = 1_000
+            if kept:
+                appends(log, writer, bare)
+                increments(log, writer, root, verify(log, root=root, since=prefix, collect=False).prefix)
+                milestone = given.entries + 1
             while milestone <= given.entries:
                 began, before = time.perf_counter(), log.size
                 while log.size < milestone:
