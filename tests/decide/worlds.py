@@ -351,6 +351,9 @@ class World:
         done = "; ".join(f"{by} {verb} {what}" for (verb, by, _), what in zip(self.acts, said, strict=True))
         return f"World({done}, {json.dumps(self.policy.model_dump(mode='json', exclude_defaults=True, by_alias=True))})"
 
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:  # noqa: FBT001  the form that Hypothesis asks for
+        printer.text(repr(self))
+
 
 @st.composite
 def worlds(draw: st.DrawFn, ahead: bool = False) -> World:
@@ -361,6 +364,19 @@ def worlds(draw: st.DrawFn, ahead: bool = False) -> World:
         late = ahead and position == len(done) - 1
         act(log, verb, by, details, -HOUR if late else (1 - position / 10) * HOUR)
     return World(policy, log, tuple(done))
+
+
+def world_of(require: dict[str, Any], *done: tuple[str, str, tuple[Any, ...]], model: str = "*") -> World:
+    """Return a world of one rule and no approvals but a validator's."""
+    value = {
+        "policy": "laws", "version": 1, "stage": STAGE, "applies_to": {"model": model},
+        "promote": {"roles": ["release_manager"]}, "approvals": [{"role": "validator"}], "review": {"roles": ["risk_officer"]},
+        "rules": [{"id": "LAW-01", "title": "A rule", "require": require}],
+    }  # fmt: skip
+    log = started(policy := parse_policy(json.dumps(value)))
+    for position, (verb, by, details) in enumerate(done):
+        act(log, verb, by, details, (1 - position / 10) * HOUR)
+    return World(policy, log, done)
 
 
 # --- judging ----------------------------------------------------------------------------------------------
