@@ -1127,13 +1127,17 @@ DEFENCES = (
     defence(
         "unauthorised erasure",
         "an erased report that one which counts replaces",
-        change("decide/circumstances", "any(entry is not None and entry.index < gone.index for entry in resting)", "False"),
+        change(
+            "decide/circumstances", "any(entry is not None and entry.index < gone.index for entry in resting)", "False"
+        ),
         "decide/test_decision.py::test_an_erased_report_is_replaced_by_one_that_counts",
     ),
     defence(
         "unauthorised erasure",
         "an erased policy that one in force replaces",
-        change("decide/circumstances", "return in_force(evidence, stage).attestation.index < gone.index", "return False"),
+        change(
+            "decide/circumstances", "return in_force(evidence, stage).attestation.index < gone.index", "return False"
+        ),
         "decide/test_decision.py::test_an_erased_policy_is_replaced_by_one_in_force",
     ),
     defence(
@@ -2131,3 +2135,8 @@ from tests.defences_of_promotion import PROMOTION, PROMOTION_LINES  # noqa: E402
 
 LINES += PROMOTION_LINES
 DEFENCES += PROMOTION
+
+from tests.defences_of_laws import ATTACKS, LAW_LINES, LAWS  # noqa: E402, F401  as above
+
+LINES += LAW_LINES
+DEFENCES += LAWS

@@ -111,6 +111,11 @@ def test_empty_and_duplicate_rules_are_refused() -> None:
     assert "stands at line" in refused(SMALL + rules)
 
 
+@pytest.mark.parametrize("number", ['"0.9"', "yes", ".nan", ".inf", "[]"])
+def test_a_text_or_a_truth_value_is_no_number(number: str) -> None:
+    assert "line " in refused(SMALL.replace("lower_bound_at_least: 0.8", f"lower_bound_at_least: {number}"))
+
+
 @pytest.mark.parametrize(
     "text",
     [
