@@ -11,6 +11,7 @@ NAME = "laws: a role or a name that somebody claims"
 LEFT_OUT = "laws: a metric, a group or an attribute left out"
 WIDE = "laws: a wide interval passed as a point estimate"
 TEXT = "laws: a policy swapped, downgraded or unsigned"
+EXPRESSION = "rules: an expression that says neither yes nor no, or never ends"
 NUMBER = "laws: what is no number, or no rule, where one belongs"
 
 LAW_LINES = (DIGEST, LOST, NAME, LEFT_OUT, WIDE, TEXT, NUMBER)
@@ -174,6 +175,14 @@ LAWS = (
         f"{P}test_a_text_or_a_truth_value_is_no_number[truth]",
     ),
     defence(
+        EXPRESSION,
+        "what all expressions of a policy cost together",
+        change("decide/problems", "if count > expression.MAX_EXPRESSIONS or passes > expression.MAX_PASSES:", "if False:"),
+        *(f"decide/test_expression.py::test_what_all_expressions_of_a_policy_cost_together_is_bounded[{check}]" for check in (
+            "details.drift < 1.0-100", "measurements.all(m, m.n > 1)-40",
+        )),
+    ),
+    defence(
         NUMBER,
         "at least one rule",
         change("decide/policy", "rules: Annotated[list[Rule], Field(min_length=1)]", "rules: list[Rule]"),
@@ -181,7 +190,6 @@ LAWS = (
     ),
 )  # fmt: skip
 
-EXPRESSION = "rules: an expression that says neither yes nor no, or never ends"
 ATTACKS: dict[str, tuple[str, ...]] = {
     "edited evidence": ("payload bit flipped", "leaf row edited", "blob edited"),
     "report of another model or dataset replayed": (

@@ -65,6 +65,10 @@ REGISTERED_UNDER_A_NAME_THAT_THE_POLICY_IS_NOT_FOR = world_of(
     ("registers", "ada", (SUBJECT, "credit-risk", "file")),
     model="credit-*",
 )
+ACCURATE = {"evidence": "performance", "metric": "accuracy", "lower_bound_at_least": 0.7}
+FRESH = world_of({**ACCURATE, "max_age": "3h"}, ("asks", "ada", ()))
+AHEAD = world_of({"evidence": "registration"})
+AHEAD.log.add("vera", assessment("performance", "good"), age=-HOUR)
 REJECTED = world_of({"evidence": "registration"}, ("votes", "vera", ("reject", "validator")))
 
 
@@ -95,6 +99,7 @@ def test_an_erased_no_is_not_replaced_by_its_signers_yes_to_another_stage() -> N
 
 
 @given(worlds(), st.integers(0, 1000))
+@example(FRESH, 100)
 def test_time_that_passes_allows_nothing_and_leaves_nothing_fresh(world: World, hours: int) -> None:
     view, at = world.log.view(), AT + timedelta(hours=hours)
     answer, accepting = stands(view, world.policy)
@@ -141,7 +146,7 @@ def damaged(one: Attestation, how: str, which: int | None) -> Attestation:
 @given(worlds(), st.sampled_from(sorted(DAMAGE)), st.none() | numbers)
 @example(
     world_of(
-        {"evidence": "performance", "metric": "accuracy", "lower_bound_at_least": 0.7},
+        ACCURATE,
         ("measures", "vera", (SUBJECT, "performance", "poor", "test", "recomputed")),
     ),
     "all cases",
@@ -156,11 +161,14 @@ def test_damaged_numbers_allow_nothing(world: World, how: str, which: int | None
 
 
 @given(worlds(ahead=True))
+@example(AHEAD)
 def test_nothing_is_allowed_while_an_entry_is_from_the_future(world: World) -> None:
     assert settled(world.log.view(), world.policy).exit_code == 4
 
 
 @given(policies(), st.sampled_from(["poor", "few", "undefined", "bare"]))
+@example(FRESH.policy, "poor")
+@example(FRESH.policy, "few")
 def test_the_newest_report_counts_and_not_the_one_that_passed(policy: Policy, quality: str) -> None:
     """Nobody accepts what it leaves open."""
     asked = [
@@ -175,6 +183,8 @@ def test_the_newest_report_counts_and_not_the_one_that_passed(policy: Policy, qu
 
 
 @given(policies(), st.sampled_from(["metric", "attribute"]))
+@example(FRESH.policy, "metric")
+@example(world_of({**ACCURATE, "by": ["sex"], "levels": {"sex": ["f", "m"]}}).policy, "attribute")
 def test_an_attribute_or_a_metric_that_is_left_out_is_missing(policy: Policy, what: str) -> None:
     """The newest reports say nothing of what is asked, and levels are not even named."""
     log = started(policy)
@@ -199,6 +209,7 @@ def test_an_attribute_or_a_metric_that_is_left_out_is_missing(policy: Policy, wh
 
 
 @given(policies(), st.sampled_from(["rita", "vera", "ada"]), numbers)
+@example(FRESH.policy, "rita", 0)
 def test_a_withdrawal_stops_what_rests_on_what_was_withdrawn(policy: Policy, by: str, which: int) -> None:
     log = started(policy)
     rests_on = [
@@ -232,6 +243,7 @@ def moved(view: EvidenceView, one: Attestation, to: Subject) -> EvidenceView:
 
 
 @given(policies(), numbers)
+@example(FRESH.policy, 0)
 def test_what_was_signed_for_other_bytes_counts_for_none(policy: Policy, which: int) -> None:
     view = started(policy).view()
     here = {one.index for one in decide(view, policy).inputs}
@@ -241,6 +253,7 @@ def test_what_was_signed_for_other_bytes_counts_for_none(policy: Policy, which: 
 
 
 @given(policies(), st.sampled_from(["performance", "fairness", "explanation"]))
+@example(FRESH.policy, "performance")
 def test_what_is_said_of_other_bytes_changes_nothing(policy: Policy, kind: str) -> None:
     """Irrelevant evidence does not block, and the binding that people approved stays as it was."""
     log = started(policy)
@@ -254,7 +267,7 @@ def test_what_is_said_of_other_bytes_changes_nothing(policy: Policy, kind: str) 
 
 
 @given(worlds(), st.sampled_from(AUTHORITY).flatmap(lambda verb: st.tuples(st.just(verb), ACTS[verb])))
-@example(REJECTED, ("votes", ("approve", "validator")))
+@example(world_of({"evidence": "registration"}), ("votes", ("approve", "validator")))
 def test_whoever_has_no_role_allows_nothing_by_what_they_claim(world: World, done: tuple[str, Any]) -> None:
     verb, details = done
     before, policy = world.log.view(), world.policy
@@ -269,6 +282,7 @@ def test_whoever_has_no_role_allows_nothing_by_what_they_claim(world: World, don
 
 
 @given(worlds(), st.sampled_from(["ada", "vera", "rita", "max"]), st.sampled_from(["validator", "risk_officer"]))
+@example(world_of({"evidence": "registration"}), "rita", "validator")
 def test_a_role_that_somebody_claims_and_does_not_hold_counts_for_nothing(world: World, by: str, role: str) -> None:
     view = world.log.view()
     assume(role not in view.principals[by].roles)
@@ -293,6 +307,7 @@ def test_what_somebody_is_called_decides_nothing(world: World, called: str) -> N
 
 
 @given(policies())
+@example(REJECTED.policy)
 def test_whoever_made_a_model_is_never_among_those_who_approve_it(policy: Policy) -> None:
     log, maker = started(policy), "omar"
     act(log, "trains", maker, (SUBJECT, 1, "COMPLETE", "observed"), HOUR / 2)
