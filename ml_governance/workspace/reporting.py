@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ml_governance.errors import ConfigurationError
 from ml_governance.workspace.config import write_atomically
+from ml_governance.workspace.shipped import controls_beside
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,9 +42,11 @@ def write(ws: Workspace, version: str | Subject, folder: Path, *, stage: str) ->
     ws.config.stage(stage)
     view = ws.view()
     subject = ws.resolve(version, view)
+    known = controls_beside(ws.root / ws.config.stage(stage).policy)
     pack = card.build(
-        view=view, subject=subject, stage=stage, project=ws.config.project, trust_root=ws.config.trust_root
-    )
+        view=view, subject=subject, stage=stage, project=ws.config.project, trust_root=ws.config.trust_root,
+        titles=known.titles,
+    )  # fmt: skip
     written = Written(html=folder / "report.html", json=folder / "report.json")
     try:
         folder.mkdir(parents=True, exist_ok=True)
