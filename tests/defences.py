@@ -1971,12 +1971,12 @@ DEFENCES = (
         (
             change(
                 "decide/rules",
-                "_judged(rule, told, facts.registrations(subject, evidence))",
+                "_judged(rule, told, facts.sources(rule.when, subject, evidence))",
                 "_judged(rule, told, ())",
             ),
             change(
                 "decide/rules",
-                "(entry, *facts.registrations(subject, evidence))",
+                "(entry, *facts.sources(rule.check, subject, evidence))",
                 "(entry,)",
             ),
         ),

@@ -175,6 +175,18 @@ LAWS = (
         f"{P}test_a_text_or_a_truth_value_is_no_number[truth]",
     ),
     defence(
+        NAME,
+        "the role of whoever says a risk tier",
+        change("decide/facts", "and a.principal.roles & MAY_TIER", "and True"),
+        "decide/test_facts.py::test_a_risk_tier_is_the_newest_word_of_somebody_who_may_say_it[texts6-error]",
+    ),
+    defence(
+        NAME,
+        "who made the model, for its risk tier",
+        change("decide/facts", "and a.principal.id not in made", "and True"),
+        "decide/test_facts.py::test_whoever_made_a_model_does_not_say_its_tier",
+    ),
+    defence(
         EXPRESSION,
         "what all expressions of a policy cost together",
         change("decide/problems", "if count > expression.MAX_EXPRESSIONS or passes > expression.MAX_PASSES:", "if False:"),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ml_governance.evidence.door import Guard
 
-few = settings(max_examples=4, phases=[Phase.explicit, Phase.generate])
+few = settings(max_examples=10, phases=[Phase.explicit, Phase.generate])
 numbered = itertools.count()
 people = st.sampled_from(["ada", "vera", "rita", "max", "ines", "omar", "nobody"])
 ACTS = st.one_of(
