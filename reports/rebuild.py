@@ -13,6 +13,7 @@ from pathlib import Path
 from ml_governance.evidence.ledger import Ledger
 from ml_governance.evidence.verify import verify
 from ml_governance.report import card, formats, html
+from ml_governance.workspace import catalogue
 
 HERE = Path(__file__).resolve().parent
 
@@ -28,7 +29,9 @@ def rebuild(target: Path) -> list[Path]:
             view = verify(ledger, root=root).view()
     for entry in view.of_kind("registration"):
         subject = entry.subjects[0]
-        pack = card.build(view=view, subject=subject, stage="production", project="credit", trust_root=root)
+        pack = card.build(
+            view=view, subject=subject, stage="production", project="credit", trust_root=root, titles=catalogue().titles
+        )
         home = target / subject.name.replace("/", "-")
         home.mkdir(parents=True, exist_ok=True)
         for name, text in (("report.html", html.render(pack)), ("report.json", formats.to_json(pack))):

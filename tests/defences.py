@@ -802,7 +802,7 @@ DEFENCES = (
     defence(
         "unknown, expired or revoked signer",
         "the expiry of the trust file",
-        change("decide/decision", "if at >= evidence.trust_expires_at:", "if False:"),
+        change("decide/circumstances", "if at >= evidence.trust_expires_at:", "if False:"),
         "decide/test_decision.py::test_an_expired_trust_file_decides_nothing",
     ),
     defence(
@@ -873,7 +873,7 @@ DEFENCES = (
     defence(
         "backdated event by a stolen key",
         "void evidence that blocks",
-        change("decide/decision", "if _still_matters(gone, subject, stage, policy, evidence):", "if False:"),
+        change("decide/circumstances", "if _still_matters(gone, subject, stage, policy, evidence):", "if False:"),
         "workspace/test_custody.py::test_void_evidence_blocks_until_it_is_replaced",
     ),
     defence(
@@ -989,7 +989,7 @@ DEFENCES = (
     defence(
         "clock moved back",
         "the newest time in the log, when deciding",
-        change("decide/decision", "if latest - clock > SKEW:", "if False:"),
+        change("decide/circumstances", "if latest - clock > SKEW:", "if False:"),
         "decide/test_decision.py::test_a_clock_behind_the_log_decides_nothing",
     ),
     defence(
@@ -1121,25 +1121,29 @@ DEFENCES = (
     defence(
         "unauthorised erasure",
         "an erased rejection that only its signer replaces",
-        change("decide/decision", "if gone.kind == Approval.kind and gone.erased:", "if False:"),
+        change("decide/circumstances", "if gone.kind == Approval.kind and gone.erased:", "if False:"),
         "decide/test_decision.py::test_an_erased_rejection_is_replaced_by_its_signer_alone",
     ),
     defence(
         "unauthorised erasure",
         "an erased report that one which counts replaces",
-        change("decide/decision", "any(entry is not None and entry.index < gone.index for entry in resting)", "False"),
+        change(
+            "decide/circumstances", "any(entry is not None and entry.index < gone.index for entry in resting)", "False"
+        ),
         "decide/test_decision.py::test_an_erased_report_is_replaced_by_one_that_counts",
     ),
     defence(
         "unauthorised erasure",
         "an erased policy that one in force replaces",
-        change("decide/decision", "return in_force(evidence, stage).attestation.index < gone.index", "return False"),
+        change(
+            "decide/circumstances", "return in_force(evidence, stage).attestation.index < gone.index", "return False"
+        ),
         "decide/test_decision.py::test_an_erased_policy_is_replaced_by_one_in_force",
     ),
     defence(
         "unauthorised erasure",
         "an erased revocation, which blocks",
-        change("decide/decision", "return True  # what it withdrew, nobody can tell any more", "return False"),
+        change("decide/circumstances", "return True  # what it withdrew, nobody can tell any more", "return False"),
         "decide/test_decision.py::test_a_revocation_that_was_erased_blocks_whatever_it_was_about",
     ),
     defence(
@@ -1197,7 +1201,7 @@ DEFENCES = (
     defence(
         "symlink or ../ in a model folder",
         "plain names of models in a registry",
-        change("promote/registry", 'if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):', "if False:"),
+        change("promote/registry", "if not _NAME.fullmatch(name):", "if False:"),
         "promote/test_registry.py::test_names_stay_inside[../up]",
     ),
     defence(
@@ -1967,12 +1971,12 @@ DEFENCES = (
         (
             change(
                 "decide/rules",
-                "_judged(rule, told, facts.registrations(subject, evidence))",
+                "_judged(rule, told, facts.sources(rule.when, subject, evidence))",
                 "_judged(rule, told, ())",
             ),
             change(
                 "decide/rules",
-                "(entry, *facts.registrations(subject, evidence))",
+                "(entry, *facts.sources(rule.check, subject, evidence))",
                 "(entry,)",
             ),
         ),
@@ -2131,3 +2135,8 @@ from tests.defences_of_promotion import PROMOTION, PROMOTION_LINES  # noqa: E402
 
 LINES += PROMOTION_LINES
 DEFENCES += PROMOTION
+
+from tests.defences_of_laws import ATTACKS, LAW_LINES, LAWS  # noqa: E402, F401  as above
+
+LINES += LAW_LINES
+DEFENCES += LAWS

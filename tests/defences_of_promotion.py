@@ -137,7 +137,7 @@ PROMOTION = (
         WITHDRAWN,
         "that a model was withdrawn",
         change(
-            "decide/decision",
+            "decide/circumstances",
             "if (withdrawn := withdrawal.model_finding(subject, evidence)) is not None:",
             "if (withdrawn := None) is not None:",
         ),

@@ -6,7 +6,7 @@ import ast
 from functools import cache
 from pathlib import Path
 
-from tests.defences import DEFENCES, LINES
+from tests.defences import ATTACKS, DEFENCES, LINES
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -16,6 +16,14 @@ def test_every_line_has_a_defence_and_every_defence_a_line() -> None:
     assert [one.line for one in DEFENCES if one.line not in LINES] == []
     names = [(one.line, one.without) for one in DEFENCES]
     assert len(set(names)) == len(names)
+
+
+def test_every_attack_on_policies_is_stopped_by_a_defence() -> None:
+    assert len(ATTACKS) == 21
+    defended = {one.line for one in DEFENCES}
+    for attack, lines in ATTACKS.items():
+        assert lines, attack
+        assert set(lines) <= defended, attack
 
 
 def test_what_is_removed_stands_exactly_once_and_leaves_python_behind() -> None:

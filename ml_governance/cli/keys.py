@@ -48,9 +48,9 @@ def new(
 
     Example: mlgov keys new vera --encrypt --out ~/.config/mlgov
     """
-    from ml_governance.workspace import custody
+    from ml_governance.workspace import new_keys
 
-    made = custody.new_key(out, name, encrypt=encrypt, uri=uri, public=public)
+    made = new_keys.new_key(out, name, encrypt=encrypt, uri=uri, public=public)
     if json:
         render.out_json({"keyid": made.keyid, "private": str(made.private), "public": str(made.public)})
         return

@@ -82,6 +82,7 @@ def lint(pack: Pack = "policies/credit-scoring", workspace: Where = None, json: 
     from ml_governance.decide.lint import lint as check
     from ml_governance.decide.reading import MistakesError
     from ml_governance.evidence.trust import ROLES
+    from ml_governance.workspace import controls_beside
 
     file = _policy_file(pack)
     try:
@@ -97,7 +98,7 @@ def lint(pack: Pack = "policies/credit-scoring", workspace: Where = None, json: 
         with opened(workspace) as ws:
             people = ws.view().principals.values()
             roles = tuple(sorted({role for person in people for role in person.roles}))
-    warnings = check(policy, roles=roles)
+    warnings = check(policy, roles=roles, replaced=controls_beside(file).replaced)
     if json:
         render.out_json({"file": str(file), "mistakes": [], "warnings": list(warnings)})
     else:

@@ -116,6 +116,16 @@ class Catalogue(Part):
         return tuple(control.id for control in self.controls)
 
     @property
+    def replaced(self) -> dict[str, tuple[str, ...]]:
+        """Controls that new policies should not name, and those to name instead."""
+        return {control.id: tuple(control.replaced_by) for control in self.controls if control.replaced_by}
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """Titles of all controls, by id."""
+        return {control.id: control.title for control in self.controls}
+
+    @property
     def frameworks(self) -> tuple[str, ...]:
         """Ids of all frameworks."""
         return tuple(dict.fromkeys(edition.framework for edition in self.editions.values()))

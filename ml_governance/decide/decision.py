@@ -6,34 +6,18 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 from ml_governance import __version__
-from ml_governance.decide import approval, breakglass, withdrawal
+from ml_governance.decide import approval, breakglass, circumstances, withdrawal
 from ml_governance.decide.advice import Advice, advise, multiplicity
 from ml_governance.decide.finding import EVIDENCE_PROBLEMS, OPEN, Finding
-from ml_governance.decide.policy import in_force
-from ml_governance.decide.rules import SKEW, apply, counting, idle, makers, worst_first
-from ml_governance.errors import EvidenceError
-from ml_governance.evidence.predicates import (
-    Approval,
-    ApprovalRequest,
-    BreakGlassReview,
-    DecisionRecord,
-    DecisionSummary,
-    InputAttestation,
-    PolicyInForce,
-    PolicyRef,
-    Promotion,
-    Registration,
-    Revocation,
-    VerifierId,
-    Waiver,
-)
+from ml_governance.decide.rules import apply, idle, makers, worst_first
+from ml_governance.evidence.predicates import DecisionSummary, InputAttestation, PolicyRef, VerifierId
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
     from ml_governance.decide.policy import Policy
-    from ml_governance.evidence.attestation import Attestation, EvidenceView, Void
+    from ml_governance.evidence.attestation import Attestation, EvidenceView
     from ml_governance.evidence.statement import Subject
 
 Result = Literal["allow", "deny", "review"]
@@ -209,7 +193,7 @@ def evaluate(
     found = [finding for rule in policy.rules for finding in apply(rule, subject, evidence, at, policy=policy)]
     if all(idle(rule, found) for rule in policy.rules):
         found.append(_nothing_asked(policy))
-    found += _circumstances(subject, stage, project, policy, evidence, at, clock)
+    found += circumstances.blocking(subject, stage, project, policy, evidence, at, clock)
     bound_to = approval.binding(subject, stage, policy_sha256, found)
     context = {
         "subject": subject,
@@ -254,82 +238,6 @@ def evaluate(
         log_root=evidence.root_hash, multiplicity=multiplicity(policy),
         advice=advice,
     )  # fmt: skip
-
-
-def _circumstances(
-    subject: Subject,
-    stage: str,
-    project: str,
-    policy: Policy,
-    evidence: EvidenceView,
-    at: datetime,
-    clock: datetime,
-) -> list[Finding]:
-    """Return what blocks whatever the rules say; ``clock`` is what the machine says, ``at`` the time that is judged."""
-    found = []
-
-    def block(name: str, status: Literal["fail", "error", "missing"], sentence: str) -> None:
-        found.append(Finding(id=name, rule=name, title=sentence, status=status, sentence=sentence))
-
-    registered = {
-        a.content.name for a in evidence.about(subject.sha256, Registration.kind) if isinstance(a.content, Registration)
-    }
-    if not registered:
-        block("GATE-model", "missing", "These bytes were never registered in this ledger.")
-    elif not all(policy.applies(project=project, model=name) for name in registered):
-        block(
-            "GATE-policy",
-            "fail",
-            f"The policy {policy.policy} is not for {', '.join(sorted(registered))} of {project}.",
-        )
-    if policy.stage != stage:
-        block("GATE-stage", "fail", f"The policy {policy.policy} is for {policy.stage}, not for {stage}.")
-    if at >= evidence.trust_expires_at:
-        block(
-            "GATE-trust",
-            "error",
-            f"The trust file expired at {evidence.trust_expires_at.isoformat()}; the root must sign a new one.",
-        )
-    if (withdrawn := withdrawal.model_finding(subject, evidence)) is not None:
-        found.append(withdrawn)
-    for gone in evidence.void:
-        if _still_matters(gone, subject, stage, policy, evidence):
-            block(
-                f"GATE-void-{gone.index}",
-                "error",
-                f"The {gone.kind} at #{gone.index} counts no more, and might have counted against it: {gone.why}.",
-            )
-    latest = evidence.newest or max((a.recorded_at for a in evidence.attestations), default=at)
-    if latest - clock > SKEW:
-        block(
-            "GATE-clock",
-            "error",
-            f"The clock says {clock.isoformat()}, and the log has an entry or an anchor from {latest.isoformat()}.",
-        )
-    return found
-
-
-HARMLESS = (DecisionRecord.kind, Promotion.kind, Waiver.kind, ApprovalRequest.kind, BreakGlassReview.kind)
-"""What never counts against a model: to lose one helps nobody."""
-
-
-def _still_matters(gone: Void, subject: Subject, stage: str, policy: Policy, evidence: EvidenceView) -> bool:
-    """Tell whether an entry that counts no more could have changed the decision; what counts in its place replaces it."""
-    if gone.kind == PolicyInForce.kind:
-        try:
-            return in_force(evidence, stage).attestation.index < gone.index
-        except EvidenceError:
-            return True
-    if gone.kind == Revocation.kind:
-        return True  # what it withdrew, nobody can tell any more
-    if gone.kind in HARMLESS or not gone.about(subject.sha256):
-        return False
-    newer = [a for a in evidence.about(subject.sha256, gone.kind) if a.index > gone.index]
-    if gone.kind == Approval.kind and gone.erased:
-        # It may have been a rejection, and that only its signer takes back.
-        newer = [a for a in newer if a.principal.id == gone.by]
-    resting = [counting(rule, subject, evidence)[0] for rule in policy.rules if rule.require.evidence == gone.kind]
-    return not newer or any(entry is not None and entry.index < gone.index for entry in resting)
 
 
 def _waive(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from ml_governance.decide import expression
 from ml_governance.decide.bounds import Judged
 from ml_governance.errors import GovernanceError
 from ml_governance.evidence.evidence_kinds import EVIDENCE_KINDS
-from ml_governance.evidence.predicates import Assessment, Registration
+from ml_governance.evidence.predicates import Assessment, HumanText, Registration, TrainingRun
 
 if TYPE_CHECKING:
     from ml_governance.decide.policy import Rule
@@ -27,9 +28,37 @@ def names(key: str, kind: str) -> tuple[str, ...]:
     return ("evidence", *(_APART if EVIDENCE_KINDS[kind].assessment else ()), "model", "stage")
 
 
-def registrations(subject: Subject, evidence: EvidenceView) -> tuple[Attestation, ...]:
-    """Return the entries that say what the model is."""
-    return evidence.about(subject.sha256, Registration.kind)
+TIER = "risk-tier"
+"""Name of the signed text of one word, such as ``high``, that expressions read as ``model.risk_tier``."""
+MAY_TIER = frozenset({"risk_officer", "policy_owner"})
+_FIELD = "risk_tier"
+_WORD = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+_MADE = (Registration.kind, TrainingRun.kind)
+
+
+def sources(text: str, subject: Subject, evidence: EvidenceView) -> tuple[Attestation, ...]:
+    """Return the entries that say what the model is, as far as an expression asks."""
+    tier = _tier(subject, evidence) if _FIELD in text else None
+    return (*evidence.about(subject.sha256, Registration.kind), *(() if tier is None else (tier,)))
+
+
+def _tier(subject: Subject, evidence: EvidenceView) -> Attestation | None:
+    """Return the newest text that says the risk tier, by somebody in :data:`MAY_TIER` who did not make the model.
+
+    None as well where a later text about the model counts no more: it may have said another tier.
+    """
+    made = {a.principal.id for kind in _MADE for a in evidence.about(subject.sha256, kind)}
+    made |= {one.by for one in evidence.void if one.kind in _MADE and one.about(subject.sha256)}
+    said = [
+        a
+        for a in evidence.about(subject.sha256, HumanText.kind)
+        if isinstance(a.content, HumanText)
+        and a.content.name == TIER
+        and a.principal.roles & MAY_TIER
+        and a.principal.id not in made
+    ]
+    lost = [one.index for one in evidence.void if one.kind == HumanText.kind and one.about(subject.sha256)]
+    return said[-1] if said and all(index < said[-1].index for index in lost) else None
 
 
 def applies(rule: Rule, subject: Subject, evidence: EvidenceView, stage: str) -> tuple[bool, Judged]:
@@ -62,12 +91,15 @@ def check(rule: Rule, subject: Subject, entry: Attestation, evidence: EvidenceVi
 
 def _about_model(subject: Subject, evidence: EvidenceView, stage: str) -> dict[str, Any]:
     """Return the model and the stage; where two registrations of the same bytes differ, nobody knows, and it is absent."""
-    registered = [a.content.to_wire() for a in registrations(subject, evidence)]
+    registered = [a.content.to_wire() for a in evidence.about(subject.sha256, Registration.kind)]
     model = {
         key: value
         for key, value in (registered[0] if registered else {}).items()
         if all(one.get(key) == value for one in registered)
     }
+    said = _tier(subject, evidence)
+    if said is not None and isinstance(said.content, HumanText) and _WORD.fullmatch(word := said.content.text.strip()):
+        model[_FIELD] = word
     return {"model": {**model, "digest": f"sha256:{subject.sha256}"}, "stage": stage}
 
 

@@ -12,7 +12,7 @@ from ml_governance.evidence.evidence_kinds import EVIDENCE_KINDS
 from ml_governance.evidence.trust import ROLES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from ml_governance.decide.policy import Policy, Rule
     from ml_governance.decide.require import Require
@@ -23,7 +23,9 @@ LARGEST = 10_000_000
 """Rows beyond which a rule is said to pass never."""
 
 
-def lint(policy: Policy, *, roles: Collection[str] = ROLES) -> tuple[str, ...]:
+def lint(
+    policy: Policy, *, roles: Collection[str] = ROLES, replaced: Mapping[str, Sequence[str]] | None = None
+) -> tuple[str, ...]:
     """Return warnings.
 
     A comparison that could not pass even between groups of equal rates, at the smallest group size that the rule
@@ -35,8 +37,16 @@ def lint(policy: Policy, *, roles: Collection[str] = ROLES) -> tuple[str, ...]:
         What to look at.
     roles : collection of str
         The roles that somebody holds; by default those that the trust files of ``mlgov init`` know.
+    replaced : mapping of control id to ids, optional
+        Controls that the catalogue marks as replaced, and by which.
     """
     warnings = [warning for rule in policy.rules for warning in _of_rule(rule, roles)]
+    warnings += [
+        f"{rule.id}: the control {control} was replaced; name {' and '.join(replaced[control])} instead"
+        for rule in policy.rules
+        for control in rule.controls
+        if replaced and control in replaced
+    ]
     warnings += _shadowed(policy)
     warnings += _roles(policy, roles)
     if not policy.approvals:

@@ -34,6 +34,7 @@ def of_policy(policy: Policy, lines: Lines) -> list[Mistake]:
                 expected="a role of its own",
             )
         )
+    found += _of_all_expressions(policy, lines)
     return found + [
         Mistake(
             line=line_of(lines, ("rules", position)),
@@ -44,6 +45,30 @@ def of_policy(policy: Policy, lines: Lines) -> list[Mistake]:
         for position, rule in enumerate(policy.rules)
         if rule.on_inconclusive == "review" and policy.review is None and rule.require.metric is not None
     ]
+
+
+def _of_all_expressions(policy: Policy, lines: Lines) -> Iterator[Mistake]:
+    """Yield at most one mistake, where the work of all expressions together has no bound any more."""
+    count, passes = 0, 0
+    for position, rule in enumerate(policy.rules):
+        for key in (facts.WHEN, facts.CHECK):
+            text = getattr(rule, key)
+            if text is None:
+                continue
+            count += 1
+            try:
+                passes += expression.passes(text)
+            except PolicyError:
+                continue  # told as a mistake of its rule
+            if count > expression.MAX_EXPRESSIONS or passes > expression.MAX_PASSES:
+                yield Mistake(
+                    line=line_of(lines, ("rules", position, key)),
+                    where=f"{rule.id}: {key}",
+                    found=f"up to here the policy has {count} expressions with {passes} of {', '.join(expression.MACROS)}",
+                    expected=f"in a whole policy at most {expression.MAX_EXPRESSIONS} expressions with "
+                    f"{expression.MAX_PASSES}: what they may cost together is bounded",
+                )
+                return
 
 
 def of_rules(rules: Mapping[int, Rule], lines: Lines, controls: Collection[str] | None = None) -> list[Mistake]:

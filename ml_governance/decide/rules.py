@@ -80,7 +80,7 @@ def _apply(rule: Rule, subject: Subject, evidence: EvidenceView, at: datetime, p
     if rule.when is None:
         return _required(rule, subject, evidence, at, policy)
     answer, told = facts.applies(rule, subject, evidence, policy.stage)
-    said = _judged(rule, told, facts.registrations(subject, evidence))
+    said = _judged(rule, told, facts.sources(rule.when, subject, evidence))
     return (said, *(_required(rule, subject, evidence, at, policy) if answer else ()))
 
 
@@ -103,7 +103,7 @@ def _required(
     found = tuple(_judged(rule, one, (entry,)) for one in asked)
     if rule.check is not None:
         checked = facts.check(rule, subject, entry, evidence, policy.stage)
-        found = (*found, _judged(rule, checked, (entry, *facts.registrations(subject, evidence))))
+        found = (*found, _judged(rule, checked, (entry, *facts.sources(rule.check, subject, evidence))))
     if isinstance(content, Assessment) and require.champion is not None:
         return (*_against_champion(rule, subject, entry, content, evidence, policy), *found)
     if isinstance(content, Assessment) and require.metric is not None:

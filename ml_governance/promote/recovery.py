@@ -18,9 +18,10 @@ from ml_governance.evidence import fingerprint
 from ml_governance.evidence.door import Guard, GuardError
 from ml_governance.evidence.predicates import Registration
 from ml_governance.promote.history import pass_of_outcome, standing, unfinished
+from ml_governance.promote.registry import Listing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from ml_governance.decide.policy import Policy
@@ -167,11 +168,12 @@ def reconcile(
     """
     last = standing(evidence, project)
     dead = {one.place for one in unfinished(evidence, project)}
-    names = sorted({a.content.name for a in evidence.of_kind(Registration.kind) if isinstance(a.content, Registration)
-                    and a.content.registry == registry.uri})  # fmt: skip
+    names = {name for name, _ in _registered(evidence, registry)}
+    if isinstance(registry, Listing):
+        names |= set(registry.names())
     found = []
     for stage, alias in sorted(aliases.items()):
-        for name in names:
+        for name in sorted(names):
             place = (registry.uri, name, alias)
             now, recorded = registry.alias(name, alias), last.get(place)
             outcome = recorded.outcome if recorded is not None else None
@@ -187,6 +189,48 @@ def reconcile(
                 for what in said
             ]  # fmt: skip
     return tuple(found)
+
+
+def unseen(evidence: EvidenceView, *, registry: Registry, aliases: Collection[str]) -> tuple[str, ...]:
+    """Tell what a registry holds and the log never saw: versions that nobody registered, aliases of no stage on such versions.
+
+    Parameters
+    ----------
+    evidence : EvidenceView
+        Verified and complete.
+    registry : Registry
+        The registry; one that cannot say all that it holds is not asked.
+    aliases : collection of str
+        Those that stand for stages, which :func:`reconcile` looks at.
+
+    Raises
+    ------
+    RegistryError
+        If the registry cannot be asked.
+    """
+    if not isinstance(registry, Listing):
+        return ()
+    known, said = _registered(evidence, registry), []
+    for name in registry.names():
+        strange = [version for version in registry.versions(name) if (name, version) not in known]
+        if strange:
+            many = "s" if len(strange) > 1 else ""
+            said.append(f"version{many} {', '.join(strange)} of {name} stand{'' if many else 's'} in the registry, and nobody registered "
+                        f"{'them' if many else 'it'} in the log")  # fmt: skip
+        said += [
+            f"the alias {alias!r} of {name} points to version {version}, which nobody registered in the log"
+            for alias, version in sorted(registry.aliases(name).items())
+            if alias not in aliases and (name, version) not in known
+        ]
+    return tuple(said)
+
+
+def _registered(evidence: EvidenceView, registry: Registry) -> set[tuple[str, str]]:
+    """Return name and version of all that the log says is in a registry."""
+    contents = (a.content for a in evidence.of_kind(Registration.kind))
+    return {
+        (one.name, one.version) for one in contents if isinstance(one, Registration) and one.registry == registry.uri
+    }
 
 
 def _differences(name: str, alias: str, now: str | None, recorded: Passage | None) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from ml_governance.errors import DataError, RegistryError
 from ml_governance.evidence import fingerprint
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Format = Literal["mlflow-model", "joblib", "file"]
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +85,19 @@ class Registry(Protocol):
 
     def versions(self, name: str) -> tuple[str, ...]:
         """Return the versions of a model, oldest first."""
+        ...
+
+
+@runtime_checkable
+class Listing(Protocol):
+    """A registry that can say all that it holds, so that what the log never saw is found."""
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all models, in order."""
+        ...
+
+    def aliases(self, name: str) -> dict[str, str]:
+        """Return all aliases of a model, and the version that each points to."""
         ...
 
 
@@ -168,16 +182,22 @@ class LocalRegistry:
             return ()
         return tuple(sorted((p.name for p in home.iterdir() if p.name.isdigit()), key=int))
 
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all models, in order."""
+        with _trouble(self.root):
+            homes = self.root.iterdir() if self.root.is_dir() else ()
+            return tuple(sorted(home.name for home in homes if _NAME.fullmatch(home.name) and home.is_dir()))
+
     def alias(self, name: str, alias: str) -> str | None:
         """Return the version that an alias points to."""
-        return self._aliases(name).get(alias)
+        return self.aliases(name).get(alias)
 
     def set_alias(self, name: str, alias: str, version: str) -> None:
         """Point an alias to a version: whole or not at all, on disk when this returns, and without losing another alias."""
         self.artifact(name, version)
         home = self._home(name)
         with _trouble(home), _locked(home / ".aliases.lock"):
-            aliases = {**self._aliases(name), alias: version}
+            aliases = {**self.aliases(name), alias: version}
             handle, temporary = tempfile.mkstemp(dir=home, prefix=".aliases-")
             with os.fdopen(handle, "w", encoding="utf-8") as stream:
                 json.dump(aliases, stream, indent=2, sort_keys=True)
@@ -186,7 +206,8 @@ class LocalRegistry:
             Path(temporary).replace(home / "aliases.json")
             _flush(home)
 
-    def _aliases(self, name: str) -> dict[str, str]:
+    def aliases(self, name: str) -> dict[str, str]:
+        """Return all aliases of a model, and the version that each points to."""
         file = self._home(name) / "aliases.json"
         try:
             aliases: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
@@ -197,7 +218,7 @@ class LocalRegistry:
         return aliases
 
     def _home(self, name: str) -> Path:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        if not _NAME.fullmatch(name):
             raise DataError(f"{name!r} cannot name a model", expected="letters, digits, '.', '-' and '_'")
         return self.root / name
 

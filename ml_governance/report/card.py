@@ -84,7 +84,15 @@ class Card:
         return value
 
 
-def build(*, view: EvidenceView, subject: Subject, stage: str, project: str, trust_root: str) -> Card:
+def build(
+    *,
+    view: EvidenceView,
+    subject: Subject,
+    stage: str,
+    project: str,
+    trust_root: str,
+    titles: Mapping[str, str] | None = None,
+) -> Card:
     """Build the audit pack of one model version.
 
     Parameters
@@ -97,6 +105,8 @@ def build(*, view: EvidenceView, subject: Subject, stage: str, project: str, tru
         For which stage it is, or was, to be judged, and whose it is.
     trust_root : str
         ``sha256:...`` under which the log was verified.
+    titles : mapping of str to str, optional
+        Titles of controls, by id, from the catalogue; a control without one is shown by its id alone.
 
     Returns
     -------
@@ -149,7 +159,7 @@ def build(*, view: EvidenceView, subject: Subject, stage: str, project: str, tru
             kind.kind: sum(isinstance(one.content, kind) for one in about)
             for kind in (Performance, Fairness, Explanation)
         },
-        controls=_controls(decision),
+        controls=_controls(decision, titles or {}),
         limitations=LIMITATIONS,
     )
 
@@ -280,7 +290,7 @@ def _promotion(entry: Attestation) -> dict[str, Any]:
     return {**source(entry), **entry.content.to_wire()}
 
 
-def _controls(decision: dict[str, Any] | None) -> tuple[dict[str, Any], ...]:
+def _controls(decision: dict[str, Any] | None, titles: Mapping[str, str]) -> tuple[dict[str, Any], ...]:
     """Return each control that a rule is evidence for, with what its rules found."""
     found: dict[str, list[tuple[str, str]]] = {}
     for finding in (decision or {}).get("findings", ()):
@@ -297,5 +307,6 @@ def _controls(decision: dict[str, Any] | None) -> tuple[dict[str, Any], ...]:
             state = "not satisfied"
         else:
             state = "open"
-        controls.append({"control": control, "state": state, "rules": [rule for rule, _ in found[control]]})
+        rules = [rule for rule, _ in found[control]]
+        controls.append({"control": control, "title": titles.get(control), "state": state, "rules": rules})
     return tuple(controls)

@@ -157,7 +157,8 @@ def _declared(card: Card, target: str) -> dict[str, Any]:
     claims, mapped, requirements = [], [], []
     for one in card.controls:
         claim, requirement = f"claim:{one['control']}", f"control:{one['control']}"
-        requirements.append({"bom-ref": requirement, "identifier": one["control"]})
+        title = {"title": one["title"]} if one.get("title") else {}
+        requirements.append({"bom-ref": requirement, "identifier": one["control"], **title})
         claims.append(
             {
                 "bom-ref": claim,

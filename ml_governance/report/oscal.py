@@ -152,7 +152,7 @@ class _Maker:
         rules = set(control["rules"])
         return {
             "uuid": self.id("finding", control["control"]),
-            "title": f"Evidence for {control['control']}",
+            "title": control.get("title") or f"Evidence for {control['control']}",
             "description": f"{control['state']}, by the rules {', '.join(sorted(rules))}.",
             "target": {"type": "objective-id", "target-id": control["control"], "status": status},
             "related-observations": [

@@ -1,15 +1,14 @@
-"""Who is trusted: new keys, and the next version of the trust file, signed by the root and put in force by the log."""
+"""Who is trusted: the next version of the trust file, signed by the root and put in force by the log."""
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ml_governance.decide.reading import read_yaml
 from ml_governance.errors import ConfigurationError, NotAuthorizedError, UsageError, VerificationError
-from ml_governance.evidence import entry, keys, succession, timeline, trust
+from ml_governance.evidence import entry, succession, timeline, trust
 from ml_governance.evidence import envelope as dsse
 from ml_governance.evidence.canonical import MAX_BYTES, parse, sha256_hex
 from ml_governance.evidence.charter import Charter
@@ -17,29 +16,21 @@ from ml_governance.evidence.checkpoint import LogSigner
 from ml_governance.evidence.predicates import TrustUpdate
 from ml_governance.evidence.statement import Subject
 from ml_governance.evidence.writer import Writer
-from ml_governance.workspace import parts, secrets, setup
+from ml_governance.workspace import parts, setup
 from ml_governance.workspace.config import write_atomically
+from ml_governance.workspace.new_keys import read_public
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from ml_governance.evidence.keys import PublicKey, Signer
+    from ml_governance.evidence.keys import Signer
     from ml_governance.evidence.trust import TrustFile
     from ml_governance.workspace.last_good import LastGood
     from ml_governance.workspace.session import Workspace
 
 NEXT_LOG_KEY = f"next-{setup.LOG_KEY}"
 """The log's new key, until the trust file that names it is in force."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewKey:
-    """A key that was just made: where its private part is, and what to send to the root's holder."""
-
-    keyid: str
-    private: Path
-    public: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,53 +54,6 @@ class Enacted:
     signatures: int
     needed: int
     remark: str | None = None
-
-
-def new_key(
-    folder: Path, name: str, *, encrypt: bool = False, uri: str | None = None, public: Path | None = None
-) -> NewKey:
-    """Make a person's key in a folder, or take note of one that a key service keeps.
-
-    Parameters
-    ----------
-    folder : Path
-        Where ``NAME.pem`` and ``NAME.pub`` go.
-    name : str
-        The person's id.
-    encrypt : bool, default False
-        Encrypt the private key with a passphrase.
-    uri : str, optional
-        securesystemslib URI of a key in a service; then ``public`` is its public key, and ``NAME.uri`` is written instead.
-
-    Raises
-    ------
-    KeyFileError
-        If a file exists or cannot be written, or there is no passphrase.
-    """
-    setup.Person(id=name, name=name, roles=())  # refuses names that cannot be ids
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    shared = folder / f"{name}.pub"
-    if uri is None:
-        phrase = secrets.new_passphrase(name) if encrypt else None
-        signer: Signer = keys.generate(folder / f"{name}.pem", passphrase=phrase)
-        private = folder / f"{name}.pem"
-    else:
-        if public is None:
-            raise ConfigurationError(f"the public key of {uri} is missing", expected="--public FILE, in PEM form")
-        known = _public(public)
-        signer = keys.UriSigner(uri, known, secret=secrets.pin)
-        signer.sign(b"mlgov: may this key sign?")
-        private = folder / f"{name}.uri"
-        write_atomically(private, json.dumps({"uri": uri, "public": known.pem}, indent=2) + "\n", mode=0o600)
-    write_atomically(shared, signer.public.pem)
-    return NewKey(keyid=signer.keyid, private=private, public=shared)
-
-
-def _public(path: Path) -> PublicKey:
-    try:
-        return keys.public_from_pem(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}", expected="a public key in PEM form") from error
 
 
 class Custody:
@@ -151,7 +95,7 @@ class Custody:
                 raise ConfigurationError(
                     f"{role!r} cannot be a role", expected=f"lower-case words, such as {', '.join(trust.ROLES)}"
                 )
-        key = _public(public)
+        key = read_public(public)
 
         def change(version: TrustFile, index: int) -> TrustFile:
             known = {one.id: one for one in version.principals}.get(person)
@@ -232,7 +176,7 @@ class Custody:
 
     def rotate(self, person: str, public: Path, *, roots: Sequence[str], draft: Path | None = None) -> Enacted:
         """Let a person go on with a new key; the old one ends where the new one begins."""
-        key = _public(public)
+        key = read_public(public)
         return self._next(lambda version, index: succession.change_key(version, person, key, index=index), roots, draft)
 
     def renew(self, *, roots: Sequence[str], draft: Path | None = None) -> Enacted:
@@ -262,7 +206,7 @@ class Custody:
         self, public: Sequence[Path], *, roots: Sequence[str], threshold: int = 1, draft: Path | None = None
     ) -> Enacted:
         """Put other root keys in charge; the old root and the new one must both sign."""
-        new = [_public(path) for path in public]
+        new = [read_public(path) for path in public]
         return self._next(lambda version, _: succession.change_root(version, new, threshold), roots, draft)
 
     def rotate_log_key(self, *, roots: Sequence[str], until: int | None = None, draft: Path | None = None) -> Enacted:

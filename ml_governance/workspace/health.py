@@ -169,9 +169,13 @@ def _promotions(ws: Workspace, view: EvidenceView) -> Iterator[Complaint]:
 def _aliases(ws: Workspace, view: EvidenceView) -> Iterator[Complaint]:
     try:
         moved = reconcile(ws, view)
+        stages = {stage.alias for stage in ws.config.stages.values()}
+        unseen = recovery.unseen(view, registry=ws.registry, aliases=stages)
     except GovernanceError as error:
         yield _problem("registry", error.found, error.next_step or "", code=error.exit_code)
         return
+    for what in unseen:
+        yield _warning("registry", what, "find out who put it there; register it, or delete it")
     for one in moved:
         back = (
             f"mlgov promote {one.name}/{one.recorded}, or mlgov rollback {one.name}"

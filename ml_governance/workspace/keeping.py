@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 
 from ml_governance.errors import (
@@ -26,7 +23,7 @@ from ml_governance.evidence.reader import Anchor
 from ml_governance.evidence.statement import Subject
 from ml_governance.evidence.timeline import MAX_SKEW
 from ml_governance.evidence.walk import ERASER, NEVER_ERASED, Problem
-from ml_governance.workspace import received
+from ml_governance.workspace import exchange, received
 from ml_governance.workspace.config import write_atomically
 
 if TYPE_CHECKING:
@@ -43,7 +40,6 @@ if TYPE_CHECKING:
 KEPT = (*NEVER_ERASED, Revocation.kind)
 """What stays: without a revocation, what it withdrew would have to block everything, or count again."""
 
-HTTP_SECONDS = 30
 ALL_WORKERS_FROM = 20_000
 """Entries below which several processes cost more than they save."""
 
@@ -215,7 +211,7 @@ class Keeping:
             cosigned, refusals = witness.gather(
                 note,
                 policy,
-                post=_post,
+                post=exchange.post,
                 proof=lambda old: ledger.consistency_proof(old, size),
                 known_size=max(seen, default=0),
             )
@@ -235,7 +231,7 @@ class Keeping:
         """Have the newest checkpoint timestamped by an RFC 3161 authority, check the token, and keep it."""
         roots = timestamp.read_roots(received.read_bytes(authorities, 1 << 20))
         note = self._ws.ledger.checkpoint()
-        status, answer = _exchange(url, timestamp.request(note), timestamp.CONTENT_TYPE)
+        status, answer = exchange.send(url, timestamp.request(note), timestamp.CONTENT_TYPE)
         if status != 200:
             raise UnavailableError(f"{url} answered {status}", expected="200 and a timestamp")
         return self.keep_time(answer, note, url, roots)
@@ -389,28 +385,3 @@ class Keeping:
         if before is not None:
             pins.append(before.checkpoint)
         return copying.restore(path, config.ledger_url, root=config.trust_root, pinned=pins, progress=progress)
-
-
-def _exchange(url: str, body: bytes, kind: str) -> tuple[int, bytes]:
-    if not url.startswith(("https://", "http://")):
-        raise ConfigurationError(f"{url!r} is no web address", expected="https://...")
-    try:
-        request = urllib.request.Request(url, data=body, headers={"Content-Type": kind}, method="POST")  # noqa: S310  checked above
-        with urllib.request.urlopen(request, timeout=HTTP_SECONDS) as answer:  # noqa: S310  checked above
-            return int(answer.status), answer.read(1 << 20)
-    except ValueError as error:
-        raise UnavailableError(f"{url!r} is no web address: {error}", expected="https://...") from error
-    except urllib.error.HTTPError as error:
-        return error.code, error.read(1 << 16)
-    except urllib.error.URLError as error:
-        raise UnavailableError(f"{url} cannot be reached: {error.reason}") from error
-    except (OSError, HTTPException) as error:
-        raise UnavailableError(f"{url} answered nonsense, or not in time: {error!r}") from error
-
-
-def _post(url: str, body: bytes) -> tuple[int, str]:
-    try:
-        status, answer = _exchange(url, body, "text/plain")
-    except UnavailableError as error:
-        raise OSError(error.found) from error
-    return status, answer.decode("utf-8", "replace")

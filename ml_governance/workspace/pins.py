@@ -172,6 +172,22 @@ def require(pins: tuple[Pin, ...], sha256: str, what: str, next_step: str) -> No
             )
 
 
+def require_no_root() -> None:
+    """Refuse to make a workspace where a trust root is pinned: a new one has a root of its own, and would never be believed.
+
+    Raises
+    ------
+    ConfigurationError
+        If the variable is set.
+    """
+    if (pinned := os.environ.get(ROOT_VARIABLE)) is not None:
+        raise ConfigurationError(
+            f"{ROOT_VARIABLE} pins the trust root {pinned[:80]!r}, and a new workspace has a root of its own",
+            expected=f"no {ROOT_VARIABLE} while a workspace is made",
+            next_step=f"unset {ROOT_VARIABLE}, or open the workspace that it was set for",
+        )
+
+
 def require_root(trust_root: str, path: Path) -> None:
     """Hold the trust root that a governance.toml names against the one that the environment pins.
 

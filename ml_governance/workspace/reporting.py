@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ml_governance.errors import ConfigurationError, LedgerError, UsageError
 from ml_governance.workspace.config import write_atomically
+from ml_governance.workspace.shipped import controls_beside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,9 +61,11 @@ def write(ws: Workspace, version: str | Subject, folder: Path, *, stage: str, fo
     ws.config.stage(stage)
     view = ws.view()
     subject = ws.resolve(version, view)
+    known = controls_beside(ws.root / ws.config.stage(stage).policy)
     pack = card.build(
-        view=view, subject=subject, stage=stage, project=ws.config.project, trust_root=ws.config.trust_root
-    )
+        view=view, subject=subject, stage=stage, project=ws.config.project, trust_root=ws.config.trust_root,
+        titles=known.titles,
+    )  # fmt: skip
     wanted = FORMS if "dossier" in forms else tuple(dict.fromkeys(forms))
     made: dict[str, str | bytes] = {form: _rendered(form, pack) for form in wanted}
     if "dossier" in forms:

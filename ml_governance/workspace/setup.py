@@ -23,6 +23,7 @@ from ml_governance.evidence.checkpoint import LogSigner
 from ml_governance.evidence.predicates import PolicyInForce
 from ml_governance.evidence.statement import Subject
 from ml_governance.evidence.writer import Writer
+from ml_governance.workspace import pins
 from ml_governance.workspace.config import FILE, write_atomically
 from ml_governance.workspace.shipped import controls_beside, packs
 
@@ -96,10 +97,11 @@ def make(
     Raises
     ------
     ConfigurationError
-        If there already is one, the folder cannot be written, or nobody may own the policy.
+        If there already is one, the folder cannot be written, nobody may own the policy, or the environment pins a trust root.
     LedgerError
         If the database cannot be written, for example on a full disk.
     """
+    pins.require_no_root()
     path = path.resolve()
     for taken in (FILE, FOLDER, "policies"):
         if (path / taken).exists():

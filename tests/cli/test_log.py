@@ -127,7 +127,7 @@ def test_what_is_given_away_carries_the_cosignatures_of_its_checkpoint(
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from ml_governance.evidence.witness import Cosigner
-    from ml_governance.workspace import keeping
+    from ml_governance.workspace import exchange
 
     cosigner, policy = Cosigner(Ed25519PrivateKey.generate(), "w.example/w"), tmp_path / "witnesses.txt"
     policy.write_text(f"witness w {cosigner.vkey} https://w.example/\nquorum w\n")
@@ -135,7 +135,7 @@ def test_what_is_given_away_carries_the_cosignatures_of_its_checkpoint(
     def answer(_url: str, body: bytes) -> tuple[int, str]:
         return 200, cosigner.cosign(body.decode().partition("\n\n")[2], datetime.now(UTC))
 
-    monkeypatch.setattr(keeping, "_post", answer)
+    monkeypatch.setattr(exchange, "post", answer)
     assert mlgov(capsys, "log", "checkpoint", "--witnesses", policy)[0] == 0
     bundle, tiles, proof = tmp_path / "b.json", tmp_path / "tiles", tmp_path / "4.tlog-proof"
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_governance.decide.controls import KINDS, parse_catalogue
+from ml_governance.decide.lint import lint
 from ml_governance.decide.policy import parse_policy
 from ml_governance.decide.reading import MistakesError
 from ml_governance.errors import PolicyError
@@ -202,6 +203,10 @@ def test_a_rule_may_name_a_control_that_was_replaced() -> None:
     text = re.sub(r"controls: \[.*\]", "controls: [PER-02]", POLICY)
     assert parse_policy(text, controls=read.ids).rules[0].controls == ["PER-02"]
     assert read.control("PER-02").replaced_by == ["FAI-01"]
+    policy = parse_policy(text)
+    told = [one for one in lint(policy, replaced=read.replaced) if "was replaced" in one]
+    assert told and told[0].endswith("the control PER-02 was replaced; name FAI-01 instead")
+    assert not [one for one in lint(policy) if "was replaced" in one]
 
 
 OWN = """

@@ -185,6 +185,30 @@ def test_no_text_does_more_than_answer_or_be_refused(text: str) -> None:
         pass
 
 
+def repeated(count: int, check: str) -> str:
+    rules = "".join(
+        f"""
+  - {{id: SUM-{number:03}, title: One of many, require: {{evidence: performance}}, check: '{check}'}}"""
+        for number in range(1, count + 1)
+    )
+    return f"policy: sums\nversion: 1\nstage: production\npromote: {{roles: [release_manager]}}\nrules:{rules}\n"
+
+
+@pytest.mark.parametrize(
+    ("check", "most"),
+    [
+        ("details.drift < 1.0", expression.MAX_EXPRESSIONS),
+        ("measurements.all(m, m.n > 1)", expression.MAX_PASSES),
+        ("measurements.all(m, m.n > 1) && measurements.exists(m, m.n > 1)", expression.MAX_PASSES // 2),
+    ],
+)
+def test_what_all_expressions_of_a_policy_cost_together_is_bounded(check: str, most: int) -> None:
+    assert len(parse_policy(repeated(most, check)).rules) == most
+    with pytest.raises(MistakesError, match="in a whole policy at most") as refused:
+        parse_policy(repeated(most + 1, check))
+    assert f"SUM-{most + 1:03}: check" in str(refused.value) and "line " in str(refused.value)
+
+
 # --- what is left out, and the bounds ---------------------------------------------------------------------
 
 NAMES = ("evidence", "measurements", "details", "model", "stage")

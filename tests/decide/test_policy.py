@@ -112,6 +112,13 @@ def test_empty_and_duplicate_rules_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    "number", ['"0.9"', "yes", ".nan", ".inf", "[]"], ids=["text", "truth", "not a number", "endless", "list"]
+)
+def test_a_text_or_a_truth_value_is_no_number(number: str) -> None:
+    assert "line " in refused(SMALL.replace("lower_bound_at_least: 0.8", f"lower_bound_at_least: {number}"))
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "",

@@ -203,7 +203,7 @@ def test_one_hostile_witness_does_not_stop_the_others(log: Log) -> None:
     import socketserver
     import threading
 
-    from ml_governance.workspace.keeping import _post
+    from ml_governance.workspace import exchange
 
     policy = witness.parse_policy(TWO_OF_THREE)
     junk = "".join(f"\N{EM DASH} junk{i} {base64.b64encode(bytes(80)).decode()}\n" for i in range(62))
@@ -215,7 +215,7 @@ def test_one_hostile_witness_does_not_stop_the_others(log: Log) -> None:
 
     def post(url: str, body: bytes) -> tuple[int, str]:
         if url.startswith("https://y"):
-            return _post(f"http://127.0.0.1:{server.server_address[1]}/", body)
+            return exchange.post(f"http://127.0.0.1:{server.server_address[1]}/", body)
         name = url.removeprefix("https://")[0]
         text = body.decode().partition("\n\n")[2]
         return 200, COSIGNERS[name].cosign(text, AT) + (junk if name == "x" else "")
@@ -227,4 +227,4 @@ def test_one_hostile_witness_does_not_stop_the_others(log: Log) -> None:
     assert set(witness.require_quorum(text, policy)) == {"x", "z"}
     assert "nonsense" in refusals["y"]
     with pytest.raises(OSError, match="no web address"):
-        _post("http://[bad/", b"")
+        exchange.post("http://[bad/", b"")

@@ -11,7 +11,7 @@ import pytest
 
 from ml_governance.errors import KeyFileError
 from ml_governance.testing import FrozenClock, workspace
-from ml_governance.workspace import custody
+from ml_governance.workspace import new_keys
 from tests.workspace.test_custody import NOTE, record
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def test_a_key_in_a_module_signs_and_never_leaves(token: str, tmp_path: Path, mo
     (tmp_path / "vera.pem.pub").write_text(key.keyval["public"])
     ws = workspace(tmp_path / "ws", clock=FrozenClock())
     monkeypatch.setenv("MLGOV_PIN", PIN)
-    made = custody.new_key(ws.config.keys, "vera", uri=uri, public=tmp_path / "vera.pem.pub")
+    made = new_keys.new_key(ws.config.keys, "vera", uri=uri, public=tmp_path / "vera.pem.pub")
     ws.custody.trust("vera", made.public, roots=["root"], roles=["validator"])
     index = record(ws, "vera", NOTE)
     assert next(a.principal.id for a in ws.view().attestations if a.index == index) == "vera"

@@ -413,6 +413,24 @@ def test_an_alias_that_is_pointed_elsewhere_is_told_with_who_put_it_where_it_was
     assert "points to version 2" in one.what and "version 1" in one.what and "max" in one.what
 
 
+def test_what_the_log_never_saw_is_told(done: House) -> None:
+    """A model put beside the others, a version put beside its sisters, and the aliases on both."""
+    assert checks(done) == set()
+    with done.as_(None) as ws:
+        for name in ("credit", "smuggled"):
+            ws.registry.store(done.root / "weights.txt", name=name)
+        ws.registry.set_alias("credit", "shadow", "2")
+        ws.registry.set_alias("credit", "mine", "1")  # of no stage, on a version that is registered: nobody's business
+        ws.registry.set_alias("smuggled", "production", "1")
+        (moved,) = ws.reconcile()
+    assert (moved.name, moved.found) == ("smuggled", "1") and "no promotion that counts" in moved.what
+    found = {one.what: one.check for one in doctor(done).complaints}
+    assert "version 2 of credit stands in the registry, and nobody registered it in the log" in found
+    assert "version 1 of smuggled stands in the registry, and nobody registered it in the log" in found
+    assert found["the alias 'shadow' of credit points to version 2, which nobody registered in the log"] == "registry"
+    assert not [what for what in found if "'mine'" in what]
+
+
 def test_an_alias_that_is_taken_away_or_set_without_a_promotion_is_told(done: House) -> None:
     done.train("4 5 6", name="credit-two")
     aliases = done.root / "models" / "credit" / "aliases.json"

@@ -204,6 +204,16 @@ def test_controls_follow_the_findings() -> None:
     assert set(states.values()) <= {"satisfied", "not satisfied", "open", "no usable evidence"}
 
 
+def test_controls_are_shown_with_the_titles_of_the_catalogue() -> None:
+    named = card.build(
+        view=full(), subject=SUBJECT, stage="production", project="credit", trust_root="sha256:0",
+        titles={"EXP-01": "What drives the model & why"},
+    )  # fmt: skip
+    assert {c["control"]: c["title"] for c in named.controls}["EXP-01"] == "What drives the model & why"
+    assert "What drives the model &amp; why" in html.render(named)
+    assert all(c["title"] is None for c in build(full()).controls)
+
+
 def test_a_group_that_is_mostly_chance_is_not_the_reference() -> None:
     frame = data(3000)
     frame.loc[:31, "race"] = "tiny"

@@ -21,7 +21,7 @@ from ml_governance.evidence.predicates import Approval, Erasure, Revocation
 from ml_governance.evidence.statement import Subject
 from ml_governance.evidence.walk import ERASER
 from ml_governance.testing import FrozenClock, workspace
-from ml_governance.workspace import custody
+from ml_governance.workspace import new_keys
 from ml_governance.workspace.last_good import LastGood
 from ml_governance.workspace.setup import PEOPLE
 
@@ -46,7 +46,7 @@ def record(ws: Workspace, who: str | Path, content: Any = NOTE) -> int:
 
 
 def test_a_new_person_can_sign_from_then_on(ws: Workspace, tmp_path: Path) -> None:
-    made = custody.new_key(tmp_path / "hers", "vera")
+    made = new_keys.new_key(tmp_path / "hers", "vera")
     assert made.private.stat().st_mode & 0o777 == 0o600
     with pytest.raises(VerificationError, match="belongs to nobody"):
         record(ws, made.private)
@@ -59,7 +59,7 @@ def test_a_new_person_can_sign_from_then_on(ws: Workspace, tmp_path: Path) -> No
 
 
 def test_only_root_keys_change_the_trust(ws: Workspace, tmp_path: Path) -> None:
-    made = custody.new_key(tmp_path, "eve")
+    made = new_keys.new_key(tmp_path, "eve")
     with pytest.raises(NotAuthorizedError, match="no root key"):
         ws.custody.trust("eve", made.public, roots=["validator"], roles=["validator"])
     with pytest.raises(VerificationError, match="not signed by"):
@@ -142,7 +142,7 @@ def test_void_evidence_blocks_until_it_is_replaced(ws: Workspace) -> None:
 
 def test_a_person_goes_on_with_another_key(ws: Workspace, tmp_path: Path) -> None:
     old = record(ws, "validator")
-    made = custody.new_key(tmp_path / "new", "validator")
+    made = new_keys.new_key(tmp_path / "new", "validator")
     ws.custody.rotate("validator", made.public, roots=["root"])
     with pytest.raises(VerificationError):
         record(ws, "validator")
@@ -155,7 +155,7 @@ def test_a_person_goes_on_with_another_key(ws: Workspace, tmp_path: Path) -> Non
 
 def test_a_root_of_several_holders(ws: Workspace, tmp_path: Path) -> None:
     """The ceremony: two new holders, the old root and both of them sign; afterwards one alone changes nothing."""
-    one, two = (custody.new_key(tmp_path / name, name) for name in ("one", "two"))
+    one, two = (new_keys.new_key(tmp_path / name, name) for name in ("one", "two"))
     draft = tmp_path / "draft.json"
     waiting = ws.custody.rotate_root([one.public, two.public], roots=["root"], threshold=2, draft=draft)
     assert (waiting.index, waiting.signatures, waiting.needed) == (None, 1, 3)
@@ -211,9 +211,9 @@ def test_an_expired_trust_file_is_renewed(ws: Workspace) -> None:
 
 def test_a_passphrase_protects_a_key(ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyFileError, match="no passphrase"):
-        custody.new_key(tmp_path / "k", "vera", encrypt=True)
+        new_keys.new_key(tmp_path / "k", "vera", encrypt=True)
     monkeypatch.setenv("MLGOV_PASSPHRASE", "correct horse")
-    made = custody.new_key(tmp_path / "k2", "vera", encrypt=True)
+    made = new_keys.new_key(tmp_path / "k2", "vera", encrypt=True)
     assert b"ENCRYPTED" in made.private.read_bytes()
     ws.custody.trust("vera", made.public, roots=["root"], roles=["validator"])
     record(ws, made.private)
@@ -235,20 +235,20 @@ def test_a_passphrase_protects_a_key(ws: Workspace, tmp_path: Path, monkeypatch:
 
 def test_a_key_that_a_service_keeps(ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """securesystemslib's own file signer stands in for a service here; SoftHSM2 is in the interop tests."""
-    made = custody.new_key(tmp_path / "k", "vera")
+    made = new_keys.new_key(tmp_path / "k", "vera")
     monkeypatch.setenv("CRYPTO_SIGNER_PATH_PREFIX", str(tmp_path))
     uri = "file2:k/vera.pem"
     with pytest.raises(ConfigurationError, match="public key of file2"):
-        custody.new_key(tmp_path / "u", "vera", uri=uri)
-    kept = custody.new_key(ws.config.keys, "vera", uri=uri, public=made.public)
+        new_keys.new_key(tmp_path / "u", "vera", uri=uri)
+    kept = new_keys.new_key(ws.config.keys, "vera", uri=uri, public=made.public)
     assert kept.private.suffix == ".uri"
     ws.custody.trust("vera", made.public, roots=["root"], roles=["validator"])
     record(ws, "vera")
-    other = custody.new_key(tmp_path / "other", "eve")
+    other = new_keys.new_key(tmp_path / "other", "eve")
     with pytest.raises(GovernanceError):
-        custody.new_key(tmp_path / "u", "eve", uri=uri, public=other.public)
+        new_keys.new_key(tmp_path / "u", "eve", uri=uri, public=other.public)
     with pytest.raises(KeyFileError, match="cannot be used"):
-        custody.new_key(tmp_path / "u", "eve", uri="nonsense:1", public=other.public)
+        new_keys.new_key(tmp_path / "u", "eve", uri="nonsense:1", public=other.public)
     kept.private.chmod(0o644)
     with pytest.raises(KeyFileError, match="others can read"):
         record(ws, "vera")
@@ -414,7 +414,7 @@ def test_a_role_in_another_project_is_none_here(ws: Workspace, tmp_path: Path) -
     from ml_governance.evidence.canonical import sha256_hex
     from ml_governance.evidence.predicates import PolicyInForce
 
-    made = custody.new_key(tmp_path / "hers", "mallory")
+    made = new_keys.new_key(tmp_path / "hers", "mallory")
     roles = ["policy_owner", "validator"]
     ws.custody.trust("mallory", made.public, roots=["root"], roles=roles, projects=["other"])
     current = in_force(ws.view(), "production")

@@ -18,7 +18,7 @@ from ml_governance.errors import ConfigurationError, NotAuthorizedError, UsageEr
 from ml_governance.evidence.reader import Anchor
 from ml_governance.evidence.timeline import MAX_SKEW
 from ml_governance.testing import START, FrozenClock, workspace
-from ml_governance.workspace import config, custody, memory
+from ml_governance.workspace import config, memory, new_keys
 from ml_governance.workspace.last_good import LastGood
 from tests.evidence.test_witness import COSIGNERS, TWO_OF_THREE
 from tests.workspace.test_custody import MODEL, NOTE, record
@@ -134,7 +134,7 @@ def test_a_stolen_log_key_is_taken_back_from_the_checkpoint_after_the_last_good_
 
 
 def of_two(ws: Workspace, tmp_path: Path) -> tuple[str, str]:
-    one, two = (custody.new_key(tmp_path / name, name) for name in ("one", "two"))
+    one, two = (new_keys.new_key(tmp_path / name, name) for name in ("one", "two"))
     names = (str(one.private), str(two.private))
     ws.custody.rotate_root([one.public, two.public], roots=["root", *names], threshold=2)
     return names
@@ -277,7 +277,7 @@ def test_what_depends_on_time_is_judged_at_the_newest_time_that_the_log_shows(ws
 
 def test_an_anchor_from_a_time_that_has_not_come_is_not_kept(ws: Workspace, tmp_path: Path, policy: Path) -> None:
     """One witness or authority with a wrong clock would otherwise stop every decision."""
-    from ml_governance.workspace import keeping
+    from ml_governance.workspace import exchange
 
     answers = {name: COSIGNERS[name] for name in "xyz"}
 
@@ -286,7 +286,7 @@ def test_an_anchor_from_a_time_that_has_not_come_is_not_kept(ws: Workspace, tmp_
         return 200, answers[url[8]].cosign(text, START + timedelta(hours=5))
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(keeping, "_post", post)
+        patched.setattr(exchange, "post", post)
         with pytest.raises(VerificationError, match="clocks that agree"):
             ws.log.ask_witnesses(policy)
     assert list(ws.ledger.anchors()) == []

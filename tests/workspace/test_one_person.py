@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from ml_governance.errors import GovernanceError
 from ml_governance.evidence.predicates import Approval, Delegation, Promotion, Registration, Waiver
 from ml_governance.evidence.statement import Subject
-from ml_governance.workspace import Person, custody, people
+from ml_governance.workspace import Person, new_keys, people
 from ml_governance.workspace.deciding import judge
 from tests.workspace.house import PEOPLE, POLICY, House
 
@@ -40,7 +40,7 @@ ROLES = st.sampled_from([*EVERYTHING[:5], "auditor"])
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("template")
     house = House(folder, people=[Person(id="solo", name="Solo", roles=EVERYTHING), *PEOPLE])
-    made = custody.new_key(folder, "second")
+    made = new_keys.new_key(folder, "second")
     with house.acting() as ws:
         ws.custody.trust("solo", made.public, roots=["root"])
     house.train("ada", model="hers")
@@ -139,7 +139,7 @@ class OnePerson(RuleBasedStateMachine):
 
     @rule(key=KEYS)
     def become_somebody_else(self, key: str) -> None:
-        made = self._try(key, lambda _: custody.new_key(self.home / f"k{self.trained}-{self.version}", "zoe"))
+        made = self._try(key, lambda _: new_keys.new_key(self.home / f"k{self.trained}-{self.version}", "zoe"))
         if made is not None:
             for root in ("solo", str(made.private)):
                 self._try(

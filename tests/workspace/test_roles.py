@@ -17,7 +17,7 @@ from ml_governance.errors import (
 )
 from ml_governance.evidence import door, mandate
 from ml_governance.evidence.predicates import Approval, Delegation
-from ml_governance.workspace import Person, custody, people
+from ml_governance.workspace import Person, new_keys, people
 from ml_governance.workspace.last_good import LastGood
 from tests.workspace.house import PEOPLE, POLICY, House
 
@@ -230,7 +230,7 @@ def test_a_quorum_takes_different_people_not_different_keys(tmp_path: Path) -> N
     wanted = (*PEOPLE, Person(id="vito", name="Vito", roles=("validator",)))
     house = House(tmp_path, POLICY.replace("role: validator,", "role: validator, count: 2,"), people=wanted)
     version = house.train()
-    second = custody.new_key(tmp_path / "hers", "vera-2")
+    second = new_keys.new_key(tmp_path / "hers", "vera-2")
     with house.acting() as ws:
         ws.custody.trust("vera", second.public, roots=["root"])
     house.approve(version, "vera")
@@ -384,7 +384,7 @@ def test_can_says_what_stands_in_the_way_besides_roles(house: House) -> None:
 
 
 def test_a_person_of_another_project_may_nothing_here(house: House, tmp_path: Path) -> None:
-    key = custody.new_key(tmp_path / "k", "zoe")
+    key = new_keys.new_key(tmp_path / "k", "zoe")
     with house.acting() as ws:
         ws.custody.trust("zoe", key.public, roots=["root"], roles=["validator"], projects=["loans"])
         verdict = ws.can("zoe", "approve:validator")
@@ -398,7 +398,7 @@ def apart(house: House, folder: Path, *names: str) -> dict[str, Path]:
     """Give people new keys in folders of their own, as custodians of their own."""
     found = {}
     for name in names:
-        made = custody.new_key(folder / name, name)
+        made = new_keys.new_key(folder / name, name)
         with house.acting() as ws:
             ws.custody.rotate(name, made.public, roots=["root"])
             ws.custody.trust(name, made.public, roots=["root"], custodian=f"laptop of {name}")
@@ -461,7 +461,7 @@ def test_an_encrypted_key_is_known_by_its_name(house: House, tmp_path: Path, mon
 
     monkeypatch.setenv("MLGOV_PASSPHRASE", "long enough to be one")
     for name in ("vera", "max", "nobody"):
-        custody.new_key(tmp_path / "k", name, encrypt=name != "nobody")
+        new_keys.new_key(tmp_path / "k", name, encrypt=name != "nobody")
     monkeypatch.setattr("ml_governance.workspace.secrets.passphrase", lambda _: pytest.fail("asked for a passphrase"))
     with house.acting() as ws:
         (found,) = key_places.owners([tmp_path / "k", tmp_path / "absent"], ws.view().principals).values()

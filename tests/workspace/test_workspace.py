@@ -498,3 +498,11 @@ def test_two_people_can_work_in_one_process(root: Path, clock: FrozenClock, read
         one.approve(ready, stage="production", reason="fine")
         assert two.decide(ready, stage="production").result == "allow"
         assert "acting with key" in repr(two) and "Workspace" in two._repr_html_()
+
+
+def test_no_workspace_is_made_where_a_trust_root_is_pinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would have a root of its own, and be refused the moment it is opened."""
+    monkeypatch.setenv("MLGOV_ROOT", f"sha256:{'a' * 64}")
+    with pytest.raises(ConfigurationError, match="a new workspace has a root of its own"):
+        gov.init(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
