@@ -87,11 +87,15 @@ def _power(rule: Rule) -> Iterator[str]:
     if form == "rate" and require.champion is None:
         yield (
             f"{rule.id}: with {size:,} rows{' in a group' if require.by else ''} this rule does not pass even at the best possible "
-            "rate" + (f"; it can from about {enough:,}" if enough else ", nor with more")
+            "rate" + (f"; it can from about {enough:,}{', so set min_group_size' if require.by else ''}" if enough else ", nor with more")
         )  # fmt: skip
         return
     what = "the two models'" if require.champion is not None else "the groups'"
-    advice = f"; with equal rates of {EQUAL_RATE:g} it can pass from about {enough:,} rows a group" if enough else ""
+    advice = (
+        f"; with equal rates of {EQUAL_RATE:g} it can pass from about {enough:,} rows a group: set min_group_size"
+        if enough
+        else ""
+    )
     yield (
         f"{rule.id}: with {size} rows in each group this rule does not pass even when {what} "
         f"rates are equal ({EQUAL_RATE:g}){advice}"
