@@ -54,6 +54,12 @@ def _of_rule(rule: Rule, roles: Collection[str]) -> Iterator[str]:
         yield f"{rule.id}: nothing records {require.evidence} evidence yet, so this rule is always missing and never passes"
     if require.signed_by is not None and require.signed_by not in roles:
         yield f"{rule.id}: nobody can satisfy this rule, for {_nobody(require.signed_by, roles)}"
+    for what, names in (
+        ("by", require.by),
+        *((f"levels of {attribute}", own) for attribute, own in require.levels.items()),
+    ):
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            yield f"{rule.id}: {what} names {', '.join(twice)} twice, which asks for nothing more; another was perhaps meant"
     if require.metric is None:
         return
     if require.champion is not None and require.max_attempts == 1:

@@ -303,6 +303,8 @@ def test_only_what_is_not_recorded_yet_is_warned_of_in_a_policy_with_everything(
          "metric: accuracy, by: [sex], levels: {sex: [F, M]}, lower_bound_at_least: 0.999",
          "ALL-05: with 400 rows in a group .* best possible rate; it can from about 2,7.., so set min_group_size$"),
         ("levels: {sex: [F, M]}, ", "", "levels of sex are not listed"),
+        ("levels: {sex: [F, M]}", "levels: {sex: [F, M, F]}", "levels of sex names F twice"),
+        ("by: [sex], levels", "by: [sex, sex], levels", "by names sex twice"),
     ],
 )  # fmt: skip
 def test_a_rule_that_cannot_mean_what_it_says_is_warned_of(old: str, new: str, words: str) -> None:
