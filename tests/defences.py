@@ -1761,7 +1761,7 @@ DEFENCES = (
     defence(
         "rules: a control that no catalogue has",
         "holding a policy against the catalogue before it is signed",
-        change("workspace/deciding", ", controls=controls_beside(path).ids", ""),
+        change("workspace/shipped", ", controls=controls_beside(file).ids", ""),
         "decide/test_controls.py::test_nobody_signs_a_policy_that_names_an_unknown_control",
     ),
     defence(

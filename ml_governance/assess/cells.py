@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ml_governance.assess import classes
-from ml_governance.assess.cube import MAX_CELLS, MISSING, Cube, check_size
+from ml_governance.assess.cube import MAX_CELLS, MISSING, Cube, check_discrete, check_size
 from ml_governance.errors import DataError
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 LIMIT = 2 * MAX_CELLS
 """Cells that are fetched at most: missing values may come as null and as NaN, so more than a cube can have."""
-CONTINUOUS = 50
 """A sensitive column of fractions with more values than this is no set of groups."""
 
 
@@ -209,11 +208,7 @@ def text_of(value: Any) -> str:
 
 def _levels(values: list[Any], name: str) -> tuple[NDArray[np.intp], tuple[str, ...]]:
     """Return the sorted names of the levels, and the position of each value among them."""
-    if sum(isinstance(value, float) for value in values) > CONTINUOUS:
-        raise DataError(
-            f"the attribute {name!r} is continuous ({len(values)} values)",
-            expected="groups; bin it first, and say how",
-        )
+    check_discrete(values, name)
     names = [text_of(value) for value in values]
     if len(set(names)) != len(names):
         twice = sorted(text for text, times in Counter(names).items() if times > 1)[:6]

@@ -6,7 +6,9 @@ the number of rows; cubes of shards add up.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -15,11 +17,15 @@ from ml_governance.assess import labels
 from ml_governance.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
 
+CONTINUOUS = 50
+"""Measured values of a sensitive column beyond which they are no groups."""
+_MEASURED = re.compile(r"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?|\d{4}-\d\d-\d\d(?:[T ].*)?")
+"""A fraction or a day as text, as which CSV has them."""
 MISSING = "(missing)"
 MAX_CELLS = 1_000_000
 
@@ -248,6 +254,33 @@ def _check_weights(
         )
 
 
+def check_discrete(values: Iterable[Any], name: str) -> None:
+    """Refuse a sensitive column whose values are no groups: more than 50 fractions, times or days, or texts of them.
+
+    Parameters
+    ----------
+    values : iterable
+        The distinct values of the column.
+    name : str
+        Its name.
+
+    Raises
+    ------
+    DataError
+        If there are more of them.
+    """
+    measured = [value for value in values if isinstance(value, float | date) or _is_measured(value)]
+    if len(measured) > CONTINUOUS:
+        raise DataError(
+            f"the sensitive attribute {name!r} is continuous: {len(measured):,} values such as {min(measured, key=str)}",
+            expected="groups; bin it first, and say how, or use assess_continuous",
+        )
+
+
+def _is_measured(value: Any) -> bool:
+    return isinstance(value, str) and _MEASURED.fullmatch(value) is not None
+
+
 def codes(values: Any, name: str) -> tuple[NDArray[np.intp], tuple[str, ...]]:
     """Return a sensitive column as codes into its sorted levels; missing values are a level of their own.
 
@@ -264,11 +297,7 @@ def codes(values: Any, name: str) -> tuple[NDArray[np.intp], tuple[str, ...]]:
         own, uniques = series.cat.codes.to_numpy().astype(np.intp), series.cat.categories
     else:
         own, uniques = pd.factorize(series, use_na_sentinel=True)
-    if pd.api.types.is_float_dtype(series.dtype) and len(uniques) > 50:
-        raise DataError(
-            f"the sensitive attribute {name!r} is continuous ({len(uniques)} values)",
-            expected="groups; bin it first, and say how",
-        )
+    check_discrete(uniques, name)
     names = [str(value) for value in uniques]
     used = np.bincount(own[own >= 0], minlength=len(names)) > 0
     has_missing = bool((own < 0).any())

@@ -184,8 +184,11 @@ class DriftReport:
 
     def __repr__(self) -> str:
         far = [one.column for one in self.distances if one.p_value is not None and one.p_value <= self.alpha]
-        columns = len(self.reference)
-        return f"<DriftReport {columns} columns, beyond their null level by some metric: {', '.join(dict.fromkeys(far)) or 'none'}>"
+        told = ", ".join(dict.fromkeys(far)) or "none"
+        unusable = dict.fromkeys(one.column for one in self.distances if one.status != "ok")
+        return f"<DriftReport {len(self.reference)} columns, beyond their null level by some metric: {told}" + (
+            f"; not measured by some: {', '.join(unusable)}>" if unusable else ">"
+        )
 
     def _repr_html_(self) -> str:
         return self.to_html()

@@ -141,7 +141,12 @@ def _run(
                 says = (
                     str(error).partition("\nPossible")[0].strip()[:1000]
                 )  # what follows is about DuckDB's own options
-                raise DataError(f"{named} cannot be read: {says}") from error
+                form = (
+                    "as many cells in every row as in the header, and UTF-8"
+                    if isinstance(error, duckdb.InvalidInputException)
+                    else None
+                )
+                raise DataError(f"{named} cannot be read: {says}", expected=form) from error
     _require_same(paths, before)
     return found
 
@@ -308,6 +313,11 @@ def _csv_layout(path: Path, roles: Roles) -> tuple[Any, ...]:
         raise DataError(f"{path} cannot be read as CSV: {error}", expected="UTF-8 text with a header") from error
     if not header:
         raise DataError(f"{path} is empty", expected="a header, and at least one row")
+    other = next((sign for sign in ";\t|" if len(header) == 1 and sign in header[0]), None)
+    if other is not None:
+        raise DataError(
+            f"the cells of {path} are separated by {other!r}", expected="commas", next_step="write the file again"
+        )
     _require(header, roles, path)
     if len({name.casefold() for name in header}) != len(header) or not all(header):
         raise DataError(f"{path} has column names that are empty or repeat", expected="distinct names")

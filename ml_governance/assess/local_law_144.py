@@ -166,7 +166,7 @@ class BiasAudit:
 
         one = next((table for table in self.tables if table.title == title), None)
         if one is None:
-            raise KeyError(title)
+            raise KeyError(f"there is no table {title!r}; there are {', '.join(table.title for table in self.tables)}")
         columns = self._columns()
         rows = [dict(zip(columns, self._cells(row), strict=True)) for row in one.rows]
         names = list(one.by)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ml_governance import __version__
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
     from ml_governance.assess.plots import Plot
     from ml_governance.evidence.predicates import Assessment, Measurement
+
+SHOWN = 60
+"""Rows of the table that a notebook shows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +147,7 @@ class Report:
         for one in self.measurements:
             if (one.metric, one.by, one.group) == (metric, tuple(by), tuple(group)):
                 return one
-        raise KeyError(f"{metric} by {tuple(by)} for {tuple(group)} was not measured")
+        raise KeyError(_absent(self.measurements, metric, tuple(by), tuple(group)))
 
     def plot(self, kind: str | None = None, **options: Any) -> Plot:
         """Draw the report.
@@ -173,7 +177,8 @@ class Report:
         return plot_of(self, kind, **options)
 
     def __repr__(self) -> str:
-        shown = [m for m in self.measurements if not m.by and m.value is not None][:4]
+        there = [m for m in self.measurements if m.value is not None]
+        shown = ([m for m in there if not m.by] or [m for m in there if not m.group])[:4]  # of all rows, or over groups
         values = ", ".join(f"{m.metric}={m.value:.4g}" for m in shown)
         return f"<{type(self).__name__} {len(self.measurements)} measurements: {values}>"
 
@@ -183,7 +188,8 @@ class Report:
         from ml_governance.assess.plot_of import gallery
 
         rows = []
-        for _, row in self.to_frame().head(60).iterrows():
+        frame = self.to_frame()
+        for _, row in frame.head(SHOWN).iterrows():
             value = f"{row['value']:.4f}" if row["value"] == row["value"] else "&ndash;"
             interval = f"{row['lower']:.4f} to {row['upper']:.4f}" if row["lower"] == row["lower"] else "&ndash;"
             where = " = ".join(part for part in (row["by"], row["group"]) if part) or "all rows"
@@ -196,7 +202,8 @@ class Report:
             f"<th>{text}</th>"
             for text in ("metric", "group", "value", f"{self.confidence:.0%} interval", "n", "status")
         )
-        table = f"<table><caption>{self.kind}</caption><tr>{heads}</tr>{''.join(rows)}</table>"
+        more = f"<p>{len(frame) - SHOWN:,} more: to_frame() has them all</p>" if len(frame) > SHOWN else ""
+        table = f"<table><caption>{self.kind}</caption><tr>{heads}</tr>{''.join(rows)}</table>{more}"
         figures = "".join(
             f'<div style="flex:1 1 320px;max-width:480px">{plot.to_html()}</div>' for plot in gallery(self)
         )
@@ -211,6 +218,21 @@ def digest_of(name: str, **columns: Any) -> Resource:
 
     frame = pd.DataFrame({column: values for column, values in columns.items() if values is not None})
     return Resource(name=name, sha256=fingerprint.table(frame).sha256, rows=len(frame))
+
+
+def _absent(measurements: Sequence[Measurement], metric: str, by: tuple[str, ...], group: tuple[str, ...]) -> str:
+    """Say what was asked for, and which of its parts is not there."""
+    alike = [one for one in measurements if one.metric == metric]
+    if not alike:
+        near = get_close_matches(metric, {one.metric for one in measurements}, n=1)
+        return f"{metric} was not measured" + (f"; did you mean {near[0]}?" if near else "")
+    ways = dict.fromkeys(" x ".join(one.by) or "all rows" for one in alike)
+    if all(one.by != by for one in alike):
+        return f"{metric} was not measured by {' x '.join(by) or 'all rows'}; it was by {', '.join(ways)}"
+    groups = dict.fromkeys(" x ".join(one.group) or "all groups together, group=()" for one in alike if one.by == by)
+    shown = ", ".join(list(groups)[:20]) + (", ..." if len(groups) > 20 else "")
+    asked = " x ".join(group) or "all groups together"
+    return f"{metric} by {' x '.join(by)} was not measured for {asked}; it was for {shown}"
 
 
 def _software() -> dict[str, str]:

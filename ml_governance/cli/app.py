@@ -17,6 +17,7 @@ from ml_governance.cli.policy import app as policy_app
 
 if TYPE_CHECKING:
     from ml_governance.evidence.ledger import Receipt
+    from ml_governance.workspace import Workspace
 
 app = typer.Typer(
     name="mlgov",
@@ -262,7 +263,9 @@ def attest(
     with opened(workspace, signer) as ws:
         if policy:
             receipts: tuple[Receipt, ...] = (ws.enact(policy),)
+            told = _put_in_force(ws, receipts[0].index)
         elif text:
+            told = ""
             name, _, path = text.partition("=")
             receipts = (ws.attest_text(str(model), name, path),)
         else:
@@ -271,7 +274,24 @@ def attest(
         if json:
             render.out_json({"entries": entries})
         else:
-            render.out(f"signed as ledger {', '.join(f'#{index}' for index in entries)}")
+            render.out(f"signed as ledger {', '.join(f'#{index}' for index in entries)}{told}")
+
+
+def _put_in_force(ws: Workspace, index: int) -> str:
+    """Say which policy an entry put in force, in the place of which, and what pins it."""
+    from ml_governance.evidence.predicates import PolicyInForce
+
+    signed = {one.index: one.content for one in ws.view().of_kind(PolicyInForce.kind)}
+    new = signed[index]
+    assert isinstance(new, PolicyInForce)  # noqa: S101  selected by kind; this tells the type checker
+    before = [
+        one for at, one in signed.items() if at < index and isinstance(one, PolicyInForce) and one.stage == new.stage
+    ]
+    instead = f", in the place of {before[-1].name} version {before[-1].version}" if before else ""
+    return (
+        f"\n{new.name} version {new.version} is in force for {new.stage}{instead}"
+        f"\npin it where pipelines run: MLGOV_POLICY_SHA256=sha256:{new.sha256}"
+    )
 
 
 @app.command()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
 from typing import Annotated
 
 import typer
 
 from ml_governance.cli import render
-from ml_governance.cli.options import As, Json, Stage, Version, Where, opened
+from ml_governance.cli.options import As, Json, Stage, Version, Where, opened, read_end
 from ml_governance.errors import UsageError
 
 Entry = Annotated[int, typer.Argument(metavar="ENTRY", help="Ledger index of the use of break-glass.")]
@@ -27,7 +26,13 @@ def request(
     Example: mlgov request credit-risk/2 --as author --comment "retrained on 2026q3, see the report"
     """
     with opened(workspace, signer) as ws:
-        _signed("request", [ws.request(model, stage=stage, comment=comment).index], json=json)
+        entries = [ws.request(model, stage=stage, comment=comment).index]
+        decision = None if json else ws.consider(model, stage=stage)
+    _signed("request", entries, json=json)
+    if decision is not None and decision.result != "review":
+        render.out(
+            f"nobody finds it with mlgov inbox while the answer is {decision.result}: mlgov decide {model} --stage {stage} says why"
+        )
 
 
 def inbox(
@@ -42,6 +47,8 @@ def inbox(
 
     Example: mlgov inbox --for risk-officer
     """
+    if person is None and signer is None:
+        raise UsageError("nobody was named", expected="whose inbox it is", next_step="mlgov inbox --for ID")
     with opened(workspace, signer if person is None else None) as ws:
         items = ws.inbox(person)
     if json:
@@ -136,27 +143,6 @@ def revoke(
     """
     with opened(workspace, signer) as ws:
         _signed("revocation", [one.index for one in ws.revoke(target, reason=reason)], json=json)
-
-
-def read_end(text: str) -> date | datetime:
-    """Read a day, or a time with its zone.
-
-    Raises
-    ------
-    UsageError
-        If it is neither.
-    """
-    try:
-        if len(text) == len("2026-12-31"):
-            return date.fromisoformat(text)
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(
-            f"--until {text!r}", expected="a day such as 2026-12-31, or a time such as 2026-12-31T18:00Z"
-        ) from error
-    if moment.tzinfo is None:
-        raise UsageError(f"--until {text!r} has no time zone", expected=f"{text}Z, if you mean UTC")
-    return moment.astimezone(UTC)
 
 
 def _signed(what: str, entries: list[int], *, json: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,3 +54,24 @@ def moment(text: str) -> datetime:
     if found is None or found.tzinfo is None:
         raise UsageError(f"the time is {text!r:.100}", expected="a time with its zone, such as 2026-01-15T12:00:00Z")
     return found
+
+
+def read_end(text: str) -> date | datetime:
+    """Read a day, or a time with its zone.
+
+    Raises
+    ------
+    UsageError
+        If it is neither.
+    """
+    try:
+        if len(text) == len("2026-12-31"):
+            return date.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(
+            f"--until {text!r}", expected="a day such as 2026-12-31, or a time such as 2026-12-31T18:00Z"
+        ) from error
+    if moment.tzinfo is None:
+        raise UsageError(f"--until {text!r} has no time zone", expected=f"{text}Z, if you mean UTC")
+    return moment.astimezone(UTC)

@@ -236,7 +236,11 @@ def test(pack: Pack = "policies/credit-scoring", json: Json = False) -> None:
     file = _policy_file(pack)
     texts = {path.stem: _text(path) for path in sorted((file.parent / "cases").glob("*.yaml"))}
     if not texts:
-        raise ConfigurationError(f"{file.parent} has no cases", expected="cases/*.yaml beside the policy")
+        raise ConfigurationError(
+            f"{file.parent} has no cases",
+            expected="files in cases/ beside the policy, such as cases/allow.yaml",
+            next_step="begin with a copy of a case from policies/credit-scoring/cases; docs/reference/policy.md has the form",
+        )
     results = run_cases(_policy(pack), texts)
     failed = [result for result in results if not result.passed]
     if json:

@@ -36,7 +36,9 @@ def promote(
             expected="both, or neither",
         )
     if break_glass:
-        render.warn(f"BREAK-GLASS: {model} goes to {stage} against the gate's answer; every decision will say so")
+        render.warn(
+            f"BREAK-GLASS is asked for: if {model} may go to {stage} against the gate's answer, every decision will say so"
+        )
     with opened(workspace, signer) as ws:
         _told(ws.promote(model, stage=stage, break_glass=reason, hours=hours), json=json)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import typer
 
 from ml_governance.cli import render
 from ml_governance.cli.keys import Draft, Roots, _told
-from ml_governance.cli.options import As, Json, Stage, Where, opened
+from ml_governance.cli.options import As, Json, Stage, Where, opened, read_end
 from ml_governance.errors import UsageError
 
 
@@ -63,7 +62,12 @@ def can(
 def delegate(
     role: Annotated[str, typer.Argument(metavar="ROLE", help="A role of your own.")],
     to: Annotated[str, typer.Option(metavar="ID", help="Who may act in it.")],
-    until: Annotated[str, typer.Option(metavar="TIME", help="When it ends, such as 2026-08-14 or 2026-08-14T17:00Z.")],
+    until: Annotated[
+        str,
+        typer.Option(
+            metavar="DATE", help="The last day, in UTC, such as 2026-08-14; or a time such as 2026-08-14T17:00Z."
+        ),
+    ],
     reason: Annotated[str, typer.Option(help="Why; it is kept for ever.")],
     signer: As = None,
     workspace: Where = None,
@@ -73,12 +77,16 @@ def delegate(
 
     Example: mlgov keys delegate risk_officer --to vera --until 2026-08-14 --reason "on leave" --as rita
     """
+    from ml_governance.workspace.deciding import end_of
+
+    ends = end_of(read_end(until))
     with opened(workspace, signer) as ws:
-        receipt = ws.delegate(role, to=to, until=_time(until), reason=reason)
+        receipt = ws.delegate(role, to=to, until=ends, reason=reason)
     if json:
         render.out_json({"entries": [receipt.index]})
     else:
-        render.out(f"{to} may act as {role.replace('_', ' ')} until {until}: ledger #{receipt.index}")
+        shown = ends.isoformat(timespec="minutes")
+        render.out(f"{to} may act as {role.replace('_', ' ')} until {shown}: ledger #{receipt.index}")
 
 
 def undelegate(
@@ -166,11 +174,3 @@ def charter(
         from ml_governance.evidence.charter import NO_CHARTER
 
         render.out_json((ws.custody.current().charter or NO_CHARTER).to_dict())
-
-
-def _time(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{text!r} is no time", expected="such as 2026-08-14 or 2026-08-14T17:00Z") from None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -309,6 +309,8 @@ _CIRCUMSTANCES = {
     "GATE-void": "New evidence of that kind must be signed in its place, with a key that counts.",
     "GATE-custody": "The people involved must hold their keys in different places: each makes a key elsewhere, and the holders of the root "
     "key let it in (mlgov keys new, mlgov keys trust).",
+    "GATE-revoked": "Nothing makes these bytes pass again, for no revocation is taken back: it needs another model.",
+    "GATE-withdrawn": "New evidence, another policy or another outcome begins anew; exactly this is not allowed any more.",
     "GATE-rejected": "Who said no must say yes or take it back; new evidence or another model begins anew.",
 }
 

@@ -11,6 +11,7 @@ from ml_governance.decide.conditions import OVERLAP
 from ml_governance.decide.reading import nearest
 from ml_governance.decide.require import CROSS
 from ml_governance.evidence.canonical import sha256_hex
+from ml_governance.evidence.evidence_kinds import EVIDENCE_KINDS
 from ml_governance.evidence.metrics import rate_counts
 from ml_governance.evidence.predicates import (
     CONTENTS,
@@ -56,19 +57,31 @@ class Made:
     earlier: int = 0
 
 
-def age_of(text: str) -> timedelta:
+def age_of(text: Any) -> timedelta:
     """Read an age such as ``3h``."""
+    if not isinstance(text, str) or not text[:-1].isdecimal() or text[-1] not in _SPANS:
+        raise ValueError(f"the age is {text!r:.100}, expected one such as 30m, 3h or 7d")
     return timedelta(seconds=int(text[:-1]) * _SPANS[text[-1]])
 
 
-def contents(kind: str, compact: Mapping[str, Any]) -> Iterator[Made]:
-    """Yield the contents of one kind.
+def contents(kind: str, compact: Mapping[str, Any], *, model: str) -> Iterator[Made]:
+    """Yield the contents of one kind, of a registered name.
 
     Raises
     ------
     LookupError, TypeError, ValueError, AttributeError
         If the compact form is malformed.
     """
+    kinds = [name for name, one in EVIDENCE_KINDS.items() if one.recorded]
+    if kind not in kinds:
+        near = nearest(kind, kinds)
+        raise ValueError(
+            f"nothing records evidence {kind!r:.100}, expected some of {', '.join(kinds)}"
+            + (f"; did you mean {near!r}?" if near else "")
+        )
+    for one in (compact, *(compact.values() if kind == HumanText.kind and isinstance(compact, dict) else ())):
+        if not isinstance(one, dict):
+            raise TypeError(f"{kind} holds {one!r:.100}, expected keys with values, such as {{signed_by: rita}}")
     if kind == HumanText.kind:
         for name, one in compact.items():
             _known(kind, one)
@@ -82,16 +95,18 @@ def contents(kind: str, compact: Mapping[str, Any]) -> Iterator[Made]:
         yield Made(content=_training_run(compact), by=compact.get("signed_by", "ada"), age=age)
         return
     if kind == Registration.kind:
-        yield Made(content=registration("1"), by=compact.get("signed_by", "ada"), age=age_of(compact.get("age", "3h")))
+        yield Made(
+            content=registration(model, "1"), by=compact.get("signed_by", "ada"), age=age_of(compact.get("age", "3h"))
+        )
         return
     if not 0 <= (earlier := compact.get("earlier", 0)) <= MAX_EARLIER:
         raise ValueError(f"earlier is {earlier}, expected at most {MAX_EARLIER}")
     yield Made(content=_assessment(kind, compact), by=compact.get("signed_by", "vera"), age=age, earlier=earlier)
 
 
-def registration(version: str) -> Registration:
+def registration(name: str, version: str) -> Registration:
     """Return the registration of a version of the model that cases are about."""
-    return Registration(registry="cases", name="credit-risk", version=version, format="file", files=1, size=1)
+    return Registration(registry="cases", name=name, version=version, format="file", files=1, size=1)
 
 
 def _known(kind: str, compact: Mapping[str, Any]) -> None:
@@ -125,7 +140,7 @@ def _assessment(kind: str, compact: Mapping[str, Any]) -> Assessment:
         raise TypeError(f"{kind} is no assessment")
     measurements = [
         *_grouped(compact.get("groups", {})),
-        *_rates((), (), compact.get("all", [])),
+        *_rates((), (), compact.get("all", []), "all"),
         *(_score(metric, numbers) for metric, numbers in compact.get("scores", {}).items()),
         *(
             _score(metric, numbers, tuple(attribute.split(CROSS)))
@@ -154,16 +169,24 @@ def _assessment(kind: str, compact: Mapping[str, Any]) -> Assessment:
 def _grouped(groups: Mapping[str, Mapping[str, Sequence[int]]]) -> list[Measurement]:
     made = []
     for attribute, levels in groups.items():
+        if not isinstance(levels, dict):
+            raise TypeError(f"groups of {attribute} are {levels!r:.100}, expected levels, each with [tn, fp, fn, tp]")
         by = tuple(attribute.split(CROSS))
         for level, counts in levels.items():
             if counts is not None:
-                made += _rates(by, tuple(level.split(CROSS)) if len(by) > 1 else (level,), counts)
+                made += _rates(
+                    by, tuple(level.split(CROSS)) if len(by) > 1 else (level,), counts, f"{attribute}: {level}"
+                )
     return made
 
 
-def _rates(by: tuple[str, ...], group: tuple[str, ...], counts: Sequence[int]) -> list[Measurement]:
+def _rates(by: tuple[str, ...], group: tuple[str, ...], counts: Any, where: str) -> list[Measurement]:
     if not counts:
         return []
+    if not isinstance(counts, list) or len(counts) != 4 or any(type(one) is not int or one < 0 for one in counts):
+        raise ValueError(
+            f"{where} has {counts!r:.100}, expected rows as [tn, fp, fn, tp]: four whole numbers from 0 up"
+        )
     made = []
     for metric, (k, n) in rate_counts(*counts).items():
         common: dict[str, Any] = {

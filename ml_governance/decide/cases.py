@@ -4,6 +4,8 @@ A case is YAML::
 
     title: What it shows
     like: allow                     # optional: start from another case's evidence
+    model: credit-risk              # optional: its name; by default one that the policy is for. So with `project`
+    people: {carla: [committee]}    # optional: roles of others than ada, vera, rita, max and omar
     evidence:                       # merged over the other case's; null removes
       fairness:
         signed_by: vera
@@ -28,13 +30,16 @@ Everything is built from pure values; nothing is signed or stored.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
+
+from pydantic import ValidationError
 
 from ml_governance.decide.case_evidence import PREVIOUS, age_of, contents, registration
 from ml_governance.decide.decision import Decision, evaluate
-from ml_governance.decide.reading import read_yaml
+from ml_governance.decide.finding import Status
+from ml_governance.decide.reading import nearest, read_yaml
 from ml_governance.errors import GovernanceError, PolicyError
 from ml_governance.evidence.attestation import Attestation, EvidenceView
 from ml_governance.evidence.canonical import canonicalise, sha256_hex
@@ -43,7 +48,7 @@ from ml_governance.evidence.statement import Subject
 from ml_governance.evidence.trust import Principal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from ml_governance.decide.policy import Policy
 
@@ -56,7 +61,9 @@ PEOPLE: dict[str, frozenset[str]] = {
     "omar": frozenset({"author", "validator", "risk_officer"}),
 }
 SUBJECT = Subject(name="credit-risk/1", sha256=sha256_hex(b"the model of the cases"))
-_KEYS = {"title", "like", "evidence", "champion", "approvals", "expect"}
+PROJECT, MODEL = "credit", "credit-risk"
+RESULTS = ("allow", "review", "deny")
+_KEYS = {"title", "like", "model", "project", "people", "evidence", "champion", "approvals", "expect"}
 TRIED = Subject(name="credit-risk/0-tried", sha256=sha256_hex(b"the version of the cases that came to nothing"))
 _EXPECTED = {"result", "exit_code", "findings"}
 _APPROVAL = {"by", "role", "age", "verdict", "binding", "reason", "resolves"}
@@ -93,29 +100,37 @@ def run_cases(policy: Policy, cases: Mapping[str, str]) -> tuple[CaseResult, ...
 
 def _read(name: str, text: str) -> dict[str, Any]:
     try:
-        value, _ = read_yaml(text)
+        value: Any = read_yaml(text)[0]
     except PolicyError as error:
         raise PolicyError(f"the case {name}: {error.found}", expected=error.expected) from error
-    if not isinstance(value, dict) or not {"title", "expect"} <= set(value) <= _KEYS:
-        raise PolicyError(
-            f"the case {name} does not have its form",
-            expected=f"title and expect, and of {', '.join(sorted(_KEYS))}",
-        )
-    return value
+    try:
+        _only(value, _KEYS, "it", needed=("title", "expect"))
+        _only(value["expect"], _EXPECTED, "expect", needed=("result",))
+        _among(value["expect"]["result"], RESULTS, "result of expect")
+        for status in value["expect"].get("findings", {}).values():
+            _among(status, get_args(Status), "status of a finding")
+    except (TypeError, ValueError, AttributeError) as error:
+        raise PolicyError(f"the case {name} cannot be read: {error!s:.400}") from error
+    return dict(value)
 
 
 def _run(policy: Policy, name: str, case: dict[str, Any], every: Mapping[str, dict[str, Any]]) -> CaseResult:
     try:
         return _held(name, case, decide_case(policy, case, every))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        what = ".".join(map(str, first["loc"]))
+        raise PolicyError(
+            f"the case {name} cannot be read: {what}: {first['msg']}, found {first['input']!r:.100}"
+        ) from error
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise PolicyError(f"the case {name} cannot be read: {type(error).__name__}: {error!s:.400}") from error
+        raise PolicyError(f"the case {name} cannot be read: {error!s:.400}") from error
     except GovernanceError as error:
-        raise PolicyError(f"the case {name} cannot be run: {error.found}") from error
+        raise PolicyError(f"the case {name} cannot be run: {error.found}", expected=error.expected) from error
 
 
 def _held(name: str, case: dict[str, Any], decision: Decision) -> CaseResult:
     expect = case["expect"]
-    _only(expect, _EXPECTED, "expect")
     wrong = []
     if decision.result != expect["result"]:
         wrong.append(f"the result is {decision.result}, expected {expect['result']}")
@@ -125,60 +140,108 @@ def _held(name: str, case: dict[str, Any], decision: Decision) -> CaseResult:
     for finding, status in expect.get("findings", {}).items():
         if statuses.get(finding) != status:
             wrong.append(f"{finding} is {statuses.get(finding, 'absent')}, expected {status}")
+    if wrong:  # and why it is so, of what the case did not speak about
+        named = expect.get("findings", {})
+        told = [one for one in decision.findings if one.status not in ("pass", "waived") and one.id not in named]
+        wrong += [f"{one.id} is {one.status}: {one.sentence}" for one in told]
+        wrong += [f"an approval in the role {role} is missing" for role in decision.approvals_missing]
     return CaseResult(name=name, title=str(case["title"]), passed=not wrong, detail="; ".join(wrong))
 
 
 def decide_case(policy: Policy, case: Mapping[str, Any], every: Mapping[str, Mapping[str, Any]]) -> Decision:
     """Return the decision that a policy gives in a case."""
+    cast = _cast(policy, case, _merged("people", case, every, seen=()))
     entries: list[Attestation] = []
-    _add_champion(entries, policy, _merged("champion", case, every, seen=()))
+    _add_champion(entries, cast, policy, _merged("champion", case, every, seen=()))
+    evidence = _merged("evidence", case, every, seen=())
     if case.get("evidence", {}).get(Registration.kind, {}) is None:
         raise ValueError("registration is removed, and without one nothing says which model the case is about")
-    for kind, compact in {Registration.kind: {}, **_merged("evidence", case, every, seen=())}.items():
-        for made in contents(kind, compact):
+    for kind, compact in {Registration.kind: {}, **evidence}.items():
+        for made in contents(kind, compact, model=cast.model):
             for _ in range(made.earlier):
-                _add(entries, made.by, made.age, made.content, TRIED)
-            _add(entries, made.by, made.age, made.content)
+                _add(entries, cast, made.by, made.age, made.content, TRIED)
+            _add(entries, cast, made.by, made.age, made.content)
 
     def judged(view_entries: Sequence[Attestation]) -> Decision:
         return evaluate(
-            subject=SUBJECT, stage=policy.stage, project="credit", policy=policy, policy_sha256=sha256_hex(b"policy"),
-            evidence=_view(view_entries), at=AT,
+            subject=SUBJECT, stage=policy.stage, project=cast.project, policy=policy, policy_sha256=sha256_hex(b"policy"),
+            evidence=_view(view_entries, cast), at=AT,
         )  # fmt: skip
 
     bound_to = judged(entries).binding
-    for one in case.get("approvals", []):
-        _only(one, _APPROVAL, "an approval")
+    approvals = case.get("approvals", [])
+    if not isinstance(approvals, list):
+        raise TypeError(f"approvals are {approvals!r:.100}, expected a list, one in each line after '- '")
+    for one in approvals:
+        _only(one, _APPROVAL, "an approval", needed=("by", "role"))
         content = Approval(
             stage=policy.stage, binding=one.get("binding", bound_to), verdict=one.get("verdict", "approve"), role=one["role"],
             reason=one.get("reason", "case"), resolves=tuple(one.get("resolves", ())),
         )  # fmt: skip
-        _add(entries, one["by"], age_of(one.get("age", "1m")), content)
+        _add(entries, cast, one["by"], age_of(one.get("age", "1m")), content)
     return judged(entries)
 
 
-def _only(given: Mapping[str, Any], known: set[str], what: str) -> None:
+def _only(given: Any, known: Collection[str], what: str, needed: Sequence[str] = ()) -> None:
     """Refuse a key that means nothing: the case would hold for another reason than its writer thinks."""
+    if not isinstance(given, dict):
+        raise TypeError(f"{what} is {given!r:.100}, expected keys with values: some of {', '.join(sorted(known))}")
     for key in given.keys() - known:
-        raise ValueError(f"{what} has the key {key!r}, expected some of {', '.join(sorted(known))}")
+        near = nearest(str(key), known)
+        raise ValueError(
+            f"{what} has the key {key!r}, expected some of {', '.join(sorted(known))}"
+            + (f"; did you mean {near!r}?" if near else "")
+        )
+    for key in needed:
+        if given.get(key) is None:
+            raise ValueError(f"{what} has no {key}, expected {' and '.join(needed)}")
 
 
-def _add_champion(entries: list[Attestation], policy: Policy, champion: Mapping[str, Any]) -> None:
+def _among(given: Any, known: Sequence[str], what: str) -> None:
+    if given not in known:
+        raise ValueError(f"the {what} is {given!r:.100}, expected one of {', '.join(known)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cast:
+    """Who and what a case is about."""
+
+    project: str = PROJECT
+    model: str = MODEL
+    people: Mapping[str, frozenset[str]] = field(default_factory=lambda: PEOPLE)
+
+
+_USUAL = _Cast()
+
+
+def _cast(policy: Policy, case: Mapping[str, Any], people: Mapping[str, Any]) -> _Cast:
+    """Return what a case is about: where it does not say, a model of a project that the policy is for."""
+    meant = policy.applies_to
+    project = PROJECT if policy.applies(project=PROJECT, model=meant.model) else meant.project.replace("*", PROJECT)
+    model = MODEL if policy.applies(project=meant.project, model=MODEL) else meant.model.replace("*", "model")
+    return _Cast(
+        project=str(case.get("project", project)),
+        model=str(case.get("model", model)),
+        people={**PEOPLE, **{name: frozenset(roles) for name, roles in people.items()}},
+    )
+
+
+def _add_champion(entries: list[Attestation], cast: _Cast, policy: Policy, champion: Mapping[str, Any]) -> None:
     """Add two earlier versions: registered, and if the case speaks of a champion, one of them assessed and promoted."""
-    _add(entries, "ada", timedelta(hours=9), registration("0"), PREVIOUS)
-    _add(entries, "ada", timedelta(hours=9), registration("0-tried"), TRIED)
+    _add(entries, cast, "ada", timedelta(hours=9), registration(cast.model, "0"), PREVIOUS)
+    _add(entries, cast, "ada", timedelta(hours=9), registration(cast.model, "0-tried"), TRIED)
     if not champion:
         return
     stage, by = champion.get("stage", policy.stage), champion.get("promoted_by", "max")
     for kind, compact in champion.items():
         if kind not in ("stage", "promoted_by"):
-            for made in contents(kind, compact):
-                _add(entries, made.by, made.age, made.content, PREVIOUS)
+            for made in contents(kind, compact, model=cast.model):
+                _add(entries, cast, made.by, made.age, made.content, PREVIOUS)
     promotion = Promotion(
-        phase="outcome", stage=stage, registry="cases", name="credit-risk", version="0", alias=stage,
+        phase="outcome", stage=stage, registry="cases", name=cast.model, version="0", alias=stage,
         decision=sha256_hex(b"decision"), token=sha256_hex(b"token"), result="done",
     )  # fmt: skip
-    _add(entries, by, timedelta(hours=8), promotion, PREVIOUS)
+    _add(entries, cast, by, timedelta(hours=8), promotion, PREVIOUS)
 
 
 def _merged(
@@ -188,9 +251,15 @@ def _merged(
     like = case.get("like")
     if like is not None:
         if like in seen or like not in every:
-            raise PolicyError(f"a case is like {like!r}", expected="the name of another case, not in a circle")
+            names = ", ".join(one for one in every if one not in seen)
+            raise PolicyError(
+                f"it is like {like!r}", expected=f"the name of another case, not in a circle: {names:.300}"
+            )
         base = _merged(part, every[like], every, (*seen, like))
-    return _over(base, case.get(part, {}))
+    own = case.get(part, {})
+    if not isinstance(own, dict):
+        raise TypeError(f"{part} is {own!r:.100}, expected keys with values")
+    return _over(base, own)
 
 
 def _over(base: dict[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
@@ -205,7 +274,9 @@ def _over(base: dict[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _add(entries: list[Attestation], by: str, age: timedelta, content: Content, subject: Subject = SUBJECT) -> None:
+def _add(
+    entries: list[Attestation], cast: _Cast, by: str, age: timedelta, content: Content, subject: Subject = SUBJECT
+) -> None:
     index = len(entries)
     entries.append(
         Attestation(
@@ -216,19 +287,22 @@ def _add(entries: list[Attestation], by: str, age: timedelta, content: Content, 
             content=content,
             recorded_at=AT - age,
             keyid=f"key-of-{by}",
-            principal=_person(by),
+            principal=_person(by, cast),
         )
     )
 
 
-def _person(name: str) -> Principal:
+def _person(name: str, cast: _Cast = _USUAL) -> Principal:
+    if name not in cast.people:
+        known = ", ".join(f"{who} ({', '.join(sorted(roles))})" for who, roles in cast.people.items())
+        raise ValueError(f"nobody in the case is {name!r:.100}, expected one of {known}, or somebody under people")
     return Principal(
-        id=name, name=name, custodian=f"account of {name}", roles=PEOPLE[name], projects=frozenset({"credit"})
+        id=name, name=name, custodian=f"account of {name}", roles=cast.people[name], projects=frozenset({cast.project})
     )
 
 
-def _view(entries: Sequence[Attestation]) -> EvidenceView:
+def _view(entries: Sequence[Attestation], cast: _Cast = _USUAL) -> EvidenceView:
     return EvidenceView(
         origin="cases", size=len(entries), root_hash=sha256_hex(b"cases"), attestations=tuple(entries),
-        principals={name: _person(name) for name in PEOPLE}, trust_expires_at=AT + timedelta(days=365),
+        principals={name: _person(name, cast) for name in cast.people}, trust_expires_at=AT + timedelta(days=365),
     )  # fmt: skip

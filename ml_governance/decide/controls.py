@@ -188,7 +188,7 @@ def parse_catalogue(text: str, *, file: str | None = None, base: Catalogue | Non
     PolicyError
         If it is no YAML of the strict kind.
     """
-    value, lines = read_yaml(text)
+    value, lines = read_yaml(text, file=file)
     own, mistakes = validate(value, Catalogue, lines)
     told = {one.line for one in mistakes}
     mistakes += [one for one in empty_values(value, lines) if one.line not in told]

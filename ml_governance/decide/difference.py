@@ -295,12 +295,10 @@ def _circumstances(old: Policy, new: Policy) -> Iterator[Difference]:
     ):  # fmt: skip
         yield from (told(name, "weaker", f"{words(role)} {clause}") for role in after if role not in before)
         yield from (told(name, "stronger", f"{words(role)} no longer {clause}") for role in before if role not in after)
-    for name, verb, barred, bars in (
-        ("promote", "promote", old.promote.not_, new.promote.not_),
-        ("waivers", "waive for", old.waivers.not_, new.waivers.not_),
-    ):
-        yield from (told(name, "weaker", f"a model's {who} may {verb} it") for who in barred if who not in bars)
-        yield from (told(name, "stronger", f"a model's {who} may not {verb} it") for who in bars if who not in barred)
+    # Of waivers the same key says nothing: nobody waives for their own work, whatever a policy says.
+    barred, bars = old.promote.not_, new.promote.not_
+    yield from (told("promote", "weaker", f"a model's {who} may promote it") for who in barred if who not in bars)
+    yield from (told("promote", "stronger", f"a model's {who} may not promote it") for who in bars if who not in barred)
     if old.waivers.max_days != new.waivers.max_days:
         weaker = new.waivers.max_days > old.waivers.max_days
         sentence = f"a waiver runs for at most {new.waivers.max_days} days and ran for {old.waivers.max_days}"
@@ -369,4 +367,6 @@ def _lives(role: str, before: Sequence[timedelta], after: Sequence[timedelta]) -
 
 def _plain(policy: Policy, name: str) -> str:
     value = getattr(policy, name)
-    return str(value.model_dump(mode="json", by_alias=True)) if hasattr(value, "model_dump") else str(value)
+    if not hasattr(value, "model_dump"):
+        return str(value)
+    return ", ".join(f"{words(key)} {part}" for key, part in value.model_dump(mode="json", by_alias=True).items())

@@ -180,7 +180,9 @@ def _waivers(
         person.roles & {*reference.policy.waivers.roles, *reference.policy.promote.roles}
     )
     found = []
-    for entry in decision.waivers:
+    for entry in {
+        one.index: one for one in decision.waivers
+    }.values():  # one waiver covers several findings of its rule
         content = entry.content
         if isinstance(content, Waiver) and concerned and content.expires - at <= SOON:
             ends = content.expires.isoformat(timespec="seconds")

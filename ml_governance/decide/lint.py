@@ -64,6 +64,12 @@ def _of_rule(rule: Rule, roles: Collection[str]) -> Iterator[str]:
         yield f"{rule.id}: nothing records {require.evidence} evidence yet, so this rule is always missing and never passes"
     if require.signed_by is not None and require.signed_by not in roles:
         yield f"{rule.id}: nobody can satisfy this rule, for {_nobody(require.signed_by, roles)}"
+    for what, names in (
+        ("by", require.by),
+        *((f"levels of {attribute}", own) for attribute, own in require.levels.items()),
+    ):
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            yield f"{rule.id}: {what} names {', '.join(twice)} twice, which asks for nothing more; another was perhaps meant"
     if require.metric is None:
         return
     if require.champion is not None and require.max_attempts == 1:
@@ -97,11 +103,15 @@ def _power(rule: Rule) -> Iterator[str]:
     if form == "rate" and require.champion is None:
         yield (
             f"{rule.id}: with {size:,} rows{' in a group' if require.by else ''} this rule does not pass even at the best possible "
-            "rate" + (f"; it can from about {enough:,}" if enough else ", nor with more")
+            "rate" + (f"; it can from about {enough:,}{', so set min_group_size' if require.by else ''}" if enough else ", nor with more")
         )  # fmt: skip
         return
     what = "the two models'" if require.champion is not None else "the groups'"
-    advice = f"; with equal rates of {EQUAL_RATE:g} it can pass from about {enough:,} rows a group" if enough else ""
+    advice = (
+        f"; with equal rates of {EQUAL_RATE:g} it can pass from about {enough:,} rows a group: set min_group_size"
+        if enough
+        else ""
+    )
     yield (
         f"{rule.id}: with {size} rows in each group this rule does not pass even when {what} "
         f"rates are equal ({EQUAL_RATE:g}){advice}"

@@ -6,14 +6,15 @@ at once and with their lines.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
 from ml_governance.decide import problems, reading
 from ml_governance.decide.expression import MAX_LENGTH
-from ml_governance.decide.require import BOUNDS, CROSS, Duration, Part, Require, Role, Text
+from ml_governance.decide.require import BOUNDS, CROSS, Duration, Form, Name, Part, Require, Role, Text
 from ml_governance.errors import EvidenceError, MissingEvidenceError
 from ml_governance.evidence.canonical import sha256_hex
 from ml_governance.evidence.predicates import PolicyInForce
@@ -29,7 +30,10 @@ __all__ = [
 ]  # fmt: skip
 
 Expression = Annotated[str, Field(min_length=1, max_length=MAX_LENGTH)]
-RuleId = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{1,9}-\d{2,4}$")]
+_IN_RULE = re.compile(r"rules\.(\d{1,6})\.(?:require\.(?=.))?")
+RuleId = Annotated[
+    str, Form(r"[A-Z][A-Z0-9]{1,9}-\d{2,4}", "capital letters, '-' and two to four digits, such as CRD-01")
+]
 
 
 def _author() -> list[Literal["author", "trainer"]]:
@@ -118,7 +122,7 @@ class Rule(Part):
 class Policy(Part):
     """A whole policy."""
 
-    policy: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,79}$")]
+    policy: Name
     """Name of the policy."""
     version: int = Field(ge=1)
     """Only a higher one replaces a policy in force."""
@@ -187,7 +191,7 @@ def parse_policy(text: str, *, file: str | None = None, controls: Collection[str
     PolicyError
         If it is no YAML of the strict kind.
     """
-    value, lines = reading.read_yaml(text)
+    value, lines = reading.read_yaml(text, file=file)
     policy, mistakes = reading.validate(value, Policy, lines)
     told = {one.line for one in mistakes}
     mistakes += [one for one in reading.empty_values(value, lines) if one.line not in told]
@@ -196,8 +200,18 @@ def parse_policy(text: str, *, file: str | None = None, controls: Collection[str
     if policy is not None:
         mistakes += problems.of_policy(policy, lines)
     if policy is None or mistakes:
-        raise reading.MistakesError("policy", mistakes, file)
+        raise reading.MistakesError("policy", [_by_id(one, value) for one in mistakes], file)
     return policy
+
+
+def _by_id(mistake: reading.Mistake, value: Any) -> reading.Mistake:
+    """Name a rule by its id, which its writer knows, and not by its position."""
+    match = _IN_RULE.match(mistake.where)
+    rule = value["rules"][int(match[1])] if match is not None else None
+    identity = rule.get("id") if isinstance(rule, dict) else None
+    if match is None or not isinstance(identity, str):
+        return mistake
+    return replace(mistake, where=f"{identity[:80]}: {mistake.where[match.end() :]}")
 
 
 def _readable(value: Any) -> dict[int, Rule]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from ml_governance.decide import expression, facts
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from ml_governance.decide.require import Require
     from ml_governance.evidence.metrics import Metric
 
+FEW = 5
+"""How many metrics a message names; a kind may have a hundred."""
 Told = tuple[str, str, str, str]
 """The key, what was found, what was expected, the nearest name."""
 
@@ -161,11 +164,15 @@ def _no_metric(require: Require) -> Told:
     found = f"{require.evidence} evidence has no metric {require.metric!r}"
     if not known:
         return "metric", found, "no metric: of this kind none is measured yet", ""
-    near = nearest(require.metric or "", known)
+    words = set(re.split(r"[^a-z0-9]+", (require.metric or "").lower()))
+    alike = sorted(known, key=lambda name: (-len(words & set(name.split("_"))), len(name), name))
+    near = alike[0] if words <= set(alike[0].split("_")) else nearest(require.metric or "", known)
     elsewhere = sorted({kind for kind, name in METRICS if name == require.metric})
     if elsewhere:
         return "metric", f"{found}; {' and '.join(elsewhere)} evidence has", "a metric of the rule's own evidence", near
-    return "metric", found, f"one of {', '.join(sorted(known))}", near
+    shown = [name for name in alike if words & set(name.split("_"))][:FEW] if len(known) > FEW else sorted(known)
+    such = f", such as {', '.join(shown)}" if shown else ""
+    return "metric", found, f"one that `mlgov assess --list-metrics --kind {require.evidence}` lists{such}", near
 
 
 def _of_bound(name: str, require: Require, definition: Metric) -> Iterator[Told]:
@@ -180,10 +187,19 @@ def _of_bound(name: str, require: Require, definition: Metric) -> Iterator[Told]
     ):
         yield (
             name,
-            f"{name} is {number:g}, and {definition.name} lies between {definition.low} and {definition.high}",
-            "",
+            f"{name} is {number:g}",
+            f"a number that {definition.name} can have: {_range(definition)}",
             "",
         )
+
+
+def _range(definition: Metric) -> str:
+    if definition.high is None:
+        return f"{definition.low:g} or more"
+    if definition.low is None:
+        return f"{definition.high:g} or less"
+    share = "; 80 % is 0.8" if (definition.low, definition.high) == (0, 1) else ""
+    return f"{definition.low:g} to {definition.high:g}{share}"
 
 
 def _listed(names: list[str]) -> str:

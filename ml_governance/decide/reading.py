@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import date
 from difflib import get_close_matches
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_origin
@@ -27,6 +28,26 @@ UNKNOWN_NAME = "unknown_name"
 
 _MERGE = "tag:yaml.org,2002:merge"
 _SHOULD_BE = "Input should be "
+_FORMS = {
+    "bool_type": "true or false, without quotes",
+    "dict_type": "keys with values, such as {key: value}",
+    "float_type": "a number with a point and without quotes, such as 0.8",
+    "int_type": "a whole number without quotes, such as 2",
+    "list_type": "a list in brackets, such as [one, two]",
+    "model_type": "keys with values, such as {key: value}",
+    "string_type": "text, in quotes where YAML takes it for something else",
+}
+"""What a value should have been, in the words of those who write files."""
+_SLIPS = (
+    ("'\\t'", "spaces before the line, and no tab"),
+    ("block end", "as many spaces before the line as before the others of its block"),
+    ("mapping values", "'key: value' on a line of its own, indented like its neighbours; quotes around a text with a colon"),
+    ("',' or", "a comma between items, and a bracket at the end"),
+    ("end of stream", "a quote at the end of the text as well"),
+    ("any token", "quotes around a text that begins with this sign"),
+    ("another document", "one document, without a line of three dashes in between"),
+)  # fmt: skip
+"""A part of what PyYAML says, and what would be right in the words of those who write files."""
 _Model = TypeVar("_Model", bound=BaseModel)
 
 Location = tuple[Any, ...]
@@ -133,14 +154,32 @@ class _Loader(yaml.SafeLoader):
             self.depth -= 1
 
 
-def read_yaml(text: str) -> tuple[Any, Lines]:
+def read_yaml(text: str, *, file: str | None = None) -> tuple[Any, Lines]:
     """Read YAML strictly, with the line of every value.
+
+    Parameters
+    ----------
+    text : str
+        YAML.
+    file : str, optional
+        Its name, for messages.
 
     Raises
     ------
     PolicyError
         If it is too large or too deep, no YAML, or uses duplicate keys, anchors, aliases or tags.
     """
+    try:
+        return _read(text)
+    except PolicyError as problem:
+        if file is None:
+            raise
+        found = problem.found
+        found = f"{file}:{found.removeprefix('line ')}" if found.startswith("line ") else f"{file}: {found}"
+        raise PolicyError(found, expected=problem.expected, next_step=problem.next_step) from problem
+
+
+def _read(text: str) -> tuple[Any, Lines]:
     if len(text) > MAX_TEXT:
         raise PolicyError(f"the text has {len(text):,} characters", expected=f"at most {MAX_TEXT:,}")
     try:
@@ -154,7 +193,9 @@ def read_yaml(text: str) -> tuple[Any, Lines]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark is not None else ""
-        raise PolicyError(f"{line}this is no YAML: {getattr(error, 'problem', None) or error}") from error
+        problem = str(getattr(error, "problem", None) or error)
+        right = next((words for part, words in _SLIPS if part in problem), "plain YAML")
+        raise PolicyError(f"{line}this is no YAML: {problem}", expected=right) from error
     except ValueError as error:  # such as a date that no calendar has
         raise PolicyError(f"a value cannot be read: {error}") from error
 
@@ -228,7 +269,8 @@ def _mistake(error: Any, model: type[BaseModel], lines: Mapping[Location, int]) 
         )
     if error["type"] == "missing":
         return Mistake(line=line, where=where, found="this key is missing")
-    message = str(error["msg"]).removeprefix("Value error, ").removeprefix(_SHOULD_BE).removeprefix("expected ")
+    told = str(error["msg"]).removeprefix("Value error, ").removeprefix(_SHOULD_BE).removeprefix("expected ")
+    message = _FORMS.get(error["type"], told)
     allowed: Iterable[str] = ()
     if error["type"] == "string_pattern_mismatch":
         message = f"text of the form {error['ctx']['pattern']}"
@@ -247,8 +289,13 @@ def _shown(error: Any) -> str:
     if isinstance(found, int) and found.bit_length() > 64:
         return f"found a number of {found.bit_length()} bits"
     if isinstance(found, str | int | float | bool):
-        return f"found {found!r:.200}"
-    return f"found a {'list' if isinstance(found, list) else 'mapping' if isinstance(found, dict) else 'value'}"
+        shown = str(found).lower() if isinstance(found, bool) else repr(found)
+        return f"found {shown:.200}"
+    if isinstance(found, date):
+        return f"found the date {found}"
+    return (
+        f"found {'a list' if isinstance(found, list) else 'keys with values' if isinstance(found, dict) else 'a value'}"
+    )
 
 
 def _one_of(names: Iterable[str]) -> str:

@@ -6,16 +6,22 @@ Descriptions of fields stand below them; the published JSON Schema takes them fr
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
+from pydantic_core.core_schema import no_info_after_validator_function
 
 from ml_governance.decide.reading import UNKNOWN_NAME
 from ml_governance.evidence.evidence_kinds import EVIDENCE_KINDS
 from ml_governance.evidence.metrics import Metric, metric
 from ml_governance.evidence.trust import ROLES
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic_core import CoreSchema
 
 CROSS = " x "
 BOUNDS = ("lower_bound_at_least", "upper_bound_at_most", "value_at_least", "value_at_most")
@@ -46,6 +52,27 @@ def _role(value: str) -> str:
     return value
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The form of a text, and what messages call it in place of the pattern."""
+
+    pattern: str
+    words: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Check the form of what is text."""
+        return no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Publish the pattern."""
+        return {**handler(schema), "pattern": f"^{self.pattern}$"}
+
+    def _check(self, value: str) -> str:
+        if re.fullmatch(self.pattern, value) is None:
+            raise ValueError(self.words)
+        return value
+
+
 def _shortest(length: timedelta) -> str:
     minutes = int(length.total_seconds() // 60)
     for unit, size in (("d", 1440), ("h", 60)):
@@ -67,7 +94,8 @@ Role = Annotated[
     WithJsonSchema({"type": "string", "pattern": f"^{_ROLE.pattern}$", "examples": list(ROLES)}),
 ]
 Kind = Annotated[str, AfterValidator(_kind), WithJsonSchema({"type": "string", "enum": list(EVIDENCE_KINDS)})]
-Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+Name = Annotated[str, Form(r"[a-z0-9][a-z0-9-]{0,79}", "lower-case letters, digits and '-', such as intended-use")]
+Digest = Annotated[str, Form(r"sha256:[0-9a-f]{64}", "'sha256:' and 64 hexadecimal digits")]
 
 
 class Part(BaseModel):
@@ -134,7 +162,7 @@ class Require(Part):
     """The test data must share no rows with the training data."""
     max_overlap: float = Field(default=0.0, ge=0, lt=1)
     """Share of test rows that may equal a training row all the same, as where people are alike in every column."""
-    text: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,79}$")] | None = None
+    text: Name | None = None
     """Name of the text that a person must have signed."""
 
     @property

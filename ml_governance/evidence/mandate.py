@@ -83,7 +83,9 @@ def _delegation(content: Delegation, by: Principal, current: TrustFile, charter:
         return f"{by.id} {_held(by)}, and nobody delegates a role that is not their own"
     if content.role not in charter.delegable:
         return f"the role {content.role} cannot be delegated; the charter lets {_list(charter.delegable)} be"
-    if content.expires <= at or content.expires - at > timedelta(days=charter.max_days):
+    if content.expires <= at:
+        return f"the delegation ends at {content.expires.isoformat()}, which is over"
+    if content.expires - at > timedelta(days=charter.max_days):
         return f"the delegation runs to {content.expires.isoformat()}, and may run for at most {charter.max_days} days"
     if clash := charter.clash(to.roles | {content.role}):
         return f"{to.id} would hold {clash}, which the charter keeps apart"

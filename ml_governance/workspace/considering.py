@@ -7,12 +7,12 @@ from datetime import UTC
 from typing import TYPE_CHECKING
 
 from ml_governance.decide.decision import evaluate
-from ml_governance.decide.policy import in_force, parse_policy
-from ml_governance.errors import ConfigurationError, UsageError
+from ml_governance.decide.policy import in_force
+from ml_governance.errors import UsageError
 from ml_governance.evidence import merkle
 from ml_governance.evidence.canonical import sha256_hex
 from ml_governance.evidence.past import as_of
-from ml_governance.workspace.shipped import controls_beside
+from ml_governance.workspace.shipped import read_policy
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -51,8 +51,8 @@ def consider(
         )
     view = ws.acted_in(view, at or now)
     if policy is not None:
-        text = _read(policy)
-        judged_by, sha256 = parse_policy(text, controls=controls_beside(policy).ids), sha256_hex(text.encode())
+        judged_by, text = read_policy(policy)
+        sha256 = sha256_hex(text.encode())
         notes.append(
             f"not signed: what {policy.name} would decide if it were in force, which it is not; approvals and waivers count "
             "only under the policy that they were given under"
@@ -75,10 +75,3 @@ def consider(
 def _root_at(ws: Workspace, size: int) -> bytes:
     hashes, _ = ws.ledger.leaf_hashes(size)
     return merkle.root_of(hashes[at : at + 32] for at in range(0, len(hashes), 32))
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}", expected="a policy file") from error

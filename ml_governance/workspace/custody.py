@@ -199,7 +199,7 @@ class Custody:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"{path} cannot be read: {error}", expected="UTF-8 text") from error
-        coming = Charter.from_dict(read_yaml(text)[0])
+        coming = Charter.from_dict(read_yaml(text, file=str(path))[0])
         return self._next(lambda version, _: replace(version, charter=coming), roots, draft)
 
     def rotate_root(

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 from ml_governance.decide import approval, inbox, rbac
 from ml_governance.decide.decision import Decision, evaluate
-from ml_governance.decide.policy import PolicyInForceRef, in_force, parse_policy
+from ml_governance.decide.policy import PolicyInForceRef, in_force
 from ml_governance.decide.rules import makers
 from ml_governance.errors import (
-    ConfigurationError,
     EvidenceError,
     MissingEvidenceError,
     NotAuthorizedError,
@@ -20,7 +19,7 @@ from ml_governance.errors import (
 from ml_governance.evidence.canonical import sha256_hex
 from ml_governance.evidence.predicates import Approval, ApprovalRequest, PolicyInForce, Waiver
 from ml_governance.evidence.statement import Subject
-from ml_governance.workspace.shipped import controls_beside
+from ml_governance.workspace.shipped import read_policy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,11 +32,7 @@ if TYPE_CHECKING:
 
 def enact(ws: Workspace, path: Path) -> Receipt:
     """Sign a policy file and put it in force for its stage."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}") from error
-    policy = parse_policy(text, file=str(path), controls=controls_beside(path).ids)
+    policy, text = read_policy(path)
     ws.config.stage(policy.stage)
     view = ws.view()
     me = ws.me(view)

@@ -66,7 +66,7 @@ def rollback(ws: Workspace, name: str, *, stage: str) -> Promoted:
     if not earlier:
         raise MissingEvidenceError(
             f"{name} was never in {stage} before" if version else f"{wanted} has no earlier version in {stage}",
-            expected=f"another version than {now or 'none'} that was promoted to {stage}",
+            expected=f"a version{f' other than {now}' if now else ''} that was promoted to {stage}",
             next_step="mlgov log ls --kind promotion",
         )
     reference, refused = in_force(view, stage), []

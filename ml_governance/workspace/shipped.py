@@ -10,6 +10,7 @@ from ml_governance.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from ml_governance.decide.controls import Catalogue
+    from ml_governance.decide.policy import Policy
 
 CATALOGUE = "controls.yaml"
 
@@ -29,6 +30,29 @@ def controls_beside(policy: Path) -> Catalogue:
     """Return the controls that a policy file may name: those that ship, and those of a ``controls.yaml`` beside it."""
     own = policy.parent / CATALOGUE
     return _read(own, catalogue()) if own.is_file() else catalogue()
+
+
+def read_policy(path: Path) -> tuple[Policy, str]:
+    """Read a policy that somebody means to use: a file, or the ``policy.yaml`` of a folder; returns it and its text.
+
+    Raises
+    ------
+    ConfigurationError
+        If it cannot be read.
+    PolicyError
+        If it cannot be accepted.
+    """
+    from ml_governance.decide.policy import parse_policy
+
+    file = path / "policy.yaml" if path.is_dir() else path
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        found = f"{file} cannot be read: {error.strerror}"
+        raise ConfigurationError(found, expected="a policy file, or a folder with policy.yaml") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{file} cannot be read: {error}", expected="UTF-8 text") from error
+    return parse_policy(text, file=str(file), controls=controls_beside(file).ids), text
 
 
 def _read(file: Path, base: Catalogue | None) -> Catalogue:

@@ -272,3 +272,9 @@ def test_the_report_reads_as_frame_dict_and_html() -> None:
     assert "null level" in made._repr_html_() and "x" in repr(made)
     with pytest.raises(KeyError):
         made.get("g", "kolmogorov_smirnov")
+
+
+def test_a_report_whose_columns_could_not_be_compared_does_not_read_as_none_moved() -> None:
+    rows = pd.DataFrame({"x": range(100)})
+    assert "not measured by some: x" in repr(assess_drift(rows, rows[:0]))
+    assert "not measured" not in repr(assess_drift(rows, rows))

@@ -296,6 +296,7 @@ def test_three_hundred_groups_and_unused_categories_are_counted() -> None:
 
 # --- the same errors --------------------------------------------------------------------------------------
 
+MANY = {"y": pa.array([0, 1] * 30), "p": pa.array([0, 1] * 30)}
 BAD: dict[str, tuple[dict[str, pa.Array], dict[str, Any], str]] = {
     "no rows": ({name: pa.array([], kind) for name, kind in (("y", pa.int64()), ("p", pa.int64()), ("g", pa.string()))}, {}, "empty"),
     "null label": ({"y": pa.array([0, 1, None, 1])}, {}, "1 missing"),
@@ -312,6 +313,8 @@ BAD: dict[str, tuple[dict[str, pa.Array], dict[str, Any], str]] = {
     "occurs nowhere": ({}, {"pos_label": 7}, "occurs nowhere"),
     "other labels predicted": ({"y": pa.array([1, 2, 1, 2]), "p": pa.array([1, 3, 1, 3])}, {"pos_label": 1}, "together"),
     "continuous": ({n: pa.array(np.resize(v, 99)) for n, v in (("y", [0, 1]), ("p", [0, 1]), ("g", np.arange(99) / 7))}, {}, "continuous"),
+    "days": ({**MANY, "g": pa.array([dt.date(2026, 1, 1) + dt.timedelta(d) for d in range(60)])}, {}, "60 values such as 2026-01-01"),
+    "fractions as text": ({**MANY, "g": pa.array([f"{d / 7:.6f}" for d in range(60)])}, {}, "60 values such as 0.000000"),
     "negative weight": ({"w": pa.array([1.0, -1.0, 1.0, 1.0])}, {"sample_weight": "w"}, "negative"),
     "NaN weight": ({"w": pa.array([1.0, float("nan"), 1.0, 1.0])}, {"sample_weight": "w"}, "NaN"),
     "null weight": ({"w": pa.array([1.0, None, 1.0, 1.0])}, {"sample_weight": "w"}, "NaN"),

@@ -239,6 +239,7 @@ def test_every_number_is_typed(y: np.ndarray, seed: int, groups: int) -> None:  
             assert interval.lower is not None and interval.upper is not None
             assert interval.lower <= one.value + 1e-12 and one.value <= interval.upper + 1e-12
     assert found.to_json() and len(found.to_frame()) == len(found.measurements) and "<table>" in found._repr_html_()
+    assert f"{len(found.measurements) - 60:,} more" in found._repr_html_()
 
 
 def test_the_signed_form_is_valid_and_complete() -> None:
@@ -247,3 +248,21 @@ def test_the_signed_form_is_valid_and_complete() -> None:
 
     content = report(data()).to_content(predictions="caller-supplied", dataset=Resource(name="t", sha256="0" * 64))
     assert Fairness.model_validate(parse(canonicalise(content.to_wire()))) == content
+
+
+@pytest.mark.parametrize(
+    ("metric", "by", "group", "words"),
+    [
+        ("accuracyy", ["sex"], [], "accuracyy was not measured; did you mean accuracy"),
+        ("accuracy", ["gender"], [], "accuracy was not measured by gender; it was by all rows, sex"),
+        ("accuracy", ["sex"], ["X"], "accuracy by sex was not measured for X; it was for F, M"),
+        ("accuracy", ["sex"], [], "for all groups together; it was for F, M"),
+        ("accuracy_ratio", ["sex"], ["F"], "it was for all groups together"),
+    ],
+)
+def test_asking_for_a_number_that_is_not_there_says_which_are(
+    metric: str, by: list[str], group: list[str], words: str
+) -> None:
+    report = FairnessReport.from_counts({"F": (60, 20, 9, 11), "M": (58, 24, 8, 10)}, by="sex")
+    with pytest.raises(KeyError, match=words):
+        report.get(metric, by=by, group=group)

@@ -328,3 +328,8 @@ def test_bad_input_is_named(change: dict[str, Any], words: str) -> None:
     options: dict[str, Any] = {"y_score": [1.0, 2.0, 3.0], "sensitive_features": {"g": list("aab")}, **change}
     with pytest.raises(DataError, match=words):
         assess_ranking(**options)
+
+
+def test_a_report_without_numbers_of_all_rows_reads_as_those_over_groups() -> None:
+    report = assess_ranking(y_score=np.linspace(0, 1, 80), sensitive_features={"g": ["a", "b"] * 40}, k=10)
+    assert "selection_rate_at_k_ratio=" in repr(report)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -250,7 +251,12 @@ def test_a_policy_is_put_in_force_by_its_owner_only(ws: Path, capsys: pytest.Cap
     file = ws / "policies" / "credit-scoring" / "policy.yaml"
     file.write_text(file.read_text().replace("version: 1", "version: 2"))
     assert mlgov(capsys, "attest", "--policy", file, "-w", ws, "--as", "author")[0] == 1
-    assert mlgov(capsys, "attest", "--policy", file, "-w", ws, "--as", "risk-officer")[0] == 0
+    code, said, _ = mlgov(
+        capsys, "attest", "--policy", file.parent, "-w", ws, "--as", "risk-officer"
+    )  # a folder will do
+    assert code == 0
+    assert "credit-production version 2 is in force for production, in the place of credit-production version 1" in said
+    assert f"MLGOV_POLICY_SHA256=sha256:{sha256(file.read_bytes()).hexdigest()}" in said
     assert mlgov(capsys, "attest", "--policy", file, "-w", ws, "--as", "risk-officer")[0] == 2
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -41,6 +41,8 @@ def test_a_role_is_lent_listed_and_taken_back(ws: Path, capsys: Capture) -> None
     code, out, _ = mlgov(capsys, *lend, "--as", "risk-officer", "--json")
     (index,) = json.loads(out)["entries"]
     assert code == 0
+    last = date.fromisoformat(until) + timedelta(days=1)  # the day named is the last one, as it is for waivers
+    assert f"{last}T00:00+00:00" in mlgov(capsys, "keys", "delegations")[1]
     code, out, _ = mlgov(capsys, "policy", "can", "validator", "approve:risk_officer")
     assert code == 0 and "in the place of risk-officer" in out
     assert mlgov(capsys, *lend, "--as", "author")[0] == 1

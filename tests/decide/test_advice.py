@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_governance import FairnessReport
-from ml_governance.decide import cases
+from ml_governance.decide import advice, cases
 from ml_governance.decide.advice import APPROVALS, multiplicity
 from ml_governance.decide.decision import Decision
-from ml_governance.decide.finding import OPEN
+from ml_governance.decide.finding import OPEN, Finding
 from ml_governance.decide.policy import parse_policy
 from ml_governance.evidence.predicates import Approval, Resource
 from tests.decide.test_decision import ALLOWED, POLICY, READ, TEXT, TEXTS, decide, view_of, with_entry
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def decided(name: str) -> Decision:
@@ -188,3 +187,12 @@ def test_both_forms_of_a_decision_are_read_and_neither_passes_for_the_other(tmp_
         )
         with pytest.raises(VerificationError, match="does not have its form"):
             entry.read(sign(swapped.payload, [signer]).to_bytes())
+
+
+def test_whatever_a_gate_says_of_the_circumstances_comes_with_advice_of_its_own() -> None:
+    sources = Path(advice.__file__).parent.glob("*.py")
+    named = {name for source in sources for name in re.findall(r'"(GATE-[a-z]+)', source.read_text(encoding="utf-8"))}
+    assert len(named) > 10
+    for name in named:
+        finding = Finding(id=name, rule=name, title="t", status="fail", sentence="s")
+        assert advice._circumstance(finding).text != "What it says must no longer be so.", name

@@ -87,9 +87,71 @@ def test_whoever_registered_the_model_in_a_case_does_not_validate_it() -> None:
         ("title: x\nevidence: {registration: null}\nexpect: {result: deny}", "registration is removed"),
         ("title: x\nevidence: {registration: {name: y}}\nexpect: {result: deny}", "has the key 'name'"),
         ("title: x: y\nexpect: {result: deny}", "this is no YAML"),
+        ("expect: {result: deny}", "it has no title"),
+        ("title: x\nexpect: {exit_code: 1}", "expect has no result"),
+        ("title: x\nexpect: {result: denied}", "is 'denied', expected one of allow, review, deny"),
+        ("title: x\nexpect: {result: deny, findings: {ASK-01: passed}}", "is 'passed', expected one of pass, fail"),
+        ("title: x\nexpect: {result: deny}\nexpects: 1", "did you mean 'expect'"),
+        ("title: x\nlike: y\nexpect: {result: deny}", "it is like 'y'"),
+        ("title: x\nevidence: {fairnes: {}}\nexpect: {result: deny}", "did you mean 'fairness'"),
+        ("title: x\nevidence: {fairness: none}\nexpect: {result: deny}", "fairness holds 'none'"),
+        ("title: x\nevidence: {human-text: {use: signed}}\nexpect: {result: deny}", "human-text holds 'signed'"),
+        (
+            "title: x\nevidence: {performance: {all: [1, 2, 3]}}\nexpect: {result: deny}",
+            r"all has \[1, 2, 3\], expected rows as \[tn, fp",
+        ),
+        (
+            "title: x\nevidence: {performance: {all: [1, 2, 3, -4]}}\nexpect: {result: deny}",
+            "four whole numbers from 0 up",
+        ),
+        ("title: x\nevidence: {performance: {age: 3}}\nexpect: {result: deny}", "the age is 3, expected one such as"),
+        (
+            "title: x\nevidence: {performance: {signed_by: zoe}}\nexpect: {result: deny}",
+            r"nobody in the case is 'zoe', expected one of ada \(author\)",
+        ),
+        ("title: x\napprovals: [{role: validator}]\nexpect: {result: deny}", "an approval has no by"),
     ],
 )
 def test_a_case_that_cannot_be_meant_is_refused_by_name(text: str, words: str) -> None:
     with pytest.raises(PolicyError, match=words) as caught:
         run_cases(POLICY, {"the-odd-one": text})
     assert "the case the-odd-one" in str(caught.value)
+
+
+APPROVED = """
+policy: for-loans
+version: 1
+stage: production
+applies_to: {project: "*-bank", model: "loan-*"}
+promote: {roles: [release_manager]}
+approvals: [{role: committee}]
+rules:
+  - id: LOA-01
+    title: It was measured
+    require: {evidence: performance}
+"""
+CASE = """
+title: x
+people: {carla: [committee]}
+evidence: {performance: {all: [450, 50, 50, 450]}}
+approvals: [{by: carla, role: committee}]
+expect: {result: allow}
+"""
+
+
+@pytest.mark.parametrize("model", ["loan-*", "credit-*", "loan", "*", "*loan*x"])
+def test_a_case_is_about_a_model_that_the_policy_is_for_and_may_bring_people_of_its_own(model: str) -> None:
+    (result,) = run_cases(parse_policy(APPROVED.replace("loan-*", model)), {"case": CASE})
+    assert result.passed, result.detail
+
+
+@pytest.mark.parametrize("other", ["model: car-1", "project: elsewhere"])
+def test_a_case_may_be_about_another_model(other: str) -> None:
+    (result,) = run_cases(parse_policy(APPROVED), {"case": f"{other}{CASE}"})
+    assert not result.passed
+    assert "GATE-policy is fail: The policy for-loans is not for" in result.detail
+
+
+def test_a_case_that_came_out_otherwise_says_what_stood_in_the_way() -> None:
+    (result,) = run_cases(parse_policy(APPROVED), {"case": CASE.replace("role: committee", "role: other")})
+    assert result.detail == "the result is review, expected allow; an approval in the role committee is missing"

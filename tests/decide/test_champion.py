@@ -39,8 +39,8 @@ def view_of(asked: Policy, case: dict[str, Any]) -> EvidenceView:
     kept: list[EvidenceView] = []
     original = cases._view
 
-    def remember(entries: Any) -> EvidenceView:
-        kept.append(original(entries))
+    def remember(*entries: Any) -> EvidenceView:
+        kept.append(original(*entries))
         return kept[-1]
 
     cases._view = remember

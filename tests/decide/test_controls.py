@@ -125,7 +125,7 @@ def test_clauses_are_found_by_framework() -> None:
     [
         ("human: true", "humane: true", 15, "did you mean 'human'"),
         ("    human: true\n", "", 12, "this key is missing"),
-        ("human: true", "human: sometimes", 15, "valid boolean"),
+        ("human: true", "human: sometimes", 15, "true or false"),
         ("id: PER-02", "id: FAI-01", 19, "this id stands at line 12 already"),
         ("controls:\n", "controls: []\nothers:\n", 11, "at least 1 item"),
         ("id: PER-02", "id: performance", 19, "text of the form"),

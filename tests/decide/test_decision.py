@@ -34,8 +34,8 @@ def view_of(name: str) -> EvidenceView:
     kept: list[EvidenceView] = []
     original = cases._view
 
-    def remember(entries: Any) -> EvidenceView:
-        kept.append(original(entries))
+    def remember(*entries: Any) -> EvidenceView:
+        kept.append(original(*entries))
         return kept[-1]
 
     cases._view = remember

@@ -245,3 +245,14 @@ def test_titles_controls_and_versions_are_no_difference() -> None:
         .replace("PER-02", "PER-03")
     )
     assert difference(BASE, parse_policy(text)) == ()
+
+
+def test_whom_the_waivers_bar_is_no_difference_for_nobody_waives_for_their_own_model_anyway() -> None:
+    barred = "max_days: 30, not: [author, trainer]"
+    assert barred in TEXT
+    assert told(parse_policy(TEXT), parse_policy(TEXT.replace(barred, "max_days: 30, not: []"))) == {}
+
+
+def test_for_which_models_a_policy_is_stands_in_words() -> None:
+    (one,) = difference(parse_policy(TEXT), parse_policy(TEXT.replace('model: "credit-*"', 'model: "loan-*"')))
+    assert one.sentence == "applies to is project *, model loan-* and was project *, model credit-*"

@@ -104,14 +104,14 @@ def test_the_nearest_valid_name_is_told(old: str, new: str, near: str) -> None:
     [
         ("on_inconclusive: deny", "when: x", "the name x is unknown here"),
         ("on_inconclusive: deny", "check: 1 +", "character 4: mismatched input the end"),
-        ("on_inconclusive: deny", "when: true", "expected a valid string"),
+        ("on_inconclusive: deny", "when: true", "found true; expected text, in quotes"),
         ("signed_by: validator", "signed_by:", "nothing stands here"),
         ("controls: [FAI-03]", "controls: [FAI-03, ]\n    on_inconclusive:", "nothing stands here"),
         ("text: intended-use, ", "", "does not say which text"),
         ("inputs_digested: true", "text: x", "is no text"),
         ("inputs_digested: true", "max_attempts: 3", "measured on no test data"),
         ("evidence: security-scan", "evidence: security-scan, inputs_digested: true", "has no inputs"),
-        ("inputs_digested: true", f"inputs: ['sha256:{'a' * 63}']", "text of the form"),
+        ("inputs_digested: true", f"inputs: ['sha256:{'a' * 63}']", "'sha256:' and 64 hexadecimal digits"),
         ("evidence: security-scan", f"evidence: security-scan, inputs: ['sha256:{'a' * 64}']", "has no inputs"),
         ("evidence: security-scan", "evidence: security-scan, metric: cves, value_at_most: 0", "none is measured yet"),
         ("evidence: security-scan", "evidence: security-scan, by: [sex]", "there is no metric for it"),
@@ -120,7 +120,7 @@ def test_the_nearest_valid_name_is_told(old: str, new: str, near: str) -> None:
         ("metric: accuracy", "metric: ece", "performance evidence has no metric 'ece'; fairness evidence has"),
         ("champion: {margin: 0.02,", "value_at_least: 0.5\n      champion: {margin: 0.02,", "exactly one of"),
         ("margin: 0.02", "margin: -0.02", "greater than or equal to 0"),
-        ("sha256:aaa", "aaa", "text of the form"),
+        ("sha256:aaa", "aaa", "'sha256:' and 64 hexadecimal digits"),
         ("max_attempts: 5", "max_attempts: 0", "greater than or equal to 1"),
     ],
 )  # fmt: skip
@@ -301,8 +301,10 @@ def test_only_what_is_not_recorded_yet_is_warned_of_in_a_policy_with_everything(
          "ALL-01: with 30 rows in each group this rule does not pass even when the two models'"),
         ("metric: selection_rate_ratio, by: [sex], levels: {sex: [F, M]}, lower_bound_at_least: 0.8",
          "metric: accuracy, by: [sex], levels: {sex: [F, M]}, lower_bound_at_least: 0.999",
-         "ALL-05: with 400 rows in a group .* best possible rate; it can from about 2,7..$"),
+         "ALL-05: with 400 rows in a group .* best possible rate; it can from about 2,7.., so set min_group_size$"),
         ("levels: {sex: [F, M]}, ", "", "levels of sex are not listed"),
+        ("levels: {sex: [F, M]}", "levels: {sex: [F, M, F]}", "levels of sex names F twice"),
+        ("by: [sex], levels", "by: [sex, sex], levels", "by names sex twice"),
     ],
 )  # fmt: skip
 def test_a_rule_that_cannot_mean_what_it_says_is_warned_of(old: str, new: str, words: str) -> None:

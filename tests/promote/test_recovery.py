@@ -560,6 +560,7 @@ def mlgov(capsys: pytest.CaptureFixture[str], house: House, *arguments: str) -> 
 def test_the_story_on_the_command_line(
     ready: House, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from ml_governance.cli.run import run
     from ml_governance.workspace import session
 
     monkeypatch.setattr(session.parts, "utc_now", ready.clock)
@@ -577,6 +578,11 @@ def test_the_story_on_the_command_line(
     assert mlgov(capsys, ready, "rollback", "credit", "--as", "max")[0] == 4
     ready.measure(ready.decide("credit/1").subject, fair=False)
     assert mlgov(capsys, ready, "promote", "credit/1", "--as", "max")[0] == 1
+    asked = ["request", "credit/1", "--comment", "please", "--as", "ada", "--workspace", str(ready.root)]
+    assert run(asked) == 0
+    assert "nobody finds it with mlgov inbox while the answer is deny" in capsys.readouterr().out
+    assert run(["inbox", "--workspace", str(ready.root)]) == 2
+    assert "mlgov inbox --for ID" in capsys.readouterr().err
     code, value, _ = mlgov(
         capsys,
         ready,

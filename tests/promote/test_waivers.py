@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
-from ml_governance.cli.consent import read_end
+from ml_governance.cli.options import read_end
 from ml_governance.errors import MissingEvidenceError, NotAuthorizedError, UsageError, VerificationError
 from ml_governance.evidence.predicates import Approval, ApprovalRequest, Waiver
 from ml_governance.testing import START
+from tests.promote.house import POLICY
 
 if TYPE_CHECKING:
     from tests.promote.house import House
@@ -279,6 +280,18 @@ def test_a_waiver_that_ends_within_a_week_is_in_the_inbox(unfair: House) -> None
     unfair.later(days=1, seconds=1)
     (item,) = inbox(unfair, "rita")
     assert (item.kind, item.until) == ("waiver", START + timedelta(days=8))
+    assert [one.kind for one in inbox(unfair, "ada")] == ["waiver"]
+
+
+def test_a_waiver_that_covers_two_findings_is_in_the_inbox_once(unfair: House) -> None:
+    stricter = POLICY.replace("version: 1", "version: 2").replace(
+        "  - id: SML-02", "    check: 'model.size < 0'\n  - id: SML-02"
+    )
+    (unfair.root / "next.yaml").write_text(stricter)
+    with unfair.as_("rita") as ws:
+        ws.enact(unfair.root / "next.yaml")
+    waive(unfair, until=START + timedelta(days=3))
+    assert [f.id for f in unfair.decide("credit/1").findings if f.status == "waived"] == ["SML-01/check", "SML-01/sex"]
     assert [one.kind for one in inbox(unfair, "ada")] == ["waiver"]
 
 
