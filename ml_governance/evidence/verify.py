@@ -46,6 +46,7 @@ REMEMBERED = (
     "continues the {size} entries that this account verified before; "
     "against whoever controls this account too, it is not rollback-proof without an outside checkpoint"
 )
+EVERY = "every entry of the log"
 OPEN_SESSIONS = "still open or ended without a closing record"
 
 
@@ -132,6 +133,7 @@ class VerifiedLog:
             charter=current.charter or Charter(),
             trust_expires_at=current.expires_at,
             newest=self.prefix.latest,
+            verified=EVERY,
         )
 
 
@@ -145,6 +147,7 @@ def verify(
     collect: bool = True,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    note: Callable[[str, int, bytes], None] | None = None,
 ) -> VerifiedLog:
     """Verify a log, or what is new in it.
 
@@ -167,6 +170,9 @@ def verify(
         module must be importable without side effects (``if __name__ == "__main__"``).
     progress : callable, optional
         ``progress(done, total)``, called now and then.
+    note : callable, optional
+        ``note(term, index, leaf_hash)``, called with every word under which an entry is found (:mod:`~ml_governance.evidence.terms`).
+        It is worth keeping only without problems.
 
     Returns
     -------
@@ -179,7 +185,7 @@ def verify(
         If the database itself cannot be read.
     """
     with ledger.snapshot():
-        return _Verification(ledger, root, since, progress).run(
+        return _Verification(ledger, root, since, progress, note).run(
             pinned, remembered, collect=collect and workers < 2, workers=workers
         )
 
@@ -193,8 +199,10 @@ class _Verification:
         root: str,
         since: Prefix | None,
         progress: Callable[[int, int], None] | None,
+        note: Callable[[str, int, bytes], None] | None,
     ) -> None:
         self.ledger = ledger
+        self.note = note
         self.since = since
         self.progress = progress
         self.head = ledger.head()
@@ -347,6 +355,9 @@ class _Verification:
             if one.trust is not None and walk.trust is not None:
                 known.update(walk.trust.verification_keys)
             self._index(one, counted=workers)
+            if self.note is not None:
+                for term in one.terms:
+                    self.note(term, one.place, one.hashed)
             if collect and principal is not None and read is not None:
                 self.attestations.append(attestation(one.place, read, principal))
         if list(self.ledger.stored_nodes(begins, walk.frontier.size)) != expected:
