@@ -7,6 +7,7 @@ at once and with their lines.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
@@ -252,6 +253,10 @@ def in_force(view: EvidenceView, stage: str) -> PolicyInForceRef:
     EvidenceError
         If its text is not what its digest says or is not accepted any more.
     """
+    return view.once(("in force", stage), lambda: _in_force(view, stage))
+
+
+def _in_force(view: EvidenceView, stage: str) -> PolicyInForceRef:
     current: Attestation | None = None
     notes = []
     for entry in view.of_kind(PolicyInForce.kind):
@@ -277,12 +282,18 @@ def in_force(view: EvidenceView, stage: str) -> PolicyInForceRef:
     content = _content(current)
     if sha256_hex(content.text.encode()) != content.sha256:
         raise EvidenceError(f"the policy text at #{current.index} is not what its digest says")
-    policy = parse_policy(content.text)
+    policy = _signed_text(content.text)
     if (policy.policy, policy.version, policy.stage) != (content.name, content.version, content.stage):
         raise EvidenceError(f"the policy at #{current.index} is announced as another than its text says")
     return PolicyInForceRef(
         policy=policy, sha256=content.sha256, version=content.version, attestation=current, notes=tuple(notes)
     )
+
+
+@lru_cache(maxsize=64)
+def _signed_text(text: str) -> Policy:
+    """Read a policy that was signed; the same text is the same policy, and a policy cannot be changed."""
+    return parse_policy(text)
 
 
 def _content(entry: Attestation) -> PolicyInForce:

@@ -181,8 +181,9 @@ class LogReader:
 
         leaves, blobs = table("leaves"), table("blobs")
         query = (
-            select(leaves.c.idx, leaves.c.leaf, leaves.c.leaf_hash, blobs.c.data)
-            .select_from(leaves.outerjoin(blobs, leaves.c.idx == blobs.c.idx))
+            select(leaves.c.idx, leaves.c.leaf, leaves.c.leaf_hash, blobs.c.data).select_from(
+                leaves.outerjoin(blobs, leaves.c.idx == blobs.c.idx)
+            )
             if content
             else select(leaves.c.idx, leaves.c.leaf, leaves.c.leaf_hash, null().label("data"))
         ).order_by(leaves.c.idx)

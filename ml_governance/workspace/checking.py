@@ -174,9 +174,7 @@ class _Check:
             f"the trust root of {ws.root}",
             "find out who changed governance.toml",
         )
-        subject, view = verifying.concerning(
-            ws, self.spec.model, stage=self.spec.stage, pinned=held.read_checkpoints()
-        )
+        subject, view = verifying.concerning(ws, self.spec.model, stage=self.spec.stage, pinned=held.read_checkpoints())
         reference = in_force(view, self.spec.stage)
         pins.require(held.policy, reference.sha256, f"the policy in force for {self.spec.stage}", PIN_NEXT)
         if not any(pin.outside for pin in held.policy):
