@@ -2127,7 +2127,8 @@ DEFENCES = (
     ),
 )
 
+from tests.defences_of_concern import CONCERN, CONCERN_LINES  # noqa: E402  it needs what is defined above
 from tests.defences_of_promotion import PROMOTION, PROMOTION_LINES  # noqa: E402  it needs what is defined above
 
-LINES += PROMOTION_LINES
-DEFENCES += PROMOTION
+LINES += CONCERN_LINES + PROMOTION_LINES
+DEFENCES += CONCERN + PROMOTION
