@@ -168,7 +168,9 @@ def _matches(pattern: str, text: str) -> bool:
 # --- reading --------------------------------------------------------------------------------------------
 
 
-def parse_policy(text: str, *, file: str | None = None, controls: Collection[str] | None = None) -> Policy:
+def parse_policy(
+    text: str, *, file: str | None = None, controls: Collection[str] | None = None, again: bool = False
+) -> Policy:
     """Read a policy.
 
     Parameters
@@ -180,6 +182,8 @@ def parse_policy(text: str, *, file: str | None = None, controls: Collection[str
     controls : collection of str, optional
         Ids of controls that rules may name. A policy that is to be signed is held against the catalogue; one that is in
         force is not, for the catalogue changes and a signed text does not.
+    again : bool
+        Whether it was accepted before, as what is in force was.
 
     Raises
     ------
@@ -188,7 +192,7 @@ def parse_policy(text: str, *, file: str | None = None, controls: Collection[str
     PolicyError
         If it is no YAML of the strict kind.
     """
-    value, lines = reading.read_yaml(text)
+    value, lines = reading.read_yaml(text, again=again)
     policy, mistakes = reading.validate(value, Policy, lines)
     told = {one.line for one in mistakes}
     mistakes += [one for one in reading.empty_values(value, lines) if one.line not in told]
@@ -293,7 +297,7 @@ def _in_force(view: EvidenceView, stage: str) -> PolicyInForceRef:
 @lru_cache(maxsize=64)
 def _signed_text(text: str) -> Policy:
     """Read a policy that was signed; the same text is the same policy, and a policy cannot be changed."""
-    return parse_policy(text)
+    return parse_policy(text, again=True)
 
 
 def _content(entry: Attestation) -> PolicyInForce:

@@ -165,9 +165,9 @@ class Concerned:
         files = [(index, one) for index, (_, one) in reads if one is not None and isinstance(one.content, TrustUpdate)]
         if not files or prefix.trust != (files[-1][0], files[-1][1].leaf.payload):
             raise VerificationError("the trust file in force is not the one that was verified here before")
-        for index, one in files:
-            if index not in self._files:
-                self._files[index] = trust.read(Envelope.from_dict(_update(one).envelope))
+        for place, update in files:
+            if place not in self._files:
+                self._files[place] = trust.read(Envelope.from_dict(_update(update).envelope))
         versions = [self._files[index] for index, _ in files]
         starts, current = [index for index, _ in files], versions[-1]
         resumed = [

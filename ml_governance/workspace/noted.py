@@ -68,7 +68,8 @@ class Noted:
             found = self._connection.execute("SELECT size, root, software FROM upto").fetchone()
         except sqlite3.Error:
             return False
-        return found == (prefix.frontier.size, prefix.frontier.root, __version__)
+        upto: tuple[object, ...] = (prefix.frontier.size, prefix.frontier.root, __version__)
+        return bool(found == upto)
 
     def add(self, term: str, index: int, leaf: bytes) -> None:
         """Note an entry, for the time being."""

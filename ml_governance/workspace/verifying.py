@@ -134,9 +134,9 @@ class _Found:
         self.ws, self.concerned, self.noted, self.size = ws, concerned, noted, size
 
     def concerning(self, reference: str | Subject, stage: str) -> tuple[Subject, EvidenceView]:
-        subject = self._resolve(reference)
+        subject, view = self._resolve(reference)
         # Which policy is in force, and who is whose delegate, is the same whatever else will be read.
-        policy = _policy(self._seen(), stage)
+        policy = _policy(view, stage)
         asked = None
         while True:
             wanted = reach(subject, policy, self.concerned.view())
@@ -151,9 +151,9 @@ class _Found:
     def _seen(self) -> EvidenceView:
         return self.ws.acted_in(seen(self.ws, self.concerned.view()), self.ws.clock())
 
-    def _resolve(self, reference: str | Subject) -> Subject:
+    def _resolve(self, reference: str | Subject) -> tuple[Subject, EvidenceView]:
         if isinstance(reference, Subject):
-            return reference
+            return reference, self._seen()
         wanted = reference.removeprefix("sha256:").replace("@", "/")
         places = self.noted.places(terms.registered_as(wanted), self.size)
         self.concerned.placed(places)
@@ -162,7 +162,8 @@ class _Found:
                 self.concerned.about(sha256, frozenset({Registration.kind}))
         elif not places and self.concerned.count(Registration.kind) <= LISTED:
             self.concerned.of_kind(Registration.kind)
-        return self.ws.resolve(reference, self._seen())
+        view = self._seen()
+        return self.ws.resolve(reference, view), view
 
 
 def _policy(view: EvidenceView, stage: str) -> Policy | None:
