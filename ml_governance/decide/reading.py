@@ -145,10 +145,10 @@ def _quick() -> Any:
         return _Loader
     from yaml.composer import Composer
     from yaml.constructor import SafeConstructor
-    from yaml.cyaml import CParser
+    from yaml.cyaml import CParser  # type: ignore[attr-defined]  # PyYAML's own, which its stubs leave out
     from yaml.resolver import Resolver
 
-    class Quick(_Bounded, Composer, CParser, SafeConstructor, Resolver):  # type: ignore[misc]  # PyYAML composes its own so
+    class Quick(_Bounded, Composer, CParser, SafeConstructor, Resolver):
         def __init__(self, text: str) -> None:
             CParser.__init__(self, text)
             Composer.__init__(self)
