@@ -169,7 +169,7 @@ ROLES = (
     defence(
         LENT,
         "one voice for whoever delegates",
-        change("decide/delegation", "return None if other == entry.index else", "return None if True else"),
+        change("decide/delegation", "return None if other is None else", "return None if True else"),
         R + "test_whoever_delegates_has_one_voice",
         R + "test_two_delegates_of_one_person_are_one_voice",
     ),
@@ -283,11 +283,7 @@ ROLES = (
     defence(
         PLACES,
         "looking at the key files",
-        change(
-            "workspace/session",
-            "return key_places.noted(found, [self.config.keys, *self._key_folder])",
-            "return found",
-        ),
+        change("workspace/verifying", "return key_places.noted(view, ws.key_folders)", "return view"),
         R + "test_keys_in_one_folder_are_one_custody_whatever_the_trust_file_says",
     ),
     defence(
@@ -1165,7 +1161,7 @@ DEFENCES = (
     defence(
         "unknown, expired or revoked signer",
         "roles of another project",
-        change("workspace/session", ".view().within(self.config.project)", ".view()"),
+        change("workspace/verifying", "    view = view.within(ws.config.project)\n", ""),
         "workspace/test_custody.py::test_a_role_in_another_project_is_none_here",
     ),
     defence(
@@ -1543,7 +1539,7 @@ DEFENCES = (
     defence(
         "clock moved back",
         "anchors, when deciding",
-        change("workspace/session", "anchors.claimed(self.ledger)", "None"),
+        change("workspace/verifying", "anchors.claimed(ws.ledger)", "None"),
         "workspace/test_last_good.py::test_nobody_decides_on_a_clock_behind_a_cosignature",
         "workspace/test_last_good.py::test_nobody_decides_on_a_clock_behind_a_timestamp",
     ),
@@ -2042,7 +2038,7 @@ DEFENCES = (
     defence(
         "an old log shown to a pipeline",
         "the pinned checkpoint",
-        change("workspace/checking", "ws.verify(pinned=held.read_checkpoints())", "ws.verify()"),
+        change("workspace/checking", "pinned=held.read_checkpoints()", "pinned=()"),
         "cli/test_check.py::test_an_older_log_is_refused_by_a_pinned_checkpoint",
     ),
     defence(
@@ -2131,10 +2127,11 @@ DEFENCES = (
     ),
 )
 
+from tests.defences_of_concern import CONCERN, CONCERN_LINES  # noqa: E402  it needs what is defined above
 from tests.defences_of_promotion import PROMOTION, PROMOTION_LINES  # noqa: E402  it needs what is defined above
 
-LINES += PROMOTION_LINES
-DEFENCES += PROMOTION
+LINES += CONCERN_LINES + PROMOTION_LINES
+DEFENCES += CONCERN + PROMOTION
 
 from tests.defences_of_laws import ATTACKS, LAW_LINES, LAWS  # noqa: E402, F401  as above
 

@@ -12,7 +12,7 @@ from ml_governance.cli.check import check
 from ml_governance.cli.data import app as data_app
 from ml_governance.cli.keys import app as keys_app
 from ml_governance.cli.log import app as log_app
-from ml_governance.cli.options import As, Json, Stage, Version, Where, moment, opened
+from ml_governance.cli.options import As, Full, Json, Stage, Version, Where, moment, opened
 from ml_governance.cli.policy import app as policy_app
 
 if TYPE_CHECKING:
@@ -305,6 +305,7 @@ def decide(
         str | None,
         typer.Option("--at", metavar="TIME", help="Judge as of then, from the ledger as it stood; not signed."),
     ] = None,
+    full: Full = False,
     signer: As = None,
     workspace: Where = None,
     json: Json = False,
@@ -314,7 +315,7 @@ def decide(
     Example: mlgov decide credit-risk/2 --stage production --as release-manager;
     mlgov decide credit-risk/2 --what-if policies/next.yaml --at 2026-01-15T12:00:00Z
     """
-    with opened(workspace, signer) as ws:
+    with opened(workspace, signer, full=full) as ws:
         if what_if is None and at is None:
             made = ws.decide(model, stage=stage)
         else:
@@ -338,6 +339,7 @@ def approve(
         typer.Option(metavar="FINDING", help="An inconclusive finding you accept; may be repeated."),
     ] = None,
     reject: Annotated[bool, typer.Option("--reject", help="Say no instead of yes.")] = False,
+    full: Full = False,
     signer: As = None,
     workspace: Where = None,
     json: Json = False,
@@ -346,7 +348,7 @@ def approve(
 
     Example: mlgov approve credit-risk/2 --as risk-officer --reason "small group, reviewed by hand" --resolve CRD-01/race
     """
-    with opened(workspace, signer) as ws:
+    with opened(workspace, signer, full=full) as ws:
         receipt = ws.approve(
             model,
             stage=stage,

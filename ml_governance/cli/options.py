@@ -26,17 +26,21 @@ Where = Annotated[
     Path | None,
     typer.Option("--workspace", "-w", metavar="DIR", help="Where to look for governance.toml, upwards."),
 ]
+Full = Annotated[
+    bool,
+    typer.Option("--full", help="Verify every entry of the log first, not only what is new and what concerns this."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Stage = Annotated[str, typer.Option("--stage", help="The stage the model is to enter.")]
 Version = Annotated[str, typer.Argument(metavar="MODEL", help="name/version, or the first digits of its sha256.")]
 
 
-def opened(where: Path | None, signer: str | None = None) -> Workspace:
+def opened(where: Path | None, signer: str | None = None, *, full: bool = False) -> Workspace:
     """Open the workspace at or above a folder, in somebody's hands, telling slow steps on stderr."""
     from ml_governance.cli.render import narrate
     from ml_governance.workspace import open_workspace
 
-    return open_workspace(where, signer=signer, narrate=narrate)
+    return open_workspace(where, signer=signer, narrate=narrate, full=full)
 
 
 def moment(text: str) -> datetime:

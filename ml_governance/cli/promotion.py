@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ml_governance.cli import render
-from ml_governance.cli.options import As, Json, Stage, Version, Where, opened
+from ml_governance.cli.options import As, Full, Json, Stage, Version, Where, opened
 from ml_governance.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def promote(
     ] = False,
     reason: Annotated[str | None, typer.Option(help="Why the glass is broken; it is kept for ever.")] = None,
     hours: Annotated[float, typer.Option(help="For how long, with --break-glass; the policy sets the limit.")] = 24,
+    full: Full = False,
     signer: As = None,
     workspace: Where = None,
     json: Json = False,
@@ -39,7 +40,7 @@ def promote(
         render.warn(
             f"BREAK-GLASS is asked for: if {model} may go to {stage} against the gate's answer, every decision will say so"
         )
-    with opened(workspace, signer) as ws:
+    with opened(workspace, signer, full=full) as ws:
         _told(ws.promote(model, stage=stage, break_glass=reason, hours=hours), json=json)
 
 

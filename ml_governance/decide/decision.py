@@ -222,6 +222,8 @@ def evaluate(
         findings.append(_shared(policy))
     notes += (*ballot.notes, *withdrawal.notes(subject, evidence), *breakglass.notes(evidence, at))
     notes += tuple(said for sha256, said in evidence.notes if sha256 == subject.sha256)
+    if evidence.verified:
+        notes += (f"this rests on {evidence.verified}, up to #{evidence.size - 1}",)
     ordered = worst_first(findings)
     advice = advise(
         ordered, accepted=ballot.accepted, approvals_missing=ballot.missing, policy=policy, subject=subject, project=project,

@@ -287,12 +287,16 @@ def _not_then(one: Mandate, entry: Attestation, history: History, project: str, 
     return None
 
 
-def _second_voice(one: Mandate, entry: Attestation, spoken: dict[tuple[str, str, str], int]) -> str | None:
+def _second_voice(one: Mandate, entry: Attestation, spoken: dict[tuple[str, str, str, str], int]) -> str | None:
     """Say who else has spoken for whoever delegated."""
     if not isinstance(entry.content, Approval):
         return None
-    other = spoken.get((one.by, entry.content.stage, entry.content.binding), entry.index)
-    return None if other == entry.index else f"{one.by} has one voice, which #{other} gave"
+    voices = (
+        spoken.get((one.by, entry.content.stage, entry.content.binding, subject.sha256), entry.index)
+        for subject in entry.subjects
+    )
+    other = next((index for index in voices if index != entry.index), None)
+    return None if other is None else f"{one.by} has one voice, which #{other} gave"
 
 
 def _is_no(entry: Attestation) -> bool:
@@ -310,9 +314,12 @@ def _makers(subject: Subject, evidence: EvidenceView) -> frozenset[str]:
     return made["author"] | made["trainer"]
 
 
-def _voices(evidence: EvidenceView, every: Sequence[Mandate], history: History) -> dict[tuple[str, str, str], int]:
-    """Return which entry speaks for whoever delegates, by person, stage and binding: their own, else their newest delegate's."""
-    found: dict[tuple[str, str, str], tuple[bool, int]] = {}
+def _voices(evidence: EvidenceView, every: Sequence[Mandate], history: History) -> dict[tuple[str, str, str, str], int]:
+    """Return which entry speaks for whoever delegates: their own, else their newest delegate's.
+
+    By person, stage, binding and subject: what somebody says of other bytes is no voice about these.
+    """
+    found: dict[tuple[str, str, str, str], tuple[bool, int]] = {}
     for entry in evidence.of_kind(Approval.kind):
         content = entry.content
         if not isinstance(content, Approval) or content.verdict != "approve":
@@ -328,8 +335,9 @@ def _voices(evidence: EvidenceView, every: Sequence[Mandate], history: History) 
             and one.refusal(entry.index, entry.recorded_at) is None
         }
         for person, voice in speakers:
-            key = (person, content.stage, content.binding)
-            found[key] = max(found.get(key, voice), voice)
+            for subject in entry.subjects:
+                key = (person, content.stage, content.binding, subject.sha256)
+                found[key] = max(found.get(key, voice), voice)
     return {key: index for key, (_, index) in found.items()}
 
 

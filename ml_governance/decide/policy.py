@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
@@ -171,7 +172,9 @@ def _matches(pattern: str, text: str) -> bool:
 # --- reading --------------------------------------------------------------------------------------------
 
 
-def parse_policy(text: str, *, file: str | None = None, controls: Collection[str] | None = None) -> Policy:
+def parse_policy(
+    text: str, *, file: str | None = None, controls: Collection[str] | None = None, again: bool = False
+) -> Policy:
     """Read a policy.
 
     Parameters
@@ -183,6 +186,8 @@ def parse_policy(text: str, *, file: str | None = None, controls: Collection[str
     controls : collection of str, optional
         Ids of controls that rules may name. A policy that is to be signed is held against the catalogue; one that is in
         force is not, for the catalogue changes and a signed text does not.
+    again : bool
+        Whether it was accepted before, as what is in force was.
 
     Raises
     ------
@@ -191,7 +196,7 @@ def parse_policy(text: str, *, file: str | None = None, controls: Collection[str
     PolicyError
         If it is no YAML of the strict kind.
     """
-    value, lines = reading.read_yaml(text, file=file)
+    value, lines = reading.read_yaml(text, file=file, again=again)
     policy, mistakes = reading.validate(value, Policy, lines)
     told = {one.line for one in mistakes}
     mistakes += [one for one in reading.empty_values(value, lines) if one.line not in told]
@@ -266,6 +271,10 @@ def in_force(view: EvidenceView, stage: str) -> PolicyInForceRef:
     EvidenceError
         If its text is not what its digest says or is not accepted any more.
     """
+    return view.once(("in force", stage), lambda: _in_force(view, stage))
+
+
+def _in_force(view: EvidenceView, stage: str) -> PolicyInForceRef:
     current: Attestation | None = None
     notes = []
     for entry in view.of_kind(PolicyInForce.kind):
@@ -291,12 +300,18 @@ def in_force(view: EvidenceView, stage: str) -> PolicyInForceRef:
     content = _content(current)
     if sha256_hex(content.text.encode()) != content.sha256:
         raise EvidenceError(f"the policy text at #{current.index} is not what its digest says")
-    policy = parse_policy(content.text)
+    policy = _signed_text(content.text)
     if (policy.policy, policy.version, policy.stage) != (content.name, content.version, content.stage):
         raise EvidenceError(f"the policy at #{current.index} is announced as another than its text says")
     return PolicyInForceRef(
         policy=policy, sha256=content.sha256, version=content.version, attestation=current, notes=tuple(notes)
     )
+
+
+@lru_cache(maxsize=64)
+def _signed_text(text: str) -> Policy:
+    """Read a policy that was signed; the same text is the same policy, and a policy cannot be changed."""
+    return parse_policy(text, again=True)
 
 
 def _content(entry: Attestation) -> PolicyInForce:

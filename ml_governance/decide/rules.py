@@ -36,6 +36,10 @@ def revokers(evidence: EvidenceView) -> frozenset[str]:
 
 def revoked(evidence: EvidenceView) -> dict[str, Attestation]:
     """Return what was withdrawn, by payload digest: by its own signer, a policy owner or a risk officer."""
+    return evidence.once("revoked", lambda: _revoked(evidence))
+
+
+def _revoked(evidence: EvidenceView) -> dict[str, Attestation]:
     signers = {entry.payload_digest: entry.principal.id for entry in evidence.attestations}
     may_revoke = revokers(evidence)
     found = {}
@@ -50,7 +54,10 @@ def revoked(evidence: EvidenceView) -> dict[str, Attestation]:
 
 def makers(subject: Subject, evidence: EvidenceView) -> dict[str, frozenset[str]]:
     """Return who made a model, as signatures prove it: its ``author`` registered it, its ``trainer`` ran the training."""
+    return evidence.once(("makers", subject.sha256), lambda: _makers(subject, evidence))
 
+
+def _makers(subject: Subject, evidence: EvidenceView) -> dict[str, frozenset[str]]:
     def signed(kind: str) -> frozenset[str]:
         # Whoever made it made it, even where the record of that counts no more.
         void = {one.by for one in evidence.void if one.kind == kind and one.by and one.about(subject.sha256)}

@@ -63,7 +63,7 @@ def withdrawn_model(subject: Subject, evidence: EvidenceView) -> Attestation | N
     lost = any(
         one.kind in (Registration.kind, DecisionRecord.kind) and one.about(subject.sha256) for one in evidence.void
     )
-    known = {entry.payload_digest: entry for entry in evidence.attestations}
+    known = {entry.payload_digest: entry for entry in evidence.about(subject.sha256)}
     counting = revoked(evidence)
     for entry in evidence.about(subject.sha256, Revocation.kind):
         content = entry.content
@@ -112,7 +112,7 @@ def decision_findings(subject: Subject, stage: str, bound_to: str, evidence: Evi
 def notes(subject: Subject, evidence: EvidenceView) -> tuple[str, ...]:
     """Name the revocations about a model that do not count."""
     counting = revoked(evidence)
-    known = {entry.payload_digest: entry for entry in evidence.attestations}
+    known = {entry.payload_digest: entry for entry in evidence.about(subject.sha256)}
     found = []
     for entry in evidence.about(subject.sha256, Revocation.kind):
         content = entry.content

@@ -6,18 +6,20 @@ Only :mod:`ml_governance.evidence.verify` makes these, after signature, chain an
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ml_governance.evidence.charter import Charter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from ml_governance.evidence.entry import Entry
     from ml_governance.evidence.predicates import Content
     from ml_governance.evidence.statement import Subject
     from ml_governance.evidence.trust import Principal
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +110,7 @@ class Void:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceView:
-    """Every verified entry up to one checkpoint, none missing.
+    """The verified entries up to one checkpoint: all of them, or all that concern one decision; none missing.
 
     Parameters
     ----------
@@ -119,7 +121,7 @@ class EvidenceView:
     root_hash : str
         Hexadecimal RFC 6962 root of those leaves.
     attestations : tuple of Attestation
-        All entries, by index.
+        The entries, by index.
     void : tuple of Void
         Entries that count no more.
     principals : mapping of str to Principal
@@ -132,6 +134,8 @@ class EvidenceView:
         From then on nothing new may be decided under the trust file in force.
     newest : datetime or None
         The newest time that the log shows: of an entry that counts, or of an anchor. Nobody may decide on an earlier clock.
+    verified : str
+        Which verification it rests on, in words; empty where nothing was verified, as in the cases of a policy's tests.
     """
 
     origin: str
@@ -144,10 +148,27 @@ class EvidenceView:
     notes: tuple[tuple[str, str], ...] = ()
     trust_expires_at: datetime
     newest: datetime | None = None
+    verified: str = ""
+    _made: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, what: object, make: Callable[[], T]) -> T:
+        """Return what was made of this evidence before under a name, or make it: the evidence never changes."""
+        if what not in self._made:
+            self._made[what] = make()
+        found: T = self._made[what]
+        return found
 
     def about(self, sha256: str, kind: str | None = None) -> tuple[Attestation, ...]:
         """Return the entries about one digest, oldest first, optionally of one kind."""
-        return tuple(a for a in self.attestations if a.about(sha256) and kind in (None, a.kind))
+        return self.once("subjects", self._by_subject).get((sha256, kind), ())
+
+    def _by_subject(self) -> dict[tuple[str, str | None], tuple[Attestation, ...]]:
+        found: dict[tuple[str, str | None], list[Attestation]] = {}
+        for one in self.attestations:
+            for sha256 in {subject.sha256 for subject in one.subjects}:
+                found.setdefault((sha256, None), []).append(one)
+                found.setdefault((sha256, one.kind), []).append(one)
+        return {key: tuple(entries) for key, entries in found.items()}
 
     def within(self, project: str) -> EvidenceView:
         """Return the same evidence as a project sees it: whoever is trusted for other projects alone has no role here."""
@@ -161,4 +182,10 @@ class EvidenceView:
 
     def of_kind(self, kind: str) -> tuple[Attestation, ...]:
         """Return the entries of one kind, oldest first."""
-        return tuple(a for a in self.attestations if a.kind == kind)
+        return self.once("kinds", self._by_kind).get(kind, ())
+
+    def _by_kind(self) -> dict[str, tuple[Attestation, ...]]:
+        found: dict[str, list[Attestation]] = {}
+        for one in self.attestations:
+            found.setdefault(one.kind, []).append(one)
+        return {kind: tuple(entries) for kind, entries in found.items()}

@@ -14,6 +14,7 @@ from ml_governance.evidence import entry, merkle
 from ml_governance.evidence.canonical import sha256_hex
 from ml_governance.evidence.envelope import pae
 from ml_governance.evidence.predicates import Erasure, TrustUpdate, WriterClose
+from ml_governance.evidence.terms import terms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -44,6 +45,7 @@ class Checked(NamedTuple):
     trust: TrustUpdate | None = None
     erases: tuple[int, str] | None = None
     closes: int | None = None
+    terms: tuple[str, ...] = ()
 
 
 def check(stored: StoredEntry, keys: Mapping[str, PublicKey]) -> tuple[Checked, entry.Entry | None]:
@@ -102,6 +104,7 @@ def check(stored: StoredEntry, keys: Mapping[str, PublicKey]) -> tuple[Checked, 
         trust=content if isinstance(content, TrustUpdate) else None,
         erases=(content.leaf, content.payload) if isinstance(content, Erasure) else None,
         closes=content.records if isinstance(content, WriterClose) else None,
+        terms=terms(content, read.subjects),
     )
     return checked, read
 

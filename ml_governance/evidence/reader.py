@@ -12,7 +12,7 @@ from ml_governance.evidence.database import database_errors
 from ml_governance.evidence.schema import Statements, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
 
     from sqlalchemy import Connection, Engine
@@ -174,6 +174,30 @@ class LogReader:
             if len(rows) < PAGE:
                 return
             after = rows[-1].idx
+
+    def at(self, places: Sequence[int], *, content: bool = True) -> Iterator[StoredEntry]:
+        """Yield the stored rows at some places, in order, their content where it is wanted and there; nothing is verified."""
+        from sqlalchemy import null, select
+
+        leaves, blobs = table("leaves"), table("blobs")
+        query = (
+            select(leaves.c.idx, leaves.c.leaf, leaves.c.leaf_hash, blobs.c.data).select_from(
+                leaves.outerjoin(blobs, leaves.c.idx == blobs.c.idx)
+            )
+            if content
+            else select(leaves.c.idx, leaves.c.leaf, leaves.c.leaf_hash, null().label("data"))
+        ).order_by(leaves.c.idx)
+        ordered = sorted(set(places))
+        for start in range(0, len(ordered), PAGE):
+            with self.reading() as connection:
+                rows = connection.execute(query.where(leaves.c.idx.in_(ordered[start : start + PAGE]))).all()
+            for row in rows:
+                yield StoredEntry(
+                    index=row.idx,
+                    leaf=stored_bytes(row.leaf),
+                    leaf_hash=stored_bytes(row.leaf_hash),
+                    envelope=None if row.data is None else stored_bytes(row.data),
+                )
 
     def find(self, key: bytes) -> tuple[int, ...]:
         """Return the indices stored under a subject's digest."""
@@ -369,7 +393,10 @@ class LogReader:
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
-        """Read one state of the log for as long as this lasts, whatever others append meanwhile."""
+        """Read one state of the log for as long as this lasts, whatever others append meanwhile; one inside another is the same."""
+        if self._pinned is not None:
+            yield self._pinned
+            return
         with database_errors(self._engine), self._engine.connect() as connection:
             if self._engine.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN")

@@ -200,6 +200,26 @@ class Trie:
                 return _entry_of(data, at)[1] if entries & bit and data[at : at + 32] == key else Value()
         return Value()
 
+    def below(self, digits: str) -> Iterator[bytes]:
+        """Yield every key that begins with some hexadecimal digits, in order."""
+        depth = 0
+        while depth < len(digits):
+            entries, children, at = _place(self._node(digits[:depth]) or _NOTHING, _DIGIT[digits[depth]])
+            bit = 1 << _DIGIT[digits[depth]]
+            if not children & bit:
+                data = self._node(digits[:depth]) or _NOTHING
+                if entries & bit and data[at : at + 32].hex().startswith(digits):
+                    yield data[at : at + 32]
+                return
+            depth += 1
+        data = self._node(digits) or _NOTHING
+        for digit, position in _DIGIT.items():
+            entries, children, at = _place(data, position)
+            if entries >> position & 1:
+                yield data[at : at + 32]
+            elif children >> position & 1:
+                yield from self.below(digits + digit)
+
     def extend(self, key: bytes, index: int, leaf: bytes) -> Value:
         """Add one leaf under a key and return the key's new value."""
         return self._put(key, lambda old: old.extended(index, leaf))

@@ -46,6 +46,7 @@ REMEMBERED = (
     "continues the {size} entries that this account verified before; "
     "against whoever controls this account too, it is not rollback-proof without an outside checkpoint"
 )
+EVERY = "every entry of the log"
 OPEN_SESSIONS = "still open or ended without a closing record"
 FAR = 200_000
 """More new entries than this are not kept in a list: where nothing is collected, everything is verified, and must continue the prefix."""
@@ -134,6 +135,7 @@ class VerifiedLog:
             charter=current.charter or NO_CHARTER,
             trust_expires_at=current.expires_at,
             newest=self.prefix.latest,
+            verified=EVERY,
         )
 
 
@@ -147,6 +149,7 @@ def verify(
     collect: bool = True,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    note: Callable[[str, int, bytes], None] | None = None,
 ) -> VerifiedLog:
     """Verify a log, or what is new in it.
 
@@ -169,6 +172,9 @@ def verify(
         module must be importable without side effects (``if __name__ == "__main__"``).
     progress : callable, optional
         ``progress(done, total)``, called now and then.
+    note : callable, optional
+        ``note(term, index, leaf_hash)``, called with every word under which an entry is found (:mod:`~ml_governance.evidence.terms`).
+        It is worth keeping only without problems.
 
     Returns
     -------
@@ -184,7 +190,7 @@ def verify(
         if since is not None and not collect and ledger.size - since.frontier.size > FAR and since.root == root:
             remembered = since.checkpoint
             since = None
-        return _Verification(ledger, root, since, progress).run(
+        return _Verification(ledger, root, since, progress, note).run(
             pinned, remembered, collect=collect and workers < 2, workers=workers
         )
 
@@ -198,8 +204,10 @@ class _Verification:
         root: str,
         since: Prefix | None,
         progress: Callable[[int, int], None] | None,
+        note: Callable[[str, int, bytes], None] | None,
     ) -> None:
         self.ledger = ledger
+        self.note = note
         self.since = since
         self.progress = progress
         self.head = ledger.head()
@@ -352,6 +360,9 @@ class _Verification:
             if one.trust is not None and walk.trust is not None:
                 known.update(walk.trust.verification_keys)
             self._index(one, counted=workers)
+            if self.note is not None:
+                for term in one.terms:
+                    self.note(term, one.place, one.hashed)
             if collect and principal is not None and read is not None:
                 self.attestations.append(attestation(one.place, read, principal))
         if list(self.ledger.stored_nodes(begins, walk.frontier.size)) != expected:

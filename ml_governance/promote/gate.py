@@ -88,6 +88,7 @@ def promote(
     registration: Registration,
     registry: Registry,
     view: Callable[[], EvidenceView],
+    whole: Callable[[], EvidenceView],
     me: Callable[[EvidenceView], Principal],
     writer: Writer,
     clock: Callable[[], datetime],
@@ -106,7 +107,9 @@ def promote(
     registry : Registry
         The registry that acts.
     view : callable
-        Returns the verified-complete evidence at the head; raises if anything does not verify.
+        Returns the verified evidence at the head that concerns the decision, none missing; raises if it does not verify.
+    whole : callable
+        Returns every entry at the head; asked only where an earlier promotion may not have come to its end.
     me : callable
         Returns who acts, as proven by their key.
     writer : Writer
@@ -138,7 +141,7 @@ def promote(
         person, policy = me(evidence), in_force(evidence, stage).policy
         settled = recovery.settle_before(
             (registration.registry, registration.name, alias), evidence, project=project, person=person, policy=policy,
-            registry=registry, writer=writer, at=clock(),
+            registry=registry, writer=writer, at=clock(), whole=whole,
         )  # fmt: skip
         if settled:
             notes, evidence = (*notes, *settled), view()

@@ -118,15 +118,19 @@ def _ends(
     entry: Attestation, other: Promotion, intent: Attestation, content: Promotion, evidence: EvidenceView
 ) -> bool:
     """Tell whether an entry is the outcome of an intent: about the same, later, and by somebody who may say so."""
-    if other.phase != "outcome" or entry.index < intent.index or other.result is None:
-        return False
-    if content.model_copy(update={"phase": "outcome", "result": other.result, "detail": other.detail}) != other:
-        return False
-    if not entry.about(intent.subjects[0].sha256):
+    if not _says_end(entry, other, intent, content):
         return False
     return entry.principal.id == intent.principal.id or not _barred(
         entry, policy_at(evidence, content.stage, entry.index), evidence
     )
+
+
+def _says_end(entry: Attestation, other: Promotion, intent: Attestation, content: Promotion) -> bool:
+    """Tell whether an entry says how an intent ended, whoever signed it."""
+    if other.phase != "outcome" or entry.index < intent.index or other.result is None:
+        return False
+    ended = content.model_copy(update={"phase": "outcome", "result": other.result, "detail": other.detail})
+    return ended == other and entry.about(intent.subjects[0].sha256)
 
 
 def _barred(entry: Attestation, policy: Policy | None, evidence: EvidenceView) -> str:
@@ -216,6 +220,25 @@ def _made_again(
         use.entry.principal, said, policy=reference.policy, project=project, decision=again, evidence=then
     )
     return f"its break-glass does not count: {refused}" if refused else ""
+
+
+def open_at(place: tuple[str, str, str], evidence: EvidenceView) -> bool:
+    """Tell whether an alias may have a promotion without outcome, by its own signers' records alone: no less than there are.
+
+    Parameters
+    ----------
+    place : tuple of str
+        Registry, model name and alias.
+    evidence : EvidenceView
+        With every promotion under that name.
+    """
+    entries = [(a, a.content) for a in evidence.of_kind(Promotion.kind) if isinstance(a.content, Promotion)]
+    here = [(a, one) for a, one in entries if (one.registry, one.name, one.alias) == place]
+    return any(
+        not any(a.principal.id == intent.principal.id and _says_end(a, other, intent, content) for a, other in here)
+        for intent, content in here
+        if content.phase == "intent"
+    )
 
 
 def unfinished(evidence: EvidenceView, project: str) -> tuple[Passage, ...]:

@@ -17,11 +17,11 @@ from ml_governance.errors import RegistryError, UnavailableError, VerificationEr
 from ml_governance.evidence import fingerprint
 from ml_governance.evidence.door import Guard, GuardError
 from ml_governance.evidence.predicates import Registration
-from ml_governance.promote.history import pass_of_outcome, standing, unfinished
+from ml_governance.promote.history import open_at, pass_of_outcome, standing, unfinished
 from ml_governance.promote.registry import Listing
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
 
     from ml_governance.decide.policy import Policy
@@ -88,15 +88,22 @@ def settle_before(
     registry: Registry,
     writer: Writer,
     at: datetime,
+    whole: Callable[[], EvidenceView],
 ) -> tuple[str, ...]:
     """Settle the dead promotions to an alias before another begins; return what was found.
+
+    Whether a promotion without outcome went through the gate depends on what was in the log then, whatever it was about: only where
+    there seems to be one, ``whole`` is asked for every entry.
 
     Raises
     ------
     UnavailableError
         If one may still be under way.
     """
-    notes = []
+    notes: list[str] = []
+    if not open_at(place, evidence):
+        return ()
+    evidence = whole()
     for one in unfinished(evidence, project):
         if one.place != place:
             continue

@@ -16,7 +16,7 @@ from ml_governance.errors import ConfigurationError, GovernanceError, UsageError
 from ml_governance.evidence.canonical import sha256_hex
 from ml_governance.evidence.predicates import PolicyInForce
 from ml_governance.report import outcome as outcomes
-from ml_governance.workspace import assessment, deciding, pins
+from ml_governance.workspace import assessment, deciding, pins, verifying
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -148,8 +148,7 @@ class _Check:
 
     def run(self) -> Checked:
         try:
-            view, reference = self._pinned()
-            subject = self.ws.resolve(self.spec.model, view)
+            subject, view, reference = self._pinned()
             if self.spec.data is not None:
                 self._measure(subject, reference.policy, view)
             decision, text, signed = self._decide(subject, reference, view)
@@ -164,7 +163,7 @@ class _Check:
             outcome=outcome, decision=decision, errors=tuple(self.errors), entries=self.entries, signed=signed
         )
 
-    def _pinned(self) -> tuple[EvidenceView, PolicyInForceRef]:
+    def _pinned(self) -> tuple[Subject, EvidenceView, PolicyInForceRef]:
         """Hold root, log and policy against the pins before anything is believed or signed."""
         ws, held = self.ws, self.held
         stage = ws.config.stage(self.spec.stage)
@@ -175,8 +174,7 @@ class _Check:
             f"the trust root of {ws.root}",
             "find out who changed governance.toml",
         )
-        verified = ws.verify(pinned=held.read_checkpoints())
-        view = verified.view().within(ws.config.project)
+        subject, view = verifying.concerning(ws, self.spec.model, stage=self.spec.stage, pinned=held.read_checkpoints())
         reference = in_force(view, self.spec.stage)
         pins.require(held.policy, reference.sha256, f"the policy in force for {self.spec.stage}", PIN_NEXT)
         if not any(pin.outside for pin in held.policy):
@@ -186,7 +184,7 @@ class _Check:
                 "the policy file in this checkout is not the one in force, and decides nothing; the lines named are those of the "
                 "signed copy"
             )
-        return view, reference
+        return subject, view, reference
 
     # --- measuring ----------------------------------------------------------------------------------------
 

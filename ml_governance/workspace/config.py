@@ -38,6 +38,7 @@ class LedgerSection(_Section):
 
     url: Place
     origin: str = Field(min_length=1)
+    verify: Literal["concerned", "every"] = "concerned"
 
 
 class TrustSection(_Section):
@@ -120,6 +121,8 @@ class Config:
         ``sha256:...`` of the trust root.
     trust_file, keys : Path
         The published trust file and the folder of key files.
+    verify : {'concerned', 'every'}
+        Whether decisions verify the entries that are new or concern them, or every entry.
     registry : str
         Registry URI.
     stages : dict of str to StageSection
@@ -144,6 +147,7 @@ class Config:
     retention: dict[str, int] = field(default_factory=dict)
     destinations: tuple[str, ...] = ()
     check: CheckSection = field(default_factory=CheckSection)
+    verify: Literal["concerned", "every"] = "concerned"
 
     def stage(self, name: str) -> StageSection:
         """Look a stage up.
@@ -222,6 +226,7 @@ def load(root: Path) -> Config:
         retention=dict(file.retention),
         destinations=tuple(one for one in file.openlineage.destinations),
         check=file.check,
+        verify=file.ledger.verify,
     )
 
 

@@ -76,10 +76,11 @@ def judge(ws: Workspace, version: str | Subject, *, stage: str, view: EvidenceVi
 
 def decide(ws: Workspace, version: str | Subject, *, stage: str) -> Decision:
     """Evaluate at the ledger's head and sign the decision."""
+    ws.config.stage(stage)
     writer = ws.writer
-    view = ws.view()
+    subject, view = ws.concerning(version, stage=stage)
     ws.me(view)
-    subject, decision = judge(ws, version, stage=stage, view=view)
+    _, decision = judge(ws, subject, stage=stage, view=view)
     writer.record(decision.to_content(), [subject])
     return decision
 
@@ -98,9 +99,10 @@ def approve(
     if verdict not in ("approve", "reject"):
         raise UsageError(f"the verdict is {verdict!r}", expected="'approve' or 'reject'")
     reason = said(reason)
-    view = ws.view()
+    ws.config.stage(stage)
+    subject, view = ws.concerning(version, stage=stage)
     me = ws.me(view)
-    subject, decision = judge(ws, version, stage=stage, view=view)
+    _, decision = judge(ws, subject, stage=stage, view=view)
     policy = in_force(view, stage).policy
     role = role or approval.role_for(me, policy=policy, decision=decision, resolves=resolves)
     permission = rbac.may(
@@ -136,9 +138,10 @@ def waive(
     reason = said(reason)
     now = ws.clock()
     expires = end_of(until)
-    view = ws.view()
+    ws.config.stage(stage)
+    subject, view = ws.concerning(version, stage=stage)
     me = ws.me(view)
-    subject, decision = judge(ws, version, stage=stage, view=view)
+    _, decision = judge(ws, subject, stage=stage, view=view)
     policy = in_force(view, stage).policy
     permission = rbac.may(me, "waive", policy=policy, subject=subject, evidence=view)
     made = makers(subject, view)
@@ -168,9 +171,10 @@ def waive(
 def request(ws: Workspace, version: str | Subject, *, stage: str, comment: str) -> Receipt:
     """Ask for approvals of the present binding."""
     comment = said(comment)
-    view = ws.view()
+    ws.config.stage(stage)
+    subject, view = ws.concerning(version, stage=stage)
     ws.me(view)
-    subject, decision = judge(ws, version, stage=stage, view=view)
+    _, decision = judge(ws, subject, stage=stage, view=view)
     return ws.writer.record(ApprovalRequest(stage=stage, binding=decision.binding, comment=comment), [subject])
 
 

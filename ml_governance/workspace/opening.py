@@ -76,6 +76,7 @@ def open_workspace(
     signer: str | Path | None = None,
     clock: Callable[[], datetime] = utc_now,
     narrate: Callable[[str], None] | None = None,
+    full: bool = False,
 ) -> Workspace:
     """Open the workspace at or above a folder.
 
@@ -90,6 +91,9 @@ def open_workspace(
         Returns the present in UTC.
     narrate : callable, optional
         Receives one line before each slow step.
+    full : bool
+        Whether each decision verifies every entry of the log; by default governance.toml says so, or else only what is new since
+        the last verification on this account is verified, and what concerns the decision is read.
 
     Returns
     -------
@@ -103,4 +107,5 @@ def open_workspace(
         If the signer's key file is missing, unsafe or unreadable.
     """
     root = config.find(Path(path) if path is not None else Path.cwd())
-    return Workspace(config.load(root), signer=signer or os.environ.get(SIGNER_VARIABLE), clock=clock, narrate=narrate)
+    signer = signer or os.environ.get(SIGNER_VARIABLE)
+    return Workspace(config.load(root), signer=signer, clock=clock, narrate=narrate, full=full)

@@ -32,8 +32,7 @@ def promote(
     if break_glass is not None:
         emergency = Emergency(reason=said(break_glass), lasts=timedelta(hours=hours))
     writer = ws.writer
-    view = ws.view()
-    subject = ws.resolve(version, view)
+    subject, view = ws.concerning(version, stage=stage)
     return gate.promote(
         subject=subject,
         stage=stage,
@@ -41,7 +40,8 @@ def promote(
         project=ws.config.project,
         registration=ws.registration(subject, view),
         registry=ws.registry,
-        view=ws.view,
+        view=lambda: ws.concerning(subject, stage=stage)[1],
+        whole=ws.view,
         me=ws.me,
         writer=writer,
         clock=ws.clock,

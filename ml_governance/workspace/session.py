@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from ml_governance.errors import ConfigurationError, MissingEvidenceError, NotAuthorizedError
-from ml_governance.evidence import anchors
 from ml_governance.evidence.predicates import Registration
 from ml_governance.evidence.statement import Subject
-from ml_governance.evidence.verify import verify
 from ml_governance.evidence.writer import Writer
-from ml_governance.workspace import config, memory, parts
+from ml_governance.workspace import config, parts, verifying
 from ml_governance.workspace.guarding import Guarding
 from ml_governance.workspace.judging import Judging
 from ml_governance.workspace.recording import Recording
@@ -47,8 +44,11 @@ class Workspace(Recording, Judging, Guarding):
         signer: str | Path | None,
         clock: Callable[[], datetime] = parts.utc_now,
         narrate: Callable[[str], None] | None = None,
+        full: bool = False,
     ) -> None:
         self.config = configuration
+        # Whether decisions verify every entry, not only those that are new or concern them.
+        self.full = full or configuration.verify == "every"
         self.clock = clock
         self.narrate = narrate or (lambda _line: None)
         self._signer: Signer | None = parts.load_signer(configuration, signer) if signer else None
@@ -103,7 +103,7 @@ class Workspace(Recording, Judging, Guarding):
         KeyFileError
             If the key file is missing, unsafe or unreadable.
         """
-        return Workspace(self.config, signer=signer, clock=self.clock, narrate=self.narrate)
+        return Workspace(self.config, signer=signer, clock=self.clock, narrate=self.narrate, full=self.full)
 
     # --- what the parts need -------------------------------------------------------------------------
 
@@ -195,19 +195,7 @@ class Workspace(Recording, Judging, Guarding):
         VerifiedLog
             With every problem found; an empty ``problems`` means that all entries verify.
         """
-        before = memory.recall(self.config.origin)
-        verified = verify(
-            self.ledger,
-            root=self.config.trust_root,
-            remembered=before.checkpoint if before is not None else None,
-            pinned=pinned,
-            workers=workers,
-            collect=collect,
-            progress=progress,
-        )
-        if not verified.problems:
-            memory.remember(verified.prefix)
-        return verified
+        return verifying.everything(self, progress, pinned=pinned, workers=workers, collect=collect)
 
     def migrate(self, progress: Callable[[int, int], None] | None = None) -> tuple[int, int]:
         """Bring the log's tables up to date; return the version before and after."""
@@ -227,12 +215,27 @@ class Workspace(Recording, Judging, Guarding):
 
     def recorded(self) -> EvidenceView:
         """Return the verified-complete evidence as it stands in the ledger, without the roles that people delegate."""
-        from ml_governance.workspace import key_places
+        return verifying.seen(self, self.verify().view())
 
-        found = self.verify().view().within(self.config.project)
-        times = (found.newest, anchors.claimed(self.ledger))
-        found = replace(found, newest=max((at for at in times if at is not None), default=None))
-        return key_places.noted(found, [self.config.keys, *self._key_folder])
+    def concerning(self, version: str | Subject, *, stage: str) -> tuple[Subject, EvidenceView]:
+        """Return a model and the verified evidence that concerns a decision about it, none missing, with people's roles.
+
+        Where this account has verified the log before, only new entries and those that concern the decision are read; what is
+        left out has been verified and cannot change the decision. Otherwise every entry is verified first.
+
+        Raises
+        ------
+        VerificationError
+            If anything that is read is missing or does not verify.
+        MissingEvidenceError
+            If nothing or more than one thing in the ledger fits.
+        """
+        return verifying.concerning(self, version, stage=stage)
+
+    @property
+    def key_folders(self) -> tuple[Path, ...]:
+        """Where private keys may lie: the workspace's key folder, and that of the key that acts."""
+        return (self.config.keys, *self._key_folder)
 
     def acted_in(self, view: EvidenceView, at: datetime) -> EvidenceView:
         """Return evidence with the delegated roles in which people acted, and may act at a time."""

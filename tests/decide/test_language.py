@@ -13,6 +13,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from ml_governance.decide import reading
 from ml_governance.decide.lint import lint
 from ml_governance.decide.policy import Policy, Require, parse_policy
 from ml_governance.decide.reading import MistakesError
@@ -340,3 +341,18 @@ def test_a_mistake_of_any_text_is_told_in_one_line(text: str) -> None:
     except GovernanceError:
         pass
     assert all("\n" not in str(one) for one in told)
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "policies").glob("*/policy.yaml")), ids=lambda file: file.parent.name)
+def test_a_signed_policy_is_read_again_as_it_was_accepted(file: Path) -> None:
+    text = file.read_text()
+    assert reading.read_yaml(text, again=True) == reading.read_yaml(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["a: &x 1", "a: *x", "a: !!str 1", "a: 1\na: 2", "a: [", "[" * 40, "", "a: 1\n---\nb: 2"]
+)
+def test_what_is_read_again_is_refused_for_the_same_reasons(text: str) -> None:
+    for again in (False, True):
+        with pytest.raises(PolicyError):
+            reading.read_yaml(text, again=again)

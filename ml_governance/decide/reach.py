@@ -1,0 +1,97 @@
+"""How far a decision reaches: which entries of the log could matter to it, besides those that concern every decision.
+
+Every reader of evidence in this package looks at entries about a digest, at entries of a kind that concerns everybody, or at what
+stands here. So evidence with all of these gives the same decision as evidence with every entry of the log: the tests hold the
+two against each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ml_governance.decide.champion import names_of
+from ml_governance.evidence import terms
+from ml_governance.evidence.predicates import (
+    Approval,
+    Assessment,
+    BreakGlass,
+    Delegation,
+    Promotion,
+    Registration,
+    TrainingRun,
+    Waiver,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ml_governance.decide.policy import Policy
+    from ml_governance.evidence.attestation import EvidenceView
+    from ml_governance.evidence.statement import Subject
+
+MAKING = frozenset({Registration.kind, TrainingRun.kind})
+"""The kinds that say who made a model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """What a decision reaches.
+
+    Parameters
+    ----------
+    digests : mapping of str to frozenset of str or None
+        Subjects, each with the kinds of entries about it that are wanted; None is every kind.
+    terms : frozenset of str
+        Words of :mod:`ml_governance.evidence.terms`.
+    """
+
+    digests: Mapping[str, frozenset[str] | None]
+    terms: frozenset[str]
+
+
+def reach(subject: Subject, policy: Policy | None, evidence: EvidenceView) -> Reach:
+    """Return what a decision about a model under a policy reaches, as far as some evidence shows.
+
+    Parameters
+    ----------
+    subject : Subject
+        The model.
+    policy : Policy or None
+        The policy in force; None where there is none.
+    evidence : EvidenceView
+        What has been read so far. With what this returns read as well it may show more: ask again until it does not.
+    """
+    found: dict[str, frozenset[str] | None] = {}
+
+    def add(digests: Iterable[str], kinds: frozenset[str] | None) -> None:
+        for sha256 in digests:
+            before = found.get(sha256, frozenset())
+            found[sha256] = None if kinds is None or before is None else before | kinds
+
+    rules = [rule.require for rule in policy.rules] if policy is not None else []
+    attempts = frozenset(one.evidence for one in rules if one.max_attempts is not None)
+    compared = frozenset(one.evidence for one in rules if one.champion is not None)
+    stages = {one.champion.stage or policy.stage for one in rules if policy is not None and one.champion is not None}
+    names = names_of(subject, evidence)
+    words = {terms.promotions_of(name) for name in names}
+    add([subject.sha256], None)
+    # Whether a use of break-glass counts depends on who made its model, and every decision tells of it.
+    add((one.sha256 for use in evidence.of_kind(BreakGlass.kind) for one in use.subjects), MAKING)
+    if attempts or compared:
+        words |= {terms.versions_of(name) for name in names}
+        versions = [a for a in evidence.of_kind(Registration.kind) if getattr(a.content, "name", None) in names]
+        add((one.sha256 for a in versions for one in a.subjects), attempts | {Promotion.kind})
+    for kind in attempts:
+        about = (a.content for a in evidence.about(subject.sha256, kind))
+        words |= {terms.assessed_on(one.dataset.sha256) for one in about if isinstance(one, Assessment)}
+    for entry in evidence.of_kind(Promotion.kind):
+        one = entry.content
+        if compared and isinstance(one, Promotion) and one.name in names and one.stage in stages:
+            add((about.sha256 for about in entry.subjects), compared | MAKING)
+    # A delegate's word counts only where whoever delegates did not make what it is about.
+    delegates = {a.content.to for a in evidence.of_kind(Delegation.kind) if isinstance(a.content, Delegation)}
+    for entry in evidence.attestations if delegates else ():
+        if entry.principal.id in delegates and isinstance(entry.content, Approval | Waiver | Assessment):
+            add((one.sha256 for one in entry.subjects), MAKING)
+    return Reach(digests=found, terms=frozenset(words))
