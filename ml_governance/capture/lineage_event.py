@@ -141,11 +141,11 @@ def run_event(
     if parent is not None:
         run, root = parent.run, parent.root
         run_facets["parent"] = parent_run.ParentRunFacet(
-            run=parent_run.Run(runId=run.run_id),
-            job=parent_run.Job(namespace=run.namespace, name=run.job),
+            run=parent_run.Run(runId=run.run_id, facets=None),
+            job=parent_run.Job(namespace=run.namespace, name=run.job, facets=None),
             root=parent_run.Root(
-                run=parent_run.RootRun(runId=root.run_id),
-                job=parent_run.RootJob(namespace=root.namespace, name=root.job),
+                run=parent_run.RootRun(runId=root.run_id, facets=None),
+                job=parent_run.RootJob(namespace=root.namespace, name=root.job, facets=None),
             ),
             producer=PRODUCER,
         )

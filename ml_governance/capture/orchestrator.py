@@ -123,9 +123,7 @@ def _airflow(variables: Mapping[str, str]) -> Orchestrated | None:
     if at.tzinfo is None:
         raise ConfigurationError(f"Airflow's logical date is {text!r}", expected="a time with a zone")
     attempt = _number("AIRFLOW_CTX_TRY_NUMBER", variables.get("AIRFLOW_CTX_TRY_NUMBER") or "1")
-    namespace = (
-        variables.get("AIRFLOW__OPENLINEAGE__NAMESPACE") or variables.get("OPENLINEAGE_NAMESPACE") or "default"
-    )
+    namespace = variables.get("AIRFLOW__OPENLINEAGE__NAMESPACE") or variables.get("OPENLINEAGE_NAMESPACE") or "default"
     index = variables.get("AIRFLOW_CTX_MAP_INDEX") or "-1"
     task_run = generate_static_uuid(at, f"{namespace}.{dag}.{task}.{attempt}.{index}".encode())
     dag_run = generate_static_uuid(at, f"{namespace}.{dag}.0".encode())

@@ -341,7 +341,9 @@ def _function(model: Any, target: Path) -> Serialisation:
     try:
         data = cloudpickle.dumps(model)
     except (TypeError, AttributeError, pickle.PicklingError) as error:
-        raise DataError(f"the function cannot be pickled: {error}", expected="one without open files or locks") from error
+        raise DataError(
+            f"the function cannot be pickled: {error}", expected="one without open files or locks"
+        ) from error
     (target / "model.cloudpickle").write_bytes(data)
     return Serialisation(stack="function", format="cloudpickle", loading="code", why="a function is code")
 
