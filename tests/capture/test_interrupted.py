@@ -241,24 +241,20 @@ class Full:
         return self.original(records, **kwargs)
 
 
-def full(ws: Workspace, monkeypatch: pytest.MonkeyPatch, after: int) -> Full:
+def full(ws: Workspace, after: int) -> Full:
     door = Full(ws, after)
-    monkeypatch.setattr(ws.writer, "record_all", door)
+    ws.writer.record_all = door  # type: ignore[method-assign]
     return door
 
 
-def test_a_ledger_that_takes_nothing_is_told_before_the_training_begins(
-    ws: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    full(ws, monkeypatch, 0)
+def test_a_ledger_that_takes_nothing_is_told_before_the_training_begins(ws: Workspace) -> None:
+    full(ws, 0)
     with pytest.raises(LedgerError, match="disk is full"), ws.training("credit"):
         pytest.fail("the body ran")
 
 
-def test_a_ledger_that_is_full_later_stops_no_training_and_loses_no_model(
-    ws: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    door = full(ws, monkeypatch, 1)
+def test_a_ledger_that_is_full_later_stops_no_training_and_loses_no_model(ws: Workspace) -> None:
+    door = full(ws, 1)
     run, went_on = ws.training("credit"), False
     with pytest.raises(UnrecordedError, match="could not be recorded: the disk is full") as caught, run:
         with pytest.warns(UserWarning, match="not recorded yet"):
@@ -278,19 +274,19 @@ def test_a_ledger_that_is_full_later_stops_no_training_and_loses_no_model(
         run.settle()
 
 
-def test_what_a_function_returned_comes_with_the_exception(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_function_returned_comes_with_the_exception(ws: Workspace) -> None:
     @ws.training("credit")
     def fit() -> dict[str, int]:
         return {"weights": 1}
 
-    full(ws, monkeypatch, 1)
+    full(ws, 1)
     with pytest.raises(UnrecordedError) as caught:
         fit()
     assert caught.value.result == {"weights": 1}
 
 
-def test_an_unrecorded_run_is_not_begun_again_over_what_waits(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    full(ws, monkeypatch, 1)
+def test_an_unrecorded_run_is_not_begun_again_over_what_waits(ws: Workspace) -> None:
+    full(ws, 1)
     run = ws.training("credit")
     with pytest.raises(UnrecordedError), run:
         pass
@@ -306,11 +302,14 @@ def test_a_model_that_the_registry_does_not_take_is_kept_and_the_run_fails(
 
     monkeypatch.setattr(ws.registry, "store", unreachable)
     run = ws.training("credit")
-    with pytest.raises(UnrecordedError, match="cannot be reached") as caught, run:
-        with pytest.warns(UserWarning, match="is kept in"):
-            lost = run.produces({"weights": [1]}, name="credit")
+    with (
+        pytest.raises(UnrecordedError, match="cannot be reached") as caught,
+        run,
+        pytest.warns(UserWarning, match="is kept in"),
+    ):
+        lost = run.produces({"weights": [1]}, name="credit")
     assert lost.name == "credit/unregistered"
-    (folder,) = [path for path in (ws.root / "rescued" / run.run_id).iterdir()]
+    (folder,) = list((ws.root / "rescued" / run.run_id).iterdir())
     assert str(folder) in caught.value.found and load(folder) == {"weights": [1]}
     assert ends(ws) == ["START", "FAIL"]
     monkeypatch.undo()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+
 from ml_governance import Workspace
 from ml_governance.capture.environment import environment
 from ml_governance.errors import DataError, UsageError
