@@ -68,7 +68,7 @@ def test_a_failure_that_cannot_be_recorded_still_raises_the_body_s_own_exception
 ) -> None:
     from ml_governance.errors import LedgerError
 
-    with pytest.raises(ValueError, match="mine") as caught, ws.training("credit") as run:
+    with pytest.raises(ValueError, match="mine") as caught, ws.training("credit"):
         monkeypatch.setattr(ws.writer, "record_all", lambda *_: (_ for _ in ()).throw(LedgerError("the disk is full")))
         raise ValueError("mine")
     monkeypatch.delattr(ws.writer, "record_all")

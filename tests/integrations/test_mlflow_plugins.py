@@ -18,18 +18,19 @@ def test_importing_mlflow_adds_only_the_stubs_of_ours(tmp_path: Path) -> None:
     text = """
 import json, sys
 import mlflow, mlflow.models
-print(json.dumps(sorted(name for name in sys.modules if name.startswith("ml_governance"))))
+ours = lambda: sorted(name for name in sys.modules if name.startswith("ml_governance"))
+print(json.dumps(ours()))
 from mlflow.models.evaluation.evaluator_registry import _model_evaluation_registry as evaluators
 print("governance" in evaluators._registry)
+print(json.dumps(ours()))
 """
     done = python(text, path=installed(tmp_path / "site"), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    modules, known = done.stdout.splitlines()
-    assert json.loads(modules) == [
-        "ml_governance", "ml_governance.plugins", "ml_governance.plugins.mlflow_context",
-        "ml_governance.plugins.mlflow_evaluator",
-    ]  # fmt: skip
-    assert known == "True"
+    modules, known, more = done.stdout.splitlines()
+    stubs = ["ml_governance", "ml_governance.plugins", "ml_governance.plugins.mlflow_context"]
+    evaluator = "ml_governance.plugins.mlflow_evaluator"
+    assert json.loads(modules) in (stubs, [*stubs, evaluator])  # some versions of MLflow load evaluators later
+    assert known == "True" and json.loads(more) == [*stubs, evaluator]
 
 
 def test_the_modules_that_mlflow_loads_import_only_the_standard_library() -> None:
@@ -150,9 +151,11 @@ def test_autologging_is_refused_where_nothing_would_be_seen(tmp_path: Path, monk
 
     import mlflow
 
-    with gov.init(tmp_path / "local", project="credit", registry="local:models", signer="author") as ws:
-        with pytest.raises(ConfigurationError, match="registry is local"):
-            gov.integrations.mlflow.autolog(ws)
+    with (
+        gov.init(tmp_path / "local", project="credit", registry="local:models", signer="author") as ws,
+        pytest.raises(ConfigurationError, match="registry is local"),
+    ):
+        gov.integrations.mlflow.autolog(ws)
     before = mlflow.get_tracking_uri()
     with gov.init(tmp_path / "ws", project="credit", signer="author") as ws:
         mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'other.db'}")

@@ -114,10 +114,14 @@ def test_a_tracking_server_that_fails_costs_no_run(ws: gov.Workspace, monkeypatc
     def broken(*_: Any, **__: Any) -> Any:
         raise OSError("connection lost")
 
-    with monkeypatch.context() as patched, pytest.warns(UserWarning, match="not shown"), ws.training("credit") as run:
-        patched.setattr(ws.registry.client, "log_inputs", broken)  # type: ignore[attr-defined]
-        patched.setattr(ws.registry.client, "set_tag", broken)  # type: ignore[attr-defined]
-        run.uses(TABLE, name="applications")
+    run = ws.training("credit").__enter__()
+    with monkeypatch.context() as patched:
+        for name in ("log_inputs", "set_tag"):
+            patched.setattr(ws.registry.client, name, broken)  # type: ignore[attr-defined]
+        with pytest.warns(UserWarning, match="not shown"):
+            run.uses(TABLE, name="applications")
+        with pytest.warns(UserWarning, match="not shown"):
+            run.__exit__(None, None, None)
     assert ws.view().of_kind("training-run")[-1].content.event["eventType"] == "COMPLETE"  # type: ignore[attr-defined]
 
 
@@ -145,3 +149,33 @@ def test_boosters_are_saved_with_what_loading_them_means(
         written,
         "data" if written == "ubj" else "code",
     )
+
+
+def test_report_numbers_and_verdict_stand_on_the_version_s_pages_and_change_no_digest(ws: gov.Workspace) -> None:
+    generator = np.random.default_rng(0)
+    rows = pd.DataFrame({"income": generator.normal(20, 10, 400), "sex": generator.choice(["F", "M"], 400)})
+    rows["repaid"] = (rows.income + generator.normal(0, 5, 400) > 20).astype(int)
+    with ws.training("credit") as run:
+        version = run.produces(MODEL, name="shown")
+    name, _, number = version.name.partition("/")
+    client = ws.registry.client  # type: ignore[attr-defined]
+    ws.show(version)
+    assert "no decision for production yet" in client.get_model_version(name, number).description
+    with ws.acting_as("validator") as validator:
+        validator.assess(version, rows, y_true="repaid", sensitive_features=["sex"], kinds=["fairness"])
+    with ws.acting_as("release-manager") as manager:
+        decision = manager.decide(version, stage="production")
+        shown = manager.show(version)
+    made = client.get_model_version(name, number)
+    assert f"Governance: {decision.result} for production" in made.description and shown == made.run_id
+    assert [one.path for one in client.list_artifacts(shown, "governance")] == [
+        "governance/report.html", "governance/report.json",
+    ]  # fmt: skip
+    logged = client.get_logged_model(ws.registration(version, ws.view()).model_id)
+    numbers = {one.key: one for one in logged.metrics}
+    rate = numbers["fairness/selection_rate/sex/F"]
+    predicted = MODEL.predict(rows[["income"]])
+    assert rate.value == pytest.approx(predicted[rows.sex == "F"].mean())
+    assert rate.dataset_digest == fingerprint.of(rows).sha256[:36]
+    # Nothing was written into the model's folder.
+    assert fingerprint.artifact(ws.registry.artifact(name, number)).sha256 == version.sha256
