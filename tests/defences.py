@@ -2128,6 +2128,7 @@ DEFENCES = (
 )
 
 from tests.defences_of_promotion import PROMOTION, PROMOTION_LINES  # noqa: E402  it needs what is defined above
+from tests.defences_of_training import TRAINING, TRAINING_LINES  # noqa: E402
 
-LINES += PROMOTION_LINES
-DEFENCES += PROMOTION
+LINES += PROMOTION_LINES + TRAINING_LINES
+DEFENCES += PROMOTION + TRAINING

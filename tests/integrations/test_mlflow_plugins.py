@@ -45,7 +45,9 @@ print(sorted(root for root in roots if root not in sys.stdlib_module_names and r
     assert done.stdout.strip() == "[]", done.stderr
 
 
-@pytest.mark.parametrize("value", [None, "", "secret", "\udcff", "x" * 100_000], ids=repr)
+@pytest.mark.parametrize(
+    "value", [None, "", "secret", "\udcff", "x" * 100_000], ids=["none", "empty", "secret", "surrogate", "long"]
+)
 def test_the_context_plugin_answers_and_never_raises(value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     if value is None:
         monkeypatch.delenv(VARIABLE, raising=False)
