@@ -13,6 +13,7 @@ import warnings
 import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import unquote, urlsplit
@@ -69,7 +70,7 @@ def load(path: Path) -> Any:
     Returns
     -------
     object
-        The scikit-learn object where that flavour is there, so that ``predict_proba`` is; else the pyfunc.
+        The scikit-learn, XGBoost or LightGBM object where that flavour is there, so that ``predict_proba`` is; else the pyfunc.
     """
     import yaml
 
@@ -78,10 +79,9 @@ def load(path: Path) -> Any:
         raise DataError(f"{path} holds no MLmodel file", expected="a folder saved by MLflow")
     flavours = (yaml.safe_load(description.read_text(encoding="utf-8")) or {}).get("flavors", {})
     with _quiet():
-        if "sklearn" in flavours:
-            import mlflow.sklearn
-
-            return mlflow.sklearn.load_model(str(path))
+        for flavour in ("sklearn", "xgboost", "lightgbm"):
+            if flavour in flavours:
+                return import_module(f"mlflow.{flavour}").load_model(str(path))
         import mlflow.pyfunc
 
         return mlflow.pyfunc.load_model(str(path))

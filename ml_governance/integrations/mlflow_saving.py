@@ -56,12 +56,14 @@ def _module(name: str) -> Any:
 
 
 def _native(model: Any, target: Path, stack: str) -> Serialisation:
-    """Boosters have a format of their own; MLflow pickles the scikit-learn wrapper of LightGBM, and then that is said."""
+    """Boosters have a format of their own; what MLflow does with LightGBM's scikit-learn classes depends on its version."""
     _module(stack).save_model(model, str(target), pip_requirements=_requirements(stack))
-    pickled = [path.suffix for path in target.iterdir() if path.suffix in (".pkl", ".pickle")]
-    if pickled:
-        why = "MLflow pickles this class; booster_ has a text format"
+    written = {path.suffix for path in target.rglob("*") if path.name.startswith("model.")}
+    if written.intersection((".pkl", ".pickle")):
+        why = "this MLflow pickles the class; its booster_ has a text format"
         return Serialisation(stack=stack, format="pickle", loading="code", why=why)
+    if ".skops" in written:  # with a list of types to be trusted that MLflow fixes
+        return Serialisation(stack=stack, format="skops", loading="data")
     return Serialisation(stack=stack, format="ubj" if stack == "xgboost" else "txt", loading="data")
 
 
@@ -117,4 +119,13 @@ def _requirements(stack: str) -> list[str]:
     names = [*ALWAYS, "fairlearn"]
     if stack in PACKAGES and PACKAGES[stack] not in names:
         names.append(PACKAGES[stack])
-    return [f"{name}=={metadata.version(name)}" for name in names]
+    return [f"{name}=={metadata.version(name)}" for name in map(_distribution, names)]
+
+
+def _distribution(name: str) -> str:
+    """Return what an importable package was installed as: XGBoost is also there as xgboost-cpu."""
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return next(iter(metadata.packages_distributions().get(name, [name])))
+    return name

@@ -136,7 +136,7 @@ def test_functions_are_saved_as_models_of_mlflow(ws: gov.Workspace) -> None:
 
 @pytest.mark.stacks
 @pytest.mark.parametrize(
-    ("stack", "kind", "written"), [("xgboost", "XGBClassifier", "ubj"), ("lightgbm", "LGBMClassifier", "pickle")]
+    ("stack", "kind", "written"), [("xgboost", "XGBClassifier", "ubj"), ("lightgbm", "LGBMClassifier", "skops")]
 )
 def test_boosters_are_saved_with_what_loading_them_means(
     ws: gov.Workspace, stack: str, kind: str, written: str
