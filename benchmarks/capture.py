@@ -2,7 +2,8 @@
 
     python benchmarks/capture.py [--rounds 20]
 
-Prints medians in milliseconds, of time and of processor time: on a busy machine only the second says much. The bound we hold ourselves to: under 50 ms for each run.
+Prints medians in milliseconds, of time and of processor time: on a busy machine only the second says much.
+The bound we hold ourselves to: under 50 ms for each run.
 """
 
 from __future__ import annotations
