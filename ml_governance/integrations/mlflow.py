@@ -235,7 +235,7 @@ class MlflowRegistry:
         found = fingerprint.artifact(path)
         client.set_model_version_tag(name, version, DIGEST_TAG, found.sha256)
         if how is not None:
-            client.set_model_version_tag(name, version, FORMAT_TAG, f"{how.format}, loading it is {how.loading}")
+            client.set_model_version_tag(name, version, FORMAT_TAG, f"{how.format} (loading: {how.loading})")
         return StoredVersion(
             registry=self.uri, name=name, version=version, path=path, format=kind, files=found.files,
             size=found.size or 0, sha256=found.sha256, model_id=model_id, serialisation=how,

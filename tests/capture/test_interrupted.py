@@ -80,15 +80,19 @@ def test_a_run_that_is_killed_has_no_end_and_the_doctor_says_so(
         assert all("author started at" in one and "no end" in one for one in told)
 
 
-def test_a_process_forked_inside_the_body_does_not_end_the_run_of_its_parent(ws: Workspace) -> None:
-    run = ws.training("credit")
-    with run:
-        child = os.fork()
-        if child == 0:
-            run.__exit__(RuntimeError, RuntimeError("in a worker that returned too far"), None)
-            os._exit(0)
-        os.waitpid(child, 0)
-    assert ends(ws) == ["START", "COMPLETE"]
+def test_a_process_forked_inside_the_body_does_not_end_the_run_of_its_parent(tmp_path: Path) -> None:
+    own = workspace(tmp_path / "own", signer="author")
+    run = own.training("credit")
+    run.__enter__()
+    child = os.fork()
+    if child == 0:
+        run.__exit__(RuntimeError, RuntimeError("in a worker that returned too far"), None)
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert ends(own) == ["START"]
+    run.__exit__(None, None, None)
+    assert ends(own) == ["START", "COMPLETE"]
+    own.close()
 
 
 # --- retries --------------------------------------------------------------------------------------------------
@@ -139,6 +143,7 @@ def test_runs_in_threads_have_sessions_of_their_own_and_none_gets_lost(ws: Works
     def fit(number: int, run: Any = None) -> str:
         return str(run.produces({"n": number}, name="credit").name)
 
+    assert ws.writer.keyid  # this thread's own session is open
     with ThreadPoolExecutor(4) as pool:
         made = list(pool.map(fit, range(8)))
     assert len(set(made)) == 8
@@ -209,7 +214,10 @@ def test_the_run_of_an_asynchronous_generator_too(ws: Workspace) -> None:
             yield epoch
 
     async def collected() -> list[int]:
-        return [epoch async for epoch in epochs()]
+        values = epochs()
+        first = await anext(values)  # type: ignore[call-overload]
+        assert ends(ws) == ["START"]
+        return [first] + [epoch async for epoch in values]
 
     assert asyncio.run(collected()) == [0, 1, 2]
     assert ends(ws) == ["START", "COMPLETE"]
