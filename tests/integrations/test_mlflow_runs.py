@@ -145,10 +145,11 @@ def test_boosters_are_saved_with_what_loading_them_means(
     model = getattr(module, kind)(n_estimators=2).fit(TABLE[["income"]], TABLE.repaid)
     stored = ws.registry.store(model, name=stack)
     assert stored.serialisation is not None
-    assert (stored.serialisation.format, stored.serialisation.loading) == (
-        written,
-        "data" if written == "ubj" else "code",
-    )
+    # MLflow before skops pickled LightGBM's classes.
+    assert stored.serialisation.format in ((written,) if stack == "xgboost" else (written, "pickle"))
+    assert stored.serialisation.loading == ("code" if stored.serialisation.format == "pickle" else "data")
+    loaded = load(stored.path)
+    assert np.array_equal(loaded.predict_proba(TABLE[["income"]]), model.predict_proba(TABLE[["income"]]))
 
 
 def test_report_numbers_and_verdict_stand_on_the_version_s_pages_and_change_no_digest(ws: gov.Workspace) -> None:
