@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         PromotionDeniedError,
         RegistryError,
         UnavailableError,
+        UnrecordedError,
         UsageError,
         VerificationError,
     )
@@ -81,6 +82,7 @@ _HOMES = {
         "PromotionDeniedError",
         "RegistryError",
         "UnavailableError",
+        "UnrecordedError",
         "UsageError",
         "VerificationError",
     ),
@@ -119,6 +121,7 @@ __all__ = [
     "RegressionReport",
     "Subject",
     "UnavailableError",
+    "UnrecordedError",
     "UsageError",
     "VerificationError",
     "Workspace",
@@ -143,6 +146,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name == "open":
         value = import_module("ml_governance.workspace").open_workspace
+    elif name == "integrations":
+        import_module("ml_governance.integrations.mlflow")
+        value = import_module("ml_governance.integrations")
     elif name in _HOME_OF:
         value = getattr(import_module(_HOME_OF[name]), name)
     else:

@@ -17,6 +17,7 @@
     │   └── MissingEvidenceError             nothing recorded about what was asked for
     └── UnavailableError            5  503
         ├── LedgerError                      database: full, locked, read-only, wrong schema
+        ├── UnrecordedError                  a training run ended and is no evidence yet; carries what it made
         └── RegistryError                    model registry
 
 The second column is the process exit code, the third the HTTP status. Every message says what was
@@ -25,7 +26,7 @@ found, what was expected, and the next step.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from ml_governance.decide.decision import Decision
@@ -153,3 +154,23 @@ class LedgerError(UnavailableError):
 
 class RegistryError(UnavailableError):
     """The model registry cannot be read or written."""
+
+
+class UnrecordedError(UnavailableError):
+    """A training run ended, and the ledger or the registry did not take what it made; nothing is lost.
+
+    Parameters
+    ----------
+    run : TrainingRun
+        The run; its ``settle()`` records what waits.
+
+    Attributes
+    ----------
+    result : object
+        What a decorated function returned.
+    """
+
+    def __init__(self, found: str, *, expected: str, next_step: str, run: Any) -> None:
+        super().__init__(found, expected=expected, next_step=next_step)
+        self.run = run
+        self.result: Any = None

@@ -34,7 +34,7 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     """Where everything that can be installed was, a skipped test hides something and fails."""
     report = yield
-    installable = item.get_closest_marker("schemas") is None
+    installable = not any(item.get_closest_marker(name) for name in ("schemas", "stacks"))
     if report.skipped and installable and os.environ.get("MLGOV_NO_SKIPS") and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
     return report

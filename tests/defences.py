@@ -2129,9 +2129,10 @@ DEFENCES = (
 
 from tests.defences_of_concern import CONCERN, CONCERN_LINES  # noqa: E402  it needs what is defined above
 from tests.defences_of_promotion import PROMOTION, PROMOTION_LINES  # noqa: E402  it needs what is defined above
+from tests.defences_of_training import TRAINING, TRAINING_LINES  # noqa: E402
 
-LINES += CONCERN_LINES + PROMOTION_LINES
-DEFENCES += CONCERN + PROMOTION
+LINES += CONCERN_LINES + PROMOTION_LINES + TRAINING_LINES
+DEFENCES += CONCERN + PROMOTION + TRAINING
 
 from tests.defences_of_laws import ATTACKS, LAW_LINES, LAWS  # noqa: E402, F401  as above
 

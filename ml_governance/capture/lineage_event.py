@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ml_governance import __version__
@@ -15,7 +16,57 @@ if TYPE_CHECKING:
 PRODUCER = f"urn:ml-governance:{__version__}"
 ENVIRONMENT_FACET = "urn:ml-governance:facet:environment:v1"
 
+ATTEMPT_FACET = "urn:ml-governance:facet:attempt:v1"
+SERIALISATION_FACET = "urn:ml-governance:facet:serialisation:v1"
+
 EventType = Literal["START", "COMPLETE", "FAIL", "ABORT"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRef:
+    """A run of a job, as OpenLineage names it.
+
+    Parameters
+    ----------
+    namespace, job : str
+        The job.
+    run_id : str
+        A UUID.
+    """
+
+    namespace: str
+    job: str
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parent:
+    """The run that this one is a step of, and the one at the top.
+
+    Parameters
+    ----------
+    run, root : RunRef
+        The same where the parent has none itself.
+    """
+
+    run: RunRef
+    root: RunRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """Which try of the same work a run is.
+
+    Parameters
+    ----------
+    number : int
+        From 1.
+    previous : str or None
+        Id of the run that was tried before, where it is known.
+    """
+
+    number: int
+    previous: str | None = None
 
 
 def run_event(
@@ -30,6 +81,9 @@ def run_event(
     inputs: Sequence[tuple[str, Fingerprint]],
     outputs: Sequence[tuple[str, str]],
     error: str | None = None,
+    parent: Parent | None = None,
+    attempt: Attempt | None = None,
+    serialisation: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Build one event.
 
@@ -48,9 +102,15 @@ def run_event(
     inputs : sequence of (name, Fingerprint)
         Data that was used; the digest becomes the dataset's version.
     outputs : sequence of (name, sha256)
-        Models that were made.
+        Models and data that were made.
     error : str, optional
         Why it failed.
+    parent : Parent, optional
+        What the run is a step of.
+    attempt : Attempt, optional
+        Which try it is; None says nothing about tries.
+    serialisation : mapping of sha256 to mapping, optional
+        How outputs were written, and what loading them means.
 
     Returns
     -------
@@ -61,6 +121,7 @@ def run_event(
     from openlineage.client.facet_v2 import (
         error_message_run,
         job_type_job,
+        parent_run,
         processing_engine_run,
     )
     from openlineage.client.serde import Serde
@@ -76,6 +137,17 @@ def run_event(
     if error is not None:
         run_facets["errorMessage"] = error_message_run.ErrorMessageRunFacet(
             message=error, programmingLanguage="Python", producer=PRODUCER
+        )
+    if parent is not None:
+        run, root = parent.run, parent.root
+        run_facets["parent"] = parent_run.ParentRunFacet(
+            run=parent_run.Run(runId=run.run_id, facets=None),
+            job=parent_run.Job(namespace=run.namespace, name=run.job, facets=None),
+            root=parent_run.Root(
+                run=parent_run.RootRun(runId=root.run_id, facets=None),
+                job=parent_run.RootJob(namespace=root.namespace, name=root.job, facets=None),
+            ),
+            producer=PRODUCER,
         )
     event = event_v2.RunEvent(
         eventTime=at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -102,8 +174,16 @@ def run_event(
     )
     built: dict[str, Any] = Serde.to_dict(event)
     facets = built["run"]["facets"]
-    # Two facets that the client's classes cannot carry: they drop unknown keys, or come and go between its versions.
+    # Facets that the client's classes cannot carry: they drop unknown keys, or come and go between its versions.
     facets["mlgov_environment"] = {"_producer": PRODUCER, "_schemaURL": ENVIRONMENT_FACET, **environment}
+    if attempt is not None:
+        facets["mlgov_attempt"] = {"_producer": PRODUCER, "_schemaURL": ATTEMPT_FACET, "number": attempt.number}
+        if attempt.previous is not None:
+            facets["mlgov_attempt"]["previous"] = attempt.previous
+    for (_, sha256), output in zip(outputs, built["outputs"], strict=True):
+        if serialisation and sha256 in serialisation:
+            described = {"_producer": PRODUCER, "_schemaURL": SERIALISATION_FACET, **serialisation[sha256]}
+            output["facets"]["mlgov_serialisation"] = described
     if parameters:
         facets["executionParameters"] = {
             "_producer": PRODUCER,

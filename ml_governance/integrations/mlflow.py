@@ -13,21 +13,29 @@ import warnings
 import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import metadata
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
 from ml_governance.errors import DataError, RegistryError
 from ml_governance.evidence import fingerprint
-from ml_governance.promote.registry import Format, StoredVersion
+from ml_governance.integrations import mlflow_saving
+from ml_governance.promote.registry import StoredVersion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ml_governance.capture.serialisation import Serialisation
+    from ml_governance.integrations.mlflow_autolog import Autologged
+    from ml_governance.integrations.mlflow_runs import MlflowRuns
+    from ml_governance.promote.registry import Format
+    from ml_governance.workspace.session import Workspace
+
 EXPERIMENT = "ml-governance"
 DIGEST_TAG = "mlgov.sha256"
 RUN_TAG = "mlgov.run"
+FORMAT_TAG = "mlgov.format"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +70,7 @@ def load(path: Path) -> Any:
     Returns
     -------
     object
-        The scikit-learn object where that flavour is there, so that ``predict_proba`` is; else the pyfunc.
+        The scikit-learn, XGBoost or LightGBM object where that flavour is there, so that ``predict_proba`` is; else the pyfunc.
     """
     import yaml
 
@@ -71,13 +79,38 @@ def load(path: Path) -> Any:
         raise DataError(f"{path} holds no MLmodel file", expected="a folder saved by MLflow")
     flavours = (yaml.safe_load(description.read_text(encoding="utf-8")) or {}).get("flavors", {})
     with _quiet():
-        if "sklearn" in flavours:
-            import mlflow.sklearn
-
-            return mlflow.sklearn.load_model(str(path))
+        for flavour in ("sklearn", "xgboost", "lightgbm"):
+            if flavour in flavours:
+                return import_module(f"mlflow.{flavour}").load_model(str(path))
         import mlflow.pyfunc
 
         return mlflow.pyfunc.load_model(str(path))
+
+
+def autolog(ws: Workspace, *, job: str = "autolog", **options: Any) -> Autologged:
+    """Switch MLflow's autologging on, and have a signed record of every run that it logs until the workspace is closed.
+
+    Process-wide, as ``mlflow.autolog`` is: autologging itself; the tracking URI, if none was set; and the variable
+    ``MLGOV_MLFLOW_SESSION``, which our run-context plugin reads and child processes inherit. The returned object's
+    ``close()``, or closing the workspace, takes the variable back and signs.
+
+    Parameters
+    ----------
+    ws : Workspace
+        In the hands of whoever trains, with an MLflow registry.
+    job : str, default "autolog"
+        Name of the job; each run's models are registered under the same name.
+    **options
+        For ``mlflow.autolog``.
+
+    Raises
+    ------
+    ConfigurationError
+        If the registry is no MLflow, runs would go to another server, or the plugin is not registered.
+    """
+    from ml_governance.integrations.mlflow_autolog import Autologged
+
+    return Autologged.begin(ws, job=job, options=options)
 
 
 class MlflowRegistry:
@@ -97,6 +130,7 @@ class MlflowRegistry:
         self._tracking_uri = tracking_uri
         self._registry_uri = registry_uri or tracking_uri
         self._downloads: str | None = None
+        self._runs: MlflowRuns | None = None
         self.__client: Any = None
 
     @property
@@ -116,8 +150,35 @@ class MlflowRegistry:
                 self.__client = MlflowClient(tracking_uri=self._tracking_uri, registry_uri=self._registry_uri)
         return self.__client
 
+    @property
+    def tracking_uri(self) -> str:
+        """Where runs are tracked; it may hold a password."""
+        return self._tracking_uri
+
+    def tracker(self) -> MlflowRuns:
+        """Return what shows training runs as MLflow runs."""
+        from ml_governance.integrations.mlflow_runs import MlflowRuns
+
+        if self._runs is None:
+            self._runs = MlflowRuns(self)
+        return self._runs
+
+    @property
+    def client(self) -> Any:
+        """MLflow's client for this server."""
+        return self._client
+
     def store(self, model: Any, *, name: str, run: str | None = None) -> StoredVersion:
         """Log a model, register it as a new version, and digest exactly what MLflow then keeps.
+
+        Parameters
+        ----------
+        model : object or path
+            What to keep.
+        name : str
+            Registered model name.
+        run : str, optional
+            Id of the training run; the model belongs to the MLflow run that shows it, or to one of its own.
 
         Raises
         ------
@@ -126,31 +187,40 @@ class MlflowRegistry:
         RegistryError
             If MLflow cannot be reached or refuses.
         """
+        shown = self._runs.shown.get(run or "") if self._runs is not None else None
         with tempfile.TemporaryDirectory(prefix="mlgov-") as folder, _quiet():
             source = Path(folder) / "model"
-            kind = _save(model, source)
+            kind, how = mlflow_saving.save(model, source)
             with _trouble():
-                client, experiment = self._client, self._experiment()
-                started = client.create_run(experiment, tags={RUN_TAG: run or "", "mlflow.runName": name})
+                if shown is not None:
+                    return self._logged(source, name=name, run_id=shown, kind=kind, how=how)
+                started = self._client.create_run(self.experiment(), tags={RUN_TAG: run or "", "mlflow.runName": name})
                 try:
-                    logged = client.create_logged_model(experiment, name=name, source_run_id=started.info.run_id)
-                    client.log_model_artifacts(logged.model_id, str(source))
-                    client.finalize_logged_model(logged.model_id, "READY")
+                    stored = self._logged(source, name=name, run_id=started.info.run_id, kind=kind, how=how)
                 except BaseException:
-                    client.set_terminated(started.info.run_id, "FAILED")
+                    self._client.set_terminated(started.info.run_id, "FAILED")
                     raise
-                client.set_terminated(started.info.run_id)
-                return self._register(
-                    name,
-                    location=logged.artifact_location,
-                    run_id=started.info.run_id,
-                    model_id=logged.model_id,
-                    kind=kind,
-                )
+                self._client.set_terminated(started.info.run_id)
+                return stored
 
-    def _register(
-        self, name: str, *, location: str, run_id: str | None, model_id: str | None, kind: Format
-    ) -> StoredVersion:
+    def _logged(self, source: Path, *, name: str, run_id: str, kind: Format, how: Serialisation) -> StoredVersion:
+        from mlflow.entities import LoggedModelOutput
+
+        client = self._client
+        experiment = client.get_run(run_id).info.experiment_id
+        logged = client.create_logged_model(experiment, name=name, source_run_id=run_id)
+        client.log_model_artifacts(logged.model_id, str(source))
+        client.finalize_logged_model(logged.model_id, "READY")
+        client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
+        return self.register(
+            name, location=logged.artifact_location, run_id=run_id, model_id=logged.model_id, kind=kind, how=how
+        )
+
+    def register(
+        self, name: str, *, location: str, run_id: str | None, model_id: str | None, kind: Format,
+        how: Serialisation | None = None,
+    ) -> StoredVersion:  # fmt: skip
+        """Make a version of what is at a location, and digest it."""
         from mlflow.exceptions import MlflowException
 
         client = self._client
@@ -164,12 +234,15 @@ class MlflowRegistry:
         path = self.artifact(name, version)
         found = fingerprint.artifact(path)
         client.set_model_version_tag(name, version, DIGEST_TAG, found.sha256)
+        if how is not None:
+            client.set_model_version_tag(name, version, FORMAT_TAG, f"{how.format} (loading: {how.loading})")
         return StoredVersion(
             registry=self.uri, name=name, version=version, path=path, format=kind, files=found.files,
-            size=found.size or 0, sha256=found.sha256, model_id=model_id,
+            size=found.size or 0, sha256=found.sha256, model_id=model_id, serialisation=how,
         )  # fmt: skip
 
-    def _experiment(self) -> str:
+    def experiment(self) -> str:
+        """Return the id of the experiment for runs that belong to no other; made when first needed."""
         client = self._client
         known = client.get_experiment_by_name(EXPERIMENT)
         if known is not None:
@@ -245,7 +318,7 @@ class MlflowRegistry:
                     expected="one model, logged with log_model",
                 )
             logged = client.get_logged_model(outputs[0].model_id)
-            stored = self._register(
+            stored = self.register(
                 name,
                 location=logged.artifact_location,
                 run_id=run_id,
@@ -260,48 +333,6 @@ class MlflowRegistry:
             status=str(run.info.status),
             stored=stored,
         )
-
-
-def _save(model: Any, target: Path) -> Format:
-    """Write a model as an MLflow folder; requirements are given, because inferring them takes seconds."""
-    if isinstance(model, str | Path):
-        fingerprint.artifact(Path(model))  # refuses links and special files before anything is copied
-        if Path(model).is_dir():
-            shutil.copytree(model, target)
-        else:
-            target.mkdir()
-            shutil.copyfile(model, target / Path(model).name)
-        return "mlflow-model" if (target / "MLmodel").is_file() else "file"
-    flavour = type(model).__module__.partition(".")[0]
-    from sklearn.base import BaseEstimator
-
-    if flavour in ("xgboost", "lightgbm"):
-        from importlib import import_module
-
-        import_module(f"mlflow.{flavour}").save_model(model, str(target), pip_requirements=_requirements(flavour))
-    elif isinstance(model, BaseEstimator):
-        import mlflow.sklearn
-
-        mlflow.sklearn.save_model(
-            model, str(target), pip_requirements=_requirements(flavour), serialization_format="cloudpickle"
-        )
-    else:
-        import mlflow.pyfunc
-
-        if not isinstance(model, mlflow.pyfunc.PythonModel):
-            raise DataError(
-                f"a {type(model).__module__}.{type(model).__qualname__} is of no kind that is saved here",
-                expected="a scikit-learn, XGBoost or LightGBM model, an mlflow PythonModel, or a path to its files",
-            )
-        mlflow.pyfunc.save_model(str(target), python_model=model, pip_requirements=_requirements(flavour))
-    return "mlflow-model"
-
-
-def _requirements(flavour: str) -> list[str]:
-    names = ["cloudpickle", "numpy", "pandas", "scikit-learn", "fairlearn"]
-    if flavour in ("xgboost", "lightgbm"):
-        names.append(flavour)
-    return [f"{name}=={metadata.version(name)}" for name in names]
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import re
 import shutil
 import tempfile
@@ -13,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
+from ml_governance.capture import serialisation
+from ml_governance.capture.serialisation import Serialisation  # noqa: TC001  a field of a dataclass that users inspect
 from ml_governance.errors import DataError, RegistryError
 from ml_governance.evidence import fingerprint
 
@@ -43,6 +44,8 @@ class StoredVersion:
         Digest of the file or folder.
     model_id : str or None
         The registry's own id of the model.
+    serialisation : Serialisation or None
+        How the model was written, and what loading it means.
     """
 
     registry: str
@@ -54,6 +57,7 @@ class StoredVersion:
     size: int
     sha256: str
     model_id: str | None = None
+    serialisation: Serialisation | None = None
 
 
 class Registry(Protocol):
@@ -103,12 +107,7 @@ class Listing(Protocol):
 
 def load(path: Path) -> Any:
     """Load a model that :class:`LocalRegistry` keeps. Unpickling runs code: only in a process without keys."""
-    import joblib
-
-    file = path / "model.joblib" if path.is_dir() else path
-    if not file.is_file():
-        raise DataError(f"{path} holds no model that can be loaded", expected="model.joblib")
-    return joblib.load(file)
+    return serialisation.read(path)
 
 
 class LocalRegistry:
@@ -133,7 +132,7 @@ class LocalRegistry:
         return f"local:{self.root.name}"
 
     def store(self, model: Any, *, name: str, run: str | None = None) -> StoredVersion:
-        """Keep a model as a new version: pickled with joblib, or copied if it is a path."""
+        """Keep a model as a new version: in the safest format that its library has, or copied if it is a path."""
         del run  # a local registry has no runs of its own
         home = self._home(name)
         with _trouble(home):
@@ -141,7 +140,7 @@ class LocalRegistry:
             building = Path(tempfile.mkdtemp(dir=home, prefix=".new-"))
             try:
                 content = building / "content"
-                kind = _write(model, content)
+                kind, how = _write(model, content)
                 version = self._claim(home, content)
             finally:
                 shutil.rmtree(building, ignore_errors=True)
@@ -149,7 +148,7 @@ class LocalRegistry:
         found = fingerprint.folder(path)
         return StoredVersion(
             registry=self.uri, name=name, version=version, path=path, format=kind, files=found.files,
-            size=found.size or 0, sha256=found.sha256,
+            size=found.size or 0, sha256=found.sha256, serialisation=how,
         )  # fmt: skip
 
     def _claim(self, home: Path, content: Path) -> str:
@@ -223,27 +222,18 @@ class LocalRegistry:
         return self.root / name
 
 
-def _write(model: Any, target: Path) -> Format:
+def _write(model: Any, target: Path) -> tuple[Format, Serialisation]:
+    target.mkdir()
     if isinstance(model, str | Path):
         source = Path(model)
         fingerprint.artifact(source)  # refuses links and special files before anything is copied
-        target.mkdir()
         if source.is_dir():
             shutil.copytree(source, target, dirs_exist_ok=True)
         else:
             shutil.copyfile(source, target / source.name)
-        return "file"
-    import joblib
-
-    target.mkdir()
-    try:
-        joblib.dump(model, target / "model.joblib")
-    except (TypeError, AttributeError, pickle.PicklingError) as error:
-        raise DataError(
-            f"a {type(model).__name__} cannot be pickled: {error}",
-            expected="a fitted model, or a path to its files",
-        ) from error
-    return "joblib"
+        return "file", serialisation.of_files(target)
+    how = serialisation.write(model, target)
+    return ("joblib" if how.format == "joblib" else "file"), how
 
 
 @contextmanager

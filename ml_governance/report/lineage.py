@@ -99,7 +99,31 @@ def trace(view: EvidenceView, subject: Subject) -> Graph:
         # START and FAIL are about the run, not yet about the model.
         for entry in view.about(run.id.removeprefix("run:"), TrainingRun.kind):
             add(run.id, "run", run.label, run.detail, entry.index)
+    _upstream(view, nodes, add, edges)
     return Graph(subject=model, nodes=tuple(nodes.values()), edges=tuple(edges))
+
+
+def _upstream(view: EvidenceView, nodes: dict[str, Node], add: Any, edges: dict[tuple[str, str], None]) -> None:
+    """Walk from data to the runs that wrote exactly these bytes, to what those read, and so on."""
+    todo = [node.id for node in nodes.values() if node.layer == "data"]
+    seen = set(todo)
+    while todo:
+        data = todo.pop()
+        for entry in view.about(data.removeprefix("data:"), TrainingRun.kind):
+            content = entry.content
+            if not isinstance(content, TrainingRun) or content.event.get("eventType") != "COMPLETE":
+                continue
+            source = entry.subjects[0]
+            detail = f"by {entry.principal.id}, {content.capture}"
+            run = add(f"run:{source.sha256}", "run", source.name, detail, entry.index)
+            edges[run, data] = None
+            for one in content.inputs:
+                rows = f"{one.rows:,} rows" if one.rows is not None else "bytes"
+                above = add(f"data:{one.sha256}", "data", one.name, f"{rows}, {one.sha256[:12]}", entry.index)
+                edges[above, run] = None
+                if above not in seen:
+                    seen.add(above)
+                    todo.append(above)
 
 
 def _place(entry: Attestation, subject: Subject, model: str, add: Any, edges: dict[tuple[str, str], None]) -> None:

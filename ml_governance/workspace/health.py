@@ -233,14 +233,24 @@ def _training(view: EvidenceView) -> Iterator[Complaint]:
         if isinstance(one.content, TrainingRun) and one.content.event.get("eventType") in ENDS
         for subject in one.subjects
     }
+    retried = {previous: one for one in view.of_kind(TrainingRun.kind) if (previous := _previous(one)) is not None}
     for one in view.of_kind(TrainingRun.kind):
-        event = one.content.event.get("eventType") if isinstance(one.content, TrainingRun) else None
-        if event == "START" and one.subjects[0].sha256 not in ended:
+        event = one.content.event if isinstance(one.content, TrainingRun) else {}
+        if event.get("eventType") == "START" and one.subjects[0].sha256 not in ended:
+            again = retried.get(event["run"]["runId"])
+            tried = f"; it was tried again as {again.subjects[0].name}" if again is not None else ""
             yield _warning(
                 "training",
-                f"the run {one.subjects[0].name} that {one.principal.id} started at #{one.index} has no end",
+                f"the run {one.subjects[0].name} that {one.principal.id} started at #{one.index} has no end{tried}",
                 "if it is not running any more, it died; what it made is no evidence",
             )
+
+
+def _previous(one: Attestation) -> str | None:
+    """Return the id of the run that this one is another try of."""
+    event = one.content.event if isinstance(one.content, TrainingRun) else {}
+    attempt = event.get("run", {}).get("facets", {}).get("mlgov_attempt", {})
+    return attempt.get("previous") if isinstance(attempt, dict) else None
 
 
 def _sessions(view: EvidenceView, own: str | None) -> Iterator[Complaint]:

@@ -254,6 +254,18 @@ class Judging:
 
         return reporting.write(here(self), version, Path(folder), stage=stage, forms=forms)
 
+    def show(self, version: str | Subject, *, stage: str = "production") -> str:
+        """Show report, numbers and the newest verdict on a version's pages in MLflow; return the id of the run that has them.
+
+        Raises
+        ------
+        ConfigurationError
+            If the registry is no MLflow.
+        """
+        from ml_governance.workspace import reporting
+
+        return reporting.show(here(self), version, stage=stage)
+
     def lineage(self, version: str | Subject) -> Graph:
         """Return what a model version came from and what came of it."""
         from ml_governance.report.lineage import trace

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -16,14 +17,35 @@ from ml_governance.evidence.ledger import Ledger
 from ml_governance.workspace import secrets, setup
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ml_governance.evidence.keys import Signer
+    from ml_governance.evidence.ledger import Receipt
+    from ml_governance.evidence.predicates import Content
+    from ml_governance.evidence.statement import Subject
+    from ml_governance.evidence.writer import Writer
     from ml_governance.promote.registry import Registry
     from ml_governance.workspace.config import Config
     from ml_governance.workspace.session import Workspace
 
 SIGNER_VARIABLE = "MLGOV_SIGNER"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorder:
+    """A writer, and the session that is closed with it if it was opened for it."""
+
+    writer: Writer
+    owner: Workspace | None
+
+    def record_all(self, records: Sequence[tuple[Content, Sequence[Subject]]]) -> tuple[Receipt, ...]:
+        """Sign and append all or none."""
+        return self.writer.record_all(records)
+
+    def close(self) -> None:
+        """Close the session if it is this thread's own."""
+        if self.owner is not None:
+            self.owner.close()
 
 
 def utc_now() -> datetime:

@@ -10,6 +10,7 @@ from ml_governance.workspace.parts import here
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ml_governance.capture.lineage_event import Parent
     from ml_governance.capture.training import TrainingRun
     from ml_governance.evidence.ledger import Receipt
     from ml_governance.evidence.statement import Subject
@@ -19,30 +20,45 @@ if TYPE_CHECKING:
 class Recording:
     """The part of :class:`~ml_governance.workspace.session.Workspace` for training runs, measurements, texts and policies."""
 
-    def training(self, job: str) -> TrainingRun:
+    def training(
+        self, job: str, *, parent: TrainingRun | Parent | None = None, attempt_of: TrainingRun | str | None = None
+    ) -> TrainingRun:
         """Wrap a training run: a context manager, and a decorator that keeps the signature.
 
         Parameters
         ----------
         job : str
             Name of the job, for example ``credit-risk``.
+        parent : TrainingRun or Parent, optional
+            What it is a step of; default is what an orchestrator put into the environment of this process.
+        attempt_of : TrainingRun or str, optional
+            The run, or its id, that is tried again.
 
         Returns
         -------
         TrainingRun
-            Records START on entry, and COMPLETE, or FAIL when the body raises.
+            Records START on entry, and COMPLETE, FAIL when the body raises, or ABORT when it is stopped.
+
+        Raises
+        ------
+        ConfigurationError
+            If nobody acts, or an orchestrator's variables cannot be read.
         """
-        from ml_governance.capture.training import TrainingRun
+        from ml_governance.capture.training import TrainingRun, Wiring
 
         ws = here(self)
-        return TrainingRun(
-            job,
-            record=ws.writer.record,
+        ws.require_signer()
+        tracker = getattr(ws.registry, "tracker", None)
+        wiring = Wiring(
+            recorder=ws.recorder,
             store=ws.registry.store,
             clock=ws.clock,
             namespace=ws.config.origin,
             project=ws.config.project,
+            rescue=ws.root / "rescued",
+            tracker=tracker() if tracker is not None else None,
         )
+        return TrainingRun(job, wiring=wiring, parent=parent, attempt_of=attempt_of)
 
     def import_mlflow(self, run: str, *, name: str) -> Subject:
         """Bring in a model that an MLflow run made outside any hook; marked as claimed.

@@ -48,24 +48,51 @@ class Written:
         return f"<p>Audit report: {', '.join(links)}</p>"
 
 
+def show(ws: Workspace, version: str | Subject, *, stage: str) -> str:
+    """Put report, numbers and the newest verdict where MLflow's pages show them; return the id of the run that has them."""
+    from ml_governance.evidence.predicates import Assessment, DecisionRecord
+    from ml_governance.integrations.mlflow import MlflowRegistry
+    from ml_governance.integrations.mlflow_display import show as shown
+    from ml_governance.report import formats, html
+
+    registry = ws.registry
+    if not isinstance(registry, MlflowRegistry):
+        raise ConfigurationError(
+            f"the registry is {ws.config.registry}", expected="an MLflow registry, mlflow+<tracking uri>"
+        )
+    view, subject, pack = _packed(ws, version, stage)
+    registration = ws.registration(subject, view)
+    measured = {one.kind: one.content for one in view.about(subject.sha256) if isinstance(one.content, Assessment)}
+    decided = [
+        one
+        for one in view.about(subject.sha256)
+        if isinstance(one.content, DecisionRecord) and one.content.stage == stage
+    ]
+    verdict = f"Governance: no decision for {stage} yet."
+    if decided:
+        content = decided[-1].content
+        assert isinstance(content, DecisionRecord)  # noqa: S101  filtered above; this tells the type checker
+        verdict = f"Governance: {content.result} for {stage}, decided at ledger #{decided[-1].index}."
+    return shown(
+        registry.client,
+        name=registration.name,
+        version=registration.version,
+        model_id=registration.model_id,
+        files={"report.html": html.render(pack), "report.json": formats.to_json(pack)},
+        measured=[(kind, content.measurements, content.dataset) for kind, content in measured.items()],
+        verdict=f"{verdict} The ledger at {ws.config.origin} is the proof, not this text.",
+    )
+
+
 def write(ws: Workspace, version: str | Subject, folder: Path, *, stage: str, forms: Sequence[str] = USUAL) -> Written:
     """Build the report from verified evidence and write it whole or not at all."""
-    from ml_governance.report import card
-
     strange = [form for form in forms if form not in FILES]
     if strange or not forms:
         raise UsageError(
             f"a report has no form {strange[0]!r}" if strange else "no form is named",
             expected=f"some of {', '.join(FILES)}",
         )
-    ws.config.stage(stage)
-    view = ws.view()
-    subject = ws.resolve(version, view)
-    known = controls_beside(ws.root / ws.config.stage(stage).policy)
-    pack = card.build(
-        view=view, subject=subject, stage=stage, project=ws.config.project, trust_root=ws.config.trust_root,
-        titles=known.titles,
-    )  # fmt: skip
+    view, subject, pack = _packed(ws, version, stage)
     wanted = FORMS if "dossier" in forms else tuple(dict.fromkeys(forms))
     made: dict[str, str | bytes] = {form: _rendered(form, pack) for form in wanted}
     if "dossier" in forms:
@@ -81,6 +108,19 @@ def write(ws: Workspace, version: str | Subject, folder: Path, *, stage: str, fo
             next_step="free space, or use another folder",
         ) from error
     return Written(files=files)
+
+
+def _packed(ws: Workspace, version: str | Subject, stage: str) -> tuple[EvidenceView, Subject, Card]:
+    from ml_governance.report import card
+
+    known = controls_beside(ws.root / ws.config.stage(stage).policy)
+    view = ws.view()
+    subject = ws.resolve(version, view)
+    pack = card.build(
+        view=view, subject=subject, stage=stage, project=ws.config.project, trust_root=ws.config.trust_root,
+        titles=known.titles,
+    )  # fmt: skip
+    return view, subject, pack
 
 
 def _rendered(form: str, pack: Card) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
 from ml_governance.errors import ConfigurationError, MissingEvidenceError, NotAuthorizedError
@@ -56,6 +58,8 @@ class Workspace(Recording, Judging, Guarding):
         self._ledger: Ledger | None = None
         self._writer: Writer | None = None
         self._registry: Registry | None = None
+        self._thread = threading.get_ident()
+        self._before_close: list[Callable[[], None]] = []
 
     @property
     def root(self) -> Path:
@@ -80,7 +84,17 @@ class Workspace(Recording, Judging, Guarding):
         self.close()
 
     def close(self) -> None:
-        """End the writer's session with a signed record and close the database."""
+        """Record what waits for the end, close the writer's session with a signed record, and close the database."""
+        with ExitStack() as stack:
+            stack.callback(self._let_go)
+            while self._before_close:
+                stack.callback(self._before_close.pop())
+
+    def before_close(self, call: Callable[[], None]) -> None:
+        """Have something called once when the workspace is closed, while it can still record."""
+        self._before_close.append(call)
+
+    def _let_go(self) -> None:
         writer, self._writer = self._writer, None
         ledger, self._ledger = self._ledger, None
         try:
@@ -124,15 +138,34 @@ class Workspace(Recording, Judging, Guarding):
     @property
     def writer(self) -> Writer:
         """The signed session of the person who acts."""
+        signer = self.require_signer()
+        if self._writer is None:
+            self._writer = Writer(self.ledger, signer, clock=self.clock, software=parts.software())
+        return self._writer
+
+    def require_signer(self) -> Signer:
+        """Return the key of the person who acts.
+
+        Raises
+        ------
+        ConfigurationError
+            If nobody does.
+        """
         if self._signer is None:
             raise ConfigurationError(
                 "nobody is acting: this call signs a record, and no key was named",
                 expected="a person's id or a key file",
                 next_step=f"gov.open(signer=...), mlgov --as ID, or the variable {parts.SIGNER_VARIABLE}",
             )
-        if self._writer is None:
-            self._writer = Writer(self.ledger, self._signer, clock=self.clock, software=parts.software())
-        return self._writer
+        return self._signer
+
+    def recorder(self) -> parts.Recorder:
+        """Return what records for the calling thread: this session, or in another thread one of the same person's own."""
+        if threading.get_ident() == self._thread:
+            return parts.Recorder(writer=self.writer, owner=None)
+        other = Workspace(self.config, signer=None, clock=self.clock, narrate=self.narrate)
+        other._signer = self._signer
+        return parts.Recorder(writer=other.writer, owner=other)
 
     def me(self, view: EvidenceView) -> Principal:
         """Return who acts, as the trust file in force knows them.

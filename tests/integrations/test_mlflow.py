@@ -70,7 +70,7 @@ def test_what_mlflow_cannot_do_is_told(registry: MlflowRegistry, tmp_path: Path)
 
 def test_a_run_made_elsewhere_is_brought_in(registry: MlflowRegistry) -> None:
     client = registry._client
-    experiment = registry._experiment()
+    experiment = registry.experiment()
     run = client.create_run(experiment)
     client.log_param(run.info.run_id, "depth", 3)
     client.log_metric(run.info.run_id, "auc", 0.8)

@@ -201,7 +201,7 @@ def test_the_author_cannot_approve_nor_promote(root: Path, clock: FrozenClock, r
 
 def test_an_artifact_changed_after_approval_is_not_promoted(root: Path, clock: FrozenClock, ready: Subject) -> None:
     approve(root, clock, ready)
-    (root / "models" / "credit" / "1" / "model.joblib").write_bytes(b"other weights")
+    (root / "models" / "credit" / "1" / "model.skops").write_bytes(b"other weights")
     with pytest.raises(VerificationError, match="has the digest"):
         promote(root, clock, ready)
     with pytest.raises(VerificationError, match="has the digest"):
@@ -217,7 +217,7 @@ def test_an_artifact_changed_between_gate_and_action_is_not_promoted(
     original = gate._act
 
     def swap(*arguments: Any) -> int:
-        (root / "models" / "credit" / "1" / "model.joblib").write_bytes(b"other weights")
+        (root / "models" / "credit" / "1" / "model.skops").write_bytes(b"other weights")
         return original(*arguments)
 
     monkeypatch.setattr(gate, "_act", swap)

@@ -1,0 +1,1 @@
+"""What other programs load: each module is tiny, imports nothing heavy, and cannot raise."""
