@@ -12,6 +12,7 @@ from ml_governance.decide import breakglass
 from ml_governance.decide.rules import revoked
 from ml_governance.evidence import intervals
 from ml_governance.evidence.predicates import (
+    BASELINE,
     Approval,
     Assessment,
     DecisionRecord,
@@ -307,7 +308,7 @@ def _assessment(entry: Attestation | None) -> dict[str, Any] | None:
         "groups": [
             {"by": " x ".join(one.by), **asdict(cell(one))} for one in content.measurements if one.by and one.group
         ],
-        "details": content.details,
+        "details": {name: part for name, part in content.details.items() if name != BASELINE},
     }
 
 

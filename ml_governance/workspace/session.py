@@ -15,6 +15,7 @@ from ml_governance.workspace import config, memory, parts
 from ml_governance.workspace.guarding import Guarding
 from ml_governance.workspace.judging import Judging
 from ml_governance.workspace.recording import Recording
+from ml_governance.workspace.serving import Serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from ml_governance.workspace.keeping import Keeping
 
 
-class Workspace(Recording, Judging, Guarding):
+class Workspace(Recording, Judging, Guarding, Serving):
     """A ledger, a registry, a policy and one person's key.
 
     Made by :func:`ml_governance.init` and :func:`ml_governance.open`. Use it as a context manager, or call
@@ -215,7 +216,7 @@ class Workspace(Recording, Judging, Guarding):
 
         return migrate(self.config.ledger_url, log_signer=parts.load_log_signer(self.config), progress=progress)
 
-    def view(self) -> EvidenceView:
+    def view(self, *, pinned: Sequence[Checkpoint] = ()) -> EvidenceView:
         """Return the verified-complete evidence at the ledger's head, with the roles that people have in this project.
 
         Raises
@@ -223,13 +224,13 @@ class Workspace(Recording, Judging, Guarding):
         VerificationError
             If any entry is missing or does not verify; names the first ones.
         """
-        return self.acted_in(self.recorded(), self.clock())
+        return self.acted_in(self.recorded(pinned=pinned), self.clock())
 
-    def recorded(self) -> EvidenceView:
+    def recorded(self, *, pinned: Sequence[Checkpoint] = ()) -> EvidenceView:
         """Return the verified-complete evidence as it stands in the ledger, without the roles that people delegate."""
         from ml_governance.workspace import key_places
 
-        found = self.verify().view().within(self.config.project)
+        found = self.verify(pinned=pinned).view().within(self.config.project)
         times = (found.newest, anchors.claimed(self.ledger))
         found = replace(found, newest=max((at for at in times if at is not None), default=None))
         return key_places.noted(found, [self.config.keys, *self._key_folder])
