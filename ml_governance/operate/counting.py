@@ -69,10 +69,9 @@ class Slots:
         DataError
             If a numeric column holds something else.
         """
-        array = np.asarray(values)
         if self.edges is not None:
             try:
-                numbers = array.astype(np.float64, copy=False)
+                numbers = np.asarray(values).astype(np.float64, copy=False)
             except (TypeError, ValueError) as error:
                 raise DataError(
                     f"{self.name!r} is not numeric: {error}", expected="numbers, as in the baseline"
@@ -84,7 +83,8 @@ class Slots:
             return found
         import pandas as pd
 
-        own, uniques = pd.factorize(values if isinstance(values, pd.Categorical | pd.Series) else array)
+        extended = isinstance(getattr(values, "dtype", None), pd.api.extensions.ExtensionDtype)
+        own, uniques = pd.factorize(values if extended else np.asarray(values))
         if len(uniques) > len(own) // 2 and len(uniques) > 1000:
             return np.full(len(own), self.other, dtype=np.intp)  # identifiers: looking each up would tell nothing
         table = np.array(

@@ -308,11 +308,8 @@ class Deployment:
                 tally.uncounted, tally.why = tally.predicted, f"{len(ids)} ids for {tally.predicted} predictions"
                 return tally, []
             groups = cells if cells is not None else np.zeros(tally.predicted, dtype=np.intp)
-            hashed = counts.windows.hashed
-            return tally, [
-                (hashed(one), cell, int(flag == 1))
-                for one, cell, flag in zip(ids, groups.tolist(), flags.tolist(), strict=True)
-            ]
+            positive = (flags == 1).astype(int).tolist()
+            return tally, list(zip(counts.windows.hashed(ids), groups.tolist(), positive, strict=True))
         except Exception as error:  # noqa: BLE001  a count that fails is counted, with its reason
             rows_here = len(answer) if hasattr(answer, "__len__") else 1
             said = error.found if isinstance(error, GovernanceError) else f"{type(error).__name__}: {error}"

@@ -23,7 +23,7 @@ from ml_governance.errors import DataError, UnavailableError
 from ml_governance.operate.counting import Layout, Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -153,7 +153,7 @@ class Windows:
         """
         found = 0
         with self._open(write=True) as sql:
-            for key, label in zip((self.hashed(one) for one in ids), labels, strict=True):
+            for key, label in zip(self.hashed(ids), labels, strict=True):
                 row = sql.execute(
                     "DELETE FROM waiting WHERE id = ? RETURNING begins, layout, cell, flag", (key,)
                 ).fetchone()
@@ -211,9 +211,16 @@ class Windows:
         names = dict.fromkeys(str(name) for (text,) in lines for name in _json(text).get("inputs", ()))
         return tuple(names) if lines else None
 
-    def hashed(self, one: Any) -> bytes:
-        """Return what is kept of a prediction id."""
-        return hashlib.blake2b(str(one).encode(), key=self._key, digest_size=_DIGEST).digest()
+    def hashed(self, ids: Iterable[Any]) -> list[bytes]:
+        """Return what is kept of prediction ids."""
+        keyed = hashlib.blake2b(key=self._key, digest_size=_DIGEST)
+
+        def one(text: str) -> bytes:
+            own = keyed.copy()
+            own.update(text.encode())
+            return own.digest()
+
+        return [one(text) for text in map(str, ids)]
 
     def _give_way(self, sql: sqlite3.Connection, many: int) -> None:
         sql.execute(

@@ -78,6 +78,10 @@ def deploy(
             "check_seconds": check_every.total_seconds(), "grace_seconds": grace.total_seconds(),
         }  # fmt: skip
         writer.record(Deployment(phase="started", **record), [subject])
+        # Loading takes long; and from here on nobody can put back a log that is older than this record.
+        looked = ws.clock()
+        view, note = seen(ws, note)
+        standing = standings.standing_of(subject, stage, evidence=view, project=ws.config.project, at=looked)
     except BaseException:
         home.cleanup()
         raise

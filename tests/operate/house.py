@@ -103,6 +103,16 @@ class House(promote.House):
         with self.as_(who) as ws:
             return ws.assess(version, rows(), y_true="label", sensitive_features=["sex"], kinds=kinds)
 
+    def measure_as_recomputed(self, version: Any, who: str = "vera") -> int:
+        """Sign numbers of a model that nobody needs to load."""
+        from ml_governance.assess.fairness import assess_fairness
+        from ml_governance.evidence.predicates import Resource
+
+        data = rows()
+        report = assess_fairness(y_true=data.label, y_pred=data.label, sensitive_features=data[["sex"]])
+        resource = Resource(name="test", sha256="1" * 64, rows=len(data))
+        return self.write(report.to_content(predictions="recomputed", dataset=resource), version, who=who)
+
     def artifact(self, version: Any) -> Path:
         with self.as_(None) as ws:
             return ws.registry.artifact(*version.name.split("/"))
