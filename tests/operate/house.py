@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,9 @@ import pandas as pd
 from ml_governance.testing import FrozenClock, workspace
 from ml_governance.workspace import Person
 from tests.promote import house as promote
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 POLICY = """
 policy: served-production
@@ -78,7 +81,7 @@ def rows(n: int = 900, *, seed: int = 0, shift: float = 0.0) -> pd.DataFrame:
 INPUTS = ["income", "debt", "owner", "sex", "region"]
 
 
-def fitted() -> Any:
+def fitted(inputs: Sequence[str] = INPUTS) -> Any:
     from sklearn.compose import make_column_transformer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -88,7 +91,7 @@ def fitted() -> Any:
     encoded = make_column_transformer(
         (OneHotEncoder(handle_unknown="ignore"), ["region"]), ("passthrough", ["income", "debt", "owner"])
     )
-    return make_pipeline(encoded, LogisticRegression(max_iter=500)).fit(frame[INPUTS], frame.label)
+    return make_pipeline(encoded, LogisticRegression(max_iter=500)).fit(frame[list(inputs)], frame.label)
 
 
 class House(promote.House):

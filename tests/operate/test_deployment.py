@@ -256,9 +256,7 @@ def test_a_log_that_was_rolled_back_stops_a_deployment(house: House, monkeypatch
 
 def test_many_threads_are_served_and_every_prediction_is_counted(house: House, serving: Any) -> None:
     table = rows(20, seed=4)[INPUTS]
-    threads = [
-        threading.Thread(target=lambda: [serving.predict(table) for _ in range(25)]) for _ in range(8)
-    ]
+    threads = [threading.Thread(target=lambda: [serving.predict(table) for _ in range(25)]) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -280,7 +278,12 @@ def test_an_answer_stands_even_where_it_cannot_be_counted_and_that_is_counted(ho
 
 @pytest.mark.parametrize(
     "options",
-    [{"check_every": timedelta(0)}, {"grace": timedelta(days=2)}, {"window": timedelta(hours=7)}, {"check_every": timedelta(hours=2)}],
+    [
+        {"check_every": timedelta(0)},
+        {"grace": timedelta(days=2)},
+        {"window": timedelta(hours=7)},
+        {"check_every": timedelta(hours=2)},
+    ],
 )
 def test_spans_that_promise_nothing_are_refused(house: House, options: dict[str, timedelta]) -> None:
     with pytest.raises(UsageError):
