@@ -68,4 +68,5 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     ]
     (metadata / "entry_points.txt").write_text("\n\n".join(lines) + "\n")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLGOV_", "MLFLOW_"))}
-    return {**kept, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"  # MLflow starts uvicorn by its name
+    return {**kept, "PATH": programs, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "MLFLOW_DISABLE_TELEMETRY": "true"}

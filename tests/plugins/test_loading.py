@@ -57,12 +57,12 @@ def house(server: tuple[str, Path], tmp_path_factory: pytest.TempPathFactory) ->
     ).close()  # fmt: skip
     house = House(root=folder / "ws", clock=clock)
     with house.as_("ada") as ws:
-        for seed in (1, 2):
+        versions = []
+        for inputs in (INPUTS, [name for name in INPUTS if name != "sex"]):
             with ws.training("credit") as run:
-                run.uses(rows(seed=seed), name="train")
-                version = run.produces(fitted(INPUTS[:-seed]), name="credit")
-            if seed == 1:
-                first = version
+                run.uses(rows(seed=1), name="train")
+                versions.append(run.produces(fitted(inputs), name="credit"))
+    first = versions[0]
     house.measure(first)
     house.approve(first)
     house.promote(first)
