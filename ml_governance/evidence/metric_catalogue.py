@@ -260,6 +260,9 @@ _MONITORING = (
     _score("psi_excess", "lower", "population stability index minus what two samples of one distribution, of these sizes and on these "
            "bins, exceed 5 times in 100", "psi - null level", _PSI, evidence="monitoring", low=None, high=None, unit="nats",
            edge="by column; 0 or less is what chance does; undefined without rows"),
+    _score("largest_psi_excess", "lower", "largest population stability index of any column beyond what chance does",
+           "max over columns of psi_excess", _PSI, evidence="monitoring", low=None, high=None, unit="nats",
+           edge="undefined if a column's is, such as of one that the service stopped to send; insufficient if a column's is"),
     _score("psi_p_value", "higher", "probability of a population stability index at least as large by chance, adjusted for the number "
            "of columns", "Holm over the columns of the window",
            "Holm, Scandinavian Journal of Statistics 6 (1979) 65; " + _PSI, evidence="monitoring", unit="probability",

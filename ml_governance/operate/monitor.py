@@ -24,6 +24,8 @@ from ml_governance.evidence.metrics import METRICS
 from ml_governance.evidence.predicates import Assessment, Measurement, Monitoring, Resource
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from ml_governance.operate.counting import Layout, Slots
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 COLUMN = "column"
 """What distances are said to be by."""
 ALPHA = 0.05
+_ORDER = ("undefined", "insufficient", "ok")
 _OF_SELECTION = frozenset(
     ("selection_rate", "selection_rate_ratio", "selection_rate_difference", "demographic_parity_ratio", "demographic_parity_difference")
 )  # fmt: skip
@@ -176,7 +179,14 @@ def _distances(drift: DriftReport) -> list[Measurement]:
         p_value = None if one.p_value is None else float(adjusted[one.column])
         for name, value in (("psi", one.value), ("psi_excess", excess), ("psi_p_value", p_value)):
             made.append(Measurement(metric=name, value=value, **common))
-    return made
+    return [*made, _largest([one for one in made if one.metric == "psi_excess"])]
+
+
+def _largest(every: Sequence[Measurement]) -> Measurement:
+    """Return the largest excess of any column; one that is not ok makes it so, for nobody can say that it is not the largest."""
+    worst = min(every, key=lambda one: (_ORDER.index(one.status), -(one.value or 0.0)))
+    why = None if worst.status == "ok" else f"{worst.group[0]}: {worst.reason}"
+    return Measurement(metric="largest_psi_excess", value=worst.value, n=worst.n, status=worst.status, reason=why)
 
 
 def _share(name: str, k: int, n: int, min_rows: int) -> Measurement:
