@@ -2127,7 +2127,8 @@ DEFENCES = (
     ),
 )
 
-from tests.defences_of_promotion import PROMOTION, PROMOTION_LINES  # noqa: E402  it needs what is defined above
+from tests.defences_of_operation import OPERATION, OPERATION_LINES  # noqa: E402  they need what is defined above
+from tests.defences_of_promotion import PROMOTION, PROMOTION_LINES  # noqa: E402
 
-LINES += PROMOTION_LINES
-DEFENCES += PROMOTION
+LINES += (*PROMOTION_LINES, *OPERATION_LINES)
+DEFENCES += (*PROMOTION, *OPERATION)

@@ -22,7 +22,9 @@ from ml_governance.errors import (
     UsageError,
     VerificationError,
 )
+from ml_governance.evidence.attestation import Void
 from ml_governance.evidence.predicates import Approval, DecisionRecord, Deployment, Fairness, Promotion
+from ml_governance.operate.standing import standing_of
 from ml_governance.workspace import deploying
 from ml_governance.workspace.session import Workspace
 from tests.operate.house import INPUTS, House, rows
@@ -180,6 +182,20 @@ def test_a_promotion_that_went_round_the_gate_is_not_served(house: House) -> Non
         house.write(one.content.model_copy(update=own), version, who="max")
     with pytest.raises(VerificationError, match="did not go through the gate"):
         house.serve(version)
+
+
+@pytest.mark.parametrize("kind", [DecisionRecord.kind, Fairness.kind, Approval.kind])
+def test_what_a_promotion_rests_on_counts_no_more_and_it_is_not_served(house: House, kind: str) -> None:
+    """A key that was taken back since, or content that was erased: nobody can tell any more what was said."""
+    with house.as_(None) as ws:
+        view = ws.view()
+        subject = ws.resolve(MODEL, view)
+    one = view.of_kind(kind)[-1]
+    gone = Void(index=one.index, kind=kind, subjects=frozenset({subject.sha256}), why="its key was stolen")
+    options: dict[str, Any] = {"project": "credit", "at": house.clock()}
+    assert standing_of(subject, "production", evidence=view, **options).subject == subject
+    with pytest.raises(VerificationError, match="counts no more: its key was stolen"):
+        standing_of(subject, "production", evidence=replace(view, void=(gone,)), **options)
 
 
 def test_a_model_that_entered_by_break_glass_is_served_until_that_ends(house: House) -> None:

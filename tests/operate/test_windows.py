@@ -26,6 +26,7 @@ from ml_governance.errors import DataError, UnavailableError, UsageError
 from ml_governance.operate import windows as module
 from ml_governance.operate.counting import Layout, Tally, count
 from ml_governance.operate.deployment import Counts, join
+from ml_governance.operate.monitor import compare
 from ml_governance.operate.windows import Windows, start_of
 
 AT = datetime(2026, 1, 15, 12, tzinfo=UTC)
@@ -293,6 +294,18 @@ def test_windows_on_another_baseline_are_not_added(tmp_path: Path) -> None:
     counts.add(count(other, rows, {}, np.zeros(20), None)[0], (), AT)
     with pytest.raises(DataError, match="counted on another baseline"):
         read(tmp_path / "w.sqlite")
+
+
+def test_a_column_that_stopped_to_come_is_no_column_without_drift(tmp_path: Path) -> None:
+    counts = Counts(layout(), Windows(tmp_path / "w.sqlite"), HOUR)
+    tally, _, _ = batch(frame(200))
+    del tally.columns["income"]
+    counts.add(tally, (), AT)
+    report = compare(read(tmp_path / "w.sqlite"), known(), layout(), stage="production", compared_with="0" * 64)
+    assert report.get("psi", ("column",), ("income",)).status == "undefined"
+    assert report.get("psi", ("column",), ("children",)).status == "ok"
+    worst = report.get("largest_psi_excess")
+    assert worst.status == "undefined" and worst.reason is not None and worst.reason.startswith("income: ")
 
 
 def test_memory_does_not_grow_with_traffic(tmp_path: Path) -> None:
