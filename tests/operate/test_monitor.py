@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ml_governance import workspace
 from ml_governance.assess.drift import assess_drift
 from ml_governance.assess.fairness import assess_fairness
+from ml_governance.cli.run import run
 from ml_governance.errors import DataError, DeniedError, MissingEvidenceError, NotAuthorizedError
 from ml_governance.evidence.predicates import Monitoring
 from tests.operate.house import INPUTS, House, fitted, rows
@@ -221,3 +225,24 @@ def test_the_same_windows_give_the_same_signed_numbers(house: House) -> None:
     served(house, rows(300, seed=7))
     first, second = house.monitor(MODEL).report, house.monitor(MODEL).report
     assert first.to_json() == second.to_json() and first.inputs() == second.inputs()
+
+
+def test_the_command_prints_what_it_found_and_exits_as_the_rules_would(
+    house: House, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workspace, "open_workspace", partial(workspace.open_workspace, clock=house.clock))
+    table = rows(400, seed=7)
+    served(house, table, ids=list(range(400)))
+    file = house.root / "labels.csv"
+    pd.DataFrame({"id": range(400), "label": table.label}).to_csv(file, index=False)
+    command = ["monitor", MODEL, "--as", "vera", "--workspace", str(house.root)]
+    assert run([*command, "--labels", str(file)]) == 0
+    told = capsys.readouterr().out
+    assert "400 predictions of 1 processes" in told and "400 labels joined, 0 unknown" in told
+    assert "income" in told and "pass: SRV-02/column" in told
+    served(house, rows(900, seed=8, shift=3.0))
+    assert run([*command, "--json"]) == 1
+    value = json.loads(capsys.readouterr().out)
+    assert value["exitCode"] == 1 and value["subject"]["name"] == MODEL
+    assert {one["status"] for one in value["findings"] if one["id"] == "SRV-02/column"} == {"fail"}
+    assert run([*command, "--window", "week"]) == 2
