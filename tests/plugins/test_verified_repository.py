@@ -85,7 +85,10 @@ def test_what_is_loaded_is_a_copy_in_which_nobody_else_writes(made: House, insta
         source = ws.registry.artifact("credit", "1")
     assert told == "loaded" and Path(path) != source and (Path(path) / "weights.txt").read_text() == "1"
     assert (
-        next(parent for parent in Path(path).parents if parent.name.startswith("mlgov-load-")).stat().st_mode & 0o077
+        next(parent for parent in (Path(path), *Path(path).parents) if parent.name.startswith("mlgov-load-"))
+        .stat()
+        .st_mode
+        & 0o077
         == 0
     )
 
