@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from ml_governance.operate.standing import Standing
     from ml_governance.operate.windows import Joined, Windows
 
-CHECK_EVERY = timedelta(seconds=60)
-GRACE = timedelta(seconds=300)
-WINDOW = timedelta(hours=1)
 WRITE_EVERY = timedelta(seconds=5)
 """A crash loses at most what was counted in so long."""
 
@@ -54,6 +51,7 @@ class Counts:
         self.instance = secrets.token_hex(16)
         self._lock = threading.Lock()
         self._begins: datetime | None = None
+        self._line = 0
         self._written: datetime | None = None
         self._tally = Tally(layout=layout)
         self._waiting: list[tuple[bytes, int, int]] = []
@@ -68,6 +66,7 @@ class Counts:
             if self._begins is not None and begins != self._begins:
                 self._write(at)
                 self._tally = Tally(layout=self.layout)
+                self._line += 1  # a clock that was set back may come to a window again, and its first line stays
             self._begins = begins
             self._tally.add(tally)
             self._waiting.extend(waiting)
@@ -85,7 +84,7 @@ class Counts:
             return
         self._written = at
         try:
-            self.windows.write(self._begins, self.instance, self._tally, self._waiting)
+            self.windows.write(self._begins, f"{self.instance}:{self._line}", self._tally, self._waiting)
         except UnavailableError as error:
             self.trouble = error.found
             return

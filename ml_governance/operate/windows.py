@@ -37,7 +37,7 @@ _DIGEST = 16
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS windows (
-  begins TEXT NOT NULL, instance TEXT NOT NULL, layout TEXT NOT NULL, tally TEXT NOT NULL, PRIMARY KEY (begins, instance, layout)
+  begins TEXT NOT NULL, line TEXT NOT NULL, layout TEXT NOT NULL, tally TEXT NOT NULL, PRIMARY KEY (begins, line, layout)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS waiting (
   id BLOB NOT NULL UNIQUE, begins TEXT NOT NULL, layout TEXT NOT NULL, cell INTEGER NOT NULL, flag INTEGER NOT NULL
@@ -116,8 +116,8 @@ class Windows:
             sql.execute("INSERT OR IGNORE INTO meta VALUES ('key', ?)", (secrets.token_bytes(32),))
             (self._key,) = sql.execute("SELECT value FROM meta WHERE name = 'key'").fetchone()
 
-    def write(self, begins: datetime, instance: str, tally: Tally, waiting: Sequence[tuple[bytes, int, int]]) -> None:
-        """Put a process's line of a window in the place of its earlier one, and let predictions wait for their labels.
+    def write(self, begins: datetime, line: str, tally: Tally, waiting: Sequence[tuple[bytes, int, int]]) -> None:
+        """Put a line of a window in the place of what it was before, and let predictions wait for their labels.
 
         Raises
         ------
@@ -128,7 +128,7 @@ class Windows:
         with self._open(write=True) as sql:
             sql.execute(
                 "INSERT OR REPLACE INTO windows VALUES (?, ?, ?, ?)",
-                (start, instance, layout, json.dumps(tally.to_dict())),
+                (start, line, layout, json.dumps(tally.to_dict())),
             )
             sql.executemany(
                 "INSERT OR REPLACE INTO waiting VALUES (?, ?, ?, ?, ?)",
@@ -178,7 +178,7 @@ class Windows:
         span = (_text(since), _text(until))
         with self._open(write=False) as sql:
             lines = sql.execute(
-                "SELECT layout, tally, instance FROM windows WHERE begins >= ? AND begins < ? ORDER BY begins, instance",
+                "SELECT layout, tally, line FROM windows WHERE begins >= ? AND begins < ? ORDER BY begins, line",
                 span,
             ).fetchall()
             labelled = sql.execute(
@@ -199,7 +199,8 @@ class Windows:
         for _, cell, label, flag, rows in labelled:
             counts[cell, label, flag] += rows
         return Window(
-            begins=since, ends=until, tally=tally, labelled=counts, given_way=int(gone or 0), instances=len({line[2] for line in lines}),
+            begins=since, ends=until, tally=tally, labelled=counts, given_way=int(gone or 0),
+            instances=len({line[2].partition(":")[0] for line in lines}),
         )  # fmt: skip
 
     def inputs(self, since: datetime, until: datetime) -> tuple[str, ...] | None:

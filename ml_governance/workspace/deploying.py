@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_governance.decide import rbac
 from ml_governance.decide.policy import in_force
-from ml_governance.errors import ConfigurationError, DataError, NotAuthorizedError, UsageError
+from ml_governance.errors import ConfigurationError, DataError, GovernanceError, NotAuthorizedError, UsageError
 from ml_governance.evidence.canonical import sha256_hex
 from ml_governance.evidence.checkpoint import parse_body, split_note
 from ml_governance.evidence.predicates import BASELINE, Assessment, Deployment
@@ -78,10 +78,6 @@ def deploy(
             "check_seconds": check_every.total_seconds(), "grace_seconds": grace.total_seconds(),
         }  # fmt: skip
         writer.record(Deployment(phase="started", **record), [subject])
-        # Loading takes long; and from here on nobody can put back a log that is older than this record.
-        looked = ws.clock()
-        view, note = seen(ws, note)
-        standing = standings.standing_of(subject, stage, evidence=view, project=ws.config.project, at=looked)
     except BaseException:
         home.cleanup()
         raise
@@ -92,6 +88,14 @@ def deploy(
         finally:
             home.cleanup()
 
+    try:
+        # Loading takes long; and from here on nobody can put back a log that is older than this record.
+        looked = ws.clock()
+        view, note = seen(ws, note)
+        standing = standings.standing_of(subject, stage, evidence=view, project=ws.config.project, at=looked)
+    except GovernanceError as error:
+        ended(error.found)
+        raise
     handle = Opened(
         model=model, standing=standing, look=_look(ws, standing, view, note), counts=counts, clock=ws.clock, looked=looked,
         check_every=check_every, grace=grace, ended=ended,

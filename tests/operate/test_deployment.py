@@ -142,6 +142,23 @@ def test_a_revocation_stops_a_deployment_within_the_stated_interval_and_for_good
         house.serve(MODEL)
 
 
+def test_a_model_that_is_withdrawn_while_it_is_loaded_is_not_served_and_that_is_on_record(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = deploying._loaded
+
+    def slowly(*arguments: Any) -> Any:
+        house.revoke(MODEL)
+        return loaded(*arguments)
+
+    monkeypatch.setattr(deploying, "_loaded", slowly)
+    with pytest.raises(DeniedError, match="withdrawn by rita"):
+        house.serve(MODEL)
+    with house.as_(None) as ws:
+        phases = [one.content.phase for one in ws.view().of_kind(Deployment.kind)]  # type: ignore[attr-defined]
+    assert phases == ["started", "stopped"]
+
+
 def test_a_revocation_by_somebody_who_may_not_stops_nothing(house: House, serving: Any) -> None:
     from ml_governance.evidence.predicates import Revocation
 

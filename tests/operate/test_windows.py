@@ -221,6 +221,15 @@ def test_windows_begin_in_step_and_a_span_takes_those_that_begin_in_it(tmp_path:
     assert read(tmp_path / "w.sqlite", AT + HOUR, AT + 3 * HOUR).tally.predicted == 20
 
 
+def test_a_clock_that_is_set_back_takes_nothing_from_a_window(tmp_path: Path) -> None:
+    counts = Counts(layout(), Windows(tmp_path / "w.sqlite"), HOUR)
+    for hours in (0, 1, 0, 1):
+        counts.add(batch(frame(10))[0], (), AT + timedelta(hours=hours))
+    counts.write()
+    window = read(tmp_path / "w.sqlite")
+    assert (window.tally.predicted, window.instances) == (40, 1)
+
+
 def test_old_windows_go(tmp_path: Path) -> None:
     counts = Counts(layout(), Windows(tmp_path / "w.sqlite"), HOUR)
     counts.add(batch(frame(10))[0], (), AT)
