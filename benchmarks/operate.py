@@ -32,6 +32,7 @@ rules:
   - id: BEN-01
     title: Rates were measured
     require: {evidence: fairness, metric: selection_rate_ratio, by: [sex], value_at_least: 0.1}
+    on_inconclusive: deny
 """
 PEOPLE = (
     Person(id="ada", name="Ada", roles=("author",)),
