@@ -234,7 +234,7 @@ OPERATION = (
             "        begins = start_of(at, self.length)\n        with self._lock:\n",
             "        begins = start_of(at, self.length)\n        if True:\n",
         ),
-        f"{D}test_many_threads_are_served_and_every_prediction_is_counted",
+        f"{W}test_threads_lose_nothing_of_each_other",
     ),
     defence(
         COUNTS,

@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -145,6 +146,23 @@ counts.write()
     again = Counts(layout(), Windows(path), HOUR)
     again.add(batch(frame(7))[0], (), AT)
     assert read(path).tally.predicted == 3007
+
+
+def test_threads_lose_nothing_of_each_other(tmp_path: Path) -> None:
+    counts, tally = Counts(layout(), Windows(tmp_path / "w.sqlite"), HOUR), batch(frame(10))[0]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=lambda: [counts.add(tally, (), AT) for _ in range(1000)]) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    counts.write()
+    held = read(tmp_path / "w.sqlite").tally
+    assert held.predicted == 60_000 and held.columns["income"].sum() == 60_000
 
 
 def test_a_process_that_is_killed_loses_what_it_had_not_written_and_nothing_else(tmp_path: Path) -> None:
@@ -341,8 +359,6 @@ def test_two_writers_wait_for_each_other(tmp_path: Path) -> None:
     windows = Windows(tmp_path / "w.sqlite")
     with closing(sqlite3.connect(tmp_path / "w.sqlite", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        import threading
-
         done: list[float] = []
 
         def write() -> None:
