@@ -82,10 +82,7 @@ class Slots:
             if gone.any():
                 found[gone] = self.size - 1
             return found
-        import pandas as pd
-
-        extended = isinstance(getattr(values, "dtype", None), pd.api.extensions.ExtensionDtype)
-        own, uniques = pd.factorize(values if extended else np.asarray(values))
+        own, uniques = _factorized(values)
         if len(uniques) > len(own) // 2 and len(uniques) > 1000:
             return np.full(len(own), self.other, dtype=np.intp)  # identifiers: looking each up would tell nothing
         table = np.array(
@@ -292,6 +289,24 @@ def count(
         groups = int(np.prod(layout.shape, dtype=np.int64))
         tally.selected = np.bincount(cells * 2 + (flags == 1), minlength=groups * 2).reshape(groups, 2)
     return tally, cells, flags
+
+
+def _factorized(values: Any) -> tuple[NDArray[np.intp], Any]:
+    """Return each value's place among the distinct ones, -1 where it is missing, and those."""
+    import pandas as pd
+
+    array = getattr(values, "array", None)
+    if isinstance(getattr(values, "dtype", None), pd.StringDtype) and hasattr(array, "__arrow_array__"):
+        # Half the time that pandas takes for the same.
+        import pyarrow as pa
+
+        text = array.__arrow_array__()
+        encoded = (text.combine_chunks() if isinstance(text, pa.ChunkedArray) else text).dictionary_encode()
+        return encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(
+            np.intp
+        ), encoded.dictionary.to_pylist()
+    extended = isinstance(getattr(values, "dtype", None), pd.api.extensions.ExtensionDtype)
+    return pd.factorize(values if extended else np.asarray(values))
 
 
 def _whole(value: Any) -> int:
