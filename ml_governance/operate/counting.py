@@ -296,7 +296,7 @@ def _factorized(values: Any) -> tuple[NDArray[np.intp], Any]:
     import pandas as pd
 
     array = getattr(values, "array", None)
-    if isinstance(getattr(values, "dtype", None), pd.StringDtype) and hasattr(array, "__arrow_array__"):
+    if array is not None and isinstance(values.dtype, pd.StringDtype) and hasattr(array, "__arrow_array__"):
         # Half the time that pandas takes for the same.
         import pyarrow as pa
 
