@@ -2128,11 +2128,12 @@ DEFENCES = (
 )
 
 from tests.defences_of_concern import CONCERN, CONCERN_LINES  # noqa: E402  it needs what is defined above
+from tests.defences_of_operation import OPERATION, OPERATION_LINES  # noqa: E402
 from tests.defences_of_promotion import PROMOTION, PROMOTION_LINES  # noqa: E402  it needs what is defined above
 from tests.defences_of_training import TRAINING, TRAINING_LINES  # noqa: E402
 
-LINES += CONCERN_LINES + PROMOTION_LINES + TRAINING_LINES
-DEFENCES += CONCERN + PROMOTION + TRAINING
+LINES += CONCERN_LINES + OPERATION_LINES + PROMOTION_LINES + TRAINING_LINES
+DEFENCES += CONCERN + OPERATION + PROMOTION + TRAINING
 
 from tests.defences_of_laws import ATTACKS, LAW_LINES, LAWS  # noqa: E402, F401  as above
 

@@ -56,7 +56,7 @@ def copied(source: Path, target: Path) -> Path:
     return target
 
 
-def run(folder: Path, tests: Sequence[str]) -> Outcome:
+def run(folder: Path, tests: Sequence[str], seconds: float = SECONDS) -> Outcome:
     report = folder / "report.xml"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}"]
     command += [f"--basetemp={folder / 'tmp'}", *tests]
@@ -65,9 +65,9 @@ def run(folder: Path, tests: Sequence[str]) -> Outcome:
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:
-        output, _ = process.communicate(timeout=SECONDS)
+        output, _ = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
-        output = f"did not end in {SECONDS} seconds"
+        output = f"did not end in {seconds:g} seconds"
     finally:
         try:
             os.killpg(process.pid, signal.SIGKILL)  # what a failing test left behind
@@ -113,7 +113,8 @@ def passing(tests: Sequence[str], template: Path) -> dict[str, str]:
     shares = [[node for node in tests if node.partition("::")[0] in files[at::PROCESSES]] for at in range(PROCESSES)]
     folders = [copied(ROOT, template.parent / f"as-is-{at}") for at in range(PROCESSES)]
     with ThreadPoolExecutor(PROCESSES) as pool:
-        outcomes = list(pool.map(run, folders, shares)) if len(files) > 1 else [run(folders[0], tests)]
+        whole = [SECONDS * 10] * PROCESSES
+        outcomes = list(pool.map(run, folders, shares, whole)) if len(files) > 1 else [run(folders[0], tests, whole[0])]
     found: dict[str, str] = {}
     for one in outcomes:
         found |= one.tests

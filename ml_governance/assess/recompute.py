@@ -111,7 +111,7 @@ def recompute(
     """
     with tempfile.TemporaryDirectory(prefix="mlgov-predict-") as name:
         folder = Path(name)
-        copy = _copied(artifact, folder, sha256)
+        copy = copied(artifact, folder, sha256)
         rows.to_parquet(folder / "rows.parquet", index=False)
         if explain is not None and background is not None:
             background.to_parquet(folder / "background.parquet", index=False)
@@ -128,8 +128,16 @@ def recompute(
         return _read(folder, len(rows))
 
 
-def _copied(artifact: Path, folder: Path, sha256: str) -> Path:
-    """Copy the artifact to where nobody else writes, and digest the copy: what is digested is what is loaded."""
+def copied(artifact: Path, folder: Path, sha256: str) -> Path:
+    """Copy an artifact to where nobody else writes, and digest the copy: what is digested is what is loaded.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    VerificationError
+        If the copy has another digest.
+    """
     copy = folder / "artifact" / artifact.name
     try:
         if artifact.is_dir() and not artifact.is_symlink():

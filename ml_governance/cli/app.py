@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ml_governance.cli import consent, promotion, render, roles
+from ml_governance.cli import consent, promotion, render, roles, serving
 from ml_governance.cli.check import check
 from ml_governance.cli.data import app as data_app
 from ml_governance.cli.keys import app as keys_app
@@ -365,7 +365,7 @@ def approve(
 
 for _command in (
     consent.request, consent.inbox, consent.waive, promotion.promote, promotion.rollback, consent.revoke, consent.review,
-    promotion.doctor,
+    promotion.doctor, serving.verify_deployment, serving.monitor,
 ):  # fmt: skip
     app.command()(_command)
 

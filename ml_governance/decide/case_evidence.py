@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ml_governance.decide.champion import PAIRED
@@ -17,9 +17,11 @@ from ml_governance.evidence.predicates import (
     CONTENTS,
     Assessment,
     Content,
+    Deployment,
     HumanText,
     Interval,
     Measurement,
+    Monitoring,
     Registration,
     Resource,
     TrainingRun,
@@ -38,6 +40,7 @@ _KEYS = {
     HumanText.kind: _SIGNED | {"text"},
     TrainingRun.kind: _SIGNED | {"event", "capture", "inputs"},
     Registration.kind: _SIGNED,
+    Deployment.kind: _SIGNED | {"stage"},
 }
 _OF_ASSESSMENTS = _SIGNED | {
     "groups", "all", "scores", "over", "dataset", "rows", "shared", "paired", "earlier", "predictions", "details",
@@ -99,6 +102,9 @@ def contents(kind: str, compact: Mapping[str, Any], *, model: str) -> Iterator[M
             content=registration(model, "1"), by=compact.get("signed_by", "ada"), age=age_of(compact.get("age", "3h"))
         )
         return
+    if kind == Deployment.kind:
+        yield Made(content=_deployment(compact), by=compact.get("signed_by", "max"), age=age)
+        return
     if not 0 <= (earlier := compact.get("earlier", 0)) <= MAX_EARLIER:
         raise ValueError(f"earlier is {earlier}, expected at most {MAX_EARLIER}")
     yield Made(content=_assessment(kind, compact), by=compact.get("signed_by", "vera"), age=age, earlier=earlier)
@@ -130,6 +136,24 @@ def _training_run(compact: Mapping[str, Any]) -> TrainingRun:
     )
 
 
+def _deployment(compact: Mapping[str, Any]) -> Deployment:
+    return Deployment(
+        phase="started", stage=compact.get("stage", "production"), registry="cases", name="credit-risk", version="1",
+        promotion=_data("promotion"), decision=_data("decision"), instance="0" * 32, check_seconds=60, grace_seconds=300,
+    )  # fmt: skip
+
+
+def _in_use(kind: str, compact: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what monitoring says besides: in cases, a day of as many predictions as there are rows."""
+    if kind != Monitoring.kind:
+        return {}
+    begins, rows = datetime(2026, 1, 14, tzinfo=UTC), compact.get("rows", 1000)
+    return {
+        "stage": "production", "begins": begins, "ends": begins + timedelta(days=1), "baseline": _data("baseline"),
+        "predicted": rows, "labelled": 0, "uncounted": 0,
+    }  # fmt: skip
+
+
 def _data(name: str) -> str:
     return sha256_hex(name.encode())
 
@@ -157,7 +181,7 @@ def _assessment(kind: str, compact: Mapping[str, Any]) -> Assessment:
     return model(
         predictions=compact.get("predictions", "recomputed"),
         dataset=Resource(name=name, sha256=_data(name), rows=compact.get("rows", 1000)),
-        columns={}, confidence=0.95, min_group_size=30, measurements=tuple(measurements), software={},
+        columns={}, confidence=0.95, min_group_size=30, measurements=tuple(measurements), software={}, **_in_use(kind, compact),
         details={
             **compact.get("details", {}),
             **({OVERLAP: shared} if shared else {}),

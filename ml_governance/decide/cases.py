@@ -20,6 +20,8 @@ A case is YAML::
       performance: {all: [tn, fp, fn, tp], scores: {roc_auc: [value, lower, upper]}}
       training-run: {signed_by: ada, inputs: 2}     # data/0 and data/1
       registration: {signed_by: ada, age: 3h}       # always there; who signed it, and when
+      deployment: {signed_by: max, age: 5d}         # it was served, so that model.deployed is true
+      monitoring: {scores: {largest_psi_excess: [0.02], uncounted_share: [0.0]}}
       human-text: {intended-use: {signed_by: rita, age: 30d, text: What it is for}}
     champion: {promoted_by: max, performance: {all: [tn, fp, fn, tp]}}      # an earlier version that is in use
     approvals: [{by: rita, role: risk_officer, resolves: [CRD-01/race]}]

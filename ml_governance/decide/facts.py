@@ -9,7 +9,7 @@ from ml_governance.decide import expression
 from ml_governance.decide.bounds import Judged
 from ml_governance.errors import GovernanceError
 from ml_governance.evidence.evidence_kinds import EVIDENCE_KINDS
-from ml_governance.evidence.predicates import Assessment, HumanText, Registration, TrainingRun
+from ml_governance.evidence.predicates import Assessment, Deployment, HumanText, Registration, TrainingRun
 
 if TYPE_CHECKING:
     from ml_governance.decide.policy import Rule
@@ -100,7 +100,16 @@ def _about_model(subject: Subject, evidence: EvidenceView, stage: str) -> dict[s
     said = _tier(subject, evidence)
     if said is not None and isinstance(said.content, HumanText) and _WORD.fullmatch(word := said.content.text.strip()):
         model[_FIELD] = word
-    return {"model": {**model, "digest": f"sha256:{subject.sha256}"}, "stage": stage}
+    known = {**model, "digest": f"sha256:{subject.sha256}", "deployed": _deployed(subject, evidence, stage)}
+    return {"model": known, "stage": stage}
+
+
+def _deployed(subject: Subject, evidence: EvidenceView, stage: str) -> bool:
+    """Tell whether anybody has said that these bytes were served in a stage; what nobody can read any more may have."""
+    said = (a.content for a in evidence.about(subject.sha256, Deployment.kind))
+    return any(isinstance(one, Deployment) and one.stage == stage for one in said) or any(
+        gone.kind == Deployment.kind and gone.about(subject.sha256) for gone in evidence.void
+    )
 
 
 def _unanswered(key: str, text: str, problem: GovernanceError) -> Judged:

@@ -71,11 +71,11 @@ def file(path: Path) -> Fingerprint:
     return Fingerprint(kind="file", sha256=digest, size=size, files=1)
 
 
-def folder(path: Path) -> Fingerprint:
+def folder(path: Path, *, without: frozenset[str] = frozenset()) -> Fingerprint:
     """Return the digest of a folder: SHA-256 over ``<sha256>  <path>`` lines in byte order of the paths.
 
     This is the ``dirHash`` idea of in-toto, checkable with coreutils. Names, contents and the set of files
-    count; modes, times and empty folders do not.
+    count; modes, times and empty folders do not. Files that stand in it directly under a name of ``without`` do not either.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def folder(path: Path) -> Fingerprint:
     """
     if path.is_symlink() or not path.is_dir():
         raise DataError(f"{path} is no folder", expected="a folder of files")
-    names = sorted(_walk(path, ""), key=os.fsencode)
+    names = sorted(set(_walk(path, "")) - without, key=os.fsencode)
     if not names:
         raise DataError(f"{path} holds no files", expected="at least one file")
     hasher, total = hashlib.sha256(), 0

@@ -10,6 +10,7 @@ from ml_governance.evidence.predicates import (
     Assessment,
     DataAccess,
     Delegation,
+    Deployment,
     ProtectedData,
     Registration,
     TrainingRun,
@@ -66,7 +67,7 @@ def unfit(content: Content, who: str, roles: frozenset[str], charter: Charter) -
 def _action(content: Content) -> str | None:
     if isinstance(content, Assessment):
         return "assess"
-    return {TrainingRun.kind: "train", Registration.kind: "register"}.get(content.kind)
+    return {TrainingRun.kind: "train", Registration.kind: "register", Deployment.kind: "deploy"}.get(content.kind)
 
 
 def _delegation(content: Delegation, by: Principal, current: TrustFile, charter: Charter, at: datetime) -> str | None:

@@ -252,6 +252,27 @@ _EXPLANATION = (
            edge="undefined where nothing is attributed to any column"),
 )  # fmt: skip
 
+_PSI = "Yurdakul and Naranjo, Journal of Risk Model Validation 14 (2020) 89"
+_MONITORING = (
+    _score("psi", "lower", "population stability index of a column between the approved rows and the window",
+           "sum_b (q_b - p_b) ln(q_b / p_b)", _PSI, evidence="monitoring", high=None, unit="nats",
+           edge="by column; never 0 by chance, so read it beside its null level; undefined without rows"),
+    _score("psi_excess", "lower", "population stability index minus what two samples of one distribution, of these sizes and on these "
+           "bins, exceed 5 times in 100", "psi - null level", _PSI, evidence="monitoring", low=None, high=None, unit="nats",
+           edge="by column; 0 or less is what chance does; undefined without rows"),
+    _score("largest_psi_excess", "lower", "largest population stability index of any column beyond what chance does",
+           "max over columns of psi_excess", _PSI, evidence="monitoring", low=None, high=None, unit="nats",
+           edge="undefined if a column's is, such as of one that the service stopped to send; insufficient if a column's is"),
+    _score("psi_p_value", "higher", "probability of a population stability index at least as large by chance, adjusted for the number "
+           "of columns", "Holm over the columns of the window",
+           "Holm, Scandinavian Journal of Statistics 6 (1979) 65; " + _PSI, evidence="monitoring", unit="probability",
+           edge="by column; with many rows a shift that matters to nobody has a small one; undefined without rows"),
+    _score("labelled_share", "higher", "share of the window's predictions whose label has arrived", "labelled / predicted",
+           "by definition", evidence="monitoring", edge="undefined without predictions"),
+    _score("uncounted_share", "lower", "share of the window's predictions that could not be counted", "uncounted / predicted",
+           "by definition", evidence="monitoring", edge="undefined without predictions"),
+)  # fmt: skip
+
 CATALOGUE = (
-    *_BINARY, *_SCORES, *_MULTICLASS, *_REGRESSION, *_RANKING, *_CONTINUOUS, *_PERFORMANCE, *_EXPLANATION,
+    *_BINARY, *_SCORES, *_MULTICLASS, *_REGRESSION, *_RANKING, *_CONTINUOUS, *_PERFORMANCE, *_EXPLANATION, *_MONITORING,
 )  # fmt: skip

@@ -5,6 +5,8 @@ A rule can only use a metric that stands here, and takes its direction, range an
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ml_governance.errors import PolicyError
 from ml_governance.evidence.metric_catalogue import CATALOGUE, UNCOMPARABLE
 from ml_governance.evidence.metric_definition import Better, Form, Metric
@@ -146,8 +148,12 @@ _PERFORMANCE = (
     _rate("base_rate", None, "share of rows that are positive", "(TP + FN) / N", evidence="performance"),
 )  # fmt: skip
 
+_IN_USE = tuple(replace(metric, evidence="monitoring") for metric in (*RATES, *_comparisons(), *_NAMED))
+"""In production: rates of selection over all predictions, the others over those whose label has arrived."""
+
 METRICS: dict[tuple[str, str], Metric] = {
-    (metric.evidence, metric.name): metric for metric in (*RATES, *_comparisons(), *_NAMED, *_PERFORMANCE, *CATALOGUE)
+    (metric.evidence, metric.name): metric
+    for metric in (*RATES, *_comparisons(), *_NAMED, *_PERFORMANCE, *CATALOGUE, *_IN_USE)
 }
 """Every metric by (kind of evidence, name)."""
 

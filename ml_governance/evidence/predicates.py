@@ -156,6 +156,10 @@ class Measurement(Wire):
         return self.status == "undefined" and (self.reason or "").startswith(WITHHELD)
 
 
+BASELINE = "baseline"
+"""Key of an assessment's details: the rows' columns and predictions counted, which windows in production are compared with."""
+
+
 class Assessment(Content):
     """Numbers about a model on digested rows; the subject is the model's artifact."""
 
@@ -186,6 +190,19 @@ class Explanation(Assessment):
     """What drives the model's output."""
 
     kind: ClassVar[str] = "explanation"
+
+
+class Monitoring(Assessment):
+    """How a model does in production, over a window; the predictions were made by the bytes that the handle verified."""
+
+    kind: ClassVar[str] = "monitoring"
+    stage: Name
+    begins: AwareDatetime
+    ends: AwareDatetime
+    baseline: Sha256 = Field(description="payload digest of the assessment whose rows the window is compared with")
+    predicted: int = Field(ge=0, description="predictions in the window")
+    labelled: int = Field(ge=0, description="of these, how many have their label")
+    uncounted: int = Field(ge=0, description="of these, how many could not be counted")
 
 
 class Approval(Content):
@@ -298,6 +315,23 @@ class Promotion(Content):
     token: Sha256 = Field(description="the single-use pass: digest of subject, stage, policy and decision")
     result: Literal["done", "failed"] | None = Field(default=None, description="of the outcome")
     detail: str | None = None
+
+
+class Deployment(Content):
+    """A process began to serve a model in a stage, or ended; while it serves, it looks again for withdrawals."""
+
+    kind: ClassVar[str] = "deployment"
+    phase: Literal["started", "stopped"]
+    stage: Name
+    registry: Name
+    name: Name
+    version: Name
+    promotion: Sha256 = Field(description="payload digest of the promotion's intent")
+    decision: Sha256 = Field(description="payload digest of the decision that the promotion rests on")
+    instance: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+    check_seconds: float = Field(gt=0, description="no prediction is made on an older look at the log")
+    grace_seconds: float = Field(ge=0, description="how much older, while the log cannot be reached")
+    detail: str | None = Field(default=None, description="why it stopped")
 
 
 class Revocation(Content):
@@ -415,7 +449,7 @@ CONTENTS: dict[str, type[Content]] = {
     for model in (
         WriterOpen, WriterClose, TrustUpdate, PolicyInForce, TrainingRun, Registration, Fairness, Performance,
         Explanation, Approval, Waiver, DecisionSummary, Promotion, Revocation, Erasure, HumanText, ApprovalRequest, BreakGlass,
-        BreakGlassReview, Delegation, ProtectedData, DataAccess,
+        BreakGlassReview, Delegation, ProtectedData, DataAccess, Monitoring, Deployment,
     )
 }  # fmt: skip
 """The form of each kind that is written now."""

@@ -1,1 +1,1 @@
-"""What other programs load: each module is tiny, imports nothing heavy, and cannot raise."""
+"""Entry points that other programs load. MLflow imports some of them whenever it is imported: they are tiny, and cannot raise."""

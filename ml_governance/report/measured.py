@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ml_governance.evidence import intervals
-from ml_governance.evidence.predicates import Assessment
+from ml_governance.evidence.predicates import BASELINE, Assessment
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -71,7 +71,7 @@ def assessment(entry: Attestation | None) -> dict[str, Any] | None:
         "groups": [
             {"by": " x ".join(one.by), **asdict(cell(one))} for one in content.measurements if one.by and one.group
         ],
-        "details": content.details,
+        "details": {name: part for name, part in content.details.items() if name != BASELINE},
     }
 
 

@@ -10,7 +10,7 @@ from ml_governance.decide.champion import PAIRED
 from ml_governance.decide.conditions import OVERLAP
 from ml_governance.errors import DataError, UsageError
 from ml_governance.evidence import fingerprint
-from ml_governance.evidence.predicates import Resource
+from ml_governance.evidence.predicates import BASELINE, Resource
 from ml_governance.workspace import people
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ def assess(
     against: str | Subject | None = None,
 ) -> Assessed:
     """Recompute predictions on digested rows, measure, and sign what was measured."""
+    from ml_governance.assess.baseline import baseline
     from ml_governance.assess.explanation import ExplanationReport
     from ml_governance.assess.fairness import assess_fairness
     from ml_governance.assess.pairing import joint_counts
@@ -145,10 +146,15 @@ def assess(
         )
         counts = joint_counts(labels, outcome.y_pred, second, sensitive, pos_label=pos_label)
         paired = {PAIRED: {"with": other.sha256, "counts": counts}}
+    known = baseline(
+        frame.drop(columns=[y_true]), y_pred=outcome.y_pred, y_score=outcome.y_score, y_true=labels,
+        sensitive_features=sensitive_features, pos_label=pos_label, min_rows=min_group_size,
+    )  # fmt: skip
     receipts = {}
     for kind, report in reports.items():
         content = report.to_content(predictions="recomputed", dataset=dataset)
-        content = content.model_copy(update={"details": {**content.details, **shared, **paired}})
+        compared = {BASELINE: known} if kind != "explanation" else {}
+        content = content.model_copy(update={"details": {**content.details, **shared, **paired, **compared}})
         receipts[kind] = writer.record(content, [subject])
     return Assessed(subject=subject, dataset=dataset, reports=reports, receipts=receipts)
 
@@ -205,7 +211,7 @@ def read(data: Any) -> tuple[pd.DataFrame, Resource]:
 
     if isinstance(data, str | Path):
         path = Path(data)
-        frame = _read_file(path)
+        frame = read_file(path)
         name = path.name
     elif isinstance(data, pd.DataFrame):
         frame, name = data, str(data.attrs.get("name", "table"))
@@ -224,7 +230,8 @@ def read(data: Any) -> tuple[pd.DataFrame, Resource]:
     return frame, Resource(name=name, sha256=digest.sha256, rows=len(frame))
 
 
-def _read_file(path: Path) -> pd.DataFrame:
+def read_file(path: Path) -> pd.DataFrame:
+    """Read a table by what its name ends in; see :func:`read`."""
     import pandas as pd
 
     readers: dict[str, Callable[[Path], pd.DataFrame]] = {".parquet": pd.read_parquet, ".csv": pd.read_csv}

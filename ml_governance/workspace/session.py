@@ -14,6 +14,7 @@ from ml_governance.workspace import config, parts, verifying
 from ml_governance.workspace.guarding import Guarding
 from ml_governance.workspace.judging import Judging
 from ml_governance.workspace.recording import Recording
+from ml_governance.workspace.serving import Serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from ml_governance.workspace.keeping import Keeping
 
 
-class Workspace(Recording, Judging, Guarding):
+class Workspace(Recording, Judging, Guarding, Serving):
     """A ledger, a registry, a policy and one person's key.
 
     Made by :func:`ml_governance.init` and :func:`ml_governance.open`. Use it as a context manager, or call
@@ -236,7 +237,7 @@ class Workspace(Recording, Judging, Guarding):
 
         return migrate(self.config.ledger_url, log_signer=parts.load_log_signer(self.config), progress=progress)
 
-    def view(self) -> EvidenceView:
+    def view(self, *, pinned: Sequence[Checkpoint] = ()) -> EvidenceView:
         """Return the verified-complete evidence at the ledger's head, with the roles that people have in this project.
 
         Raises
@@ -244,11 +245,11 @@ class Workspace(Recording, Judging, Guarding):
         VerificationError
             If any entry is missing or does not verify; names the first ones.
         """
-        return self.acted_in(self.recorded(), self.clock())
+        return self.acted_in(self.recorded(pinned=pinned), self.clock())
 
-    def recorded(self) -> EvidenceView:
+    def recorded(self, *, pinned: Sequence[Checkpoint] = ()) -> EvidenceView:
         """Return the verified-complete evidence as it stands in the ledger, without the roles that people delegate."""
-        return verifying.seen(self, self.verify().view())
+        return verifying.seen(self, self.verify(pinned=pinned).view())
 
     def concerning(self, version: str | Subject, *, stage: str) -> tuple[Subject, EvidenceView]:
         """Return a model and the verified evidence that concerns a decision about it, none missing, with people's roles.
