@@ -1,0 +1,1 @@
+"""Entry points that other programs load. They import nothing heavy and cannot fail when they are imported."""
