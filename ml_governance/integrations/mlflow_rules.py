@@ -173,7 +173,7 @@ OPENED = Open()
 
 
 def set_alias(asked: Asked) -> Ruling:
-    """Setting a stage's alias is a promotion."""
+    """Take the setting of a stage's alias for the promotion that it is."""
     alias = str(asked.arguments["alias"])
     protected = asked.protection.like_alias(alias)
     if not asked.governed or protected is None:
@@ -194,7 +194,7 @@ def set_alias(asked: Asked) -> Ruling:
 
 
 def delete_alias(asked: Asked) -> Ruling:
-    """A stage is emptied only of what was withdrawn."""
+    """Let a stage be emptied only of what was withdrawn."""
     alias = str(asked.arguments["alias"])
     protected = asked.protection.like_alias(alias)
     if not asked.governed or protected is None or protected not in asked.facts.aliases(asked.name):
@@ -220,7 +220,7 @@ def create_model(asked: Asked) -> Ruling:
 
 
 def create_version(asked: Asked) -> Ruling:
-    """A version of a released name is made by a promotion only."""
+    """Let a version of a released name be made by a promotion only."""
     source = VERSION_URI.fullmatch(str(asked.arguments.get("source") or ""))
     tags = {str(tag.key): str(tag.value) for tag in asked.arguments.get("tags") or ()}
     ours = {key: value for key, value in tags.items() if _ours([key])}
@@ -243,7 +243,7 @@ def create_version(asked: Asked) -> Ruling:
 
 
 def rename_model(asked: Asked) -> Ruling:
-    """A name is what policies and approvals are about."""
+    """Keep the names that policies and evidence are about."""
     new = str(asked.arguments["new_name"])
     if not asked.governed and not asked.protection.governs(new):
         return OPENED
@@ -254,7 +254,7 @@ def rename_model(asked: Asked) -> Ruling:
 
 
 def delete_model(asked: Asked) -> Ruling:
-    """What stands or stood in a stage is kept."""
+    """Keep what stands or stood in a stage."""
     if not asked.governed:
         return OPENED
     if (released := asked.protection.like_released(asked.name)) is not None:
@@ -266,7 +266,7 @@ def delete_model(asked: Asked) -> Ruling:
 
 
 def delete_version(asked: Asked) -> Ruling:
-    """What stands or stood in a stage is kept."""
+    """Keep what stands or stood in a stage."""
     if not asked.governed:
         return OPENED
     if (released := asked.protection.like_released(asked.name)) is not None:
@@ -297,7 +297,7 @@ def set_model_tag(asked: Asked) -> Ruling:
 
 
 def set_version_tag(asked: Asked) -> Ruling:
-    """The tag of a digest says what the digest is; what a prompt says is written once."""
+    """Let the tag of a digest say what the digest is, and a prompt be written once."""
     tag = asked.arguments["tag"]
     key, value = str(tag.key), str(tag.value)
     if _ours([key]):
