@@ -8,7 +8,7 @@ SCHEME = "governed:"
 
 
 def governed(store_uri: str | None = None, tracking_uri: str | None = None) -> Any:
-    """Make the store, behind the gate of the workspace that ``MLGOV_ROOT`` names.
+    """Make the store, behind the gate of the workspace that ``MLGOV_WORKSPACE`` names.
 
     Parameters
     ----------

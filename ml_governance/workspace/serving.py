@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from ml_governance.integrations.mlflow_store import Request
     from ml_governance.promote.history import Passage
 
-ROOT_VARIABLE = "MLGOV_ROOT"
+WORKSPACE_VARIABLE = "MLGOV_WORKSPACE"
 MAX_DETAIL = 4000
 
 
@@ -85,15 +85,15 @@ class Gatekeeper:
         Raises
         ------
         ConfigurationError
-            If ``MLGOV_ROOT`` or ``MLGOV_SIGNER`` is not set, or names nothing that can be used.
+            If ``MLGOV_WORKSPACE`` or ``MLGOV_SIGNER`` is not set, or names nothing that can be used.
         KeyFileError
             If the server's key cannot be read.
         """
-        root, signer = os.environ.get(ROOT_VARIABLE), os.environ.get(parts.SIGNER_VARIABLE)
+        root, signer = os.environ.get(WORKSPACE_VARIABLE), os.environ.get(parts.SIGNER_VARIABLE)
         if not root or not signer:
             raise ConfigurationError(
-                f"the variable {parts.SIGNER_VARIABLE if root else ROOT_VARIABLE} is not set, so no gate stands before the registry",
-                expected=f"{ROOT_VARIABLE}: the workspace's folder; {parts.SIGNER_VARIABLE}: with whose key the server acts",
+                f"the variable {parts.SIGNER_VARIABLE if root else WORKSPACE_VARIABLE} is not set, so no gate stands before the registry",
+                expected=f"{WORKSPACE_VARIABLE}: the workspace's folder; {parts.SIGNER_VARIABLE}: with whose key the server acts",
             )
         configuration = config.load(config.find(Path(root)))
         parts.load_signer(configuration, signer)

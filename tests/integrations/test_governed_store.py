@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import resource
 import shutil
 import subprocess
 import sys
@@ -19,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ml_governance as gov
-from ml_governance.errors import ConfigurationError, GovernanceError, RegistryError, VerificationError
+from ml_governance.errors import ConfigurationError, GovernanceError, NotAuthorizedError, RegistryError
 from ml_governance.evidence.predicates import RegistryRequest
 from ml_governance.evidence.statement import Subject
 from ml_governance.integrations import mlflow_internals as internals
@@ -113,9 +115,9 @@ def test_a_version_that_nobody_approved_is_refused_with_what_would_make_it_pass(
         (None, "authenticated nobody"),
         ("root", "nobody whom the trust file names"),
         ("MAX", "nobody whom the trust file names"),
-        ("vera", "to promote takes the role release_manager"),
-        ("ada", "to promote"),
-        ("nobody", "to promote"),
+        ("vera", "vera has the role validator; to promote credit/1 takes release_manager"),
+        ("ada", "ada is author and trainer of credit/1"),
+        ("nobody", "to promote credit/1 takes release_manager"),
     ],
 )
 def test_nobody_promotes_whom_the_policy_does_not_let(house: Governed, who: str | None, why: str) -> None:
@@ -450,6 +452,7 @@ def test_a_version_that_was_made_anew_meanwhile_is_not_promoted(house: Governed,
 def test_what_mlflow_commits_on_its_own_is_no_promotion(house: Governed, monkeypatch: pytest.MonkeyPatch) -> None:
     original = SqlAlchemyStore.set_registered_model_alias
 
+    @functools.wraps(original)
     def hasty(self: Any, *arguments: Any) -> None:
         with self.ManagedSessionMaker(read_only=False) as session:
             session.rollback()
@@ -596,23 +599,17 @@ def test_a_gate_that_cannot_decide_refuses_and_nobody_tries_again(broken: Govern
     assert broken.store.get_model_version("credit", "2").version == 2
 
 
-def test_a_full_disk_under_the_log_refuses(house: Governed, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sqlalchemy import event
-    from sqlalchemy.engine import Engine
-
-    def full(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if statement.lstrip().upper().startswith("INSERT INTO LEAVES"):
-            import sqlite3
-
-            raise sqlite3.OperationalError("database or disk is full")
-
-    event.listen(Engine, "before_cursor_execute", full)
+def test_a_disk_that_takes_no_more_refuses(house: Governed) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))  # Python ignores the signal: writing fails, as on a full disk
     try:
         said = refused(house, "set_registered_model_alias", "credit", "production", "1")
         refused(house, "delete_model_version", "credit", "2")
     finally:
-        event.remove(Engine, "before_cursor_execute", full)
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert "not in the log" in said and house.stands() is None
+    assert house.store.get_model_version("credit", "2").version == 2 and not house.asked()
+    promoted(house)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("x"), KeyError("x"), RegistryError("x"), MemoryError()])
@@ -699,11 +696,11 @@ def test_a_server_without_a_gate_does_not_start(
 ) -> None:
     from ml_governance.plugins.model_registry_store import governed
 
-    monkeypatch.delenv("MLGOV_ROOT", raising=False)
+    monkeypatch.delenv("MLGOV_WORKSPACE", raising=False)
     monkeypatch.delenv("MLGOV_SIGNER", raising=False)
-    with pytest.raises(ConfigurationError, match="MLGOV_ROOT is not set"):
+    with pytest.raises(ConfigurationError, match="MLGOV_WORKSPACE is not set"):
         governed(f"governed:{house.database}")
-    monkeypatch.setenv("MLGOV_ROOT", str(house.root))
+    monkeypatch.setenv("MLGOV_WORKSPACE", str(house.root))
     with pytest.raises(ConfigurationError, match="MLGOV_SIGNER is not set"):
         governed(f"governed:{house.database}")
     monkeypatch.setenv("MLGOV_SIGNER", "stranger")
@@ -735,7 +732,7 @@ def test_the_entry_point_imports_nothing_heavy() -> None:
 
 def test_who_has_no_role_does_not_say_what_a_registry_was_asked(house: Governed) -> None:
     said = RegistryRequest(registry="r", operation="o", name="n", outcome="allowed")
-    with pytest.raises(VerificationError, match="has no role"):
+    with pytest.raises(NotAuthorizedError, match="has no role"):
         house.write(said, Subject(name="n", sha256="0" * 64), who="nobody")
 
 
