@@ -103,8 +103,7 @@ def transaction(store: Any, name: str) -> Iterator[Any]:
         if hasattr(SqlRegisteredModel, "workspace"):
             where.append(SqlRegisteredModel.workspace == store._get_active_workspace())  # noqa: SLF001
         held = session.execute(
-            sqlalchemy
-            .update(SqlRegisteredModel)
+            sqlalchemy.update(SqlRegisteredModel)
             .where(*where)
             .values(last_updated_time=SqlRegisteredModel.last_updated_time)
             .execution_options(synchronize_session=False)

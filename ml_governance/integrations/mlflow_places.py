@@ -90,7 +90,8 @@ class AliasPlace:
                 )
             if self._seen is None or self._identity(name, version) != self._seen:
                 raise RegistryError(
-                    f"{name}/{version} is no longer the version whose artifacts were digested", next_step="promote again"
+                    f"{name}/{version} is no longer the version whose artifacts were digested",
+                    next_step="promote again",
                 )
             self.answer = self._act()
             self._check(self.answer)
@@ -108,7 +109,9 @@ class AliasPlace:
 
     def store(self, model: Any, *, name: str, run: str | None = None) -> StoredVersion:
         """Refuse: a server stores nothing of its own."""
-        raise UsageError(f"a registry store takes no {type(model).__name__} for {name} (run {run})", expected="a client")
+        raise UsageError(
+            f"a registry store takes no {type(model).__name__} for {name} (run {run})", expected="a client"
+        )
 
 
 class NamePlace(AliasPlace):

@@ -179,7 +179,9 @@ def set_alias(asked: Asked) -> Ruling:
     if not asked.governed or protected is None:
         return OPENED
     if alias != protected:
-        return Refuse(why=f"a database may take the alias {alias!r} for {protected!r}", instead=f"the alias {protected!r}")
+        return Refuse(
+            why=f"a database may take the alias {alias!r} for {protected!r}", instead=f"the alias {protected!r}"
+        )
     if (released := asked.protection.like_released(asked.name)) is not None:
         return Refuse(
             why=f"every version of {released} is in {asked.protection.released[released]}, so {alias!r} would say nothing more",
@@ -216,7 +218,9 @@ def create_model(asked: Asked) -> Ruling:
     released = asked.protection.like_released(asked.name)
     if released is None or (released == asked.name and asked.facts.exists(released)):
         return OPENED  # which exists, so MLflow says so
-    return Refuse(why=f"{released} is reserved for what is in {asked.protection.released[released]}", instead="another name")
+    return Refuse(
+        why=f"{released} is reserved for what is in {asked.protection.released[released]}", instead="another name"
+    )
 
 
 def create_version(asked: Asked) -> Ruling:
@@ -231,7 +235,9 @@ def create_version(asked: Asked) -> Ruling:
         return OPENED
     stage = asked.protection.released[released]
     if asked.name != released:
-        return Refuse(why=f"a database may take the name {asked.name!r} for {released!r}", instead=f"the name {released!r}")
+        return Refuse(
+            why=f"a database may take the name {asked.name!r} for {released!r}", instead=f"the name {released!r}"
+        )
     if source is None or asked.protection.like_released(source["name"]) is not None:
         return Refuse(
             why=f"every version of {released} is in {stage}, and {asked.arguments.get('source')} is no registered version that was judged",
@@ -261,7 +267,9 @@ def delete_model(asked: Asked) -> Ruling:
         return Refuse(why=f"every version of {released} is in {asked.protection.released[released]}", instead=_KEEP)
     held = sorted(asked.facts.aliases(asked.name).keys() & asked.protection.aliases.keys())
     if held:
-        return Refuse(why=f"{asked.name} stands for {asked.protection.aliases[held[0]]} under {held[0]!r}", instead=_KEEP)
+        return Refuse(
+            why=f"{asked.name} stands for {asked.protection.aliases[held[0]]} under {held[0]!r}", instead=_KEEP
+        )
     return _unless_promoted(asked, asked.facts.promotions(asked.name))
 
 
@@ -273,7 +281,10 @@ def delete_version(asked: Asked) -> Ruling:
         return Refuse(why=f"every version of {released} is in {asked.protection.released[released]}", instead=_KEEP)
     for alias, version in asked.facts.aliases(asked.name).items():
         if version == asked.version and alias in asked.protection.aliases:
-            return Refuse(why=f"{asked.name}/{version} stands for {asked.protection.aliases[alias]} under {alias!r}", instead=_KEEP)
+            return Refuse(
+                why=f"{asked.name}/{version} stands for {asked.protection.aliases[alias]} under {alias!r}",
+                instead=_KEEP,
+            )
     return _unless_promoted(asked, asked.facts.promotions(asked.name, asked.version))
 
 
@@ -351,7 +362,8 @@ def _no_tag(asked: Asked) -> Refuse:
 
 def _no_prompt(asked: Asked, key: str) -> Refuse:
     return Refuse(
-        why=f"the tag {key} holds what {asked.name} is or says, and would change it unseen", instead="a new version of the prompt"
+        why=f"the tag {key} holds what {asked.name} is or says, and would change it unseen",
+        instead="a new version of the prompt",
     )
 
 

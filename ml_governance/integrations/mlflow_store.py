@@ -183,9 +183,7 @@ def _settle(asked: Asked, ruling: Ruling, gate: Gate) -> None:
 
 
 def _promote(store: Any, asked: Asked, ruling: Promote, act: Callable[[], Any], gate: Gate) -> Any:
-    place = (
-        AliasPlace(store, gate.uri, act) if ruling.into is None else NamePlace(store, gate.uri, act, ruling.into)
-    )
+    place = AliasPlace(store, gate.uri, act) if ruling.into is None else NamePlace(store, gate.uri, act, ruling.into)
     request = _request(asked, ruling)
     try:
         version = store.get_model_version(ruling.name, ruling.version)
@@ -206,14 +204,18 @@ def _refuse(request: Request, why: str, gate: Gate) -> None:
 
 def _answer(error: Exception) -> Exception:
     """Return an error as a status that no client tries again."""
-    return error if internals.is_refusal(error) else internals.refusal(_text(_why(error), "mlgov doctor, on the server"))
+    return (
+        error if internals.is_refusal(error) else internals.refusal(_text(_why(error), "mlgov doctor, on the server"))
+    )
 
 
 def _why(error: Exception) -> str:
     if isinstance(error, GovernanceError):
         return str(error)
     message = getattr(error, "message", None) or str(error)
-    return str(message) if internals.is_refusal(error) else f"the gate could not decide: {type(error).__name__}: {message}"
+    return (
+        str(message) if internals.is_refusal(error) else f"the gate could not decide: {type(error).__name__}: {message}"
+    )
 
 
 def _text(why: str, instead: str) -> str:

@@ -210,7 +210,13 @@ class Gatekeeper:
         """Refuse before anything is moved what nobody would count afterwards."""
         policy = in_force(evidence, stage).policy
         said = rbac.may(
-            server, "promote", policy=policy, subject=subject, evidence=evidence, project=self.config.project, stage=stage
+            server,
+            "promote",
+            policy=policy,
+            subject=subject,
+            evidence=evidence,
+            project=self.config.project,
+            stage=stage,
         )
         if not said.allowed:
             raise NotAuthorizedError(
@@ -275,7 +281,9 @@ class Gatekeeper:
                 f"{content.alias!r} of {content.name} points to {stands or 'nothing'}",
                 expected=f"{content.previous or 'nothing'}, where it stood when #{one.intent.index} was announced",
             )
-        ws.writer.record(*self._entry(request, "allowed", f"#{one.intent.index}, announced by {one.intent.principal.id}"))
+        ws.writer.record(
+            *self._entry(request, "allowed", f"#{one.intent.index}, announced by {one.intent.principal.id}")
+        )
         recovery.same_bytes(place, content.name, content.version, one.subject)
         place.set_alias(content.name, content.alias, content.version)
 

@@ -104,7 +104,9 @@ def entry_points(home: Path) -> list[str]:
     info = home / "entry-points" / "ml_governance_checkout-0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ml-governance-checkout\nVersion: 0\n")
-    lines = [line for name, points in declared.items() for line in (f"[{name}]", *(f"{k} = {v}" for k, v in points.items()))]
+    lines = [
+        line for name, points in declared.items() for line in (f"[{name}]", *(f"{k} = {v}" for k, v in points.items()))
+    ]
     (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
     return [str(HERE), str(info.parent)]
 

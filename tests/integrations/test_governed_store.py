@@ -185,7 +185,9 @@ def test_other_models_and_other_aliases_are_as_before(house: Governed) -> None:
 # --- names -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("alias", ["Production", "PRODUCTION", "pr\u00f3duction", "produc\u200btion", "\uff50roduction"])
+@pytest.mark.parametrize(
+    "alias", ["Production", "PRODUCTION", "pr\u00f3duction", "produc\u200btion", "\uff50roduction"]
+)
 def test_an_alias_that_a_database_could_take_for_a_stages_is_refused(house: Governed, alias: str) -> None:
     assert "the alias 'production'" in refused(house, "set_registered_model_alias", "credit", alias, "1")
 
@@ -200,7 +202,9 @@ def test_a_name_that_a_database_could_take_for_a_released_one_is_refused(house: 
 def test_no_writing_of_a_name_that_databases_equate_escapes_protection(name: str, data: st.DataObject) -> None:
     protection = Protection(models=(), aliases={}, released={f"x{name}y": "production"})
     written = data.draw(
-        st.sampled_from([str.upper, str.lower, str.casefold, lambda s: s + " ", lambda s: unicodedata.normalize("NFD", s)])
+        st.sampled_from(
+            [str.upper, str.lower, str.casefold, lambda s: s + " ", lambda s: unicodedata.normalize("NFD", s)]
+        )
     )(f"x{name}y")
     assert folded(folded(written)) == folded(written)
     assert protection.like_released(written) is not None or folded(written) != folded(f"x{name}y")
@@ -277,7 +281,9 @@ def test_a_released_name_is_there_before_anybody_takes_it_and_holds_only_what_wa
     with user("max"):
         copy = house.store.copy_model_version(house.store.get_model_version("credit", "1"), "credit-prod")
     assert (copy.name, str(copy.version), latest(house)) == ("credit-prod", "1", ["models:/credit/1"])
-    assert house.store.get_model_version_download_uri("credit-prod", "1") == house.store.get_model_version_download_uri("credit", "1")
+    assert house.store.get_model_version_download_uri("credit-prod", "1") == house.store.get_model_version_download_uri(
+        "credit", "1"
+    )
     with house.as_(None) as ws:
         intent, outcome = ws.view().of_kind("promotion")
         assert (intent.content.alias, outcome.content.result) == ("models:/credit-prod", "done")  # type: ignore[attr-defined]
@@ -426,7 +432,9 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Any) -> None:
     monkeypatch.setattr(AliasPlace, "set_alias", later)
 
 
-def test_an_alias_that_somebody_else_moved_meanwhile_is_not_moved(house: Governed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_alias_that_somebody_else_moved_meanwhile_is_not_moved(
+    house: Governed, monkeypatch: pytest.MonkeyPatch
+) -> None:
     past = SqlAlchemyStore(house.database)
     meanwhile(monkeypatch, lambda: past.set_registered_model_alias("credit", "production", "2"))
     assert "was moved to 2" in refused(house, "set_registered_model_alias", "credit", "production", "1")
@@ -435,7 +443,9 @@ def test_an_alias_that_somebody_else_moved_meanwhile_is_not_moved(house: Governe
         assert [a.content.result for a in ws.view().of_kind("promotion")] == [None, "failed"]  # type: ignore[attr-defined]
 
 
-def test_a_version_that_was_made_anew_meanwhile_is_not_promoted(house: Governed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_version_that_was_made_anew_meanwhile_is_not_promoted(
+    house: Governed, monkeypatch: pytest.MonkeyPatch
+) -> None:
     past = SqlAlchemyStore(house.database)
     other = house.store.get_model_version_download_uri("credit", "2")
 
@@ -548,7 +558,9 @@ def test_an_announcement_ends_soon(house: Governed, monkeypatch: pytest.MonkeyPa
     assert "authenticated nobody" in refused(house, "set_registered_model_alias", "credit", "production", "1", by=None)
 
 
-def test_what_was_withdrawn_since_its_announcement_is_not_promoted(house: Governed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_withdrawn_since_its_announcement_is_not_promoted(
+    house: Governed, monkeypatch: pytest.MonkeyPatch
+) -> None:
     announced(house, monkeypatch)
     with house.as_("rita") as ws:
         ws.revoke("credit/1", reason="wrong labels")
@@ -601,7 +613,9 @@ def test_a_gate_that_cannot_decide_refuses_and_nobody_tries_again(broken: Govern
 
 def test_a_disk_that_takes_no_more_refuses(house: Governed) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))  # Python ignores the signal: writing fails, as on a full disk
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (0, limits[1])
+    )  # Python ignores the signal: writing fails, as on a full disk
     try:
         said = refused(house, "set_registered_model_alias", "credit", "production", "1")
         refused(house, "delete_model_version", "credit", "2")
@@ -626,7 +640,9 @@ def test_whatever_breaks_inside_the_gate_is_a_refusal(
     refused(house, "rename_registered_model", "credit", "x")
 
 
-def test_refusals_of_others_do_not_keep_a_promotion_from_its_moment(house: Governed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refusals_of_others_do_not_keep_a_promotion_from_its_moment(
+    house: Governed, monkeypatch: pytest.MonkeyPatch
+) -> None:
     original = gate._decide
 
     def noise(*arguments: Any) -> Any:
@@ -691,9 +707,7 @@ def test_arguments_by_name_or_by_place_meet_the_same_rule(house: Governed) -> No
 # --- making it -----------------------------------------------------------------------------------------------------
 
 
-def test_a_server_without_a_gate_does_not_start(
-    house: Governed, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_without_a_gate_does_not_start(house: Governed, monkeypatch: pytest.MonkeyPatch) -> None:
     from ml_governance.plugins.model_registry_store import governed
 
     monkeypatch.delenv("MLGOV_WORKSPACE", raising=False)
