@@ -2128,6 +2128,7 @@ DEFENCES = (
 )
 
 from tests.defences_of_promotion import PROMOTION, PROMOTION_LINES  # noqa: E402  it needs what is defined above
+from tests.defences_of_the_server import SERVER, SERVER_LINES  # noqa: E402  likewise
 
-LINES += PROMOTION_LINES
-DEFENCES += PROMOTION
+LINES += PROMOTION_LINES + SERVER_LINES
+DEFENCES += PROMOTION + SERVER
