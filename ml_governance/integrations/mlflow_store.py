@@ -199,7 +199,7 @@ def _refuse(request: Request, why: str, gate: Gate) -> None:
         gate.refused(request, why)
     except Exception as error:  # noqa: BLE001  the answer is no all the same
         why += f"\n  this refusal is not in the log: {_why(error)}"
-    raise internals.refusal(why)
+    raise internals.refusal(why.replace("\n  ", "\n\u2022 "))  # the UI shows all lines as one
 
 
 def _answer(error: Exception) -> Exception:

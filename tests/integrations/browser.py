@@ -57,6 +57,10 @@ class Page:
     def click(self, label: str, *, role: str = "button, [role=menuitem], [role=option], a") -> None:
         """Click, as a mouse does, on the last thing of a role that reads so."""
         find = f"[...document.querySelectorAll({role!r})].filter(e => e.innerText.trim() === {label!r} && e.getClientRects().length).at(-1)"
+        self.press_at(find)
+
+    def press_at(self, find: str) -> None:
+        """Press the mouse in the middle of an element, once it is there."""
         self.wait(f"!!{find}")
         box = self.evaluate(
             f"(() => {{ const r = {find}.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2] }})()"

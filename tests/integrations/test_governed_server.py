@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ml_governance.workspace.parts import utc_now
-from tests.integrations import mlflow_server
+from tests.integrations import browser, mlflow_server
 from tests.integrations.governed import Governed, MlflowException, build
 from tests.integrations.mlflow_server import ADMIN, PASSWORD, Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = [pytest.mark.slow, pytest.mark.server, pytest.mark.filterwarnings("ignore")]
 USERS = ("max", "ada", "vera", "nobody")
@@ -164,6 +165,22 @@ def test_latest_of_a_released_name_is_only_what_was_approved(site: Site) -> None
     with pytest.raises(MlflowException, match="waiting for"):
         client.copy_model_version("models:/credit/2", "credit-prod")
     assert [one.source for one in client.search_model_versions("name='credit-prod'")] == ["models:/credit/1"]
+
+
+@pytest.mark.skipif(browser.CHROMIUM is None, reason="no Chromium is installed")
+def test_the_uis_promote_button_shows_the_refusal_and_copies_nothing(site: Site, tmp_path: Path) -> None:
+    with browser.page(f"{site.server.url}/#/models/credit/versions/2", user="max", password=PASSWORD) as page:
+        page.click("Promote model")
+        page.press_at("document.querySelector('#selectedModel')")
+        page.click("credit-prod", role="[class*=select-item-option]")
+        page.click("Promote")
+        page.wait("document.body.innerText.includes('PERMISSION_DENIED')")
+        page.screenshot(tmp_path / "refused.png")
+        said = page.text()
+    assert "waiting for: an approval in the role validator" in said
+    assert "mlgov approve credit/2 --stage production" in said
+    found = site.client("max").search_model_versions("name='credit-prod'")
+    assert "models:/credit/2" not in [one.source for one in found]
 
 
 def test_a_gate_without_its_log_refuses_with_a_status_that_nobody_tries_again(site: Site) -> None:

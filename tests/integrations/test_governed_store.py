@@ -226,7 +226,7 @@ def test_a_stages_alias_is_removed_only_of_what_was_withdrawn(house: Governed) -
     assert (last.operation, last.outcome, last.user) == ("delete_registered_model_alias", "allowed", "vera")
 
 
-@pytest.mark.parametrize("version", ["1", "01", " 1", 1])
+@pytest.mark.parametrize("version", ["1", "01", " 1", 1], ids=["text", "zero", "space", "number"])
 def test_a_version_that_was_in_a_stage_is_not_deleted(house: Governed, version: Any) -> None:
     promoted(house)
     refused(house, "delete_model_version", "credit", version)
