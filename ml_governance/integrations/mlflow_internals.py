@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import urllib.parse
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,16 @@ def database_store() -> type:
         from mlflow.store.model_registry.sqlalchemy_workspace_store import WorkspaceAwareSqlAlchemyStore
 
         found = WorkspaceAwareSqlAlchemyStore
+    return found
+
+
+def default_workspace() -> AbstractContextManager[Any]:
+    """Act in MLflow's default workspace, where workspaces are on; there is no request that would name one."""
+    if not getattr(database_store(), "_workspaces_enabled", lambda: False)():
+        return nullcontext()
+    from mlflow.utils.workspace_context import ServerWorkspaceContext
+
+    found: AbstractContextManager[Any] = ServerWorkspaceContext("default")
     return found
 
 

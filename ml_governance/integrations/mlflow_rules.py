@@ -55,10 +55,6 @@ VERSION_URI = re.compile(r"models:/(?P<name>[^/@:;?#%]+)/(?P<version>[1-9][0-9]*
 class Facts(Protocol):
     """What the rules ask of the registry and of the log."""
 
-    def exists(self, name: str) -> bool:
-        """Tell whether there is a registered model of that name."""
-        ...
-
     def aliases(self, name: str) -> Mapping[str, str]:
         """Return the version under each alias of a model."""
         ...
@@ -213,11 +209,12 @@ def delete_alias(asked: Asked) -> Ruling:
 
 def create_model(asked: Asked) -> Ruling:
     """Names that stand for a stage are reserved; our tags are not given."""
-    if _ours(_keys(asked.arguments.get("tags"))):
+    tags = [str(tag.key) for tag in asked.arguments.get("tags") or ()]
+    if _ours(tags):
         return _no_tag(asked)
     released = asked.protection.like_released(asked.name)
-    if released is None or (released == asked.name and asked.facts.exists(released)):
-        return OPENED  # which exists, so MLflow says so
+    if released is None or (released == asked.name and not PROMPT_TAGS & set(tags)):
+        return OPENED  # empty, it says nothing; mostly it is there already, and MLflow says so
     return Refuse(
         why=f"{released} is reserved for what is in {asked.protection.released[released]}", instead="another name"
     )
@@ -348,10 +345,6 @@ _KEEP = "keep it: what was in a stage is evidence, and where a rollback leads"
 
 def _ours(keys: Iterable[str]) -> bool:
     return any(key.casefold().startswith(TAG) for key in keys)
-
-
-def _keys(tags: Any) -> list[str]:
-    return [str(tag.key) for tag in tags or ()]
 
 
 def _no_tag(asked: Asked) -> Refuse:

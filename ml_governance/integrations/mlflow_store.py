@@ -111,11 +111,12 @@ def open_store(uri: str, gate: Gate) -> Any:
     real = internals.database_store()
     store = internals.make(governed(real, gate), uri)
     for name in gate.protection.released:
-        try:
-            real.create_registered_model(store, name, description="Reserved: its versions come through the gate.")  # type: ignore[attr-defined]
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
+        with internals.default_workspace():
+            try:
+                real.create_registered_model(store, name, description="Reserved: its versions come through the gate.")  # type: ignore[attr-defined]
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
     return store
 
 
@@ -240,17 +241,6 @@ class _Facts:
     def __init__(self, store: Any, gate: Gate) -> None:
         self._store = store
         self._gate = gate
-
-    def exists(self, name: str) -> bool:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            self._store.get_registered_model(name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return False
-        return True
 
     def aliases(self, name: str) -> Mapping[str, str]:
         return {str(alias): str(version) for alias, version in self._store.get_registered_model(name).aliases.items()}

@@ -194,6 +194,8 @@ def test_an_alias_that_a_database_could_take_for_a_stages_is_refused(house: Gove
 @pytest.mark.parametrize("name", ["Credit-Prod", "cr\u00e9dit-prod", "credit-prod ", "credit\u00ad-prod"])
 def test_a_name_that_a_database_could_take_for_a_released_one_is_refused(house: Governed, name: str) -> None:
     assert "reserved" in refused(house, "create_registered_model", name)
+    prompt = [RegisteredModelTag("mlflow.prompt.is_prompt", "true")]
+    assert "reserved" in refused(house, "create_registered_model", "credit-prod", prompt)
     assert "the name 'credit-prod'" in refused(house, "create_model_version", name, "models:/credit/1")
 
 
@@ -289,6 +291,50 @@ def test_a_released_name_is_there_before_anybody_takes_it_and_holds_only_what_wa
     house.later(minutes=1)
     refused(house, "create_model_version", name="credit-prod", source="models:/credit/2")
     assert latest(house) == ["models:/credit/1"]
+
+
+def test_a_promotion_into_a_released_name_that_died_is_settled_by_what_stands_there(
+    house: Governed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Died(BaseException):
+        """The server's process ended."""
+
+    def die(*_: Any) -> None:
+        raise Died
+
+    with monkeypatch.context() as patch, user("max"), pytest.raises(Died):
+        patch.setattr(gate, "pass_of_outcome", die)
+        house.store.create_model_version(**COPY)
+    assert latest(house) == ["models:/credit/1"]
+    house.later(hours=1)
+    with house.as_("max") as ws:
+        assert ws.registry.alias("credit", "models:/credit-prod") == "1"
+        assert ws.registry.alias("credit-other", "models:/credit-prod") is None
+        assert ws.registry.alias("credit", "models:/empty") is None
+    house.approve("credit/2")
+    with user("max"):
+        house.store.create_model_version("credit-prod", "models:/credit/2")
+    with house.as_(None) as ws:
+        ends = [a.content for a in ws.view().of_kind("promotion") if a.content.phase == "outcome"]  # type: ignore[attr-defined]
+    assert [(one.version, one.result) for one in ends] == [("1", "done"), ("2", "done")]  # type: ignore[attr-defined]
+
+
+def test_where_mlflows_workspaces_are_on_each_has_the_gate(house: Governed, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow.utils.workspace_context import ServerWorkspaceContext
+
+    monkeypatch.setenv("MLFLOW_ENABLE_WORKSPACES", "true")
+    store = house.opened()
+    assert type(store).__name__ == "GovernedWorkspaceAwareSqlAlchemyStore" and store.supports_workspaces
+    with ServerWorkspaceContext("default"):
+        refused(house, "set_registered_model_alias", "credit", "production", "2")
+        promoted(house)
+        assert house.stands() == 1
+    with ServerWorkspaceContext("elsewhere"), user("ada"):
+        store.create_registered_model("credit")
+        store.create_model_version("credit", "file:///tmp/nothing")
+        refused(house, "set_registered_model_alias", "credit", "production", "1")
+        store.create_registered_model("credit-prod")
+        assert "no registered version" in refused(house, "create_model_version", "credit-prod", "file:///tmp/nothing")
 
 
 @pytest.mark.parametrize(
