@@ -294,5 +294,5 @@ def _next(decision: Decision) -> str:
     what = f"{decision.subject.name} --stage {decision.stage}"
     if decision.approvals_missing and all(one.status in ("pass", "waived") for one in decision.findings):
         role = decision.approvals_missing[0]
-        return f"somebody who is {role.replace('_', ' ')}: mlgov approve {what} --reason '...', then set it again"
-    return f"mlgov decide {what} tells what is missing; once it says ALLOW, set it again"
+        return f"somebody who is {role.replace('_', ' ')}: mlgov approve {what} --reason '...', then promote again"
+    return f"mlgov decide {what} tells what is missing; once it says ALLOW, promote again"
