@@ -1,6 +1,6 @@
 """Every call of MLflow that is not public API, in one place: what a newer MLflow may change stands here.
 
-Tried with MLflow 3.1 to 3.17. What is not there raises, and the gate refuses.
+Tried with MLflow 3.17. What another version does not have raises, and the gate refuses.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_governance.errors import ConfigurationError, RegistryError
+from ml_governance.errors import ConfigurationError, GovernanceError, RegistryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,7 +107,7 @@ def transaction(store: Any, name: str) -> Iterator[Any]:
     from mlflow.store.model_registry.dbmodels.models import SqlRegisteredModel
 
     maker = store.ManagedSessionMaker
-    with maker.original(**_writing(maker.original)) as session:
+    with _as_raised(), maker.original(**_writing(maker.original)) as session:
         # A write, even of nothing new, takes the row's lock on every database, and SQLite's only one.
         where = [SqlRegisteredModel.name == name]
         if hasattr(SqlRegisteredModel, "workspace"):
@@ -131,6 +131,17 @@ def transaction(store: Any, name: str) -> Iterator[Any]:
                 )
         finally:
             _JOINED.reset(before)
+
+
+@contextmanager
+def _as_raised() -> Iterator[None]:
+    """Let our own errors out as they are: MLflow's sessions make each into an error of the server."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error.__context__, GovernanceError):
+            raise error.__context__ from None
+        raise
 
 
 def _writing(maker: Any) -> dict[str, bool]:

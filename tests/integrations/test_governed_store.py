@@ -482,7 +482,8 @@ def test_an_alias_that_somebody_else_moved_meanwhile_is_not_moved(
 ) -> None:
     past = SqlAlchemyStore(house.database)
     meanwhile(monkeypatch, lambda: past.set_registered_model_alias("credit", "production", "2"))
-    assert "was moved to 2" in refused(house, "set_registered_model_alias", "credit", "production", "1")
+    said = refused(house, "set_registered_model_alias", "credit", "production", "1")
+    assert "was moved to 2" in said and "then promote again" in said and "could not decide" not in said
     assert house.stands() == 2
     with house.as_(None) as ws:
         assert [a.content.result for a in ws.view().of_kind("promotion")] == [None, "failed"]  # type: ignore[attr-defined]
