@@ -274,7 +274,7 @@ SERVER = (
         "the record before the deed",
         change(STORE, "gate.allowed(request, ruling.why)", "pass"),
         f"{S}test_what_was_never_in_a_stage_is_deleted_on_the_record",
-        f"{S}test_a_disk_that_takes_no_more_refuses",
+        f"{S}test_what_cannot_be_recorded_is_not_done",
     ),
     defence(
         NEW,

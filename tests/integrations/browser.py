@@ -62,9 +62,13 @@ class Page:
     def press_at(self, find: str) -> None:
         """Press the mouse in the middle of an element, once it is there."""
         self.wait(f"!!{find}")
-        box = self.evaluate(
+        middle = (
             f"(() => {{ const r = {find}.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2] }})()"
         )
+        box, before = self.evaluate(middle), None
+        while box != before:  # what is still moving would be missed
+            time.sleep(0.5)
+            box, before = self.evaluate(middle), box
         for kind in ("mousePressed", "mouseReleased"):
             self.ask("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
 
@@ -99,15 +103,17 @@ def page(url: str, *, user: str, password: str) -> Iterator[Page]:
             return session, await session.ws_connect(target["webSocketDebuggerUrl"], max_msg_size=0)
 
         session, socket = loop.run_until_complete(connect())
-        opened = Page(socket, loop)
-        token = base64.b64encode(f"{user}:{password}".encode()).decode()
-        opened.ask("Network.enable")
-        opened.ask("Network.setExtraHTTPHeaders", headers={"Authorization": f"Basic {token}"})
-        opened.ask("Page.enable")
-        opened.ask("Page.navigate", url=url)
-        yield opened
-        loop.run_until_complete(socket.close())
-        loop.run_until_complete(session.close())
+        try:
+            opened = Page(socket, loop)
+            token = base64.b64encode(f"{user}:{password}".encode()).decode()
+            opened.ask("Network.enable")
+            opened.ask("Network.setExtraHTTPHeaders", headers={"Authorization": f"Basic {token}"})
+            opened.ask("Page.enable")
+            opened.ask("Page.navigate", url=url)
+            yield opened
+        finally:
+            loop.run_until_complete(socket.close())
+            loop.run_until_complete(session.close())
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

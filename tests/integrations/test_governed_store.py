@@ -20,9 +20,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_governance.errors import ConfigurationError, GovernanceError, NotAuthorizedError, RegistryError
+from ml_governance.errors import ConfigurationError, GovernanceError, LedgerError, NotAuthorizedError, RegistryError
 from ml_governance.evidence.predicates import RegistryRequest
 from ml_governance.evidence.statement import Subject
+from ml_governance.evidence.writer import Writer
 from ml_governance.integrations import mlflow_internals as internals
 from ml_governance.integrations import mlflow_places, mlflow_store
 from ml_governance.integrations.mlflow import DIGEST_TAG, MlflowRegistry
@@ -670,6 +671,15 @@ def test_a_disk_that_takes_no_more_refuses(house: Governed) -> None:
     assert "not in the log" in said and house.stands() is None
     assert house.store.get_model_version("credit", "2").version == 2 and not house.asked()
     promoted(house)
+
+
+def test_what_cannot_be_recorded_is_not_done(house: Governed, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise LedgerError("the disk is full")
+
+    monkeypatch.setattr(Writer, "record", full)
+    assert "the disk is full" in refused(house, "delete_model_version", "credit", "2")
+    assert house.store.get_model_version("credit", "2").version == 2
 
 
 @pytest.mark.parametrize("error", [RuntimeError("x"), KeyError("x"), RegistryError("x"), MemoryError()])
