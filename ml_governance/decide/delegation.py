@@ -26,6 +26,7 @@ from ml_governance.evidence.predicates import (
     PolicyInForce,
     ProtectedData,
     Registration,
+    RegistryRequest,
     Revocation,
     TrainingRun,
     TrustUpdate,
@@ -253,7 +254,7 @@ class _Fold:
         current = self.history.at(entry.index)
         if gone is None and isinstance(entry.content, _EVIDENCE):
             gone = mandate.unfit(entry.content, person.id, person.roles, (current and current.charter) or NO_CHARTER)
-        if isinstance(entry.content, ProtectedData | DataAccess) and current is not None:
+        if isinstance(entry.content, ProtectedData | DataAccess | RegistryRequest) and current is not None:
             own = self.history.person(person.id, entry.index) or replace(person, roles=frozenset())
             gone = mandate.fault(entry.content, own, current, entry.recorded_at)
         return person, gone, still

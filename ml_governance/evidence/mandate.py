@@ -13,6 +13,7 @@ from ml_governance.evidence.predicates import (
     Deployment,
     ProtectedData,
     Registration,
+    RegistryRequest,
     TrainingRun,
 )
 
@@ -50,6 +51,8 @@ def fault(content: Content, by: Principal, current: TrustFile, at: datetime) -> 
         return f"{by.id} {_held(by)}; to register protected data takes {_granted(charter, 'protect')}"
     if isinstance(content, DataAccess) and content.outcome == "granted" and not charter.may("read", by.roles):
         return f"{by.id} {_held(by)}; to read protected rows takes {_granted(charter, 'read')}"
+    if isinstance(content, RegistryRequest) and not by.roles:
+        return f"{by.id} has no role; to say what a registry was asked for takes one"
     action = _action(content)
     if action is not None and any(charter.may(action, frozenset({role})) for role in charter.delegable):
         return None  # the role may be delegated, which whoever reads the whole log judges

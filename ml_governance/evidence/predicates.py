@@ -444,12 +444,29 @@ class DataAccess(Content):
     detail: str | None = Field(default=None, description="why it was refused")
 
 
+class RegistryRequest(Content):
+    """What a governed registry server was asked to do, for whom, and whether the gate let it; grants nothing itself."""
+
+    kind: ClassVar[str] = "registry-request"
+    registry: Name
+    operation: Name
+    name: Name = Field(description="the registered model, as asked for")
+    version: Name | None = None
+    alias: Name | None = None
+    stage: Name | None = None
+    user: Name | None = Field(default=None, description="whom the server authenticated; absent: nobody")
+    outcome: Literal["allowed", "refused"] = Field(description="allowed: recorded before the registry acts")
+    detail: Annotated[str, StringConstraints(max_length=4000)] | None = Field(
+        default=None, description="why it was refused, or what allowed it"
+    )
+
+
 CONTENTS: dict[str, type[Content]] = {
     model.kind: model
     for model in (
         WriterOpen, WriterClose, TrustUpdate, PolicyInForce, TrainingRun, Registration, Fairness, Performance,
         Explanation, Approval, Waiver, DecisionSummary, Promotion, Revocation, Erasure, HumanText, ApprovalRequest, BreakGlass,
-        BreakGlassReview, Delegation, ProtectedData, DataAccess, Monitoring, Deployment,
+        BreakGlassReview, Delegation, ProtectedData, DataAccess, Monitoring, Deployment, RegistryRequest,
     )
 }  # fmt: skip
 """The form of each kind that is written now."""

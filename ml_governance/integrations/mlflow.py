@@ -275,7 +275,9 @@ class MlflowRegistry:
             return inner[0] if len(inner) == 1 and inner[0].is_dir() else target
 
     def alias(self, name: str, alias: str) -> str | None:
-        """Return the version that an alias points to."""
+        """Return the version that an alias points to; ``models:/NAME`` is the newest copy in a released name, if it is of this model."""
+        if alias.startswith("models:/"):
+            return self._newest_copy(name, alias.removeprefix("models:/"))
         from mlflow.exceptions import MlflowException
 
         with _quiet(), _trouble():
@@ -285,6 +287,15 @@ class MlflowRegistry:
                 if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                     return None
                 raise
+
+    def _newest_copy(self, name: str, released: str) -> str | None:
+        copies = self.versions(released)
+        if not copies:
+            return None
+        with _quiet(), _trouble():
+            source = str(self._client.get_model_version(released, copies[-1]).source)
+        head, _, version = source.rpartition("/")
+        return version if head == f"models:/{name}" else None
 
     def set_alias(self, name: str, alias: str, version: str) -> None:
         """Point an alias to a version."""

@@ -28,7 +28,7 @@ from ml_governance.promote import recovery
 from ml_governance.promote.history import GLOBAL_KINDS, pass_of, pass_of_outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from ml_governance.decide.breakglass import Emergency
@@ -93,6 +93,7 @@ def promote(
     writer: Writer,
     clock: Callable[[], datetime],
     emergency: Emergency | None = None,
+    along: Sequence[tuple[Content, Sequence[Subject]]] = (),
 ) -> Promoted:
     """Move an alias if, and only if, the policy in force allows it now for exactly these bytes.
 
@@ -118,6 +119,8 @@ def promote(
         Returns the present in UTC.
     emergency : Emergency, optional
         Break the glass: promote although the answer is not allow.
+    along : sequence of (Content, sequence of Subject)
+        Appended with the intent or not at all, such as on whose behalf a server promotes; about other subjects than the model.
 
     Raises
     ------
@@ -168,7 +171,7 @@ def promote(
         )  # fmt: skip
         try:
             recorded = writer.record_all(
-                [(content, [subject]) for content in (*records, intent)],
+                [*along, *((content, [subject]) for content in (*records, intent))],
                 guard=_guard(decision, decided.index + 1, token),
             )[-1]
         except GuardError:

@@ -90,6 +90,14 @@ class CheckSection(_Section):
     data_sha256: str | None = None
 
 
+class ServerSection(_Section):
+    """What an MLflow server with the ``governed:`` store protects, and who its users are here."""
+
+    models: tuple[Annotated[str, Field(min_length=1)], ...] = ("*",)
+    released: dict[Annotated[str, Field(min_length=1)], str] = Field(default_factory=dict)
+    people: dict[str, str] = Field(default_factory=dict)
+
+
 class _File(_Section):
     version: int = Field(ge=1, le=1)
     project: str = Field(min_length=1)
@@ -101,6 +109,7 @@ class _File(_Section):
     retention: dict[str, Annotated[int, Field(ge=0, le=MAX_RETENTION)]] = Field(default_factory=dict)
     openlineage: OpenLineageSection = OpenLineageSection()
     check: CheckSection = CheckSection()
+    server: ServerSection = ServerSection()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +142,8 @@ class Config:
         URLs to which OpenLineage events are sent.
     check : CheckSection
         What ``mlgov check`` does.
+    server : ServerSection
+        What a governed MLflow server protects.
     """
 
     root: Path
@@ -148,6 +159,7 @@ class Config:
     destinations: tuple[str, ...] = ()
     check: CheckSection = field(default_factory=CheckSection)
     verify: Literal["concerned", "every"] = "concerned"
+    server: ServerSection = field(default_factory=ServerSection)
 
     def stage(self, name: str) -> StageSection:
         """Look a stage up.
@@ -212,6 +224,12 @@ def load(root: Path) -> Config:
         raise ConfigurationError(f"{path} is not valid TOML: {error}") from error
     if len(file.openlineage.destinations) > 1:
         _distinct(path, file.openlineage.destinations)
+    unknown = sorted(set(file.server.released.values()) - set(file.stages))
+    if unknown:
+        raise ConfigurationError(
+            f"{path}: server.released names the stage {unknown[0]!r}",
+            expected=f"one of {', '.join(sorted(file.stages))}",
+        )
     pins.require_root(file.trust.root, path)
     return Config(
         root=root,
@@ -227,6 +245,7 @@ def load(root: Path) -> Config:
         destinations=tuple(one for one in file.openlineage.destinations),
         check=file.check,
         verify=file.ledger.verify,
+        server=file.server,
     )
 
 
