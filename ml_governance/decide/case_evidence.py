@@ -75,7 +75,7 @@ def contents(kind: str, compact: Mapping[str, Any], *, model: str) -> Iterator[M
     LookupError, TypeError, ValueError, AttributeError
         If the compact form is malformed.
     """
-    kinds = [name for name, one in EVIDENCE_KINDS.items() if one.recorded]
+    kinds = [*(name for name, one in EVIDENCE_KINDS.items() if one.recorded), Deployment.kind]
     if kind not in kinds:
         near = nearest(kind, kinds)
         raise ValueError(
@@ -103,7 +103,7 @@ def contents(kind: str, compact: Mapping[str, Any], *, model: str) -> Iterator[M
         )
         return
     if kind == Deployment.kind:
-        yield Made(content=_deployment(compact), by=compact.get("signed_by", "max"), age=age)
+        yield Made(content=_deployment(compact, model), by=compact.get("signed_by", "max"), age=age)
         return
     if not 0 <= (earlier := compact.get("earlier", 0)) <= MAX_EARLIER:
         raise ValueError(f"earlier is {earlier}, expected at most {MAX_EARLIER}")
@@ -136,9 +136,9 @@ def _training_run(compact: Mapping[str, Any]) -> TrainingRun:
     )
 
 
-def _deployment(compact: Mapping[str, Any]) -> Deployment:
+def _deployment(compact: Mapping[str, Any], model: str) -> Deployment:
     return Deployment(
-        phase="started", stage=compact.get("stage", "production"), registry="cases", name="credit-risk", version="1",
+        phase="started", stage=compact.get("stage", "production"), registry="cases", name=model, version="1",
         promotion=_data("promotion"), decision=_data("decision"), instance="0" * 32, check_seconds=60, grace_seconds=300,
     )  # fmt: skip
 

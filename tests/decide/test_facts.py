@@ -19,7 +19,7 @@ POLICY = HIGH.policy.model_copy(
 def said(*texts: tuple[str, str]) -> Log:
     log = world_of({"evidence": "registration"}).log
     for by, word in texts:
-        content = next(iter(contents("human-text", {"risk-tier": {"text": word}}))).content
+        content = next(iter(contents("human-text", {"risk-tier": {"text": word}}, model="credit-risk"))).content
         assert isinstance(content, HumanText)
         log.add(by, content)
     return log
@@ -54,7 +54,7 @@ def test_a_risk_tier_is_the_newest_word_of_somebody_who_may_say_it(texts: list[t
 def test_whoever_made_a_model_does_not_say_its_tier() -> None:
     log = said(("omar", "low"))
     assert condition(log) == "pass"
-    log.add("omar", next(iter(contents("training-run", {}))).content)
+    log.add("omar", next(iter(contents("training-run", {}, model="credit-risk"))).content)
     assert condition(log) == "error"
 
 

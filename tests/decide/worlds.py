@@ -173,17 +173,19 @@ QUALITY: dict[str, dict[str, Any]] = {
 def assessment(kind: str, quality: str, dataset: str = "test", predictions: str = "recomputed") -> Content:
     """Return an assessment of a quality."""
     compact = {**QUALITY[quality], "dataset": dataset, "predictions": predictions}
-    return next(iter(contents(kind, compact))).content
+    return next(iter(contents(kind, compact, model="credit-risk"))).content
 
 
 def run(inputs: int = 1, event: str = "COMPLETE", capture: str = "observed") -> Content:
     """Return a training run."""
-    return next(iter(contents("training-run", {"inputs": inputs, "event": event, "capture": capture}))).content
+    return next(
+        iter(contents("training-run", {"inputs": inputs, "event": event, "capture": capture}, model="credit-risk"))
+    ).content
 
 
 def text(name: str = "purpose") -> Content:
     """Return a signed text."""
-    return next(iter(contents("human-text", {name: {}}))).content
+    return next(iter(contents("human-text", {name: {}}, model="credit-risk"))).content
 
 
 def registered(name: str = "credit-risk", version: str = "1", kind: Any = "file") -> Content:
