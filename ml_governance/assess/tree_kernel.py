@@ -173,7 +173,7 @@ def _coded(layout: Layout, rows: Floats) -> NDArray[np.uint16]:
 
 def _steps(layout: Layout) -> tuple[Any, ...]:
     return (
-        layout.steps, layout.tree_start, layout.depth, layout.players, layout.node_plane, layout.node_cut,
+        layout.steps, layout.depth, layout.players, layout.node_plane, layout.node_cut,
         layout.node_member, layout.members, layout.group_bits, layout.group_path, layout.group_node_start,
         layout.nodes, layout.group_slot_start, layout.slots, layout.group_index_start, layout.group_table_start,
         layout.group_output,
@@ -217,7 +217,7 @@ def _code(
 
 
 def _walk(  # noqa: C901, PLR0912, PLR0915  compiled code is flat
-    codes: Any, steps: Any, tree_start: Any, depth: Any, players: Any, node_plane: Any, node_cut: Any,
+    codes: Any, steps: Any, depth: Any, players: Any, node_plane: Any, node_cut: Any,
     node_member: Any, members: Any, group_bits: Any, group_path: Any, node_start: Any, nodes: Any, slot_start: Any,
     slots: Any, index_start: Any, table_start: Any, output: Any, table: Any, found: Any, counts: Any,
 ) -> None:  # fmt: skip  # pragma: no cover  runs compiled

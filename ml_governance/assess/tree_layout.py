@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ml_governance.assess.trees import LEFT, RIGHT, Ensemble, Tree, TreesRefusedError
+from ml_governance.assess.trees import LEFT, Ensemble, Tree, TreesRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,9 +59,6 @@ class Layout:
     node_member : array of int64
         For categories: where the node's answers by code start in ``members``; else -1.
     members : array of uint8
-    tree_start : array of int64
-        Steps of each tree.
-    tree_output : array of int32
     steps : array of int32, shape (steps, 5)
         ``LOOK node depth``; ``DOWN depth bit goes-left is-new``; ``TABLE group depth``.
     depth : int
@@ -100,7 +97,6 @@ class Layout:
     node_cut: NDArray[np.int32]
     node_member: NDArray[np.int64]
     members: NDArray[np.uint8]
-    tree_start: NDArray[np.int64]
     steps: NDArray[np.int32]
     group_bits: NDArray[np.int32]
     group_path: NDArray[np.int32]
@@ -185,7 +181,6 @@ class _Groups:
     players: NDArray[np.int64]
     planes: _Planes
     steps: list[tuple[int, int, int, int, int]] = field(default_factory=list)
-    tree_start: list[int] = field(default_factory=lambda: [0])
     bits: list[int] = field(default_factory=list)
     path: list[int] = field(default_factory=list)
     output: list[int] = field(default_factory=list)
@@ -222,7 +217,6 @@ class _Groups:
                 bit, ratio = path.get(player, (len(path), 1.0))
                 further = {**path, player: (bit, ratio * listed.share(node, child))}
                 ready += [("at", child, depth + 1, further), ("down", depth, bit, goes_left, int(player not in path))]
-        self.tree_start.append(len(self.steps))
 
     def _group(self, listed: _Listed, root: int, depth: int, path: dict[int, tuple[int, float]]) -> None:
         slots = list(path)
@@ -345,7 +339,6 @@ def _frozen(groups: _Groups, ensemble: Ensemble) -> Layout:
         node_cut=_ints(planes.node_cut),
         node_member=np.array(planes.node_member, dtype=np.int64),
         members=np.array(planes.members, dtype=np.uint8),
-        tree_start=np.array(groups.tree_start, dtype=np.int64),
         steps=np.array(groups.steps, dtype=np.int32).reshape(-1, 5),
         group_bits=_ints(groups.bits),
         group_path=_ints(groups.path),
@@ -377,6 +370,3 @@ def _ints(values: Sequence[float]) -> NDArray[np.int32]:
 
 def _starts(sizes: Sequence[int]) -> NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).astype(np.int64)
-
-
-__all__ = ["GROUP", "LEFT", "MAX_BITS", "MAX_ENTRIES", "RIGHT", "Layout", "lay_out"]
