@@ -275,7 +275,7 @@ def lay_out(ensemble: Ensemble, players: Sequence[int]) -> Layout:
     """
     if len(players) != ensemble.columns:
         raise TreesRefusedError(f"{len(players)} columns have a player", expected=f"each of {ensemble.columns} columns")
-    edges = _edges(ensemble)
+    edges = thresholds(ensemble)
     ranks = {column: {value: rank for rank, value in enumerate(own.tolist())} for column, own in edges.items()}
     planes = _Planes(ensemble=ensemble, edges=edges, ranks=ranks)
     groups = _Groups(players=np.asarray(players, dtype=np.int64), planes=planes)
@@ -300,7 +300,7 @@ def _inner(tree: Tree) -> list[int]:
     return found
 
 
-def _edges(ensemble: Ensemble) -> dict[int, NDArray[np.float64]]:
+def thresholds(ensemble: Ensemble) -> dict[int, NDArray[np.float64]]:
     """Return by column: the distinct thresholds, ascending."""
     found: dict[int, list[NDArray[np.float64]]] = {}
     for tree in ensemble.trees:
