@@ -106,9 +106,20 @@ def _boosted(model: Any, *, classifies: bool) -> Ensemble:
     )
     # Where boosting starts is a constant, and public only through a prediction: any row shows it.
     row = np.zeros((1, model.n_features_in_))
-    whole = np.asarray(model.decision_function(row) if classifies else model.predict(row), dtype=np.float64).reshape(-1)
+    named = _named(row, model)
+    whole = np.asarray(
+        model.decision_function(named) if classifies else model.predict(named), dtype=np.float64
+    ).reshape(-1)
     added = rate * np.array([sum(one.predict(row)[0] for one in column) for column in grown.T])
     return Ensemble(trees=trees, base=whole - added, columns=model.n_features_in_, strict=False, single=True)
+
+
+def _named(row: NDArray[np.float64], model: Any) -> Any:
+    """Return a row with the names that the model was fitted with, if it was."""
+    import pandas as pd
+
+    names = getattr(model, "feature_names_in_", None)
+    return row if names is None else pd.DataFrame(row, columns=names)
 
 
 def _histogram(model: Any, *, classifies: bool) -> Ensemble:
