@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 GROUP = 3
 """Inner nodes of a group, at most."""
 
-MAX_BITS = 14
-"""Bits of an index, at most: a group's table has 2^14 entries for each of its players."""
+MAX_BITS = 18
+"""Bits of an index, at most: a group's table has 2^18 entries for each of its players."""
 
 MAX_ENTRIES = 1 << 27
 """Entries of all tables, at most: 1 GiB."""

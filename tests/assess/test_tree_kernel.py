@@ -216,7 +216,7 @@ def test_one_column_asked_three_hundred_times_on_one_path_is_still_exact() -> No
 
 def test_a_path_that_asks_too_many_columns_is_refused_with_the_number() -> None:
     wide = chain(list(range(tree_layout.MAX_BITS + 3)))
-    with pytest.raises(TreesRefusedError, match=r"asks about 15 columns"):
+    with pytest.raises(TreesRefusedError, match=r"asks about 19 columns"):
         TreeKernel.of(wide)
     TreeKernel.of(chain(list(range(tree_layout.MAX_BITS))))
 
