@@ -101,8 +101,8 @@ def test_the_margin_of_a_booster_is_explained_by_tables_and_its_probability_is_n
     module = pytest.importorskip(library)
     make = {"xgboost": "XGBClassifier", "lightgbm": "LGBMClassifier", "catboost": "CatBoostClassifier"}[library]
     silent = {"lightgbm": {"verbose": -1}, "catboost": {"verbose": 0, "allow_writing_files": False}}.get(library, {})
-    model = getattr(module, make)(n_estimators=10, **silent).fit(X, y)
-    frame = pd.DataFrame(X)
+    frame = pd.DataFrame(X, columns=list("abcdef"))
+    model = getattr(module, make)(n_estimators=10, **silent).fit(frame, y)
     found = assess_explanation(model, rows=frame[:30], background=frame[100:300], output="margin")
     assert found.details["engine"] == tree_explanation.ENGINE
     assert found.details["check"].startswith("equal to shap")
