@@ -309,7 +309,7 @@ def _coded(model: Any, rows: pd.DataFrame, background: pd.DataFrame, output: Out
 def _grouped(model: Any, rows: pd.DataFrame, background: pd.DataFrame) -> Trees | None:
     """Return the trees behind a preparation that makes each of its columns of one original column."""
     steps = getattr(model, "steps", None)
-    if not steps or len(steps) != 2:
+    if not steps or len(steps) != 2 or not tree_explanation.knows(steps[1][1]):
         return None
     prepare, last = steps[0][1], steps[1][1]
     players = parents(prepare, [str(name) for name in rows.columns])
@@ -318,7 +318,9 @@ def _grouped(model: Any, rows: pd.DataFrame, background: pd.DataFrame) -> Trees 
     return _trees(last, _numbers(prepare.transform(rows)), _numbers(prepare.transform(background)), players)
 
 
-def _trees(estimator: Any, rows: Matrix, background: Matrix, players: Sequence[int]) -> Trees:
+def _trees(estimator: Any, rows: Matrix, background: Matrix, players: Sequence[int]) -> Trees | None:
+    if not tree_explanation.knows(estimator):
+        return None
     return Trees(estimator=estimator, rows=rows, background=background, players=tuple(players))
 
 

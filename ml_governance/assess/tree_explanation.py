@@ -109,6 +109,11 @@ def explain(trees: Trees, output: Output, made: Matrix) -> TreeAnswer:
     return TreeAnswer(phi=values, base=base, check=_agrees(trees, ensemble))
 
 
+def knows(estimator: Any) -> bool:
+    """Tell whether a model is made of trees of a library that is known here."""
+    return tree_boosters.knows(estimator) or tree_readers.knows(estimator)
+
+
 def read(estimator: Any, output: Output) -> Ensemble:
     """Read a model of any library that is known here.
 

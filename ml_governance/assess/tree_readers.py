@@ -28,6 +28,12 @@ _HISTOGRAM = ("HistGradientBoostingClassifier", "HistGradientBoostingRegressor")
 _IDENTITY = ("squared_error", "absolute_error", "quantile", "huber")
 
 
+def knows(model: Any) -> bool:
+    """Tell whether a model is of a kind that is read here."""
+    ours = type(model).__module__.startswith("sklearn.")
+    return ours and type(model).__name__ in (*_AVERAGED, *_BOOSTED, *_HISTOGRAM)
+
+
 def read(model: Any, output: Output) -> Ensemble:
     """Read a fitted model of scikit-learn.
 
@@ -50,9 +56,8 @@ def read(model: Any, output: Output) -> Ensemble:
         If the output of the model is not a sum over leaves, or the model is of another kind.
     """
     name = type(model).__name__
-    ours = type(model).__module__.startswith("sklearn.")
     classifies = name.endswith("Classifier")
-    if not ours or name not in (*_AVERAGED, *_BOOSTED, *_HISTOGRAM):
+    if not knows(model):
         raise TreesRefusedError(
             f"a {name} is not a model whose trees are read here", expected="trees of a known library"
         )
