@@ -2,10 +2,12 @@
 
 The engine follows from the model and the output, and the report says which and why:
 
+- trees whose output is a sum over leaves, which is the ``margin`` of boosted trees and the ``probability`` of forests: our
+  own look-up tables, exact, checked against the model on all rows and against shap on a few;
 - a linear model on numbers, output ``margin``: shap's linear explainer, exact;
-- a tree ensemble on numbers, output ``margin``: shap's tree explainer against the background, exact;
-- everything else, and every probability: antithetic permutation sampling. It is additive by construction and
-  treats each original column as one player, whatever the model makes of it inside.
+- trees that the tables refuse, output ``margin``: shap's tree explainer against the background, exact;
+- everything else: antithetic permutation sampling. It is additive by construction and treats each original column as
+  one player, whatever the model makes of it inside.
 """
 
 from __future__ import annotations
@@ -18,7 +20,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 
 from ml_governance.assess import cube as cubes
+from ml_governance.assess import tree_boosters, tree_explanation
+from ml_governance.assess.prepared import parents
 from ml_governance.assess.report import Report, digest_of
+from ml_governance.assess.tree_explanation import Trees
+from ml_governance.assess.trees import TreesRefusedError
 from ml_governance.errors import DataError
 from ml_governance.evidence import intervals
 from ml_governance.evidence.predicates import Assessment, Explanation, Measurement, Resource
@@ -93,6 +99,16 @@ class _Game:
     play: Callable[[Matrix], Matrix]
     why: str
     estimator: Any = None
+    trees: Trees | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    phi: Matrix
+    base: float
+    engine: str
+    why: str
+    check: str | None = None
 
 
 def assess_explanation(
@@ -146,16 +162,16 @@ def assess_explanation(
     pick = np.sort(generator.choice(len(rows), size=min(max_rows, len(rows)), replace=False))
     chosen = rows.iloc[pick].reset_index(drop=True)
     game = _game(model, chosen, background, output)
-    values, base, engine = _attribute(game, output, seed)
-    if not (np.isfinite(values).all() and math.isfinite(base)):
+    answer = _attribute(game, output, seed)
+    if not (np.isfinite(answer.phi).all() and math.isfinite(answer.base)):
         raise DataError(
             "some attributions are not finite",
             expected="finite numbers",
             next_step="look for NaN in the model's output",
         )
-    error = float(np.abs(game.play(game.rows) - base - values.sum(axis=1)).max())
+    error = float(np.abs(game.play(game.rows) - answer.base - answer.phi.sum(axis=1)).max())
     groups = _groups(sensitive_features, pick, len(rows))
-    report = _report(game, values, base, engine, error, groups, output, confidence, min_group_size, seed)
+    report = _report(game, answer, error, groups, output, confidence, min_group_size, seed)
 
     def source() -> Resource:
         columns = dict(zip(game.columns, game.rows.T, strict=True))
@@ -166,9 +182,7 @@ def assess_explanation(
 
 def _report(
     game: _Game,
-    values: Matrix,
-    base: float,
-    engine: str,
+    answer: _Answer,
     error: float,
     groups: dict[str, tuple[NDArray[np.intp], tuple[str, ...]]],
     output: Output,
@@ -176,6 +190,7 @@ def _report(
     min_group_size: int,
     seed: int,
 ) -> ExplanationReport:
+    values, base = answer.phi, answer.base
     importance, stability = _importance(game.columns, values, confidence, seed)
     total = sum(entry["mean_abs"] for entry in importance)
     protected = sum(entry["mean_abs"] for entry in importance if entry["column"] in groups)
@@ -190,8 +205,9 @@ def _report(
     return ExplanationReport(
         measurements=measurements,
         details={
-            "engine": engine,
-            "why": game.why,
+            "engine": answer.engine,
+            "why": answer.why,
+            **({} if answer.check is None else {"check": answer.check}),
             "output": output,
             "base": round(base, 9),
             "rows": n,
@@ -225,25 +241,30 @@ def _game(model: Any, rows: pd.DataFrame, background: pd.DataFrame, output: Outp
     if steps and len(steps) > 1 and _one_to_one(model[:-1], columns):
         prepare, last = model[:-1], steps[-1][1]
         order = [_bare(name) for name in prepare.get_feature_names_out()]
+        table, compared = _numbers(prepare.transform(rows)), _numbers(prepare.transform(background))
         return _Game(
             columns=tuple(order),
-            rows=_numbers(prepare.transform(rows)),
-            background=_numbers(prepare.transform(background)),
+            rows=table,
+            background=compared,
             play=_player(last, output),
             why="each original column is one column of the prepared table, so the last step is explained on that",
             estimator=last,
+            trees=_trees(last, table, compared, range(len(order))),
         )
     if all(kind.kind in "fiub" for kind in (*rows.dtypes, *background.dtypes) if hasattr(kind, "kind")) and not any(
         str(kind) in ("category", "object", "str", "string") for kind in rows.dtypes
     ):
         predict = _player(model, output)
+        table, compared = rows.to_numpy(dtype=np.float64), background.to_numpy(dtype=np.float64)
+        grouped = _grouped(model, rows, background)
         return _Game(
             columns=columns,
-            rows=rows.to_numpy(dtype=np.float64),
-            background=background.to_numpy(dtype=np.float64),
+            rows=table,
+            background=compared,
             play=lambda matrix: predict(matrix if wanted is None else _framed(matrix, rows)),
             why="the model takes these columns as numbers",
             estimator=model if wanted is None else None,
+            trees=grouped or _trees(model, table, compared, range(len(columns))),
         )
     return _coded(model, rows, background, output)
 
@@ -281,7 +302,26 @@ def _coded(model: Any, rows: pd.DataFrame, background: pd.DataFrame, output: Out
         background=matrix[len(rows) :],
         play=lambda numbers: predict(decoded(numbers)),
         why="the model takes text columns, so only its predictions are used",
+        trees=_grouped(model, rows, background),
     )
+
+
+def _grouped(model: Any, rows: pd.DataFrame, background: pd.DataFrame) -> Trees | None:
+    """Return the trees behind a preparation that makes each of its columns of one original column."""
+    steps = getattr(model, "steps", None)
+    if not steps or len(steps) != 2 or not tree_explanation.knows(steps[1][1]):
+        return None
+    prepare, last = steps[0][1], steps[1][1]
+    players = parents(prepare, [str(name) for name in rows.columns])
+    if players is None:
+        return None
+    return _trees(last, _numbers(prepare.transform(rows)), _numbers(prepare.transform(background)), players)
+
+
+def _trees(estimator: Any, rows: Matrix, background: Matrix, players: Sequence[int]) -> Trees | None:
+    if not tree_explanation.knows(estimator):
+        return None
+    return Trees(estimator=estimator, rows=rows, background=background, players=tuple(players))
 
 
 def _framed(matrix: Matrix, like: pd.DataFrame) -> pd.DataFrame:
@@ -308,8 +348,12 @@ def _one_to_one(prepare: Any, columns: Sequence[str]) -> bool:
 
 
 def _player(model: Any, output: Output) -> Callable[[Any], Matrix]:
+    last = getattr(model, "steps", [("", model)])[-1][1]
+    if output == "margin" and tree_boosters.knows(last):
+        prepare = model[:-1] if last is not model else None
+        return lambda table: tree_boosters.margin(last, table if prepare is None else prepare.transform(table))
     if output == "margin" and hasattr(model, "decision_function"):
-        return lambda table: np.asarray(model.decision_function(table), dtype=np.float64)
+        return lambda table: _last(np.asarray(model.decision_function(table), dtype=np.float64))
     if output == "probability" and hasattr(model, "predict_proba"):
         return lambda table: np.asarray(model.predict_proba(table), dtype=np.float64)[:, -1]
     if output == "margin":
@@ -321,10 +365,27 @@ def _player(model: Any, output: Output) -> Callable[[Any], Matrix]:
     return lambda table: np.asarray(model.predict(table), dtype=np.float64).reshape(len(table))
 
 
+def _last(made: Matrix) -> Matrix:
+    """Return the output of the last class where there are several."""
+    return made if made.ndim == 1 else made[:, -1]
+
+
 # --- attributions -------------------------------------------------------------------------------------
 
 
-def _attribute(game: _Game, output: Output, seed: int) -> tuple[Matrix, float, str]:
+def _attribute(game: _Game, output: Output, seed: int) -> _Answer:
+    if game.trees is None:
+        return _by_shap(game, output, seed, game.why)
+    try:
+        answer = tree_explanation.explain(game.trees, output, game.play(game.rows))
+    except TreesRefusedError as refused:
+        return _by_shap(game, output, seed, f"{game.why}; no look-up tables, because {refused.found}")
+    values = np.pad(answer.phi, ((0, 0), (0, len(game.columns) - answer.phi.shape[1])))  # dropped columns
+    why = f"its {output} is a sum over leaves that fit look-up tables, so its Shapley values are exact"
+    return _Answer(phi=values, base=answer.base, engine=tree_explanation.ENGINE, why=why, check=answer.check)
+
+
+def _by_shap(game: _Game, output: Output, seed: int, why: str) -> _Answer:
     state = np.random.get_state()  # noqa: NPY002  shap seeds the global generator; it gets its state back
     try:
         with warnings.catch_warnings():
@@ -347,7 +408,7 @@ def _attribute(game: _Game, output: Output, seed: int) -> tuple[Matrix, float, s
         np.random.set_state(state)  # noqa: NPY002  see above
     values = np.asarray(found.values, dtype=np.float64)
     base = float(np.mean(found.base_values))
-    return values, base, f"{engine} {shap.__version__}"
+    return _Answer(phi=values, base=base, engine=f"{engine} {shap.__version__}", why=why)
 
 
 def _is_tree(estimator: Any) -> bool:

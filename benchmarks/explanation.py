@@ -1,0 +1,159 @@
+"""Tree attributions beside shap and, where they are installed, woodelf, fasttreeshap and the boosters' own.
+
+    python benchmarks/explanation.py [--rows 100000] [--trees 500] [--rounds 3]
+
+Medians of wall seconds in alternating rounds of one run; only ratios travel. Every engine explains the same models on 30
+columns, by covers (path-dependent) and against a background (interventional). Slow engines get fewer rows, and every
+engine is given as rows per second. Before anything is timed, its numbers are compared with ours: an engine that
+disagrees is shown with its gap. Nothing here is a test.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+import warnings
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, RandomForestClassifier
+
+# numba looks for the package `coverage`, and must not find coverage.py beside this file.
+sys.path[:] = [one for one in sys.path if Path(one).resolve() != Path(__file__).resolve().parent]
+
+from ml_governance.assess import tree_boosters, tree_explanation  # noqa: E402
+from ml_governance.assess.tree_kernel import TreeKernel  # noqa: E402
+
+COLUMNS = 30
+
+
+def data(rows: int) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(0)
+    table = random.normal(size=(rows, COLUMNS)).astype(np.float32).astype(np.float64)
+    y = (
+        table[:, 0] * table[:, 1]
+        + 0.3 * table[:, 2:12].sum(axis=1)
+        + np.sin(table[:, 13])
+        + random.normal(0, 0.5, rows)
+    )
+    return table, (y > 0).astype(int)
+
+
+def models(trees: int) -> dict[str, tuple[object, str]]:
+    """Return the models by name, with the output that is explained."""
+    made: dict[str, tuple[object, str]] = {
+        f"GradientBoosting {trees} x d6": (
+            GradientBoostingClassifier(n_estimators=trees, max_depth=6, min_samples_leaf=20, max_features=6), "margin"
+        ),
+        "HistGradientBoosting 100": (HistGradientBoostingClassifier(), "margin"),
+        "RandomForest 200 x d8": (RandomForestClassifier(200, max_depth=8, max_samples=0.3), "probability"),
+    }  # fmt: skip
+    if find_spec("xgboost"):
+        made[f"XGBoost {trees} x d6"] = (
+            import_module("xgboost").XGBClassifier(n_estimators=trees, max_depth=6),
+            "margin",
+        )
+    if find_spec("lightgbm"):
+        made[f"LightGBM {trees} x 31"] = (
+            import_module("lightgbm").LGBMClassifier(n_estimators=trees, verbose=-1),
+            "margin",
+        )
+    if find_spec("catboost"):
+        made[f"CatBoost {trees} x d6"] = import_module("catboost").CatBoostClassifier(trees, verbose=0), "margin"
+    return made
+
+
+def outputs(model, output: str, rows: np.ndarray) -> np.ndarray:
+    if output == "probability":
+        return model.predict_proba(rows)[:, -1]
+    return tree_boosters.margin(model, rows) if tree_boosters.knows(model) else model.decision_function(rows)
+
+
+def last(values: object, rows: int) -> np.ndarray:
+    array = np.asarray(values, dtype=np.float64)
+    return (array[:, :, -1] if array.ndim == 3 else array)[:rows, :COLUMNS]
+
+
+def peers(model, background: np.ndarray | None) -> dict[str, tuple]:
+    """Return by name: how to explain rows, and how many rows it is given."""
+    kind = "tree_path_dependent" if background is None else "interventional"
+    found = {}
+    for library, rows in (("shap", 100), ("fasttreeshap", 1000), ("woodelf", 10_000)):
+        if not find_spec(library):
+            continue
+        try:
+            maker = import_module(library)
+            make = maker.WoodelfExplainer if library == "woodelf" else maker.TreeExplainer
+            explainer = make(model, background, feature_perturbation=kind)
+        except Exception as error:  # noqa: BLE001  what a peer cannot read is told
+            print(f"    {library}: cannot ({type(error).__name__})")
+            continue
+        given = {} if library == "woodelf" else {"check_additivity": False}
+        found[library] = (
+            lambda table, run=explainer, given=given: last(run.shap_values(table, **given), len(table)),
+            rows,
+        )
+    if background is None and type(model).__name__.startswith("XGB"):
+        matrix, booster = import_module("xgboost").DMatrix, model.get_booster()
+        found["xgboost"] = (lambda table: last(booster.predict(matrix(table), pred_contribs=True), len(table)), 2000)
+    if background is None and type(model).__name__.startswith("LGBM"):
+        found["lightgbm"] = (lambda table: last(model.predict(table, pred_contrib=True), len(table)), 1000)
+    return found
+
+
+def speed(call, table: np.ndarray, rounds: int) -> float:
+    """Return rows per second, by the median of the rounds after one that is not counted."""
+    call(table[: min(len(table), 64)])
+    seen = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        call(table)
+        seen.append(time.perf_counter() - began)
+    return len(table) / statistics.median(seen)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--trees", type=int, default=500)
+    parser.add_argument("--rounds", type=int, default=3)
+    wanted = parser.parse_args()
+    warnings.simplefilter("ignore")
+    table, y = data(wanted.rows)
+    for name, (model, output) in models(wanted.trees).items():
+        model.fit(table[:20_000], y[:20_000])
+        ensemble = tree_explanation.read(model, output)
+        reach = float(np.ptp(outputs(model, output, table[:1000])))
+        passes = speed(lambda rows, m=model, o=output: outputs(m, o, rows), table, wanted.rounds)
+        print(f"{name}: forward pass {passes:,.0f} rows/s")
+        TreeKernel.of(ensemble, background=table[:10])  # compiles
+        for kind, background in (
+            ("by covers", None),
+            ("100 background rows", table[:100]),
+            ("all rows as background", table),
+        ):
+            began = time.perf_counter()
+            kernel = TreeKernel.of(ensemble, background=background)
+            built = time.perf_counter() - began
+            one = speed(lambda rows, k=kernel: k.values(rows, threads=1), table, wanted.rounds)
+            two = speed(lambda rows, k=kernel: k.values(rows, threads=2), table, wanted.rounds)
+            print(
+                f"  {kind}: {one:,.0f} rows/s, two threads x{two / one:.2f}, forward/ours x{passes / two:.1f}, tables {built:.2f} s"
+            )
+            if background is not None and len(background) > 100:
+                continue
+            for peer, (call, rows) in peers(model, background).items():
+                part = table[: min(rows, len(table))]
+                gap = np.abs(call(part[:20]) - kernel.values(part[:20])[:, :, -1]).max() / reach
+                theirs = speed(call, part, min(wanted.rounds, 3))
+                print(
+                    f"    {peer}: {theirs:,.0f} rows/s; ours, one thread, x{one / theirs:,.1f}; largest gap {gap:.1e} of the output"
+                )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,290 @@
+"""Exact Shapley values of trees by looking up: code the rows, follow each tree's steps, add what the tables hold.
+
+What the tables hold, and why looking them up is exact, is told in :mod:`ml_governance.assess.tree_tables`. The work per row
+does not depend on the size of the background. Rows are dealt to threads in parts; results do not depend on how many.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from ml_governance.assess import tree_tables
+from ml_governance.assess.tree_layout import DOWN, LOOK, lay_out
+from ml_governance.assess.trees import AS_ZERO, RIGHT
+from ml_governance.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from ml_governance.assess.tree_layout import Layout
+    from ml_governance.assess.trees import Ensemble
+
+    Floats = NDArray[np.float64]
+
+VERSION = "1"
+"""Of the numbers: it grows when the same trees and rows give others."""
+
+_BLOCK = 1024
+_PART = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TreeKernel:
+    """Trees ready to be explained.
+
+    Parameters
+    ----------
+    layout : Layout
+    table : array of float64, shape (entries,)
+    base : array of float64, shape (outputs,)
+        Output of the empty coalition: the mean over the background, or by the covers.
+    columns : int
+        How many columns a row has.
+    """
+
+    layout: Layout
+    table: Floats
+    base: Floats
+    columns: int
+
+    @classmethod
+    def of(
+        cls,
+        ensemble: Ensemble,
+        *,
+        background: Floats | None = None,
+        players: Sequence[int] | None = None,
+        threads: int | None = None,
+    ) -> Self:
+        """Tabulate an ensemble.
+
+        Parameters
+        ----------
+        ensemble : Ensemble
+        background : array of float64, shape (rows, columns), optional
+            Rows that an absent player takes its values from: the interventional game. None is the path-dependent game.
+        players : sequence of int, optional
+            Which player a column belongs to, from 0; default is one player for each column.
+        threads : int, optional
+            Default is one for each core.
+
+        Raises
+        ------
+        TreesRefusedError
+            If the trees do not fit tables.
+        DataError
+            If the background has no rows, or not these columns.
+        """
+        layout = lay_out(ensemble, range(ensemble.columns) if players is None else players)
+        if background is None:
+            table, expected = tree_tables.by_cover(layout)
+        else:
+            if len(background) == 0:
+                raise DataError("the background has no rows", expected="at least one row to compare with")
+            counts = _counted(layout, _checked(background, ensemble.columns), threads or _cores())
+            table, expected = tree_tables.by_background(layout, counts, len(background))
+        return cls(layout=layout, table=table, base=ensemble.base + expected, columns=ensemble.columns)
+
+    def values(self, rows: Floats, *, threads: int | None = None) -> Floats:
+        """Attribute the output of each row to the players.
+
+        Parameters
+        ----------
+        rows : array of float64, shape (n, columns)
+        threads : int, optional
+            Default is one for each core.
+
+        Returns
+        -------
+        array of float64, shape (n, players, outputs)
+            In units of the output; with the base they sum to it.
+        """
+        rows = _checked(rows, self.columns)
+        found = np.zeros((len(rows), self.layout.outputs * self.layout.players))
+
+        def work(part: slice) -> None:
+            _compiled(_walk)(
+                _coded(self.layout, rows[part]), *_steps(self.layout), self.table, found[part], np.zeros(0, np.int64)
+            )
+
+        _spread(work, len(rows), threads or _cores())
+        return found.reshape(len(rows), self.layout.outputs, self.layout.players).transpose(0, 2, 1)
+
+
+def _counted(layout: Layout, rows: Floats, threads: int) -> NDArray[np.int64]:
+    """Count the rows at each index of each group."""
+    kept: list[NDArray[np.int64]] = []
+
+    def work(part: slice) -> None:
+        counts = np.zeros(layout.group_index_start[-1], dtype=np.int64)
+        nothing = np.zeros(0)
+        for start in range(part.start, part.stop, 16 * _PART):
+            codes = _coded(layout, rows[start : min(start + 16 * _PART, part.stop)])
+            _compiled(_walk)(codes, *_steps(layout), nothing, np.zeros((0, 0)), counts)
+        kept.append(counts)
+
+    size = -(-len(rows) // threads)
+    _spread(work, len(rows), threads, size=max(size, _PART))
+    total: NDArray[np.int64] = np.sum(kept, axis=0, dtype=np.int64)
+    return total
+
+
+def _spread(work: Callable[[slice], None], rows: int, threads: int, size: int = _PART) -> None:
+    parts = [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
+    if threads == 1 or len(parts) < 2:
+        for part in parts:
+            work(part)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(work, parts):
+            pass
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _checked(rows: Floats, columns: int) -> Floats:
+    rows = np.ascontiguousarray(rows, dtype=np.float64)
+    if rows.ndim != 2 or rows.shape[1] != columns:
+        raise DataError(f"the rows have the shape {rows.shape}", expected=f"(n, {columns}), as the trees were grown")
+    return rows
+
+
+def _coded(layout: Layout, rows: Floats) -> NDArray[np.uint16]:
+    if layout.single:
+        with np.errstate(over="ignore"):
+            rows = rows.astype(np.float32).astype(np.float64)
+    codes = np.empty((len(layout.plane_column), len(rows)), dtype=np.uint16)
+    _compiled(_code)(
+        rows, layout.plane_column, layout.plane_missing, layout.plane_kind, layout.plane_edges_start, layout.plane_edges,
+        layout.strict, codes,
+    )  # fmt: skip
+    return codes
+
+
+def _steps(layout: Layout) -> tuple[Any, ...]:
+    return (
+        layout.steps, layout.depth, layout.players, layout.node_plane, layout.node_cut,
+        layout.node_member, layout.members, layout.group_bits, layout.group_path, layout.group_node_start,
+        layout.nodes, layout.group_slot_start, layout.slots, layout.group_index_start, layout.group_table_start,
+        layout.group_output,
+    )  # fmt: skip
+
+
+@cache
+def _compiled(function: Callable[..., None]) -> Callable[..., None]:
+    import numba
+
+    made: Callable[..., None] = numba.njit(cache=True, nogil=True)(function)
+    return made
+
+
+def _code(
+    rows: Any, column: Any, missing: Any, kind: Any, start: Any, edges: Any, strict: Any, codes: Any
+) -> None:  # pragma: no cover  runs compiled
+    """Replace values by ranks: a row goes left at a threshold exactly where its rank is at most the threshold's."""
+    for plane in range(len(column)):
+        own = edges[start[plane] : start[plane + 1]]
+        size = len(own)
+        for row in range(len(rows)):
+            x = rows[row, column[plane]]
+            if np.isnan(x):
+                if kind[plane] == 1:
+                    codes[plane, row] = size + 1
+                    continue
+                if missing[plane] != AS_ZERO:
+                    codes[plane, row] = size if missing[plane] == RIGHT else 0
+                    continue
+                x = 0.0
+            low, left = 0, size
+            while left > 0:
+                half = left >> 1
+                passed = own[low + half] < x or (strict and kind[plane] == 0 and own[low + half] == x)
+                low = low + half + 1 if passed else low
+                left = left - half - 1 if passed else half
+            if kind[plane] == 1 and (low == size or own[low] != x):
+                low = size
+            codes[plane, row] = low
+
+
+def _walk(  # noqa: C901, PLR0912, PLR0915  compiled code is flat
+    codes: Any, steps: Any, depth: Any, players: Any, node_plane: Any, node_cut: Any,
+    node_member: Any, members: Any, group_bits: Any, group_path: Any, node_start: Any, nodes: Any, slot_start: Any,
+    slots: Any, index_start: Any, table_start: Any, output: Any, table: Any, found: Any, counts: Any,
+) -> None:  # fmt: skip  # pragma: no cover  runs compiled
+    """Follow every tree's steps for all rows: add up what the tables hold, or with no table count the indices."""
+    counting = len(counts) > 0
+    width = found.shape[1]
+    goes = np.empty((depth + 1, _BLOCK), dtype=np.uint8)
+    path = np.zeros((depth + 1, _BLOCK), dtype=np.uint32)
+    index = np.empty(_BLOCK, dtype=np.uint32)
+    sums = np.empty((width, _BLOCK))
+    for begin in range(0, codes.shape[1], _BLOCK):
+        end = min(begin + _BLOCK, codes.shape[1])
+        size = end - begin
+        sums[:] = 0.0
+        for step in range(len(steps)):
+            if steps[step, 0] == LOOK:
+                node = steps[step, 1]
+                went = goes[steps[step, 2]]
+                code = codes[node_plane[node], begin:end]
+                if node_member[node] < 0:
+                    cut = np.uint16(node_cut[node])
+                    for row in range(size):
+                        went[row] = code[row] <= cut
+                else:
+                    answers = members[node_member[node] :]
+                    for row in range(size):
+                        went[row] = answers[code[row]]
+            elif steps[step, 0] == DOWN:
+                at = steps[step, 1]
+                went = goes[at]
+                above, below = path[at], path[at + 1]
+                shift, wanted = np.uint32(steps[step, 2]), np.uint8(steps[step, 3])
+                if steps[step, 4] == 1:
+                    for row in range(size):
+                        below[row] = above[row] | (np.uint32(went[row] == wanted) << shift)
+                else:
+                    for row in range(size):
+                        below[row] = above[row] & ~(np.uint32(went[row] != wanted) << shift)
+            else:
+                group = steps[step, 1]
+                above = path[steps[step, 2]]
+                for row in range(size):
+                    index[row] = above[row]
+                for place in range(node_start[group], node_start[group + 1]):
+                    node = nodes[place]
+                    shift = np.uint32(group_path[group] + place - node_start[group])
+                    code = codes[node_plane[node], begin:end]
+                    if node_member[node] < 0:
+                        cut = np.uint16(node_cut[node])
+                        for row in range(size):
+                            index[row] |= np.uint32(code[row] <= cut) << shift
+                    else:
+                        answers = members[node_member[node] :]
+                        for row in range(size):
+                            index[row] |= np.uint32(answers[code[row]]) << shift
+                if counting:
+                    own = counts[index_start[group] : index_start[group + 1]]
+                    for row in range(size):
+                        own[index[row]] += 1
+                else:
+                    wide = 1 << group_bits[group]
+                    for slot in range(slot_start[group], slot_start[group + 1]):
+                        start = table_start[group] + (slot - slot_start[group]) * wide
+                        values = table[start : start + wide]
+                        total = sums[output[group] * players + slots[slot]]
+                        for row in range(size):
+                            total[row] += values[index[row]]
+        for player in range(width):
+            for row in range(size):
+                found[begin + row, player] = sums[player, row]
