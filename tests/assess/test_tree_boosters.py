@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import warnings
 
 import numpy as np
@@ -32,7 +33,7 @@ def table(kind: str) -> tuple[np.ndarray, np.ndarray]:
 
 def fitted(library: str, kind: str, X: np.ndarray, y: np.ndarray):
     """Fit a model, and return it with its margin and its own attributions, both for a matrix."""
-    module = pytest.importorskip(library)
+    module = importlib.import_module(library)
     regresses = kind == "number"
     if library == "xgboost":
         options = {"n_estimators": 15, "max_depth": 5, "n_jobs": 1, "enable_categorical": True, "max_cat_to_onehot": 2}
@@ -98,7 +99,7 @@ def test_the_margin_of_a_booster_is_explained_by_tables_and_its_probability_is_n
     X, y = table("two classes")
     X[:, CATEGORIES] = X[:, CATEGORIES - 1]
     X = np.nan_to_num(X)
-    module = pytest.importorskip(library)
+    module = importlib.import_module(library)
     make = {"xgboost": "XGBClassifier", "lightgbm": "LGBMClassifier", "catboost": "CatBoostClassifier"}[library]
     silent = {"lightgbm": {"verbose": -1}, "catboost": {"verbose": 0, "allow_writing_files": False}}.get(library, {})
     frame = pd.DataFrame(X, columns=list("abcdef"))
@@ -111,7 +112,9 @@ def test_the_margin_of_a_booster_is_explained_by_tables_and_its_probability_is_n
 
 
 def test_trees_of_a_form_that_is_not_read_are_refused() -> None:
-    xgboost, lightgbm = pytest.importorskip("xgboost"), pytest.importorskip("lightgbm")
+    import lightgbm
+    import xgboost
+
     X, y = table("two classes")
     X = np.nan_to_num(X)
     count = np.arange(800) % 5
@@ -133,7 +136,8 @@ def test_trees_of_a_form_that_is_not_read_are_refused() -> None:
 
 
 def test_rounds_that_early_stopping_discards_are_not_read() -> None:
-    xgboost = pytest.importorskip("xgboost")
+    import xgboost
+
     X, y = table("two classes")
     noise = np.random.default_rng(1).permutation(y)
     model = xgboost.XGBClassifier(n_estimators=60, early_stopping_rounds=5, learning_rate=0.5)

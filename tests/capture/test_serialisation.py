@@ -88,10 +88,10 @@ def digest(folder: Path) -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.iterdir()))).hexdigest()
 
 
-@pytest.mark.stacks
 @pytest.mark.parametrize("wrapped", [True, False])
 def test_xgboost_is_written_as_ubjson_with_the_same_bytes_each_time(wrapped: bool, tmp_path: Path) -> None:
-    xgboost = pytest.importorskip("xgboost")
+    import xgboost
+
     model: Any = xgboost.XGBClassifier(n_estimators=3).fit(ROWS, LABELS)
     rows: Any = ROWS
     if not wrapped:
@@ -104,9 +104,9 @@ def test_xgboost_is_written_as_ubjson_with_the_same_bytes_each_time(wrapped: boo
     assert digest(tmp_path / "a") == digest(tmp_path / "b")
 
 
-@pytest.mark.stacks
 def test_lightgbm_is_written_as_text_and_keeps_its_labels(tmp_path: Path) -> None:
-    lightgbm = pytest.importorskip("lightgbm")
+    import lightgbm
+
     labels = np.where(LABELS, "yes", "no")
     model = lightgbm.LGBMClassifier(n_estimators=3, verbose=-1).fit(ROWS, labels)
     said, loaded = kept(model, tmp_path)

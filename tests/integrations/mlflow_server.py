@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import json
 import os
 import signal
@@ -76,25 +75,6 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-STAND_IN = """
-class CSRFProtect:
-    def init_app(self, app): app.jinja_env.globals["csrf_token"] = lambda: ""
-    def protect(self): raise RuntimeError("this stand-in protects nothing")
-"""
-"""What MLflow's basic-auth app imports of Flask-WTF, for its page of signing up, where the extra ``server`` is not installed."""
-
-
-def path(home: Path) -> list[str]:
-    """Return what the server's process needs on its path."""
-    found = entry_points(home)
-    if importlib.util.find_spec("flask_wtf") is None:
-        (home / "stand-in" / "flask_wtf").mkdir(parents=True)
-        (home / "stand-in" / "flask_wtf" / "__init__.py").touch()
-        (home / "stand-in" / "flask_wtf" / "csrf.py").write_text(STAND_IN)
-        found.append(str(home / "stand-in"))
-    return found
-
-
 def entry_points(home: Path) -> list[str]:
     """Return what a process needs on its path to find this checkout's entry points, where nobody has installed them."""
     group = "mlflow.model_registry_store"
@@ -124,7 +104,7 @@ def running(
     backend = backend or f"sqlite:///{home / 'server.db'}"
     environment = {
         **os.environ, "MLGOV_WORKSPACE": str(workspace), "MLGOV_SIGNER": "server", "MLFLOW_AUTH_CONFIG_PATH": str(home / "auth.ini"),
-        "MLFLOW_FLASK_SERVER_SECRET_KEY": "of this test alone", "PYTHONPATH": os.pathsep.join(path(home)),
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": "of this test alone", "PYTHONPATH": os.pathsep.join(entry_points(home)),
         "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true",
     }  # fmt: skip
     command = [
