@@ -127,6 +127,7 @@ def test_torch_modules_are_weights_and_never_a_pickled_object(tmp_path: Path) ->
 
 
 @pytest.mark.stacks
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras on PyTorch
 def test_keras_models_are_written_in_their_own_format(tmp_path: Path) -> None:
     keras = pytest.importorskip("keras")
     model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(1)])
