@@ -223,14 +223,14 @@ OPERATION = (
     defence(
         COUNTS,
         "a line of its own for a fork",
-        change("operate/deployment", "            one.begin_anew()\n", "            return\n"),
+        change("operate/buffer", "            one.begin_anew()\n", "            return\n"),
         f"{W}test_a_fork_counts_for_itself",
     ),
     defence(
         COUNTS,
         "the lock of a process's counts",
         change(
-            "operate/deployment",
+            "operate/buffer",
             "        begins = start_of(at, self.length)\n        with self._lock:\n",
             "        begins = start_of(at, self.length)\n        if True:\n",
         ),
@@ -258,7 +258,7 @@ OPERATION = (
         COUNTS,
         "trying again to write",
         change(
-            "operate/deployment",
+            "operate/buffer",
             "            self.trouble = error.found\n            return\n",
             "            self.trouble = error.found\n",
         ),

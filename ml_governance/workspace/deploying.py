@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ml_governance.assess.baseline import Baseline
     from ml_governance.evidence.attestation import Attestation, EvidenceView
     from ml_governance.evidence.statement import Subject
-    from ml_governance.operate.deployment import Counts
+    from ml_governance.operate.buffer import Counts
     from ml_governance.operate.deployment import Deployment as Handle
     from ml_governance.operate.standing import Standing
     from ml_governance.workspace.session import Workspace
@@ -151,8 +151,8 @@ def windows_file(ws: Workspace, subject: Subject, stage: str) -> Path:
 
 
 def _counts(ws: Workspace, standing: Standing, view: EvidenceView, model: Any, window: timedelta) -> Counts | None:
+    from ml_governance.operate.buffer import Counts
     from ml_governance.operate.counting import Layout
-    from ml_governance.operate.deployment import Counts
     from ml_governance.operate.windows import Windows
 
     found = baseline_of(standing, view)

@@ -44,7 +44,8 @@ class Recording:
         ConfigurationError
             If nobody acts, or an orchestrator's variables cannot be read.
         """
-        from ml_governance.capture.training import TrainingRun, Wiring
+        from ml_governance.capture.training import TrainingRun
+        from ml_governance.capture.wiring import Wiring
 
         ws = here(self)
         ws.require_signer()

@@ -25,8 +25,9 @@ from ml_governance.assess.baseline import Baseline, baseline
 from ml_governance.assess.profile import profile
 from ml_governance.errors import DataError, UnavailableError, UsageError
 from ml_governance.operate import windows as module
+from ml_governance.operate.buffer import Counts
 from ml_governance.operate.counting import Layout, Tally, count
-from ml_governance.operate.deployment import Counts, join
+from ml_governance.operate.deployment import join
 from ml_governance.operate.monitor import compare
 from ml_governance.operate.windows import Windows, start_of
 
@@ -132,7 +133,7 @@ def test_several_processes_add_up_and_a_restart_begins_a_line_of_its_own(tmp_pat
 from datetime import timedelta
 from pathlib import Path
 from tests.operate.test_windows import AT, HOUR, batch, frame, layout
-from ml_governance.operate.deployment import Counts
+from ml_governance.operate.buffer import Counts
 from ml_governance.operate.windows import Windows
 counts = Counts(layout(), Windows(Path({str(path)!r})), HOUR)
 for n in range(20):
@@ -172,7 +173,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 from tests.operate.test_windows import AT, HOUR, batch, frame, layout
-from ml_governance.operate.deployment import Counts
+from ml_governance.operate.buffer import Counts
 from ml_governance.operate.windows import Windows
 counts, tally, n = Counts(layout(), Windows(Path({str(path)!r})), HOUR), batch(frame(50))[0], 0
 while True:
@@ -198,7 +199,7 @@ def test_a_fork_counts_for_itself(tmp_path: Path) -> None:
 import os
 from pathlib import Path
 from tests.operate.test_windows import AT, HOUR, batch, frame, layout
-from ml_governance.operate.deployment import Counts
+from ml_governance.operate.buffer import Counts
 from ml_governance.operate.windows import Windows
 counts = Counts(layout(), Windows(Path({str(path)!r})), HOUR)
 counts.add(batch(frame(10))[0], (), AT)
