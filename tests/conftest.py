@@ -25,7 +25,9 @@ settings.load_profile("ci")
 def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
-    for name in ("MLGOV_SIGNER", "MLGOV_PASSPHRASE"):
+    # MLflow writes the experiment that is set, and more, into the environment of the whole process.
+    mlflow = [name for name in os.environ if name.startswith("MLFLOW_") and name.endswith("_ID")]
+    for name in ("MLGOV_SIGNER", "MLGOV_PASSPHRASE", *mlflow):
         monkeypatch.delenv(name, raising=False)
     return home
 

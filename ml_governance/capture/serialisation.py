@@ -8,7 +8,7 @@ lightgbm      ``model.txt``          yes               data     ``Booster.save_m
 torch         ``model.safetensors``  yes               data     safetensors over ``state_dict``; ``weights.pt`` without it
 torch export  ``model.pt2``          no                data     ``torch.export.save``, for an ``ExportedProgram``
 keras         ``model.keras``        no                data     ``save`` (configuration and weights), loaded in safe mode
-scikit-learn  ``model.skops``        no                data     skops, if every type in it is one that skops or we trust
+scikit-learn  ``model.skops``        yes               data     skops, if every type in it is one that skops or we trust
 any other     ``model.joblib``       mostly            code     joblib: pickle
 functions     ``model.cloudpickle``  no                code     cloudpickle: the function's code itself
 ============  =====================  ================  =======  ======================================================
@@ -20,8 +20,10 @@ format, models are loaded in a process without keys.
 from __future__ import annotations
 
 import inspect
+import io
 import json
 import pickle
+import zipfile
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -44,6 +46,7 @@ SKLEARN_DATA = (
 _CODE = (".pkl", ".pickle", ".joblib", ".cloudpickle", ".pt", ".pth", ".bin", ".h5", ".py", ".dill")
 _DATA = (".ubj", ".json", ".txt", ".safetensors", ".onnx", ".skops", ".parquet", ".csv", ".yaml", ".npy", ".md")
 CLASS_FILE = "class.json"
+_SCHEMA = "schema.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,11 +291,11 @@ def untrusted(model: Any) -> tuple[bytes, list[str]]:
     DataError
         If skops cannot write it.
     """
-    from skops import io
+    from skops import io as skops
 
     try:
-        data = io.dumps(model)
-        found = io.get_untrusted_types(data=data)
+        data = skops.dumps(model)
+        found = skops.get_untrusted_types(data=data)
     except Exception as error:
         raise DataError(f"skops cannot write it: {type(error).__name__}: {error}") from error
     return data, [name for name in found if name not in SKLEARN_DATA]
@@ -307,16 +310,46 @@ def _write_sklearn(model: Any, target: Path) -> Serialisation:
         return _pickled(model, target, error.found)
     if strange:
         return _pickled(model, target, f"it holds {', '.join(sorted(strange)[:5])}, which skops does not trust")
-    (target / "model.skops").write_bytes(data)
+    (target / "model.skops").write_bytes(_repeatable(data))
     return Serialisation(stack="sklearn", format="skops", loading="data")
 
 
+def _repeatable(data: bytes) -> bytes:
+    """Return a skops file with its objects and parts numbered in their order, where skops has addresses, random names and times."""
+    ids: dict[int, int] = {}
+    names: dict[str, str] = {}
+    with zipfile.ZipFile(io.BytesIO(data)) as source:
+        parts = {name: source.read(name) for name in source.namelist()}
+
+    def numbered(state: Any) -> Any:
+        if isinstance(state, list):
+            return [numbered(one) for one in state]
+        if not isinstance(state, dict):
+            return state
+        made: dict[str, Any] = {}
+        for key, value in state.items():
+            if key == "__id__" and isinstance(value, int):
+                made[key] = ids.setdefault(value, len(ids) + 1)
+            elif key == "file" and isinstance(value, str) and value in parts:
+                made[key] = names.setdefault(value, f"{len(names) + 1}.{value.rpartition('.')[2]}")
+            else:
+                made[key] = numbered(value)
+        return made
+
+    schema = json.dumps(numbered(json.loads(parts[_SCHEMA])), indent=2).encode()
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as archive:
+        for name, part in (*((new, parts[old]) for old, new in names.items()), (_SCHEMA, schema)):
+            archive.writestr(zipfile.ZipInfo(name), part)
+    return written.getvalue()
+
+
 def _read_sklearn(path: Path) -> Any:
-    from skops import io
+    from skops import io as skops
 
     try:
-        return io.load(path / "model.skops", trusted=list(SKLEARN_DATA))
-    except io.exceptions.UntrustedTypesFoundException as error:
+        return skops.load(path / "model.skops", trusted=list(SKLEARN_DATA))
+    except skops.exceptions.UntrustedTypesFoundException as error:
         raise DataError(
             f"{path} holds types that are not trusted: {error}", expected="what produces() wrote"
         ) from error

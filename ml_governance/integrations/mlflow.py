@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 EXPERIMENT = "ml-governance"
 DIGEST_TAG = "mlgov.sha256"
 RUN_TAG = "mlgov.run"
-FORMAT_TAG = "mlgov.format"
+FORMAT_TAG = "serialisation.format"
+"""What the writer says of the format; a governed server takes no word of anybody for tags that begin with ``mlgov.``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

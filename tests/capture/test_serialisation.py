@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,23 @@ def test_a_pickle_is_never_silent(tmp_path: Path) -> None:
 
 def shifted(rows: Any) -> Any:
     return rows + 1
+
+
+def test_scikit_learn_models_are_written_with_the_same_bytes_by_every_process(tmp_path: Path) -> None:
+    code = (
+        "import sys, numpy as np; from pathlib import Path; from sklearn.ensemble import HistGradientBoostingClassifier as H; "
+        "from sklearn.pipeline import make_pipeline; from sklearn.preprocessing import StandardScaler; "
+        "from ml_governance.capture import serialisation; rows = np.arange(300.0).reshape(100, 3); "
+        "model = make_pipeline(StandardScaler(), H(max_iter=3, random_state=0)).fit(rows, rows[:, 0] > 150); "
+        "serialisation.write(model, Path(sys.argv[1]))"
+    )
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / name)], check=True)
+    assert digest(tmp_path / "a") == digest(tmp_path / "b")
+    rows = np.arange(300.0).reshape(100, 3)
+    one, two = (serialisation.read(tmp_path / name) for name in ("a", "b"))
+    assert np.array_equal(one.predict_proba(rows), two.predict_proba(rows)) and len(set(one.predict(rows))) == 2
 
 
 def test_a_skops_file_with_a_strange_type_is_not_loaded(tmp_path: Path) -> None:

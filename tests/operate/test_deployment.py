@@ -93,12 +93,12 @@ def test_bytes_that_changed_after_promotion_are_not_loaded(
     with house.as_(None) as ws:
         folder = ws.registry.artifact("credit", "1")
     if change == "edited":
-        (folder / "model.joblib").write_bytes((folder / "model.joblib").read_bytes() + b" ")
+        (folder / "model.skops").write_bytes((folder / "model.skops").read_bytes() + b" ")
     elif change == "added":
         (folder / "sitecustomize.py").write_text("print('run by whoever loads it')")
     else:
         (folder / "other").write_text("x")
-        (folder / "model.joblib").unlink()
+        (folder / "model.skops").unlink()
     monkeypatch.setattr(deploying, "_loaded", lambda *_: pytest.fail("changed bytes were loaded"))
     with pytest.raises(VerificationError, match="the artifact has the digest"):
         house.serve(MODEL)

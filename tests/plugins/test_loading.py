@@ -98,6 +98,13 @@ def kept(server: tuple[str, Path], house: House) -> Path:
 # --- what importing costs ----------------------------------------------------------------------------------
 
 
+STUBS = {"ml_governance", "ml_governance.plugins"} | {
+    f"ml_governance.plugins.{name}"
+    for name in ("verified_loading", "mlflow_context", "mlflow_evaluator", "model_registry_store")
+}
+"""What MLflow may load of ours by itself; each imports the standard library alone."""
+
+
 def test_importing_mlflow_brings_in_the_stub_and_nothing_else_of_ours(installed: dict[str, str]) -> None:
     code = (
         "import sys, json, mlflow, mlflow.deployments; "
@@ -112,7 +119,7 @@ def test_importing_mlflow_brings_in_the_stub_and_nothing_else_of_ours(installed:
         check=True,
     )
     ours, registered = json.loads(done.stdout.splitlines()[-1])
-    assert ours == ["ml_governance", "ml_governance.plugins", "ml_governance.plugins.verified_loading"]
+    assert set(ours) <= STUBS and "ml_governance.plugins.verified_loading" in ours
     assert registered == "ml_governance.plugins.verified_loading"
 
 
