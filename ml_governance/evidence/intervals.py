@@ -244,8 +244,13 @@ def _largest_upper(
             # no bound lies there. Of the rest, one score tells whether the bound is beyond the best so far.
             if reach <= best * bounds[j].lower:
                 break  # and so for all that follow
-            if i != j and (best * rates[j] <= rates[i] or _score(k1, n1, *counts[j], best) <= z2):
-                best = max(best, _ratio_upper(k1, n1, *counts[j], z))
+            k2, n2 = counts[j]
+            gap = best * rates[j] - rates[i]
+            # The variance is at most that of rates of 1/2.
+            if i == j or (gap > 0 and 4 * gap * gap > z2 * (1 / n1 + best * best / n2)):
+                continue
+            if gap <= 0 or _score(k1, n1, k2, n2, best) <= z2:
+                best = max(best, _ratio_upper(k1, n1, k2, n2, z))
     return best
 
 
