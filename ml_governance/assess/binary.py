@@ -7,6 +7,7 @@ treatment equality is the odds of a false negative among the errors: their inter
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ml_governance.assess.contrasts import Number, compared, measured
@@ -36,7 +37,7 @@ def rate(
     effective: Effective | None = None,
 ) -> Number:
     """Return a rate of a 2 x 2 table with Wilson's bounds, of effective counts if it is weighted; undefined for 0/0."""
-    tn, fp, fn, tp = (value.item() for value in table.ravel())
+    tn, fp, fn, tp = table.ravel().tolist()
     k, of = rate_counts(tn, fp, fn, tp)[metric]
     common: dict[str, Any] = {"group": group, "n": n, "numerator": k, "denominator": of}
     if of <= 0:
@@ -57,7 +58,7 @@ def balanced_accuracy(table: NDArray[Any], n: int, group: tuple[str, ...], *, we
 
     Formula: (TP / (TP + FN) + TN / (TN + FP)) / 2, 0 to 1. Source: Brodersen et al., ICPR 2010, 3121.
     """
-    tn, fp, fn, tp = (value.item() for value in table.ravel())
+    tn, fp, fn, tp = table.ravel().tolist()
     positive, negative = tp + fn, tn + fp
     if positive <= 0 or negative <= 0:
         return Number(group=group, n=n, size=0, value=None, reason="only one class is present")
@@ -66,6 +67,7 @@ def balanced_accuracy(table: NDArray[Any], n: int, group: tuple[str, ...], *, we
     if weighted:
         return Number(group=group, n=n, size=n, value=value, reason=WEIGHTED)
 
+    @cache  # each is asked for by the number itself and by every comparison
     def bounds(confidence: float, sides: Sides) -> tuple[float, float]:
         one = intervals.rate(tp, positive, confidence=confidence, sides=sides)
         two = intervals.rate(tn, negative, confidence=confidence, sides=sides)
@@ -82,7 +84,7 @@ def f1(table: NDArray[Any], n: int, group: tuple[str, ...], *, weighted: bool) -
 
     Formula: 2 TP / (2 TP + FP + FN), 0 to 1. Source: van Rijsbergen, Information Retrieval (1979), chapter 7.
     """
-    _, fp, fn, tp = (value.item() for value in table.ravel())
+    _, fp, fn, tp = table.ravel().tolist()
     union = tp + fp + fn
     if union <= 0:
         return Number(group=group, n=n, size=0, value=None, reason="0/0: no positive row and none predicted positive")
@@ -90,6 +92,7 @@ def f1(table: NDArray[Any], n: int, group: tuple[str, ...], *, weighted: bool) -
     if weighted:
         return Number(group=group, n=n, size=n, value=value, reason=WEIGHTED)
 
+    @cache
     def bounds(confidence: float, sides: Sides) -> tuple[float, float]:
         low, high = intervals.rate(tp, union, confidence=confidence, sides=sides)
         return 2 * low / (1 + low), 2 * high / (1 + high)
@@ -103,13 +106,14 @@ def treatment_equality(table: NDArray[Any], n: int, group: tuple[str, ...], *, w
     Formula: FN / FP, 0 or more. Given the number of errors, FN is binomial, so Wilson's bounds of FN / (FN + FP), as
     odds, are its bounds. Source: Berk et al., Sociological Methods and Research 50 (2021) 3.
     """
-    _, fp, fn, _ = (value.item() for value in table.ravel())
+    _, fp, fn, _ = table.ravel().tolist()
     if fp <= 0:
         reason = "0/0: there are no errors" if fn <= 0 else f"{fn:g}/0: there are no false positives"
         return Number(group=group, n=n, size=fn, value=None, reason=reason)
     if weighted:
         return Number(group=group, n=n, size=n, value=fn / fp, reason=WEIGHTED)
 
+    @cache
     def bounds(confidence: float, sides: Sides) -> tuple[float, float]:
         low, high = intervals.rate(fn, fn + fp, confidence=confidence, sides=sides)
         return low / (1 - low), high / (1 - high)

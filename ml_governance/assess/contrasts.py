@@ -20,7 +20,7 @@ from ml_governance.evidence import intervals
 from ml_governance.evidence.predicates import Interval, Measurement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from ml_governance.assess.labels import Floats
     from ml_governance.evidence.intervals import Sides
@@ -144,13 +144,10 @@ def compared(
     unbounded = next((one for one in numbers if one.bounds is None), None)
     if unbounded is None:
         worst = _worst_ratio if form == "ratio" else _worst_difference
-
-        def bounds(level: float, sides: Sides) -> tuple[float, float]:
-            lower, upper = worst(numbers, level, sides)
-            upper = upper if limit is None else min(upper, limit)
-            return min(lower, value), max(upper, value)
-
-        made = both_sides(bounds, confidence, f"mover-pairs ({numbers[0].method})")
+        lower, upper = worst(numbers, confidence)
+        upper = upper if limit is None else np.minimum(upper, limit)
+        found = zip(np.minimum(lower, value).tolist(), np.maximum(upper, value).tolist(), strict=True)
+        made = _of_both(found, confidence, f"mover-pairs ({numbers[0].method})")
     small = too_small(numbers, min_group_size)
     reason = small or (unbounded.reason if unbounded is not None else None)
     return Measurement(**common, value=value, intervals=made, status="insufficient" if small else "ok", reason=reason)
@@ -176,9 +173,14 @@ def both_sides(
     bounds: Callable[[float, Sides], tuple[float, float]], confidence: float, method: str
 ) -> tuple[Interval, ...]:
     """Return the two-sided and the one-sided interval that a function gives; an infinite bound is left open."""
+    return _of_both((bounds(confidence, sides) for sides in SIDES), confidence, method)
+
+
+def _of_both(bounds: Iterable[tuple[float, float]], confidence: float, method: str) -> tuple[Interval, ...]:
+    """Return intervals of the two bounds of each of :data:`SIDES`."""
     made = []
-    for sides in SIDES:
-        lower, upper = (bound if math.isfinite(bound) else None for bound in bounds(confidence, sides))
+    for sides, own in zip(SIDES, bounds, strict=True):
+        lower, upper = (bound if math.isfinite(bound) else None for bound in own)
         made.append(Interval(confidence=confidence, sides=sides, lower=lower, upper=upper, method=method))
     return tuple(made)
 
@@ -214,49 +216,49 @@ def _ratio_lower(x: float, x_lower: float, y: float, y_upper: float) -> float:
     return c / (b + math.sqrt(max(b * b - a * c, 0.0)))
 
 
-def _levels(groups: int, confidence: float) -> tuple[float, float]:
-    return confidence, 1 - (1 - confidence) / (groups * (groups - 1))
+def _bounds_of(numbers: Sequence[Number], confidence: float) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return lower and upper bounds of all numbers for each, and for every ordered pair at once.
+
+    Each is of shape (sides, numbers).
+    """
+    levels = confidence, 1 - (1 - confidence) / (len(numbers) * (len(numbers) - 1))
+    found: list[list[tuple[float, float]]] = []
+    for level in levels:
+        for sides in SIDES:
+            found.append([one.bounds(level, sides) for one in numbers if one.bounds is not None])
+    made = np.array(found, dtype=np.float64).reshape(2, len(SIDES), len(numbers), 2)
+    (lower, upper), (lower_every, upper_every) = (own.transpose(2, 0, 1) for own in made)
+    return lower, upper, lower_every, upper_every
 
 
-def _sides_of(numbers: Sequence[Number], level: float, sides: Sides) -> tuple[Floats, Floats]:
-    """Return the lower and the upper bounds of all numbers."""
-    found = []
-    for one in numbers:
-        assert one.bounds is not None  # noqa: S101  the caller has checked
-        found.append(one.bounds(level, sides))
-    lower, upper = np.array(found, dtype=np.float64).T
-    return lower, upper
+def _worst_difference(numbers: Sequence[Number], confidence: float) -> tuple[Floats, Floats]:
+    """Return bounds of the largest difference, of shape (sides,)."""
+    lower, upper, lower_every, upper_every = _bounds_of(numbers, confidence)
+    x = np.array([one.value for one in numbers], dtype=np.float64)
+    gap = x[:, None] - x
+    np.fill_diagonal(gap, -np.inf)
+    highest = gap + np.hypot((upper - x)[:, :, None], (x - lower)[:, None])
+    lowest = gap - np.hypot((x - lower_every)[:, :, None], (upper_every - x)[:, None])
+    return np.maximum(lowest.max(axis=(1, 2)), 0.0), highest.max(axis=(1, 2))
 
 
-def _worst_difference(numbers: Sequence[Number], confidence: float, sides: Sides) -> tuple[float, float]:
-    each, every = _levels(len(numbers), confidence)
+def _worst_ratio(numbers: Sequence[Number], confidence: float) -> tuple[Floats, Floats]:
+    """Return bounds of the smallest ratio, of shape (sides,)."""
+    lower, upper, lower_every, upper_every = _bounds_of(numbers, confidence)
     x = np.array([one.value for one in numbers], dtype=np.float64)
     same = np.eye(len(x), dtype=bool)
-    gap = np.where(same, -np.inf, x[:, None] - x)
-    lower, upper = _sides_of(numbers, each, sides)
-    highest = (gap + np.hypot((upper - x)[:, None], x - lower)).max()
-    lower, upper = _sides_of(numbers, every, sides)
-    lowest = (gap - np.hypot((x - lower)[:, None], upper - x)).max()
-    return max(0.0, float(lowest)), float(highest)
-
-
-def _worst_ratio(numbers: Sequence[Number], confidence: float, sides: Sides) -> tuple[float, float]:
-    each, every = _levels(len(numbers), confidence)
-    x = np.array([one.value for one in numbers], dtype=np.float64)
-    same = np.eye(len(x), dtype=bool)
-    lowest = _ratio_lowers(x, *_sides_of(numbers, each, sides))
+    lowest = np.where(same | (x <= 0), np.inf, _ratio_lowers(x, lower, upper))
     # A ratio's upper bound is the inverse of the inverse ratio's lower one.
-    inverse = _ratio_lowers(x, *_sides_of(numbers, every, sides))
-    highest = float(inverse[~same].max())
-    return float(lowest[~same & (x > 0)].min()), min(1.0, 1 / highest) if highest > 0 else 1.0
+    inverse = np.where(same, 0.0, _ratio_lowers(x, lower_every, upper_every)).max(axis=(1, 2))
+    return lowest.min(axis=(1, 2)), 1 / np.maximum(inverse, 1.0)
 
 
 def _ratio_lowers(x: Floats, lower: Floats, upper: Floats) -> Floats:
-    """Return the lower bounds of all ratios x[i] / x[j]; see :func:`_ratio_lower`."""
+    """Return the lower bounds of all ratios x[i] / x[j] for bounds of shape (sides, numbers); see :func:`_ratio_lower`."""
     lower = np.maximum(lower, 0.0)
     finite = np.isfinite(upper)
     upper = np.where(finite, upper, 0.0)
-    a, b, c = upper * (2 * x - upper), x[:, None] * x, (lower * (2 * x - lower))[:, None]
+    a, b, c = (upper * (2 * x - upper))[:, None], x[:, None] * x, (lower * (2 * x - lower))[:, :, None]
     root = b + np.sqrt(np.maximum(b * b - a * c, 0.0))
-    found: Floats = np.divide(c, root, out=np.zeros_like(root), where=(c > 0) & finite)
+    found: Floats = np.divide(c, root, out=np.zeros_like(root), where=(c > 0) & finite[:, None])
     return found

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from ml_governance.assess.labels import Flags, Floats
 
 COMPILED_FROM = 200_000
+_COUNTABLE = 1 << 32
+"""Positions of rows are kept in 32 bits: half the cache of 64."""
 _COARSE = 1024
-_ROWS_IN_A_BIN = 8
+_ROWS_IN_A_BIN = 4
 _INSERTION = 40
 
 
@@ -61,10 +63,10 @@ def exact_auc(true: Flags, score: Floats, group: NDArray[np.integer[Any]] | None
     groups : int, default 1
         How many.
     """
-    code = np.zeros(len(true), dtype=np.int64) if group is None else group.astype(np.int64)
-    if len(true) < COMPILED_FROM:
+    code = np.zeros(len(true), dtype=np.int64) if group is None else group.astype(np.int64, copy=False)
+    if not COMPILED_FROM <= len(true) < _COUNTABLE:
         return _sorted(true, score, code, groups)
-    keys, starts = _compiled(_deal)(true, score + 0.0, code, groups)  # + 0.0 makes one zero of two
+    keys, starts = _compiled(_deal)(true, np.ascontiguousarray(score), code, groups)
     _compiled(_order)(keys, starts)
     found = _compiled(_tally)(keys, starts, groups)
     return ExactAUC(found[0], found[1], found[2], found[3])
@@ -112,28 +114,31 @@ def _deal(true: Any, score: Any, code: Any, groups: int) -> Any:  # pragma: no c
         cuts[part] = 1 + coarse[part] // (_ROWS_IN_A_BIN * groups)
         base[part + 1] = base[part] + cuts[part]
     bins = base[_COARSE + 1]
-    place, starts = np.empty(rows, dtype=np.int64), np.zeros(groups * bins + 1, dtype=np.int64)
+    # starts[cell + 2] counts a cell's rows; summed, starts[cell + 1] is where the next row of the cell goes, and in the
+    # end where the cell ends, so that starts[cell] is where it starts.
+    place, starts = np.empty(rows, dtype=np.uint32), np.zeros(groups * bins + 2, dtype=np.uint32)
     for row in range(rows):
         scaled = score[row] * _COARSE
         part = int(scaled)
         place[row] = code[row] * bins + base[part] + min(int((scaled - part) * cuts[part]), cuts[part] - 1)
-        starts[place[row] + 1] += 1
+        starts[place[row] + 2] += 1
     for cell in range(groups * bins):
-        starts[cell + 1] += starts[cell]
-    # The bits of a non-negative float order as the float does; the label takes the lowest bit.
-    bits, one = score.view(np.uint64), np.uint64(1)
-    keys, fill = np.empty(rows, dtype=np.uint64), starts[:-1].copy()
+        starts[cell + 2] += starts[cell + 1]
+    # The bits of a non-negative float order as the float does; the label takes the lowest bit, and pushes out the sign of
+    # -0.0.
+    bits, keys, one = score.view(np.uint64), np.empty(rows, dtype=np.uint64), np.uint64(1)
     for row in range(rows):
-        keys[fill[place[row]]] = (bits[row] << one) | np.uint64(true[row])
-        fill[place[row]] += 1
-    return keys, starts
+        at = place[row] + 1
+        keys[starts[at]] = (bits[row] << one) | np.uint64(true[row])
+        starts[at] += 1
+    return keys, starts[:-1]
 
 
 def _order(keys: Any, starts: Any) -> None:  # pragma: no cover  runs compiled
     """Sort the keys inside every bin, except where all scores are the same."""
     one = np.uint64(1)
     for cell in range(len(starts) - 1):
-        first, last = starts[cell], starts[cell + 1]
+        first, last = np.int64(starts[cell]), np.int64(starts[cell + 1])
         if last - first <= _INSERTION:
             for at in range(first + 1, last):
                 key, back = keys[at], at - 1
@@ -154,32 +159,32 @@ def _tally(keys: Any, starts: Any, groups: int) -> Any:  # pragma: no cover  run
     value, variance = np.full(groups, np.nan), np.zeros(groups)
     positives, negatives = np.zeros(groups, dtype=np.int64), np.zeros(groups, dtype=np.int64)
     for own in range(groups):
-        at, last = starts[own * bins], starts[(own + 1) * bins]
+        at, last = np.int64(starts[own * bins]), np.int64(starts[(own + 1) * bins])
         for row in range(at, last):
             positives[own] += keys[row] & one
         m, n = positives[own], last - at - positives[own]
         negatives[own] = n
         if m == 0 or n == 0:
             continue
+        # Twice the placements, so that they are whole: of a positive 2 n V = twice the negatives below it plus those level.
         lower, higher, twice = np.int64(0), np.int64(0), np.int64(0)
-        above, above2, below, below2 = 0.0, 0.0, 0.0, 0.0
+        above2, below2 = 0.0, 0.0
         while at < last:
             tie, p, first = keys[at] >> one, np.int64(0), at
             while at < last and keys[at] >> one == tie:
                 p += np.int64(keys[at] & one)
                 at += 1
             q = at - first - p
-            twice += p * (2 * lower + q)
-            place = (lower + q / 2) / n
-            above += p * place
-            above2 += p * place * place
-            place = (higher + p / 2) / m
-            below += q * place
-            below2 += q * place * place
+            above, below = 2 * lower + q, 2 * higher + p
+            twice += p * above
+            above2 += p * float(above) * above
+            below2 += q * float(below) * below
             lower += q
             higher += p
-        value[own] = twice / (2 * m * n)
+        pairs = 2 * m * n
+        value[own] = twice / pairs
         if m > 1 and n > 1:
-            spread = max(above2 - above * above / m, 0.0) / (m - 1) / m
-            variance[own] = spread + max(below2 - below * below / n, 0.0) / (n - 1) / n
+            spread = max(above2 - float(twice) * twice / m, 0.0) / (4 * n * n) / (m - 1) / m
+            rest = float(pairs - twice)
+            variance[own] = spread + max(below2 - rest * rest / n, 0.0) / (4 * m * m) / (n - 1) / n
     return value, variance, positives, negatives

@@ -33,8 +33,7 @@ COMPARISONS = tuple(
 
 def counts_of(table: NDArray[Any]) -> dict[str, tuple[float, float]]:
     """Return numerator and denominator of every rate of a 2 x 2 table by label, then prediction."""
-    (tn, fp), (fn, tp) = (tuple(value.item() for value in row) for row in table)
-    return rate_counts(tn, fp, fn, tp)
+    return rate_counts(*table.ravel().tolist())
 
 
 def measure(cube: Cube, bys: Sequence[tuple[str, ...]], confidence: float, min_group_size: int) -> dict[str, Any]:
@@ -82,7 +81,7 @@ def measure(cube: Cube, bys: Sequence[tuple[str, ...]], confidence: float, min_g
 
 
 def _shown(group: tuple[str, ...], values: NDArray[Any], n: int) -> dict[str, Any]:
-    (tn, fp), (fn, tp) = (tuple(value.item() for value in row) for row in values)
+    tn, fp, fn, tp = values.ravel().tolist()
     return {"group": list(group), "n": n, "tn": tn, "fp": fp, "fn": fn, "tp": tp}
 
 

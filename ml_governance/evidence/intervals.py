@@ -131,7 +131,7 @@ def _ratio_upper(k1: float, n1: float, k2: float, n2: float, z: float) -> float:
         return math.sqrt(_score(k1, n1, k2, n2, math.exp(log_ratio))) - z
 
     low = math.log(max(k1, 0.5) / n1 * n2 / k2)
-    at_low = excess(low)
+    at_low = -z if k1 >= 0.5 else excess(low)  # the score of the ratio itself is 0
     step = 1.2 * z * math.sqrt(max(1 / max(k1, 0.5) - 1 / n1, 0) + max(1 / k2 - 1 / n2, 0)) + 1e-9
     while (at_high := excess(low + step)) <= 0:
         step *= 2
@@ -220,43 +220,57 @@ def worst_ratio(
     DataError
         With fewer than two groups, a group without rows, or no selected row in any group (0/0).
     """
-    low, high = _extremes(counts)
-    if counts[high][0] == 0:
+    rates, low, high = _extremes(counts)
+    if rates[high] == 0:
         raise DataError("no group has a single case, so the ratio is 0/0", expected="at least one case in one group")
-    value = (counts[low][0] / counts[low][1]) / (counts[high][0] / counts[high][1])
+    value = rates[low] / rates[high]
     z_each, z_all = _levels(len(counts) * (len(counts) - 1) * multiplicity, confidence, sides)
-    lower = 0.0 if counts[low][0] == 0 else 1 / _largest_upper(counts, low, high, z_each)
-    upper = _smallest_upper(counts, low, high, z_all)
+    lower = 0.0 if rates[low] == 0 else 1 / _largest_upper(counts, rates, low, high, z_each)
+    upper = _smallest_upper(counts, rates, low, high, z_all)
     return Worst(value=value, lower=min(lower, value), upper=max(upper, value), low=low, high=high)
 
 
-def _largest_upper(counts: Sequence[tuple[float, float]], low: int, high: int, z: float) -> float:
+def _largest_upper(
+    counts: Sequence[tuple[float, float]], rates: Sequence[float], low: int, high: int, z: float
+) -> float:
     """Return the largest upper bound of any pair's ratio; no k is 0."""
     best, z2 = 0.0 if low == high else _ratio_upper(*counts[high], *counts[low], z), z * z
-    rates = [k / n for k, n in counts]
-    lowers = [_wilson(k, n, z).lower for k, n in counts]
+    bounds = [_wilson(k, n, z) for k, n in counts]
+    lowest = sorted(range(len(counts)), key=lambda j: bounds[j].lower)
     for i, (k1, n1) in enumerate(counts):
-        reach = _wilson(k1, n1, z).upper
-        for j, lower in enumerate(lowers):
+        reach = bounds[i].upper
+        for j in lowest:
             # Koopman's statistic is Pearson's, a sum over both groups: beyond u1 / l2 one summand alone is too large, so
             # no bound lies there. Of the rest, one score tells whether the bound is beyond the best so far.
-            if reach <= best * lower or i == j:
+            if reach <= best * bounds[j].lower:
+                break  # and so for all that follow
+            k2, n2 = counts[j]
+            gap = best * rates[j] - rates[i]
+            # The variance is at most that of rates of 1/2.
+            if i == j or (gap > 0 and 4 * gap * gap > z2 * (1 / n1 + best * best / n2)):
                 continue
-            if best * rates[j] <= rates[i] or _score(k1, n1, *counts[j], best) <= z2:
-                best = max(best, _ratio_upper(k1, n1, *counts[j], z))
+            if gap <= 0 or _score(k1, n1, k2, n2, best) <= z2:
+                best = max(best, _ratio_upper(k1, n1, k2, n2, z))
     return best
 
 
-def _smallest_upper(counts: Sequence[tuple[float, float]], low: int, high: int, z: float) -> float:
+def _smallest_upper(
+    counts: Sequence[tuple[float, float]], rates: Sequence[float], low: int, high: int, z: float
+) -> float:
     """Return the smallest upper bound of any pair's ratio, at most 1."""
     best, z2 = 1.0, z * z
     if low != high and not _sparse(*counts[low], *counts[high]):
         best = min(1.0, _ratio_upper(*counts[low], *counts[high], z))
-    ordered = sorted((k / n, k, n) for k, n in counts)
+    ordered = sorted((rate, k, n) for rate, (k, n) in zip(rates, counts, strict=True))
+    # Fitted rates lie between the observed ones, where p (1 - p) is no less than at one of the ends.
+    least = z2 * min(rates[low] * (1 - rates[low]), rates[high] * (1 - rates[high]))
     for rate, k1, n1 in ordered:
         for other, k2, n2 in reversed(ordered):
-            if rate >= best * other:
+            gap = best * other - rate
+            if gap <= 0:
                 break  # and so for all that follow: this ratio itself is not below the best bound
+            if gap * gap <= least * (1 / n1 + best * best / n2):
+                continue  # nor is its bound: the variance is at least that
             if _score(k1, n1, k2, n2, best) > z2 and not _sparse(k1, n1, k2, n2):
                 best = min(best, _ratio_upper(k1, n1, k2, n2, z))
     return best
@@ -276,10 +290,9 @@ def worst_difference(
     DataError
         With fewer than two groups or a group without rows.
     """
-    low, high = _extremes(counts)
-    value = counts[high][0] / counts[high][1] - counts[low][0] / counts[low][1]
+    rates, low, high = _extremes(counts)
+    value = rates[high] - rates[low]
     z_each, z_all = _levels(len(counts) * (len(counts) - 1) * multiplicity, confidence, sides)
-    rates = [k / n for k, n in counts]
     each, all_ = ([_wilson(k, n, z) for k, n in counts] for z in (z_each, z_all))
     upper = min(1.0, _largest_gap(rates, each))
     lower = 0.0
@@ -324,15 +337,16 @@ def _levels(family: int, confidence: float, sides: Sides) -> tuple[float, float]
     return quantile(confidence, sides), quantile(1 - (1 - confidence) / family, sides)
 
 
-def _extremes(counts: Sequence[tuple[float, float]]) -> tuple[int, int]:
+def _extremes(counts: Sequence[tuple[float, float]]) -> tuple[list[float], int, int]:
+    """Return all rates, and the positions of the smallest and of the largest."""
     if len(counts) < 2:
         raise DataError(f"there are {len(counts)} groups to compare", expected="two or more")
     for k, n in counts:
         _counts(k, n)
     rates = [k / n for k, n in counts]
-    return rates.index(min(rates)), rates.index(max(rates))
+    return rates, rates.index(min(rates)), rates.index(max(rates))
 
 
 def _counts(k: float, n: float) -> None:
-    if not (math.isfinite(k) and math.isfinite(n) and 0 <= k <= n and n > 0):
+    if not (0 <= k <= n and 0 < n < math.inf):
         raise DataError(f"{k} out of {n} is no rate", expected="0 <= k <= n and n > 0")
