@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ml_governance.assess import grouped, labels
-from ml_governance.assess.cells import LIMIT, Cells, join
+from ml_governance.assess.cells import LIMIT, Cells, join, levels_of
 from ml_governance.assess.cube import MAX_CELLS
 from ml_governance.errors import DataError
 
@@ -139,6 +139,31 @@ def column(values: Any, name: str) -> Column:
     return _from_array(labels.column(values, name), name)
 
 
+def codes(values: Any, name: str) -> tuple[NDArray[np.intp], tuple[str, ...]]:
+    """Return a sensitive column as codes into its sorted levels; missing values are a level of their own.
+
+    Parameters
+    ----------
+    values : array-like of shape (n,)
+        As :func:`column`.
+    name : str
+        For messages.
+
+    Raises
+    ------
+    DataError
+        As :func:`column` and :func:`ml_governance.assess.cells.levels_of`.
+    """
+    own = (
+        column(values, name).hashed().hashed()
+    )  # first missing values become a code, then only those that occur are kept
+    if not len(own):
+        raise DataError(f"{name} is empty", expected="at least one row")
+    _, *found = own.values
+    table, names = levels_of(found, name)
+    return table[own.codes], names
+
+
 def _from_pandas(series: Any, name: str) -> Column:
     import pandas as pd
     import pyarrow as pa
@@ -175,7 +200,21 @@ def _factorized(values: Any, name: str) -> Coded:
         codes, found = pd.factorize(values, use_na_sentinel=True)
     except TypeError as error:
         raise DataError(f"{name} has values that cannot be told apart: {error}", expected="plain values") from error
+    if found.dtype == object and any(isinstance(one, bool | int | float) and one in {0, 1} for one in found):
+        return _told_apart(values)
     return Coded(codes, found.tolist())
+
+
+def _told_apart(values: Any) -> Coded:
+    """Return codes that tell True from 1 and False from 0, which are equal and have one hash."""
+    import pandas as pd
+
+    places: dict[tuple[bool, Any], int] = {}
+    codes = [
+        -1 if missing else places.setdefault((isinstance(value, bool | np.bool_), value), len(places))
+        for value, missing in zip(values, pd.isna(values), strict=True)
+    ]
+    return Coded(np.array(codes, dtype=np.int64), [value for _, value in places])
 
 
 def _from_arrow(array: Any, name: str) -> Column:
@@ -309,7 +348,8 @@ class _Tally:
         self.counts += np.bincount(cell, minlength=size)
         if weight is not None and self.weights is not None and self.squares is not None:
             self.weights += np.bincount(cell, weights=weight, minlength=size)
-            self.squares += np.bincount(cell, weights=weight * weight, minlength=size)
+            with np.errstate(over="ignore", under="ignore"):  # such weights are refused by their sums
+                self.squares += np.bincount(cell, weights=weight * weight, minlength=size)
             self.lowest = np.minimum(self.lowest, weight.min())
 
     def _as_kind(self, codes: NDArray[Any]) -> NDArray[Any]:

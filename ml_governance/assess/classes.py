@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ml_governance.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +73,30 @@ def positive(true: Found, predicted: Found, pos_label: Any) -> tuple[list[bool],
 
 
 def is_missing(value: Any) -> bool:
-    """Say whether a value is null or NaN."""
+    """Say whether a value is null, NaN, or text that shows nothing, as an empty cell of CSV is."""
+    if isinstance(value, str):
+        return not reading(value)
     return value is None or (isinstance(value, float | Decimal) and math.isnan(value))
+
+
+def reading(text: str) -> str:
+    """Return what a reader sees of a text: without edges, doubled spaces, what has no width, and ways of composing.
+
+    Two texts of one reading are two spellings of one value. Letters of other scripts that look alike stay apart.
+    Source: Unicode Standard Annex 15, normalisation form KC.
+    """
+    if text.isascii() and text.isprintable() and "  " not in text:
+        return text.strip()
+    seen = (sign for sign in unicodedata.normalize("NFKC", text) if sign.isprintable() or sign.isspace())
+    return " ".join("".join(seen).split())
+
+
+def alike(values: Iterable[Any]) -> list[str]:
+    """Return the texts, escaped, of different values that read the same."""
+    found: dict[str, list[str]] = {}
+    for value in values:
+        found.setdefault(reading(str(value)), []).append(ascii(value))
+    return sorted(text for texts in found.values() if len(texts) > 1 for text in texts)
 
 
 def _check(found: Found, pos_label: Any) -> None:
@@ -102,6 +128,11 @@ def _check(found: Found, pos_label: Any) -> None:
         raise DataError(
             f"{name} has {least}{len(set(found.labels))} labels: {_shown(found.labels)}",
             expected="two classes; for a score, pass y_score",
+        )
+    twice = alike(dict.fromkeys(found.labels))
+    if twice:
+        raise DataError(
+            f"{name} has different labels that read the same: {', '.join(twice)}", expected="one spelling of each label"
         )
     if pos_label is None:
         if kind != "number" or not set(found.labels) <= {0, 1}:

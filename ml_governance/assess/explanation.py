@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
+from ml_governance.assess import blocks, tree_boosters, tree_explanation
 from ml_governance.assess import cube as cubes
-from ml_governance.assess import tree_boosters, tree_explanation
 from ml_governance.assess.prepared import parents
 from ml_governance.assess.report import Report, digest_of
 from ml_governance.assess.tree_explanation import Trees
@@ -450,7 +450,7 @@ def _groups(
         return {}
     found = {}
     for name, values in cubes.features(sensitive_features, rows).items():
-        own, levels = cubes.codes(values, name)
+        own, levels = blocks.codes(values, name)
         found[name] = (own[pick], levels)
     return found
 

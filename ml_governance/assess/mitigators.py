@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ml_governance.assess import blocks, labels
 from ml_governance.assess import cube as cubes
-from ml_governance.assess import labels
 from ml_governance.errors import DataError
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def groups_of(sensitive_features: Any, rows: int) -> pd.DataFrame:
 
     made = {}
     for name, values in cubes.features(sensitive_features, rows).items():
-        own, levels = cubes.codes(values, name)
+        own, levels = blocks.codes(values, name)
         made[name] = np.asarray(levels, dtype=object)[own]
     return pd.DataFrame(made)
 

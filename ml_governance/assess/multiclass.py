@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from ml_governance.assess import blocks, labels
 from ml_governance.assess import cube as cubes
-from ml_governance.assess import labels
 from ml_governance.assess.contrasts import Number, both_sides, check_levels, compared, measured
 from ml_governance.assess.rates import compare_rates, rate_measurement
 from ml_governance.assess.report import Report, digest_of
@@ -159,7 +159,7 @@ def assess_multiclass(
     found = cubes.features(sensitive_features, len(true))
     if CLASS in found:
         raise DataError(f"a sensitive feature is called {CLASS!r}", expected="another name: classes go by that one")
-    coded = {name: cubes.codes(values, name) for name, values in found.items()}
+    coded = {name: blocks.codes(values, name) for name, values in found.items()}
     cube = count(true, predicted, classes, coded)
     bys: list[tuple[str, ...]] = [(name,) for name in coded]
     if intersections and len(coded) > 1:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ml_governance.assess import binary, calibration, labels, ranks, roc
+from ml_governance.assess import binary, blocks, calibration, labels, ranks, roc
 from ml_governance.assess import cube as cubes
 from ml_governance.assess.contrasts import both_sides, check_levels, measured
 from ml_governance.assess.rates import counts_of, rate_measurement
@@ -111,7 +111,7 @@ def assess_performance(
     slices = [_Slice((), (), true, predicted, score)]
     found = {} if sensitive_features is None else cubes.features(sensitive_features, len(true))
     for name, values in found.items():
-        own, levels = cubes.codes(values, name)
+        own, levels = blocks.codes(values, name)
         for index, level in enumerate(levels):
             rows = own == index
             slices.append(

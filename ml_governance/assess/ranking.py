@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from ml_governance.assess import blocks, labels
 from ml_governance.assess import cube as cubes
-from ml_governance.assess import labels
 from ml_governance.assess.contrasts import Number, both_sides, check_levels, measured, too_small, unusable
 from ml_governance.assess.linearised import Effective
 from ml_governance.assess.rates import compare_rates, rate_measurement
@@ -131,7 +131,7 @@ def assess_ranking(
     queries = np.zeros(len(score), dtype=np.intp) if query is None else _query_codes(query)
     labels.same_length(y_score=score, y_true=relevance, query=queries)
     found = cubes.features(sensitive_features, len(score))
-    coded = {name: cubes.codes(values, name) for name, values in found.items()}
+    coded = {name: blocks.codes(values, name) for name, values in found.items()}
     placed = place(score, queries, k)
     bys: list[tuple[str, ...]] = [(name,) for name in coded]
     if intersections and len(coded) > 1:

@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from ml_governance.assess import blocks, labels
 from ml_governance.assess import cube as cubes
-from ml_governance.assess import labels
 from ml_governance.assess.contrasts import Number, check_levels, compared, measured
 from ml_governance.assess.report import Report, digest_of
 from ml_governance.errors import DataError
@@ -181,7 +181,7 @@ def assess_regression(
     weight = None if sample_weight is None else labels.weights(sample_weight)
     labels.same_length(y_true=true, y_pred=predicted, sample_weight=weight)
     found = cubes.features(sensitive_features, len(true))
-    coded = {name: cubes.codes(values, name) for name, values in found.items()}
+    coded = {name: blocks.codes(values, name) for name, values in found.items()}
     sums = add_up(true, predicted, coded, weight, quantile=quantile)
     bys: list[tuple[str, ...]] = [(name,) for name in coded]
     if intersections and len(coded) > 1:
@@ -221,7 +221,7 @@ def add_up(
     true, predicted : array of float64, shape (n,)
         Target and prediction.
     sensitive : mapping of name to (codes, levels)
-        As :func:`ml_governance.assess.cube.codes` returns them.
+        As :func:`ml_governance.assess.blocks.codes` returns them.
     weight : array of float64, shape (n,), or None
         Sample weights.
     quantile : float in (0, 1), default 0.9

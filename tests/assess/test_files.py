@@ -113,7 +113,7 @@ def test_a_fraction_in_a_later_file_is_not_cast_to_a_label(tmp_path: Path) -> No
 def test_the_same_values_of_different_types_in_two_files_read_the_same(tmp_path: Path) -> None:
     pq.write_table(pa.table({"g": ["1"], "y": [1], "p": [0]}), tmp_path / "a.parquet")
     pq.write_table(pa.table({"g": [1], "y": [1], "p": [0]}), tmp_path / "b.parquet")
-    with pytest.raises(DataError, match="read the same: 1"):
+    with pytest.raises(DataError, match="read the same: '1', '1'"):
         assess(tmp_path / "*.parquet")
 
 
