@@ -159,7 +159,7 @@ def codes(values: Any, name: str) -> tuple[NDArray[np.intp], tuple[str, ...]]:
     )  # first missing values become a code, then only those that occur are kept
     if not len(own):
         raise DataError(f"{name} is empty", expected="at least one row")
-    _, *found = own.values
+    _, *found = own.values  # noqa: PD011  it is no data frame
     table, names = levels_of(found, name)
     return table[own.codes], names
 
