@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ml_governance.assess import grouped, labels
-from ml_governance.assess.cells import LIMIT, Cells, join, levels_of
+from ml_governance.assess.cells import LIMIT, Cells, join
 from ml_governance.assess.cube import MAX_CELLS
 from ml_governance.errors import DataError
 
@@ -139,29 +139,19 @@ def column(values: Any, name: str) -> Column:
     return _from_array(labels.column(values, name), name)
 
 
-def codes(values: Any, name: str) -> tuple[NDArray[np.intp], tuple[str, ...]]:
-    """Return a sensitive column as codes into its sorted levels; missing values are a level of their own.
+def distinct(values: Any, name: str) -> tuple[list[Any], NDArray[np.intp]]:
+    """Return the values that occur in a column, missing ones too, and of every row which it has.
 
     Parameters
     ----------
-    values : array-like of shape (n,)
+    values, name
         As :func:`column`.
-    name : str
-        For messages.
-
-    Raises
-    ------
-    DataError
-        As :func:`column` and :func:`ml_governance.assess.cells.levels_of`.
     """
     own = (
         column(values, name).hashed().hashed()
     )  # first missing values become a code, then only those that occur are kept
-    if not len(own):
-        raise DataError(f"{name} is empty", expected="at least one row")
     _, *found = own.values  # noqa: PD011  it is no data frame
-    table, names = levels_of(found, name)
-    return table[own.codes], names
+    return found, own.codes
 
 
 def _from_pandas(series: Any, name: str) -> Column:

@@ -95,7 +95,7 @@ def join(parts: Sequence[Cells]) -> Cells:
         pieces = []
         for part in parts:
             own, at = np.unique(part.codes[column], return_inverse=True)
-            found = (_identity(part.values[column][code]) for code in own.tolist())
+            found = (identity(part.values[column][code]) for code in own.tolist())
             table = np.array([places.setdefault(value, len(places)) for value in found], dtype=np.intp)
             pieces.append(table[at])
         values.append([value for _, value in places])
@@ -116,7 +116,7 @@ def _joined(arrays: Iterable[Floats | None]) -> Floats | None:
     return np.concatenate(given) if given else None
 
 
-def _identity(value: Any) -> tuple[type, Any]:
+def identity(value: Any) -> tuple[type, Any]:
     """Return a value so that 1 and True and "1" stay apart, and 1 and 1.0, null and NaN, and two clocks' one instant do not.
 
     A column of whole numbers is one of fractions as soon as pandas puts a NaN into it; and the time zone of an instant is
@@ -210,7 +210,7 @@ def _check_weights(weights: Floats, lowest: float) -> None:
 
 def text_of(value: Any) -> str:
     """Return the name of the level that a value of a sensitive column is."""
-    kind, value = _identity(value)
+    kind, value = identity(value)
     return MISSING if kind is type(None) else str(value)
 
 
@@ -229,7 +229,7 @@ def levels_of(values: Sequence[Any], name: str) -> tuple[NDArray[np.intp], tuple
     DataError
         If the column is continuous, holds durations, or has two values that read the same, such as 1 and "1".
     """
-    found = [_identity(value) for value in values]
+    found = [identity(value) for value in values]
     distinct = list(dict.fromkeys(found))
     check_discrete((value for _, value in distinct), name)
     if any(issubclass(kind, timedelta) or kind.__name__ == "MonthDayNano" for kind, _ in distinct):

@@ -99,9 +99,17 @@ def alike(values: Iterable[Any]) -> list[str]:
     return sorted(text for texts in found.values() if len(texts) > 1 for text in texts)
 
 
-def _check(found: Found, pos_label: Any) -> None:
-    """Refuse labels that are no two classes."""
+def check_column(found: Found) -> str:
+    """Return the kind of a column's labels.
+
+    Raises
+    ------
+    DataError
+        If labels are missing, infinite, of several types, or two of them read the same.
+    """
     name = found.name
+    if not found.labels:
+        raise DataError(f"{name} is empty", expected="at least one row")
     bad = sum(rows for label, rows in zip(found.labels, found.rows, strict=True) if _is_bad(label))
     if bad:
         least = "at least " if found.at_least else ""
@@ -111,7 +119,17 @@ def _check(found: Found, pos_label: Any) -> None:
     kinds = {_kind(label) for label in found.labels}
     if len(kinds) > 1:
         raise DataError(f"{name} mixes types of labels: {', '.join(sorted(kinds))}", expected="labels of one type")
-    kind = kinds.pop()
+    twice = alike(dict.fromkeys(found.labels))
+    if twice:
+        raise DataError(
+            f"{name} has different labels that read the same: {', '.join(twice)}", expected="one spelling of each label"
+        )
+    return kinds.pop()
+
+
+def _check(found: Found, pos_label: Any) -> None:
+    """Refuse labels that are no two classes."""
+    name, kind = found.name, check_column(found)
     fractions = [label for label in found.labels if isinstance(label, float | Decimal) and label not in {0, 1}]
     if fractions and pos_label is None:
         inside = all(0 <= label <= 1 for label in found.labels)
@@ -128,11 +146,6 @@ def _check(found: Found, pos_label: Any) -> None:
         raise DataError(
             f"{name} has {least}{len(set(found.labels))} labels: {_shown(found.labels)}",
             expected="two classes; for a score, pass y_score",
-        )
-    twice = alike(dict.fromkeys(found.labels))
-    if twice:
-        raise DataError(
-            f"{name} has different labels that read the same: {', '.join(twice)}", expected="one spelling of each label"
         )
     if pos_label is None:
         if kind != "number" or not set(found.labels) <= {0, 1}:

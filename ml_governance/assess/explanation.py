@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from ml_governance.assess import blocks, tree_boosters, tree_explanation
-from ml_governance.assess import cube as cubes
+from ml_governance.assess import sensitive, tree_boosters, tree_explanation
 from ml_governance.assess.prepared import parents
 from ml_governance.assess.report import Report, digest_of
 from ml_governance.assess.tree_explanation import Trees
@@ -449,8 +448,7 @@ def _groups(
     if sensitive_features is None:
         return {}
     found = {}
-    for name, values in cubes.features(sensitive_features, rows).items():
-        own, levels = blocks.codes(values, name)
+    for name, (own, levels) in sensitive.read(sensitive_features, rows).items():
         found[name] = (own[pick], levels)
     return found
 

@@ -181,6 +181,21 @@ def numbers(values: Any, name: str, expected: str) -> Floats:
     return floats
 
 
+def finite(values: Any, name: str) -> Floats:
+    """Return a column as finite floats.
+
+    Raises
+    ------
+    DataError
+        If it is not numeric, or has NaN or infinite values.
+    """
+    floats = numbers(values, name, "numbers")
+    bad = int((~np.isfinite(floats)).sum())
+    if bad:
+        raise DataError(f"{name} has {bad} values that are NaN or infinite", expected="a number in every row")
+    return floats
+
+
 def scores(values: Any, name: str = "y_score") -> Floats:
     """Return scores as floats.
 

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ml_governance.assess import binary, blocks, calibration, labels, means, ranks, roc
-from ml_governance.assess import cube as cubes
+from ml_governance.assess import binary, calibration, labels, means, ranks, roc, sensitive
 from ml_governance.assess.contrasts import both_sides, check_levels, measured
 from ml_governance.assess.rates import counts_of, rate_measurement
 from ml_governance.assess.report import Report, digest_of
@@ -109,9 +108,8 @@ def assess_performance(
         true, predicted, positive = labels.pair(y_true, y_pred, pos_label)
         labels.same_length(y_true=true, y_score=score)
     slices = [_Slice((), (), true, predicted, score)]
-    found = {} if sensitive_features is None else cubes.features(sensitive_features, len(true))
-    for name, values in found.items():
-        own, levels = blocks.codes(values, name)
+    found = {} if sensitive_features is None else sensitive.read(sensitive_features, len(true))
+    for name, (own, levels) in found.items():
         for index, level in enumerate(levels):
             rows = own == index
             slices.append(

@@ -25,8 +25,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ml_governance.assess import blocks, labels, means
-from ml_governance.assess import cube as cubes
+from ml_governance.assess import labels, means, sensitive
 from ml_governance.assess.contrasts import Number, check_levels, compared, measured
 from ml_governance.assess.report import Report, digest_of
 from ml_governance.errors import DataError
@@ -36,9 +35,8 @@ from ml_governance.evidence.predicates import Assessment, Fairness, Measurement
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from numpy.typing import NDArray
-
     from ml_governance.assess.labels import Floats
+    from ml_governance.assess.sensitive import Codes
     from ml_governance.evidence.intervals import Sides
 
 TERMS = (
@@ -174,19 +172,21 @@ def assess_regression(
         If a column is empty, of another length, not numeric, or has NaN or infinite values.
     """
     check_levels(confidence, min_group_size)
-    true, predicted = numeric(y_true, "y_true"), numeric(y_pred, "y_pred")
+    true, predicted = labels.finite(y_true, "y_true"), labels.finite(y_pred, "y_pred")
     weight = None if sample_weight is None else labels.weights(sample_weight)
     labels.same_length(y_true=true, y_pred=predicted, sample_weight=weight)
-    found = cubes.features(sensitive_features, len(true))
-    coded = {name: blocks.codes(values, name) for name, values in found.items()}
+    coded = sensitive.read(sensitive_features, len(true))
     sums = add_up(true, predicted, coded, weight, quantile=quantile)
-    bys: list[tuple[str, ...]] = [(name,) for name in coded]
-    if intersections and len(coded) > 1:
-        bys.append(tuple(coded))
+    bys = sensitive.crossings(tuple(coded), intersections=intersections)
 
     def source() -> Any:
-        own = {f"sensitive: {name}": np.asarray(levels, dtype=object)[at] for name, (at, levels) in coded.items()}
-        return digest_of("columns of the regression report", y_true=true, y_pred=predicted, sample_weight=weight, **own)
+        return digest_of(
+            "columns of the regression report",
+            y_true=true,
+            y_pred=predicted,
+            sample_weight=weight,
+            **sensitive.spelled(coded),
+        )
 
     return RegressionReport(
         measurements=tuple(measure(sums, bys, confidence, min_group_size)),
@@ -205,7 +205,7 @@ def assess_regression(
 def add_up(
     true: Floats,
     predicted: Floats,
-    sensitive: Mapping[str, tuple[NDArray[np.intp], tuple[str, ...]]],
+    coded: Mapping[str, Codes],
     weight: Floats | None = None,
     *,
     quantile: float = 0.9,
@@ -217,8 +217,8 @@ def add_up(
     ----------
     true, predicted : array of float64, shape (n,)
         Target and prediction.
-    sensitive : mapping of name to (codes, levels)
-        As :func:`ml_governance.assess.blocks.codes` returns them.
+    coded : mapping of name to (codes, levels)
+        As :func:`ml_governance.assess.sensitive.read` returns them.
     weight : array of float64, shape (n,), or None
         Sample weights.
     quantile : float in (0, 1), default 0.9
@@ -229,10 +229,7 @@ def add_up(
     if not 0 < quantile < 1:
         raise DataError(f"the quantile is {quantile}", expected="a number between 0 and 1")
     origin = float(true.mean()) if origin is None else origin
-    levels = tuple(entry[1] for entry in sensitive.values())
-    cell = np.zeros(len(true), dtype=np.int64)
-    for (own, _), names in zip(sensitive.values(), levels, strict=True):
-        cell = cell * len(names) + own
+    levels, cell = tuple(entry[1] for entry in coded.values()), sensitive.cell(coded, len(true))
     size = math.prod(map(len, levels))
     sums = np.empty((size, len(TERMS)))
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # such sums are refused
@@ -248,7 +245,7 @@ def add_up(
             sums[:, term] = np.bincount(cell, weights=weights, minlength=size)
     _check_extent(sums)
     return ErrorSums(
-        attributes=tuple(sensitive), levels=levels, quantile=quantile, origin=origin,
+        attributes=tuple(coded), levels=levels, quantile=quantile, origin=origin,
         sums=sums.reshape((*map(len, levels), len(TERMS))), weighted=weight is not None,
     )  # fmt: skip
 
@@ -348,18 +345,3 @@ def _bounded(group: tuple[str, ...], n: int, value: float, bounds: Any, method: 
     if n < 2:
         return Number(**common, reason="no interval: there is one row")
     return Number(**common, bounds=bounds, method=method)
-
-
-def numeric(values: Any, name: str) -> Floats:
-    """Return a column as finite floats.
-
-    Raises
-    ------
-    DataError
-        If it is not numeric, or has NaN or infinite values.
-    """
-    floats = labels.numbers(values, name, "numbers")
-    bad = int((~np.isfinite(floats)).sum())
-    if bad:
-        raise DataError(f"{name} has {bad} values that are NaN or infinite", expected="a number in every row")
-    return floats

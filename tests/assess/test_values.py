@@ -18,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_governance import FairnessReport, assess_fairness
-from ml_governance.assess import blocks, classes
+from ml_governance.assess import classes, sensitive
 from ml_governance.assess.cube import MAX_ROWS, MISSING
+from ml_governance.assess.multiclass import assess_multiclass
 from ml_governance.errors import DataError
 
 Y, P = [0, 1] * 4, [0, 0, 1, 1] * 2
@@ -66,7 +67,7 @@ def of(values: Any) -> dict[str, int]:
     """Count groups by both of the ways that columns are coded in."""
     report = assess_fairness(y_true=Y, y_pred=P, sensitive_features={"g": values})
     found = {group[0]: rows for group, _, rows in report.cube.groups()}
-    own, names = blocks.codes(values, "g")
+    own, names = sensitive.codes(values, "g")
     assert found == dict(zip(names, np.bincount(own).tolist(), strict=True))
     return found
 
@@ -191,3 +192,32 @@ def test_one_weight_that_outweighs_all_others_leaves_a_ratio_without_a_bound() -
     )  # fmt: skip
     (one,) = (i for i in report.ratio("demographic_parity").intervals if i.sides == "two-sided")
     assert one.lower == 0
+
+
+# --- several classes --------------------------------------------------------------------------------------
+
+
+def of_classes(true: Any, predicted: Any) -> list[str]:
+    found = assess_multiclass(y_true=true, y_pred=predicted, sensitive_features={"g": ["a", "b"] * (len(true) // 2)})
+    return found.columns["classes"]  # type: ignore[return-value]
+
+
+def test_classes_of_large_numbers_keep_their_names() -> None:
+    largest = np.array([2**64 - 1, 1] * 30, dtype=np.uint64)
+    assert of_classes(largest, largest) == ["1", str(2**64 - 1)]
+    assert of_classes([1e20, 2e20] * 30, [1e20, 1e20] * 30) == ["1e+20", "2e+20"]
+    assert of_classes([10, 9, 2.0] * 20, [10, 9, True] * 20) == ["1", "2", "9", "10"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (["", "b"], "missing"),
+        (["b ", "b"], "read the same"),
+        (["\u00e9", "e\u0301"], "read the same"),
+        ([1, "1"], "mixes types"),
+    ],
+)
+def test_classes_that_cannot_be_told_apart_are_refused(labels: list[Any], words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        of_classes(labels * 30, labels * 30)
