@@ -26,8 +26,8 @@ def overconfident(generator: np.random.Generator, n: int) -> Any:
 
 
 SHAPES: dict[str, tuple[Draw, float]] = {
-    "squares of exponential errors": (lambda g, n: g.exponential(size=n) ** 2, 0.915),
-    "squares of Student's t": (lambda g, n: g.standard_t(6, n) ** 2, 0.91),
+    "squares of exponential errors": (lambda g, n: g.exponential(size=n) ** 2, 0.925),
+    "squares of Student's t": (lambda g, n: g.standard_t(6, n) ** 2, 0.917),
     "squares of normal errors": (lambda g, n: g.normal(size=n) ** 2, 0.94),
     "absolute exponential errors": (lambda g, n: g.exponential(size=n), 0.94),
     "log losses": (overconfident, 0.94),
@@ -36,7 +36,7 @@ SHAPES: dict[str, tuple[Draw, float]] = {
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_intervals_of_skewed_means_hold_with_fifty_rows(shape: str) -> None:
-    """4,000 samples: at .93 the standard error is .004. On the logarithmic scale alone .898 and .899 of the first two hold."""
+    """4,000 samples: at .93 the standard error is .004. Without the cubic, .918 and .910 of the first two hold."""
     draw, least = SHAPES[shape]
     generator = np.random.default_rng(8)
     truth = float(draw(generator, 8_000_000).mean())
