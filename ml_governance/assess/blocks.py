@@ -139,6 +139,21 @@ def column(values: Any, name: str) -> Column:
     return _from_array(labels.column(values, name), name)
 
 
+def distinct(values: Any, name: str) -> tuple[list[Any], NDArray[np.intp]]:
+    """Return the values that occur in a column, missing ones too, and of every row which it has.
+
+    Parameters
+    ----------
+    values, name
+        As :func:`column`.
+    """
+    own = (
+        column(values, name).hashed().hashed()
+    )  # first missing values become a code, then only those that occur are kept
+    _, *found = own.values  # noqa: PD011  it is no data frame
+    return found, own.codes
+
+
 def _from_pandas(series: Any, name: str) -> Column:
     import pandas as pd
     import pyarrow as pa
@@ -175,7 +190,21 @@ def _factorized(values: Any, name: str) -> Coded:
         codes, found = pd.factorize(values, use_na_sentinel=True)
     except TypeError as error:
         raise DataError(f"{name} has values that cannot be told apart: {error}", expected="plain values") from error
+    if found.dtype == object and any(isinstance(one, bool | int | float) and one in {0, 1} for one in found):
+        return _told_apart(values)
     return Coded(codes, found.tolist())
+
+
+def _told_apart(values: Any) -> Coded:
+    """Return codes that tell True from 1 and False from 0, which are equal and have one hash."""
+    import pandas as pd
+
+    places: dict[tuple[bool, Any], int] = {}
+    codes = [
+        -1 if missing else places.setdefault((isinstance(value, bool | np.bool_), value), len(places))
+        for value, missing in zip(values, pd.isna(values), strict=True)
+    ]
+    return Coded(np.array(codes, dtype=np.int64), [value for _, value in places])
 
 
 def _from_arrow(array: Any, name: str) -> Column:
@@ -309,7 +338,8 @@ class _Tally:
         self.counts += np.bincount(cell, minlength=size)
         if weight is not None and self.weights is not None and self.squares is not None:
             self.weights += np.bincount(cell, weights=weight, minlength=size)
-            self.squares += np.bincount(cell, weights=weight * weight, minlength=size)
+            with np.errstate(over="ignore", under="ignore"):  # such weights are refused by their sums
+                self.squares += np.bincount(cell, weights=weight * weight, minlength=size)
             self.lowest = np.minimum(self.lowest, weight.min())
 
     def _as_kind(self, codes: NDArray[Any]) -> NDArray[Any]:

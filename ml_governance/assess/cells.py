@@ -7,14 +7,14 @@ the same reason on every engine.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ml_governance.assess import classes
-from ml_governance.assess.cube import MAX_CELLS, MISSING, Cube, check_discrete, check_size
+from ml_governance.assess.cube import MAX_CELLS, MISSING, Cube, check_discrete, check_extent, check_size
 from ml_governance.errors import DataError
 
 if TYPE_CHECKING:
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+WHOLE = 1 << 53
+"""Whole numbers below it are the same as floats."""
 LIMIT = 2 * MAX_CELLS
 """Cells that are fetched at most: missing values may come as null and as NaN, so more than a cube can have."""
-"""A sensitive column of fractions with more values than this is no set of groups."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +95,7 @@ def join(parts: Sequence[Cells]) -> Cells:
         pieces = []
         for part in parts:
             own, at = np.unique(part.codes[column], return_inverse=True)
-            found = (_identity(part.values[column][code]) for code in own.tolist())
+            found = (identity(part.values[column][code]) for code in own.tolist())
             table = np.array([places.setdefault(value, len(places)) for value in found], dtype=np.intp)
             pieces.append(table[at])
         values.append([value for _, value in places])
@@ -115,14 +116,20 @@ def _joined(arrays: Iterable[Floats | None]) -> Floats | None:
     return np.concatenate(given) if given else None
 
 
-def _identity(value: Any) -> tuple[type, Any]:
-    """Return a value so that 1 and True and "1" stay apart, and null and NaN do not."""
+def identity(value: Any) -> tuple[type, Any]:
+    """Return a value so that 1 and True and "1" stay apart, and 1 and 1.0, null and NaN, and two clocks' one instant do not.
+
+    A column of whole numbers is one of fractions as soon as pandas puts a NaN into it; and the time zone of an instant is
+    that of whoever reads the file.
+    """
     if hasattr(value, "item"):
         value = value.item()
     if classes.is_missing(value):
         return type(None), None
-    if isinstance(value, float):
-        value += 0.0  # -0.0 is 0.0
+    if isinstance(value, float) and value.is_integer() and abs(value) < WHOLE:
+        value = int(value)  # -0.0 is 0 too
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        value = value.astimezone(UTC)
     try:
         hash(value)
     except TypeError:
@@ -158,7 +165,7 @@ def cube_of(cells: Cells, roles: Roles, pos_label: Any) -> tuple[Cube, Any]:
         _check_weights(cells.weights, cells.lowest)
     levels, codes = [], []
     for column, name in enumerate(roles.sensitive, start=2):
-        table, names = _levels(cells.values[column], name)
+        table, names = levels_of(cells.values[column], name)
         levels.append(names)
         codes.append(table[cells.codes[column]])
     if cells.at_least:
@@ -198,23 +205,43 @@ def _check_weights(weights: Floats, lowest: float) -> None:
         raise DataError(
             "sample_weight holds NaN, infinite or negative numbers, or only zeros", expected="numbers of 0 or more"
         )
+    check_extent(weights)
 
 
 def text_of(value: Any) -> str:
     """Return the name of the level that a value of a sensitive column is."""
-    kind, value = _identity(value)
+    kind, value = identity(value)
     return MISSING if kind is type(None) else str(value)
 
 
-def _levels(values: list[Any], name: str) -> tuple[NDArray[np.intp], tuple[str, ...]]:
-    """Return the sorted names of the levels, and the position of each value among them."""
-    check_discrete(values, name)
-    names = [text_of(value) for value in values]
-    if len(set(names)) != len(names):
-        twice = sorted(text for text, times in Counter(names).items() if times > 1)[:6]
+def levels_of(values: Sequence[Any], name: str) -> tuple[NDArray[np.intp], tuple[str, ...]]:
+    """Return the position of each value among the levels of its column, and their sorted names.
+
+    Parameters
+    ----------
+    values : sequence
+        Values that occur; missing ones are a level of their own.
+    name : str
+        Of the column.
+
+    Raises
+    ------
+    DataError
+        If the column is continuous, holds durations, or has two values that read the same, such as 1 and "1".
+    """
+    found = [identity(value) for value in values]
+    distinct = list(dict.fromkeys(found))
+    check_discrete((value for _, value in distinct), name)
+    if any(issubclass(kind, timedelta) or kind.__name__ == "MonthDayNano" for kind, _ in distinct):
+        raise DataError(f"{name!r} has durations", expected="groups", next_step="name them as text or whole numbers")
+    names = {one: text_of(one[1]) for one in distinct}
+    twice = classes.alike(names.values())[:6]
+    if twice:
         raise DataError(
-            f"{name!r} has different values that read the same: {', '.join(twice)}", expected="distinct names"
+            f"{name!r} has different values that read the same: {', '.join(twice)}",
+            expected="distinct names",
+            next_step="write every group in one way",
         )
-    ordered = tuple(sorted(names))
+    ordered = tuple(sorted(names.values()))
     place = {text: index for index, text in enumerate(ordered)}
-    return np.array([place[text] for text in names], dtype=np.intp), ordered
+    return np.array([place[names[one]] for one in found], dtype=np.intp), ordered

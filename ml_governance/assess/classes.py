@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ml_governance.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +73,43 @@ def positive(true: Found, predicted: Found, pos_label: Any) -> tuple[list[bool],
 
 
 def is_missing(value: Any) -> bool:
-    """Say whether a value is null or NaN."""
+    """Say whether a value is null, NaN, or text that shows nothing, as an empty cell of CSV is."""
+    if isinstance(value, str):
+        return not reading(value)
     return value is None or (isinstance(value, float | Decimal) and math.isnan(value))
 
 
-def _check(found: Found, pos_label: Any) -> None:
-    """Refuse labels that are no two classes."""
+def reading(text: str) -> str:
+    """Return what a reader sees of a text: without edges, doubled spaces, what has no width, and ways of composing.
+
+    Two texts of one reading are two spellings of one value. Letters of other scripts that look alike stay apart.
+    Source: Unicode Standard Annex 15, normalisation form KC.
+    """
+    if text.isascii() and text.isprintable() and "  " not in text:
+        return text.strip()
+    seen = (sign for sign in unicodedata.normalize("NFKC", text) if sign.isprintable() or sign.isspace())
+    return " ".join("".join(seen).split())
+
+
+def alike(values: Iterable[Any]) -> list[str]:
+    """Return the texts, escaped, of different values that read the same."""
+    found: dict[str, list[str]] = {}
+    for value in values:
+        found.setdefault(reading(str(value)), []).append(ascii(value))
+    return sorted(text for texts in found.values() if len(texts) > 1 for text in texts)
+
+
+def check_column(found: Found) -> str:
+    """Return the kind of a column's labels.
+
+    Raises
+    ------
+    DataError
+        If labels are missing, infinite, of several types, or two of them read the same.
+    """
     name = found.name
+    if not found.labels:
+        raise DataError(f"{name} is empty", expected="at least one row")
     bad = sum(rows for label, rows in zip(found.labels, found.rows, strict=True) if _is_bad(label))
     if bad:
         least = "at least " if found.at_least else ""
@@ -85,7 +119,17 @@ def _check(found: Found, pos_label: Any) -> None:
     kinds = {_kind(label) for label in found.labels}
     if len(kinds) > 1:
         raise DataError(f"{name} mixes types of labels: {', '.join(sorted(kinds))}", expected="labels of one type")
-    kind = kinds.pop()
+    twice = alike(dict.fromkeys(found.labels))
+    if twice:
+        raise DataError(
+            f"{name} has different labels that read the same: {', '.join(twice)}", expected="one spelling of each label"
+        )
+    return kinds.pop()
+
+
+def _check(found: Found, pos_label: Any) -> None:
+    """Refuse labels that are no two classes."""
+    name, kind = found.name, check_column(found)
     fractions = [label for label in found.labels if isinstance(label, float | Decimal) and label not in {0, 1}]
     if fractions and pos_label is None:
         inside = all(0 <= label <= 1 for label in found.labels)

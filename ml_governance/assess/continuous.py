@@ -26,7 +26,6 @@ import numpy as np
 from ml_governance.assess import labels
 from ml_governance.assess.contrasts import check_levels
 from ml_governance.assess.fairness import FairnessReport
-from ml_governance.assess.regression import numeric
 from ml_governance.assess.report import Report, digest_of
 from ml_governance.errors import DataError
 from ml_governance.evidence import intervals
@@ -130,7 +129,7 @@ def assess_continuous(
     """
     check_levels(confidence, min_group_size)
     true, predicted, positive = labels.pair(y_true, y_pred, pos_label)
-    attribute = numeric(sensitive_feature, "sensitive_feature")
+    attribute = labels.finite(sensitive_feature, "sensitive_feature")
     labels.same_length(y_true=true, sensitive_feature=attribute)
     if permutations < 99:
         raise DataError(f"there are {permutations} permutations", expected="99 or more")

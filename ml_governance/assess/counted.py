@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml_governance.assess import blocks, engines, histogram, labels, score_scan
+from ml_governance.assess import blocks, engines, histogram, labels, score_scan, score_stream
 from ml_governance.assess import cube as cubes
 from ml_governance.assess import rows as coded_rows
 from ml_governance.assess.cells import Roles, cube_of, text_of
@@ -154,9 +154,12 @@ def of_data(
         )  # fmt: skip
         return replace(found, columns=columns | {"pos_label": found.columns["pos_label"]})
     source = _source_of(data, roles, len(control), pos_label)
-    wide, positive = cube_of(engines.scan(data, roles), roles, pos_label)
+    passed = score_stream.count(data, roles) if y_score is not None and score_stream.is_stream(data) else None
+    wide, positive = cube_of(engines.scan(data, roles) if passed is None else passed.cells, roles, pos_label)
 
     def scores(by: Sequence[str]) -> ScoreCube:
+        if passed is not None:
+            return passed.scores(by, wide.marginal(by), positive)
         return score_scan.scan(data, replace(roles, sensitive=tuple(by)), wide.marginal(by), positive)
 
     return Counted(

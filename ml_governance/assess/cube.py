@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ml_governance.assess import labels
+from ml_governance.assess import classes
 from ml_governance.errors import DataError
 
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ _MEASURED = re.compile(r"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?|\d{4}-\d\d-\d\d(?:[T ].*
 """A fraction or a day as text, as which CSV has them."""
 MISSING = "(missing)"
 MAX_CELLS = 1_000_000
+MAX_ROWS = 1 << 53
+"""Above it counts are no longer exact as floats."""
+LIGHTEST, HEAVIEST = 1e-140, 1e140
+"""Between them, sums of weights have squares that floats hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +126,7 @@ class Cube:
         def added(one: NDArray[Any] | None, two: NDArray[Any] | None) -> NDArray[Any] | None:
             return None if one is None or two is None else spread(self, one) + spread(other, two)
 
+        check_rows(self.counts, other.counts)
         return Cube(
             attributes=self.attributes,
             levels=levels,
@@ -170,6 +175,7 @@ class Cube:
             or (counts < 0).any()
         ):
             raise DataError("this is no cube: its parts do not fit each other", expected="what to_dict wrote")
+        check_rows(counts)
         _check_weights(counts, *floats)
         return cls(
             attributes=attributes, levels=levels, counts=counts.astype(np.int64), weights=floats[0], squares=floats[1]
@@ -197,17 +203,27 @@ def from_counts(
     Raises
     ------
     DataError
-        If a group does not fit ``by``, counts are not whole and non-negative, or weights do not fit the counts.
+        If a group does not fit ``by``, is no text or is named twice, counts are not whole and non-negative, or weights do
+        not fit the counts.
     """
     groups = _by_group(counts)
     for group, values in groups.items():
-        whole = len(values) == 4 and all(isinstance(v, int | np.integer) and v >= 0 for v in values)
+        whole = len(values) == 4 and all(
+            isinstance(v, int | np.integer) and not isinstance(v, bool) and v >= 0 for v in values
+        )
         if len(group) != len(by) or not whole:
             raise DataError(
                 f"the group {group} has the counts {values!r}", expected="(tn, fp, fn, tp), whole and 0 or more"
             )
-    if not groups or not any(sum(values) for values in groups.values()):
+    if not groups or not any(any(values) for values in groups.values()):
         raise DataError("there are no counts", expected="at least one row in one group")
+    check_rows([int(value) for values in groups.values() for value in values])
+    for axis, name in enumerate(by):
+        twice = classes.alike({group[axis] for group in groups})
+        if twice:
+            raise DataError(
+                f"{name!r} has different groups that read the same: {', '.join(twice)}", expected="distinct names"
+            )
     levels = tuple(tuple(sorted({group[axis] for group in groups})) for axis in range(len(by)))
     check_size(levels)
     shape = (*map(len, levels), 2, 2)
@@ -231,7 +247,47 @@ def from_counts(
 
 
 def _by_group(values: Mapping[Any, Sequence[Any]]) -> dict[tuple[str, ...], Sequence[Any]]:
-    return {(group,) if isinstance(group, str) else tuple(group): own for group, own in values.items()}
+    found: dict[tuple[str, ...], Sequence[Any]] = {}
+    for group, own in values.items():
+        key = (group,) if isinstance(group, str) else tuple(group) if isinstance(group, tuple | list) else ()
+        if not key or any(not isinstance(name, str) or not classes.reading(name) for name in key):
+            raise DataError(
+                f"a group is {group!r}", expected=f"text, or a tuple of texts; {MISSING} where it is not known"
+            )
+        if key in found:
+            raise DataError(f"the group {key} is there twice", expected="each group once")
+        found[key] = own
+    return found
+
+
+def check_rows(*counts: Any) -> None:
+    """Refuse more rows than floats count exactly.
+
+    Raises
+    ------
+    DataError
+        If there are more than :data:`MAX_ROWS`.
+    """
+    total = sum(int(value) for array in counts for value in np.asarray(array, dtype=object).ravel())
+    if total > MAX_ROWS:
+        raise DataError(f"there are {total:,} rows", expected=f"at most {MAX_ROWS:,}: above it rates are not exact")
+
+
+def check_extent(weights: NDArray[np.float64]) -> None:
+    """Refuse sums of weights whose squares are lost, which tell how uncertain a weighted number is.
+
+    Raises
+    ------
+    DataError
+        If a sum that is not 0 is below :data:`LIGHTEST` or above :data:`HEAVIEST`.
+    """
+    extreme = weights[(weights > 0) & ((weights < LIGHTEST) | (weights > HEAVIEST))]
+    if extreme.size:
+        raise DataError(
+            f"weights sum to {float(extreme[0]):.4g}",
+            expected=f"sums between {LIGHTEST:g} and {HEAVIEST:g}, or their squares are lost",
+            next_step="multiply all weights by one number, which changes nothing",
+        )
 
 
 def _check_weights(
@@ -242,6 +298,7 @@ def _check_weights(
         if squares is not None:
             raise DataError("there are squares of weights without weights", expected="both, or weights alone")
         return
+    check_extent(weights)
     fits = bool(np.isfinite(weights).all() and (weights >= 0).all() and (weights[counts == 0] == 0).all())
     if squares is not None and fits:
         # Cauchy: (sum w)^2 / n <= sum w^2 <= (sum w)^2
@@ -279,42 +336,6 @@ def check_discrete(values: Iterable[Any], name: str) -> None:
 
 def _is_measured(value: Any) -> bool:
     return isinstance(value, str) and _MEASURED.fullmatch(value) is not None
-
-
-def codes(values: Any, name: str) -> tuple[NDArray[np.intp], tuple[str, ...]]:
-    """Return a sensitive column as codes into its sorted levels; missing values are a level of their own.
-
-    Raises
-    ------
-    DataError
-        If two different values read the same, such as 1 and "1".
-    """
-    import pandas as pd
-
-    series = values.to_pandas() if hasattr(values, "to_pandas") else values
-    series = series if isinstance(series, pd.Series) else pd.Series(labels.column(series, name))
-    if isinstance(series.dtype, pd.CategoricalDtype):
-        own, uniques = series.cat.codes.to_numpy().astype(np.intp), series.cat.categories
-    else:
-        own, uniques = pd.factorize(series, use_na_sentinel=True)
-    check_discrete(uniques, name)
-    names = [str(value) for value in uniques]
-    used = np.bincount(own[own >= 0], minlength=len(names)) > 0
-    has_missing = bool((own < 0).any())
-    if has_missing:
-        names.append(MISSING)
-        used = np.append(used, True)
-        own = np.where(own < 0, len(names) - 1, own)
-    if len(set(names)) != len(names):
-        twice = sorted({text for text in names if names.count(text) > 1})
-        raise DataError(
-            f"{name!r} has different values that read the same: {', '.join(twice)}", expected="distinct names"
-        )
-    present = [text for text, there in zip(names, used, strict=True) if there]
-    ordered = tuple(sorted(present))
-    place = {text: index for index, text in enumerate(ordered)}
-    table = np.array([place.get(text, 0) for text in names], dtype=np.intp)
-    return table[own], ordered
 
 
 def features(sensitive_features: Any, rows: int) -> dict[str, Any]:

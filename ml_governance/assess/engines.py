@@ -62,7 +62,7 @@ def scan(data: Any, roles: Roles) -> Cells:
     if isinstance(data, pa.RecordBatch):
         data = pa.Table.from_batches([data])
     if isinstance(data, pa.Table):
-        return _arrow(data, roles)
+        return arrow(data, roles)
     if type(data).__module__.startswith("pyarrow._dataset"):
         grouped.require(data.schema.names, roles)
         return _acero(data, data.schema, roles)
@@ -117,7 +117,8 @@ def _columns(columns: dict[str, Any], roles: Roles) -> Cells:
 # --- Arrow ------------------------------------------------------------------------------------------------
 
 
-def _arrow(table: pa.Table, roles: Roles) -> Cells:
+def arrow(table: pa.Table, roles: Roles) -> Cells:
+    """Count the rows of an Arrow table; see :func:`scan`."""
     import pyarrow as pa
 
     grouped.require(table.schema.names, roles)
@@ -269,7 +270,7 @@ def _narwhals(data: Any, roles: Roles) -> Cells:
         return _stream(frame, roles)
     check_schema(frame, roles)
     if isinstance(frame, nw.DataFrame) and not frame.implementation.is_polars():
-        return _arrow(frame.select(grouped.used(roles)).to_arrow(), roles)
+        return arrow(frame.select(grouped.used(roles)).to_arrow(), roles)
     try:
         found = _expression(frame.lazy(), roles).collect(backend="pyarrow").to_native()
     except Exception as error:
@@ -309,5 +310,5 @@ def _stream(reader: pa.RecordBatchReader, roles: Roles) -> Cells:
     import pyarrow as pa
 
     grouped.require(reader.schema.names, roles)
-    parts = [_arrow(pa.Table.from_batches([batch]), roles) for batch in reader]
-    return join(parts) if parts else _arrow(reader.schema.empty_table(), roles)
+    parts = [arrow(pa.Table.from_batches([batch]), roles) for batch in reader]
+    return join(parts) if parts else arrow(reader.schema.empty_table(), roles)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from ml_governance.assess import cube as cubes
+from ml_governance.assess import sensitive
 from ml_governance.assess.explanation_engines import Answer, Game, Output, attribute, game_of
 from ml_governance.assess.report import Report, digest_of
 from ml_governance.errors import DataError
@@ -232,8 +232,7 @@ def _groups(
     if sensitive_features is None:
         return {}
     found = {}
-    for name, values in cubes.features(sensitive_features, rows).items():
-        own, levels = cubes.codes(values, name)
+    for name, (own, levels) in sensitive.read(sensitive_features, rows).items():
         found[name] = (own[pick], levels)
     return found
 

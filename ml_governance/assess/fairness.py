@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from ml_governance.assess import conditional, counted, rates, relative, scores
+from ml_governance.assess import conditional, counted, rates, relative, scores, sensitive
 from ml_governance.assess import cube as cubes
 from ml_governance.assess import rows as coded_rows
 from ml_governance.assess.histogram import TooManyGroupsError
@@ -153,7 +153,7 @@ class FairnessReport(Uncertainty, Report):
             strata = self.stratified.merge(other.stratified)
         cube = self.cube.merge(other.cube)
         measured = _measured(
-            cube, _bys(cube, intersections=crossed), self.confidence, self.min_group_size,
+            cube, sensitive.crossings(cube.attributes, intersections=crossed), self.confidence, self.min_group_size,
             scored=count if self.scored else None, stratified=strata,
         )  # fmt: skip
         return FairnessReport(**measured, columns=self.columns)
@@ -190,7 +190,9 @@ class FairnessReport(Uncertainty, Report):
         if not cube.attributes or not cube.counts.any():
             raise DataError("there are no counts", expected="at least one row in one group")
         return cls(
-            **rates.measure(cube, _bys(cube, intersections=intersections), confidence, min_group_size),
+            **rates.measure(
+                cube, sensitive.crossings(cube.attributes, intersections=intersections), confidence, min_group_size
+            ),
             columns={"sensitive_features": list(cube.attributes)},
         )
 
@@ -306,7 +308,7 @@ def assess_fairness(
         )  # fmt: skip
     sort = found.cube.total()[1] <= SORTED if exact_auc is None else exact_auc
     measured = _measured(
-        found.cube, _bys(found.cube, intersections=intersections), confidence, min_group_size,
+        found.cube, sensitive.crossings(found.cube.attributes, intersections=intersections), confidence, min_group_size,
         scored=found.scores, rows=found.rows if sort else None, stratified=found.stratified,
     )  # fmt: skip
     coded = found.rows
@@ -335,11 +337,6 @@ def _measured(
         _add(measured, *conditional.assess(stratified, bys, control, confidence, min_group_size))
         measured["stratified"] = stratified
     return measured
-
-
-def _bys(cube: cubes.Cube, *, intersections: bool) -> list[tuple[str, ...]]:
-    bys: list[tuple[str, ...]] = [(name,) for name in cube.attributes]
-    return [*bys, cube.attributes] if intersections and len(cube.attributes) > 1 else bys
 
 
 def _add(measured: dict[str, Any], measurements: Sequence[Measurement], details: Mapping[str, Any]) -> None:

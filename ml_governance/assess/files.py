@@ -242,7 +242,7 @@ def _parquet_layout(path: Path, roles: Roles) -> tuple[Any, ...]:
     _require(schema.names, roles, path)
     kinds = {name: schema.field(name).type for name in grouped.used(roles)}
     for name in roles.keys:
-        if pa.types.is_nested(kinds[name]):
+        if pa.types.is_nested(kinds[name]) or pa.types.is_duration(kinds[name]):  # which DuckDB reads as whole numbers
             raise DataError(f"{name} of {path} has values of the type {kinds[name]}", expected="plain values")
     for what, number in (("sample_weight", roles.weight), ("y_score", roles.score)):
         if number is not None:

@@ -86,7 +86,7 @@ def cells(found: pa.Table, keys: int, *, weighted: bool) -> Cells:
             sums[field] = found[name].fill_null(0.0).to_numpy().astype(np.float64)
         complete = bool((found[WEIGHTED].to_numpy() == counts).all())
         lowest = found[LOWEST].to_numpy().astype(np.float64)
-        sums["lowest"] = float(lowest.min()) if complete and len(lowest) else np.nan  # a null weight is not in the sums
+        sums["lowest"] = float(lowest.min(initial=np.inf)) if complete else np.nan  # a null weight is not in the sums
     return Cells(values=tuple(values), codes=tuple(codes), counts=counts, at_least=at_least, **sums)
 
 

@@ -184,7 +184,7 @@ def count_scores(
     score : array of float64, shape (n,)
         Scores in [0, 1].
     sensitive : mapping of name to (codes, levels)
-        As :func:`ml_governance.assess.cube.codes` returns them.
+        As :func:`ml_governance.assess.sensitive.codes` returns them.
     weight : array of float64, shape (n,), or None
         Sample weights.
     bins : int, default 3600

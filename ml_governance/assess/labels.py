@@ -31,8 +31,12 @@ def column(values: Any, name: str) -> Any:
             values = values.astype(object)
             values[mask] = None  # what lies under a mask is no value
     array = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
-    if array.dtype.kind in "US" and isinstance(values, list | tuple):
-        array = np.array(values, dtype=object)  # or NaN beside text would be the text "nan"
+    if isinstance(values, list | tuple) and (
+        array.dtype.kind in "US" or (array.dtype.kind in "iuf" and any(isinstance(value, bool) for value in values))
+    ):
+        array = np.array(
+            values, dtype=object
+        )  # or NaN beside text would be the text "nan", and True beside 2 the number 1
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
@@ -174,6 +178,21 @@ def numbers(values: Any, name: str, expected: str) -> Floats:
         floats: Floats = array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise DataError(f"{name} is not numeric", expected=expected) from error
+    return floats
+
+
+def finite(values: Any, name: str) -> Floats:
+    """Return a column as finite floats.
+
+    Raises
+    ------
+    DataError
+        If it is not numeric, or has NaN or infinite values.
+    """
+    floats = numbers(values, name, "numbers")
+    bad = int((~np.isfinite(floats)).sum())
+    if bad:
+        raise DataError(f"{name} has {bad} values that are NaN or infinite", expected="a number in every row")
     return floats
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ml_governance.assess import cube as cubes
-from ml_governance.assess import labels, tables
+from ml_governance.assess import labels, sensitive, tables
 from ml_governance.assess.selections import Selections, gather
 from ml_governance.errors import DataError
 
@@ -385,7 +385,6 @@ def _scores(values: Any) -> NDArray[np.float64]:
 
 def _known(features: dict[str, Any], rows: int, unknown: Collection[str]) -> NDArray[np.bool_]:
     known = np.ones(rows, dtype=bool)
-    for name, values in cubes.features(features, rows).items():
-        own, levels = cubes.codes(values, name)
+    for own, levels in sensitive.read(features, rows).values():
         known &= ~np.isin(np.asarray(levels, dtype=object), list(unknown))[own]
     return known

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ml_governance.assess import cube as cubes
-from ml_governance.assess import labels
+from ml_governance.assess import labels, sensitive
 from ml_governance.errors import DataError
 
 if TYPE_CHECKING:
@@ -66,8 +65,7 @@ def groups_of(sensitive_features: Any, rows: int) -> pd.DataFrame:
     import pandas as pd
 
     made = {}
-    for name, values in cubes.features(sensitive_features, rows).items():
-        own, levels = cubes.codes(values, name)
+    for name, (own, levels) in sensitive.read(sensitive_features, rows).items():
         made[name] = np.asarray(levels, dtype=object)[own]
     return pd.DataFrame(made)
 

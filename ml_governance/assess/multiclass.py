@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ml_governance.assess import cube as cubes
-from ml_governance.assess import labels
+from ml_governance.assess import blocks, labels, sensitive
+from ml_governance.assess.cells import identity
+from ml_governance.assess.classes import Found, alike, check_column
 from ml_governance.assess.contrasts import Number, both_sides, check_levels, compared, measured
 from ml_governance.assess.rates import compare_rates, rate_measurement
 from ml_governance.assess.report import Report, digest_of
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ml_governance.assess.sensitive import Codes
     from ml_governance.evidence.intervals import Sides
 
 CLASS = "class"
@@ -156,19 +158,17 @@ def assess_multiclass(
     """
     check_levels(confidence, min_group_size)
     true, predicted, classes = _classes(y_true, y_pred)
-    found = cubes.features(sensitive_features, len(true))
-    if CLASS in found:
+    coded = sensitive.read(sensitive_features, len(true))
+    if CLASS in coded:
         raise DataError(f"a sensitive feature is called {CLASS!r}", expected="another name: classes go by that one")
-    coded = {name: cubes.codes(values, name) for name, values in found.items()}
     cube = count(true, predicted, classes, coded)
-    bys: list[tuple[str, ...]] = [(name,) for name in coded]
-    if intersections and len(coded) > 1:
-        bys.append(tuple(coded))
+    bys = sensitive.crossings(tuple(coded), intersections=intersections)
 
     def source() -> Any:
-        own = {f"sensitive: {name}": np.asarray(levels, dtype=object)[at] for name, (at, levels) in coded.items()}
         names = np.asarray(classes, dtype=object)
-        return digest_of("columns of the multiclass report", y_true=names[true], y_pred=names[predicted], **own)
+        return digest_of(
+            "columns of the multiclass report", y_true=names[true], y_pred=names[predicted], **sensitive.spelled(coded)
+        )
 
     return MulticlassReport(
         measurements=tuple(measure(cube, bys, confidence, min_group_size)),
@@ -189,22 +189,19 @@ def count(
     true: NDArray[np.intp],
     predicted: NDArray[np.intp],
     classes: tuple[str, ...],
-    sensitive: dict[str, tuple[NDArray[np.intp], tuple[str, ...]]],
+    coded: dict[str, Codes],
 ) -> ConfusionCube:
     """Count rows by group, class and predicted class in one pass."""
-    levels = tuple(entry[1] for entry in sensitive.values())
+    levels = tuple(entry[1] for entry in coded.values())
     shape = (*map(len, levels), len(classes), len(classes))
     if math.prod(shape) > MAX_CELLS:
         raise DataError(
             f"{len(classes)} classes by {math.prod(shape[:-2])} groups have {math.prod(shape):,} cells",
             expected=f"at most {MAX_CELLS:,}",
         )
-    cell = np.zeros(len(true), dtype=np.int64)
-    for (own, _), names in zip(sensitive.values(), levels, strict=True):
-        cell = cell * len(names) + own
-    cell = (cell * len(classes) + true) * len(classes) + predicted
+    cell = (sensitive.cell(coded, len(true)) * len(classes) + true) * len(classes) + predicted
     counts = np.bincount(cell, minlength=math.prod(shape)).reshape(shape).astype(np.int64)
-    return ConfusionCube(attributes=tuple(sensitive), levels=levels, classes=classes, counts=counts)
+    return ConfusionCube(attributes=tuple(coded), levels=levels, classes=classes, counts=counts)
 
 
 def measure(
@@ -366,35 +363,35 @@ def _over_classes(
 
 
 def _classes(y_true: Any, y_pred: Any) -> tuple[NDArray[np.intp], NDArray[np.intp], tuple[str, ...]]:
-    import pandas as pd
-
-    columns = {"y_true": labels.column(y_true, "y_true"), "y_pred": labels.column(y_pred, "y_pred")}
-    labels.same_length(**columns)
-    texts = {}
-    for name, array in columns.items():
-        missing = int(pd.isna(array).sum())
-        if missing:
-            raise DataError(f"{name} has {missing} missing values", expected="a label in every row")
-        if array.dtype.kind == "f" and np.isinf(array).any():
-            raise DataError(f"{name} has infinite values", expected="a label in every row")
-        if array.dtype.kind == "f" and not (array == np.round(array)).all():
-            raise DataError(
-                f"{name} holds fractions, such as {array[array != np.round(array)][0]!r}", expected="labels"
-            )
-        texts[name] = array.astype(np.int64) if array.dtype.kind in "fiub" else array
-    kinds = {array.dtype.kind in "iu" for array in texts.values()}
+    """Return labels and predictions as codes into the names of the classes: numbers in their order, or sorted text."""
+    read = {name: blocks.distinct(values, name) for name, values in (("y_true", y_true), ("y_pred", y_pred))}
+    labels.same_length(**{name: codes for name, (_, codes) in read.items()})
+    kinds, own = set(), {}
+    for name, (values, codes) in read.items():
+        own[name] = [_class(value) for value in values]
+        rows = tuple(np.bincount(codes, minlength=len(values)).tolist())
+        kinds.add(check_column(Found(name=name, labels=tuple(own[name]), rows=rows)))
+        fractions = [label for label in own[name] if isinstance(label, float) and not label.is_integer()]
+        if fractions:
+            raise DataError(f"{name} holds fractions, such as {fractions[0]!r}", expected="labels")
     if len(kinds) > 1:
         raise DataError("labels and predictions are of different types", expected="the same labels in both")
-    both, uniques = pd.factorize(np.concatenate([texts["y_true"], texts["y_pred"]]))
-    names = [str(value) for value in uniques]
-    if len(names) < 2 or len(set(names)) != len(names):
-        raise DataError(f"the labels are {', '.join(names[:6])}", expected="two or more, which read differently")
-    order = np.argsort(np.array(names, dtype=object)) if texts["y_true"].dtype.kind == "O" else np.argsort(uniques)
-    place = np.empty(len(names), dtype=np.intp)
-    place[order] = np.arange(len(names))
-    codes = place[both]
-    half = len(texts["y_true"])
-    return codes[:half], codes[half:], tuple(names[index] for index in order)
+    found = list(dict.fromkeys(label for values in own.values() for label in values))
+    if len(found) < 2 or alike(found):
+        shown = ", ".join(ascii(label) for label in found[:6])
+        raise DataError(f"the labels are {shown}", expected="two or more, which read differently")
+    found.sort(key=None if kinds == {"number"} else str)
+    place = {label: index for index, label in enumerate(found)}
+    true, predicted = (
+        np.array([place[label] for label in own[name]], dtype=np.intp)[codes] for name, (_, codes) in read.items()
+    )
+    return true, predicted, tuple(map(str, found))
+
+
+def _class(value: Any) -> Any:
+    """Return the label that a value is: truth values are 0 and 1."""
+    label = identity(value)[1]
+    return int(label) if isinstance(label, bool) else label
 
 
 def _details(cube: ConfusionCube, bys: Sequence[tuple[str, ...]]) -> dict[str, Any]:

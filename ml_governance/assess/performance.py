@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ml_governance.assess import binary, calibration, labels, ranks, roc
-from ml_governance.assess import cube as cubes
+from ml_governance.assess import binary, calibration, labels, means, ranks, roc, sensitive
 from ml_governance.assess.contrasts import both_sides, check_levels, measured
 from ml_governance.assess.rates import counts_of, rate_measurement
 from ml_governance.assess.report import Report, digest_of
@@ -109,9 +108,8 @@ def assess_performance(
         true, predicted, positive = labels.pair(y_true, y_pred, pos_label)
         labels.same_length(y_true=true, y_score=score)
     slices = [_Slice((), (), true, predicted, score)]
-    found = {} if sensitive_features is None else cubes.features(sensitive_features, len(true))
-    for name, values in found.items():
-        own, levels = cubes.codes(values, name)
+    found = {} if sensitive_features is None else sensitive.read(sensitive_features, len(true))
+    for name, (own, levels) in found.items():
         for index, level in enumerate(levels):
             rows = own == index
             slices.append(
@@ -187,16 +185,13 @@ def _auc(rows: _Slice, confidence: float, minimum: int) -> Measurement:
 def _mean(name: str, losses: Floats, rows: _Slice, confidence: float, minimum: int) -> Measurement:
     if not len(losses):
         return _typed(name, rows, minimum, None, reason="no rows")
-    mean = float(losses.mean())
-    error = float(losses.std(ddof=1)) / math.sqrt(len(losses)) if len(losses) > 1 else math.nan
-    high = METRICS["performance", name].high
+    mean, second, third = (float((losses**power).mean()) for power in (1, 2, 3))
 
     def bounds(level: float, sides: intervals.Sides) -> tuple[float, float]:
-        half = intervals.quantile(level, sides) * error
-        return max(0.0, mean - half), mean + half if high is None else min(high, mean + half)
+        return means.positive(mean, second, third, len(losses), confidence=level, sides=sides)
 
-    made = both_sides(bounds, confidence, "normal-mean") if math.isfinite(error) else ()
-    return _typed(name, rows, minimum, mean, made)
+    varies = len(losses) > 1 and second - mean**2 > means.ROUNDING * second
+    return _typed(name, rows, minimum, mean, both_sides(bounds, confidence, means.METHOD) if varies else ())
 
 
 def _brier(rows: _Slice, confidence: float, minimum: int) -> Measurement:

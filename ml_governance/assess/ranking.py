@@ -19,12 +19,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ml_governance.assess import cube as cubes
-from ml_governance.assess import labels
+from ml_governance.assess import labels, sensitive
 from ml_governance.assess.contrasts import Number, both_sides, check_levels, measured, too_small, unusable
 from ml_governance.assess.linearised import Effective
+from ml_governance.assess.means import student
 from ml_governance.assess.rates import compare_rates, rate_measurement
-from ml_governance.assess.regression import numeric, student
 from ml_governance.assess.report import Report, digest_of
 from ml_governance.errors import DataError
 from ml_governance.evidence import intervals
@@ -122,20 +121,17 @@ def assess_ranking(
         If a column is empty, of another length or not numeric, relevance is negative, or k is below 1.
     """
     check_levels(confidence, min_group_size)
-    score = numeric(y_score, "y_score")
-    relevance = None if y_true is None else numeric(y_true, "y_true")
+    score = labels.finite(y_score, "y_score")
+    relevance = None if y_true is None else labels.finite(y_true, "y_true")
     if relevance is not None and relevance.min() < 0:
         raise DataError(f"the relevance goes down to {relevance.min():g}", expected="numbers of 0 or more")
     if k != int(k) or k < 1:
         raise DataError(f"k is {k}", expected="a whole number, 1 or more")
     queries = np.zeros(len(score), dtype=np.intp) if query is None else _query_codes(query)
     labels.same_length(y_score=score, y_true=relevance, query=queries)
-    found = cubes.features(sensitive_features, len(score))
-    coded = {name: cubes.codes(values, name) for name, values in found.items()}
+    coded = sensitive.read(sensitive_features, len(score))
     placed = place(score, queries, k)
-    bys: list[tuple[str, ...]] = [(name,) for name in coded]
-    if intersections and len(coded) > 1:
-        bys.append(tuple(coded))
+    bys = sensitive.crossings(tuple(coded), intersections=intersections)
     made: list[Measurement] = []
     for by in bys:
         codes, groups = _groups(coded, by)
@@ -143,8 +139,9 @@ def assess_ranking(
         made += _shared(placed, score, relevance, codes, groups, by, confidence, min_group_size)
 
     def source() -> Any:
-        own = {f"sensitive: {name}": np.asarray(levels, dtype=object)[at] for name, (at, levels) in coded.items()}
-        return digest_of("columns of the ranking report", y_score=score, y_true=relevance, query=queries, **own)
+        return digest_of(
+            "columns of the ranking report", y_score=score, y_true=relevance, query=queries, **sensitive.spelled(coded)
+        )
 
     return RankingReport(
         measurements=tuple(made),

@@ -12,24 +12,20 @@ R2
 quantile loss
     mean max(-q e, (1 - q) e) at a stated quantile q (Koenker and Bassett, Econometrica 46 (1978) 33).
 
-Intervals are Student's of means; of what is never negative, on the logarithmic scale, where its skew is milder; RMSE's is the
-square root of that of the mean squared error, R2's comes from its influence function. With 50 rows and normal errors 93 % or
-more of 95 % intervals hold. With heavy tails or skew the spread itself is found too small, most of all RMSE's, which takes
-fourth powers: with 50 rows 91 % of its intervals hold for errors of Student's t with 6 degrees of freedom, and 86 % for
-exponential ones; with 200 rows 93 % for both (benchmarks/coverage_numbers.py). No interval can know tails that it has not seen.
+Intervals of mean errors are Student's; of what is never negative, those of :mod:`ml_governance.assess.means`, which allow for its
+skew; RMSE's is the square root of that of the mean squared error, R2's comes from its influence function. What holds how often
+is in benchmarks/coverage_numbers.py. No interval can know tails that it has not seen.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ml_governance.assess import cube as cubes
-from ml_governance.assess import labels
+from ml_governance.assess import labels, means, sensitive
 from ml_governance.assess.contrasts import Number, check_levels, compared, measured
 from ml_governance.assess.report import Report, digest_of
 from ml_governance.errors import DataError
@@ -39,19 +35,18 @@ from ml_governance.evidence.predicates import Assessment, Fairness, Measurement
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from numpy.typing import NDArray
-
     from ml_governance.assess.labels import Floats
+    from ml_governance.assess.sensitive import Codes
     from ml_governance.evidence.intervals import Sides
 
 TERMS = (
-    "rows", "weight", "error", "absolute", "error2", "error4", "loss", "loss2", "target", "target2", "target3", "target4",
-    "error2_target", "error2_target2",
+    "rows", "weight", "error", "absolute", "absolute3", "error2", "error4", "error6", "loss", "loss2", "loss3",
+    "target", "target2", "target3", "target4", "error2_target", "error2_target2",
 )  # fmt: skip
 """What is added up; target is less the origin."""
 
-ROUNDING = 1e-13
-"""Less than this part of a sum of squares is no spread but rounding."""
+SMALLEST = 1e-280
+"""A sum of powers below it has lost digits."""
 
 METRIC_NAMES = (
     "mean_error", "mean_absolute_error", "root_mean_squared_error", "r2", "mean_pinball_loss",
@@ -177,19 +172,21 @@ def assess_regression(
         If a column is empty, of another length, not numeric, or has NaN or infinite values.
     """
     check_levels(confidence, min_group_size)
-    true, predicted = numeric(y_true, "y_true"), numeric(y_pred, "y_pred")
+    true, predicted = labels.finite(y_true, "y_true"), labels.finite(y_pred, "y_pred")
     weight = None if sample_weight is None else labels.weights(sample_weight)
     labels.same_length(y_true=true, y_pred=predicted, sample_weight=weight)
-    found = cubes.features(sensitive_features, len(true))
-    coded = {name: cubes.codes(values, name) for name, values in found.items()}
+    coded = sensitive.read(sensitive_features, len(true))
     sums = add_up(true, predicted, coded, weight, quantile=quantile)
-    bys: list[tuple[str, ...]] = [(name,) for name in coded]
-    if intersections and len(coded) > 1:
-        bys.append(tuple(coded))
+    bys = sensitive.crossings(tuple(coded), intersections=intersections)
 
     def source() -> Any:
-        own = {f"sensitive: {name}": np.asarray(levels, dtype=object)[at] for name, (at, levels) in coded.items()}
-        return digest_of("columns of the regression report", y_true=true, y_pred=predicted, sample_weight=weight, **own)
+        return digest_of(
+            "columns of the regression report",
+            y_true=true,
+            y_pred=predicted,
+            sample_weight=weight,
+            **sensitive.spelled(coded),
+        )
 
     return RegressionReport(
         measurements=tuple(measure(sums, bys, confidence, min_group_size)),
@@ -208,7 +205,7 @@ def assess_regression(
 def add_up(
     true: Floats,
     predicted: Floats,
-    sensitive: Mapping[str, tuple[NDArray[np.intp], tuple[str, ...]]],
+    coded: Mapping[str, Codes],
     weight: Floats | None = None,
     *,
     quantile: float = 0.9,
@@ -220,8 +217,8 @@ def add_up(
     ----------
     true, predicted : array of float64, shape (n,)
         Target and prediction.
-    sensitive : mapping of name to (codes, levels)
-        As :func:`ml_governance.assess.cube.codes` returns them.
+    coded : mapping of name to (codes, levels)
+        As :func:`ml_governance.assess.sensitive.read` returns them.
     weight : array of float64, shape (n,), or None
         Sample weights.
     quantile : float in (0, 1), default 0.9
@@ -232,25 +229,38 @@ def add_up(
     if not 0 < quantile < 1:
         raise DataError(f"the quantile is {quantile}", expected="a number between 0 and 1")
     origin = float(true.mean()) if origin is None else origin
-    levels = tuple(entry[1] for entry in sensitive.values())
-    cell = np.zeros(len(true), dtype=np.int64)
-    for (own, _), names in zip(sensitive.values(), levels, strict=True):
-        cell = cell * len(names) + own
-    e, y = predicted - true, true - origin
-    loss = np.maximum(-quantile * e, (1 - quantile) * e)
-    one = np.ones_like(e)
-    values = (
-        None, one, e, np.abs(e), e**2, e**4, loss, loss**2, y, y**2, y**3, y**4, e**2 * y, e**2 * y**2,
-    )  # fmt: skip
+    levels, cell = tuple(entry[1] for entry in coded.values()), sensitive.cell(coded, len(true))
     size = math.prod(map(len, levels))
     sums = np.empty((size, len(TERMS)))
-    for term, value in enumerate(values):
-        weights = None if value is None else value if weight is None else value * weight
-        sums[:, term] = np.bincount(cell, weights=weights, minlength=size)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # such sums are refused
+        e, y = predicted - true, true - origin
+        absolute, loss, one = np.abs(e), np.maximum(-quantile * e, (1 - quantile) * e), np.ones_like(e)
+        square = e * e
+        values = (
+            None, one, e, absolute, absolute * square, square, square**2, square**3, loss, loss**2, loss**3,
+            y, y**2, y**3, y**4, square * y, square * y**2,
+        )  # fmt: skip
+        for term, value in enumerate(values):
+            weights = None if value is None else value if weight is None else value * weight
+            sums[:, term] = np.bincount(cell, weights=weights, minlength=size)
+    _check_extent(sums)
     return ErrorSums(
-        attributes=tuple(sensitive), levels=levels, quantile=quantile, origin=origin,
+        attributes=tuple(coded), levels=levels, quantile=quantile, origin=origin,
         sums=sums.reshape((*map(len, levels), len(TERMS))), weighted=weight is not None,
     )  # fmt: skip
+
+
+def _check_extent(sums: Floats) -> None:
+    """Refuse sums of powers that are too large or too small for floats."""
+    of = dict(zip(TERMS, sums.T, strict=True))
+    pairs = (("absolute", "error6"), ("target2", "target4"))
+    lost = any(((of[one] > 0) & (of[power] < SMALLEST)).any() for one, power in pairs)
+    if lost or not np.isfinite(sums).all():
+        raise DataError(
+            f"targets or errors are too {'small' if lost else 'large'}: floats lose their powers",
+            expected="numbers between 1e-40 and 1e40",
+            next_step="take another unit",
+        )
 
 
 def measure(
@@ -280,29 +290,27 @@ def number(name: str, group: tuple[str, ...], sums: Mapping[str, float], *, weig
     mean = {term: value / w for term, value in sums.items()}
     if name == "r2":
         return _r2(group, n, mean, weighted=weighted)
-    first, second = {
-        "mean_error": ("error", "error2"),
-        "mean_absolute_error": ("absolute", "error2"),
-        "root_mean_squared_error": ("error2", "error4"),
-        "mean_pinball_loss": ("loss", "loss2"),
+    first, second, third = {
+        "mean_error": ("error", "error2", "error2"),
+        "mean_absolute_error": ("absolute", "error2", "absolute3"),
+        "root_mean_squared_error": ("error2", "error4", "error6"),
+        "mean_pinball_loss": ("loss", "loss2", "loss3"),
     }[name]
     centre = mean[first]
     root = name == "root_mean_squared_error"
     value = math.sqrt(centre) if root else centre
     spread = mean[second] - centre**2
-    if spread <= ROUNDING * mean[second]:  # nothing but rounding is left of it
+    if spread <= means.ROUNDING * mean[second]:  # nothing but rounding is left of it
         return Number(group=group, n=n, size=n, value=value, reason="no interval: all its errors are alike")
-    error = math.sqrt(spread / max(1, n - 1))
 
     def bounds(confidence: float, sides: Sides) -> tuple[float, float]:
-        half = student(confidence, sides, n - 1) * error
         if name == "mean_error":
+            half = means.student(confidence, sides, n - 1) * math.sqrt(spread / (n - 1))
             return centre - half, centre + half
-        factor = _exp(half / centre)
-        lower, upper = centre / factor, centre * factor
+        lower, upper = means.positive(centre, mean[second], mean[third], n, confidence=confidence, sides=sides)
         return (math.sqrt(lower), math.sqrt(upper)) if root else (lower, upper)
 
-    return _bounded(group, n, value, bounds, "t-mean" if name == "mean_error" else "t-log-mean", weighted=weighted)
+    return _bounded(group, n, value, bounds, "t-mean" if name == "mean_error" else means.METHOD, weighted=weighted)
 
 
 def _r2(group: tuple[str, ...], n: int, mean: Mapping[str, float], *, weighted: bool) -> Number:
@@ -315,15 +323,16 @@ def _r2(group: tuple[str, ...], n: int, mean: Mapping[str, float], *, weighted: 
     # The influence of a row is -e^2 / B + A (y - m)^2 / B^2, A the mean squared error and B the variance of y.
     crossed = mean["error2_target2"] - 2 * m * mean["error2_target"] + m * m * mse
     fourth = mean["target4"] - 4 * m * mean["target3"] + 6 * m * m * mean["target2"] - 3 * m**4
-    variance = mean["error4"] / spread**2 - 2 * mse * crossed / spread**3 + mse**2 * fourth / spread**4
-    if variance <= 0 or mse <= ROUNDING * spread:
+    part = mse / spread
+    variance = (mean["error4"] - 2 * part * crossed + part * part * fourth) / spread / spread
+    if variance <= 0 or mse <= means.ROUNDING * spread:
         return Number(group=group, n=n, size=n, value=value, reason="no interval: all its errors are alike")
     error = math.sqrt(variance / (n - 1))
 
     def bounds(confidence: float, sides: Sides) -> tuple[float, float]:
-        half = student(confidence, sides, n - 1) * error
+        half = means.student(confidence, sides, n - 1) * error
         # On the scale of log(1 - R2) skewed errors are held better, and skewed targets worse: the wider bound of the two.
-        factor = _exp(half / (1 - value))
+        factor = means.exp(half / (1 - value))
         return min(value - half, 1 - (1 - value) * factor), min(1.0, max(value + half, 1 - (1 - value) / factor))
 
     return _bounded(group, n, value, bounds, "t-influence", weighted=weighted)
@@ -336,31 +345,3 @@ def _bounded(group: tuple[str, ...], n: int, value: float, bounds: Any, method: 
     if n < 2:
         return Number(**common, reason="no interval: there is one row")
     return Number(**common, bounds=bounds, method=method)
-
-
-def _exp(x: float) -> float:
-    return math.exp(min(x, 700.0))  # what is larger is as good as no bound
-
-
-@lru_cache(maxsize=4096)
-def student(confidence: float, sides: Sides, freedom: int) -> float:
-    """Return the quantile of Student's distribution that belongs to a confidence."""
-    from scipy.special import stdtrit
-
-    tail = (1 - confidence) / (2 if sides == "two-sided" else 1)
-    return float(stdtrit(freedom, 1 - tail))
-
-
-def numeric(values: Any, name: str) -> Floats:
-    """Return a column as finite floats.
-
-    Raises
-    ------
-    DataError
-        If it is not numeric, or has NaN or infinite values.
-    """
-    floats = labels.numbers(values, name, "numbers")
-    bad = int((~np.isfinite(floats)).sum())
-    if bad:
-        raise DataError(f"{name} has {bad} values that are NaN or infinite", expected="a number in every row")
-    return floats

@@ -2,7 +2,8 @@
 
 - DuckDB, Ibis, Polars, PySpark, and Parquet and CSV through DuckDB: one narwhals expression bins and groups the scores
   where they are, and only the bins that occur are fetched;
-- Dask, Arrow datasets and streams: part by part, with the code for arrays.
+- Dask and Arrow datasets: part by part, with the code for arrays;
+- Arrow streams: :mod:`ml_governance.assess.score_stream`.
 
 A score is in the same bin on all of them: the bin is first guessed, then set right by the edges, ``j / bins`` in double
 precision; see :func:`ml_governance.assess.histogram.bin_of`.
@@ -22,7 +23,7 @@ from ml_governance.assess.histogram import BINS, ScoreCube, bounded, count_rows
 from ml_governance.errors import DataError, UnavailableError, VerificationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import narwhals as nw
     import pyarrow as pa
@@ -34,7 +35,7 @@ LIMIT = 8_000_000
 """Bins that are fetched at most: a missing value may come as null and as NaN, so more than a cube can have."""
 _BAD, _OUTSIDE = -1.0, -2.0
 """Bins of what is no number, and of numbers that are no probabilities."""
-_SCORE, _FALSE, _TRUE, _LOWEST, _HIGHEST = "s", "q0", "q1", "low", "high"
+_SCORE, _FALSE, _TRUE, LOWEST, HIGHEST = "s", "q0", "q1", "low", "high"
 """Columns: sum of the score, of its squared error under label 0 and under label 1, its smallest and largest value."""
 
 
@@ -95,7 +96,25 @@ def scan(data: Any, roles: Roles, cube: Cube, positive: Any) -> ScoreCube:
         If the rows are not those of the cube.
     """
     bounded(cube.levels, BINS)
-    made = reduce(Part.join, _parts(data, roles, cube, positive), _nothing(cube, roles))
+    return _checked(_parts(data, roles, cube, positive), roles, cube)
+
+
+def added(tables: Iterable[pa.Table], roles: Roles, cube: Cube, positive: Any) -> ScoreCube:
+    """Return the scores of tables that :func:`fetched` gave, which are parts of the rows.
+
+    Parameters
+    ----------
+    tables : iterable of pyarrow.Table
+        Bins that occur.
+    roles, cube, positive
+        As :func:`scan`, which says too what is raised.
+    """
+    bounded(cube.levels, BINS)
+    return _checked((_dense(table, roles, cube, positive) for table in tables), roles, cube)
+
+
+def _checked(parts: Iterable[Part], roles: Roles, cube: Cube) -> ScoreCube:
+    made = reduce(Part.join, parts, _nothing(cube, roles))
     labels.check_scores("y_score", made.missing, made.lowest, made.highest)
     if not np.array_equal(made.cube.counts.sum(axis=-1), cube.counts.sum(axis=-1)):
         raise VerificationError(
@@ -126,8 +145,7 @@ def _parts(data: Any, roles: Roles, cube: Cube, positive: Any) -> Iterator[Part]
     else:
         source = engines.opened(data)
         if isinstance(source, pa.RecordBatchReader):
-            yield from (_columns(_named(batch), roles, cube, positive) for batch in source if batch.num_rows)
-            return
+            raise DataError("a stream is read only once", expected="its scores to be counted with its labels")
         engines.check_schema(source, roles)
         try:
             table = fetched(source, roles)
@@ -200,8 +218,8 @@ def _expression(frame: nw.LazyFrame[Any], roles: Roles) -> nw.LazyFrame[Any]:
             nw.len().alias(grouped.COUNT),
             *(nw.col(name).sum().alias(name) for name in (_SCORE, _FALSE, _TRUE)),
             weight.sum().alias(grouped.WEIGHTS),
-            given.min().alias(_LOWEST),
-            given.max().alias(_HIGHEST),
+            given.min().alias(LOWEST),
+            given.max().alias(HIGHEST),
         )
         .head(LIMIT + 1)
     )
@@ -234,7 +252,7 @@ def _dense(found: pa.Table, roles: Roles, cube: Cube, positive: Any) -> Part:
 
     columns: dict[str, Any] = {
         name: found[name].to_numpy()
-        for name in (grouped.COUNT, grouped.WEIGHTS, _SCORE, _FALSE, _TRUE, _LOWEST, _HIGHEST)
+        for name in (grouped.COUNT, grouped.WEIGHTS, _SCORE, _FALSE, _TRUE, LOWEST, HIGHEST)
     }
     outside = place == _OUTSIDE
     return Part(
@@ -245,8 +263,8 @@ def _dense(found: pa.Table, roles: Roles, cube: Cube, positive: Any) -> Part:
             weights=None if roles.weight is None else dense(columns[grouped.WEIGHTS]),
         ),
         missing=int(columns[grouped.COUNT][place == _BAD].sum()),
-        lowest=min(columns[_LOWEST][outside | good], default=np.inf),
-        highest=max(columns[_HIGHEST][outside | good], default=-np.inf),
+        lowest=min(columns[LOWEST][outside | good], default=np.inf),
+        highest=max(columns[HIGHEST][outside | good], default=-np.inf),
     )  # fmt: skip
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Sides = Literal["two-sided", "one-sided"]
 _STEPS = 200
+_LARGEST = 700.0
+"""Logarithm of a ratio beyond which there is no bound."""
 
 
 class Bounds(NamedTuple):
@@ -133,11 +135,12 @@ def _ratio_upper(k1: float, n1: float, k2: float, n2: float, z: float) -> float:
     low = math.log(max(k1, 0.5) / n1 * n2 / k2)
     at_low = -z if k1 >= 0.5 else excess(low)  # the score of the ratio itself is 0
     step = 1.2 * z * math.sqrt(max(1 / max(k1, 0.5) - 1 / n1, 0) + max(1 / k2 - 1 / n2, 0)) + 1e-9
-    while (at_high := excess(low + step)) <= 0:
-        step *= 2
-        if step > _STEPS:
+    at_high = 0.0
+    while at_high <= 0:
+        if step > _STEPS or low + step > _LARGEST:
             return math.inf
-    high = low + step
+        at_high, high = excess(low + step), low + step
+        step *= 2
     if at_low > 0:  # only when k1 is 0 and the start was a guess
         high, at_high = low, at_low
         low -= _STEPS

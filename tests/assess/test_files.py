@@ -103,6 +103,23 @@ def test_files_of_several_layouts_and_formats_add_up(tmp_path: Path) -> None:
     assert {group[0]: n for group, _, n in report.cube.groups()} == {"a": 2, "b": 1, "c": 1, "d": 2}
 
 
+def test_a_file_without_rows_adds_nothing_to_weighted_ones(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"g": ["a", "b"], "y": [1, 0], "p": [0, 1], "w": [1.5, 2.5]}), tmp_path / "a.parquet")
+    empty = pa.table(
+        {
+            "g": pa.array([], pa.string()),
+            "y": pa.array([], pa.int8()),
+            "p": pa.array([], pa.int8()),
+            "w": pa.array([], pa.float64()),
+        }
+    )
+    pq.write_table(empty, tmp_path / "b.parquet")
+    found = assess_fairness(
+        data=tmp_path / "*.parquet", y_true="y", y_pred="p", sensitive_features="g", sample_weight="w"
+    )
+    assert found.cube.weights is not None and found.cube.weights.sum() == 4
+
+
 def test_a_fraction_in_a_later_file_is_not_cast_to_a_label(tmp_path: Path) -> None:
     pq.write_table(pa.table({"g": ["a"], "y": [1], "p": [0]}), tmp_path / "a.parquet")
     pq.write_table(pa.table({"g": ["a"], "y": [1], "p": [0.37]}), tmp_path / "b.parquet")
@@ -113,7 +130,7 @@ def test_a_fraction_in_a_later_file_is_not_cast_to_a_label(tmp_path: Path) -> No
 def test_the_same_values_of_different_types_in_two_files_read_the_same(tmp_path: Path) -> None:
     pq.write_table(pa.table({"g": ["1"], "y": [1], "p": [0]}), tmp_path / "a.parquet")
     pq.write_table(pa.table({"g": [1], "y": [1], "p": [0]}), tmp_path / "b.parquet")
-    with pytest.raises(DataError, match="read the same: 1"):
+    with pytest.raises(DataError, match="read the same: '1', '1'"):
         assess(tmp_path / "*.parquet")
 
 

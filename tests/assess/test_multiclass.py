@@ -306,7 +306,7 @@ def test_the_same_numbers_whatever_labels_come_as(kind: str) -> None:
         ({"y_pred": ["a", "b"]}, "differ in length"),
         ({"y_pred": []}, "empty"),
         ({"y_true": ["a"] * 4, "y_pred": ["a"] * 4}, "two or more"),
-        ({"y_true": [1, "1", 2, 2], "y_pred": [1, "1", 2, 2]}, "read differently"),
+        ({"y_true": [1, "1", 2, 2], "y_pred": [1, "1", 2, 2]}, "mixes types"),
         ({"sensitive_features": {"class": list("xxyy")}}, "called 'class'"),
         ({"sensitive_features": {"g": list("xxy")}}, "length|values"),
         ({"min_group_size": 0}, "min_group_size"),

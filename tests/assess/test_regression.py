@@ -13,7 +13,7 @@ from scipy import stats
 from sklearn import metrics as sklearn
 
 from ml_governance import RegressionReport, assess_regression
-from ml_governance.assess import regression
+from ml_governance.assess import means, regression
 from ml_governance.errors import DataError
 
 QUANTILE = 0.8
@@ -96,7 +96,7 @@ def test_the_error_of_r2_is_that_of_the_jackknife(seed: int) -> None:
     error = math.sqrt(399 / 400 * ((left_out - left_out.mean()) ** 2).sum())
     found = report(frame).get("r2")
     half = found.intervals[0].upper - found.value  # type: ignore[operator]
-    assert half / regression.student(0.95, "two-sided", 399) == pytest.approx(error, rel=0.03)  # type: ignore[operator]
+    assert half / means.student(0.95, "two-sided", 399) == pytest.approx(error, rel=0.03)  # type: ignore[operator]
 
 
 # --- laws ---------------------------------------------------------------------------------------------------

@@ -15,12 +15,12 @@ import pyarrow.csv
 import pytest
 
 from ml_governance import assess_fairness
-from ml_governance.assess import score_scan
+from ml_governance.assess import score_scan, score_stream
 from ml_governance.assess.cube import MISSING
 from ml_governance.assess.fairness import FairnessReport
 from ml_governance.assess.histogram import BINS, ScoreCube, bin_of, count_scores
 from ml_governance.errors import DataError, UnavailableError, VerificationError
-from tests.assess.test_engines import ENGINES, Make, Stream, rows, spark
+from tests.assess.test_engines import ENGINES, Make, rows, spark
 
 __all__ = ["spark"]  # a fixture
 
@@ -246,20 +246,42 @@ def test_rows_that_differ_when_they_are_read_again_are_refused() -> None:
     )
     with pytest.raises(VerificationError, match="changed between"):
         assess(relation, sensitive_features="g")
-    table = pa.table({"y": [0, 1], "p": [0, 1], "g": ["a", "b"], "s": [0.1, 0.2]})
-    reader = pa.RecordBatchReader.from_batches(table.schema, table.to_batches())
-    with pytest.raises(VerificationError, match="changed between"):  # it is empty by then
-        assess(reader, sensitive_features="g")
-    seen = []
 
-    class Changing(Stream):
-        def __arrow_c_stream__(self, schema: Any = None) -> Any:
-            seen.append(1)
-            own = self.table if len(seen) == 1 else self.table.set_column(2, "g", pa.array(["a", "c"]))
-            return own.__arrow_c_stream__(schema)
 
-    with pytest.raises(VerificationError):
-        assess(Changing(table), sensitive_features="g")
+@pytest.mark.parametrize("weight", [None, "w"])
+@pytest.mark.parametrize("together", [1, 10**6])
+def test_a_stream_that_can_be_read_only_once_has_the_scores_of_its_rows(
+    weight: str | None, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches have dictionaries of their own, and labels, groups and bad scores may come in one of them only."""
+    monkeypatch.setattr(score_stream, "TOGETHER", together)
+    generator = np.random.default_rng(3)
+    n = 900
+    table = pa.table(
+        {
+            "y": np.repeat([0, 1, 0], n // 3), "p": generator.integers(0, 2, n), "w": generator.random(n),
+            "s": generator.random(n), "h": generator.integers(0, 3, n),
+            "g": pa.array([*"ab" * (n // 6), *["c", None] * (n // 6), *"ca" * (n // 6)]),
+        }
+    )  # fmt: skip
+    schema = table.schema.set(5, pa.field("g", pa.dictionary(pa.int32(), pa.string())))
+
+    def reader(own: pa.Table = table) -> pa.RecordBatchReader:
+        batches = [
+            batch.set_column(5, "g", batch["g"].dictionary_encode()) for batch in own.to_batches(max_chunksize=100)
+        ]
+        return pa.RecordBatchReader.from_batches(schema, batches)
+
+    wanted = {"sensitive_features": ["g", "h"], "sample_weight": weight, "exact_auc": False}
+    found, same = assess(reader(), **wanted), assess(table, **wanted)
+    for one, two in zip(found.measurements, same.measurements, strict=True):
+        assert (one.metric, one.by, one.group, one.n, one.status) == (two.metric, two.by, two.group, two.n, two.status)
+        assert one.value is two.value is None or one.value == pytest.approx(two.value, rel=1e-12, abs=1e-15)
+    bad = table.set_column(3, "s", pa.array([*[0.5] * (n - 1), 1.5]))
+    with pytest.raises(DataError, match=r"to 1\.5"):
+        assess(reader(bad), **wanted)
+    with pytest.raises(DataError, match="empty"):
+        assess(reader(table.slice(0, 0)), **wanted)
 
 
 @pytest.mark.parametrize("name", ["Polars lazy", "DuckDB", "Parquet"])
