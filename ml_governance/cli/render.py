@@ -79,7 +79,7 @@ def working(what: str) -> AbstractContextManager[Any]:
 def complain(error: GovernanceError) -> None:
     """Print an error to stderr: what was found, what was expected, the next step."""
     said = (("mlgov: ", error.found), ("  expected: ", error.expected), ("  next: ", error.next_step))
-    lines = [head + plain(text or "") for head, text in said if text is not None]
+    lines = [head + plain(text or "") for head, text in said if text]
     if _plainly("\n".join(lines), sys.stderr):
         return
     from rich.console import Console
