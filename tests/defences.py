@@ -912,7 +912,7 @@ DEFENCES = (
         "kill -9 mid-append with two writers",
         "one transaction for each append",
         (
-            change("evidence/ledger", 'cursor.execute("BEGIN IMMEDIATE")', "pass"),
+            change("evidence/ledger", 'raw.cursor().execute("BEGIN IMMEDIATE")', "pass"),
             change("evidence/ledger", "raw.rollback()", "pass"),
             change("evidence/ledger", "raw.commit()", "pass"),
         ),
@@ -922,7 +922,7 @@ DEFENCES = (
     defence(
         "kill -9 mid-append with two writers",
         "the lock that is taken before the head is read",
-        change("evidence/ledger", 'cursor.execute("BEGIN IMMEDIATE")', 'cursor.execute("BEGIN")'),
+        change("evidence/ledger", 'raw.cursor().execute("BEGIN IMMEDIATE")', 'raw.cursor().execute("BEGIN")'),
         "evidence/test_faults.py::test_two_writers_that_are_killed_lose_nothing",
     ),
     defence(
@@ -942,10 +942,10 @@ DEFENCES = (
         "the error of a commit",
         change(
             "evidence/ledger",
-            "                raw.commit()",
-            "                try:\n                    raw.commit()\n"
-            "                except Exception:\n"
-            "                    raw.rollback()",
+            "            raw.commit()",
+            "            try:\n                raw.commit()\n"
+            "            except Exception:\n"
+            "                raw.rollback()",
         ),
         "evidence/test_faults.py::test_a_disk_that_fails_loses_nothing_that_was_acknowledged[pwrite64:error=EIO:when=40+7]",
         "evidence/test_faults.py::test_a_disk_that_fails_loses_nothing_that_was_acknowledged[pwrite64:error=ENOSPC:when=40+5]",
@@ -956,7 +956,7 @@ DEFENCES = (
         "the reason that a full disk is told with",
         change(
             "evidence/database",
-            'raise LedgerError(f"the ledger at {shown(engine)} cannot be used: {said}"',
+            'raise LedgerError(f"the ledger at {self.shown} cannot be used: {said}"',
             'raise LedgerError("failed"',
         ),
         "evidence/test_ledger.py::test_a_full_disk_loses_nothing",
@@ -964,9 +964,7 @@ DEFENCES = (
     defence(
         "read-only database",
         "database errors, told as ours",
-        change(
-            "evidence/database", "except (DBAPIError, driver.Error) as error:", "except ZeroDivisionError as error:"
-        ),
+        change("evidence/database", "except Exception as error:", "except ZeroDivisionError as error:"),
         "evidence/test_faults.py::test_a_database_that_cannot_be_written_is_still_read",
     ),
     defence(
@@ -1289,8 +1287,8 @@ DEFENCES = (
         change(
             "evidence/ledger",
             "raw.commit()",
-            'size = cursor.execute("SELECT size FROM head").fetchone()[0]\n'
-            "                raw.rollback() if size > 20 and size % 7 == 0 else raw.commit()",
+            'size = raw.cursor().execute("SELECT size FROM head").fetchone()[0]\n'
+            "            raw.rollback() if size > 20 and size % 7 == 0 else raw.commit()",
         ),
         "evidence/test_faults.py::test_two_writers_that_are_killed_lose_nothing",
     ),

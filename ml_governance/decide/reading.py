@@ -174,11 +174,11 @@ def _quick() -> Any:
     from yaml.cyaml import CParser  # type: ignore[attr-defined]  # PyYAML's own, which its stubs leave out
     from yaml.resolver import Resolver
 
-    plain = Resolver()
+    plain: Any = Resolver  # PyYAML is untyped
 
     @lru_cache(maxsize=4096)
     def tag(value: str) -> str:
-        return str(plain.resolve(yaml.ScalarNode, value, (True, False)))
+        return str(plain().resolve(yaml.ScalarNode, value, (True, False)))
 
     class Quick(_Bounded, Composer, CParser, SafeConstructor, Resolver):
         def __init__(self, text: str) -> None:
@@ -189,7 +189,7 @@ def _quick() -> Any:
 
         def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
             """Remember what plain words are: a policy repeats them."""
-            return tag(value) if implicit == (True, False) else super().resolve(kind, value, implicit)
+            return tag(value) if implicit == (True, False) else super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
 
     return Quick
 
