@@ -174,11 +174,11 @@ def _quick() -> Any:
     from yaml.cyaml import CParser  # type: ignore[attr-defined]  # PyYAML's own, which its stubs leave out
     from yaml.resolver import Resolver
 
-    plain: Any = Resolver  # PyYAML is untyped
+    plain = Resolver()
 
     @lru_cache(maxsize=4096)
     def tag(value: str) -> str:
-        return str(plain().resolve(yaml.ScalarNode, value, (True, False)))
+        return str(plain.resolve(yaml.ScalarNode, value, (True, False)))  # type: ignore[no-untyped-call]
 
     class Quick(_Bounded, Composer, CParser, SafeConstructor, Resolver):
         def __init__(self, text: str) -> None:

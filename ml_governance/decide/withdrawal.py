@@ -65,15 +65,16 @@ def withdrawn_model(subject: Subject, evidence: EvidenceView) -> Attestation | N
     )
     known = {entry.payload_digest: entry for entry in evidence.about(subject.sha256)}
     counting = revoked(evidence)
-    for entry in evidence.about(subject.sha256, Revocation.kind):
+    # An entry is withdrawn for every model that it is about, whichever of them the revocation names.
+    for entry in evidence.of_kind(Revocation.kind):
         content = entry.content
         if not isinstance(content, Revocation):
             continue
         target = known.get(content.target)
         if target is None:
-            made = makers(subject, evidence)
-            if not lost:
+            if not lost or all(one.sha256 != subject.sha256 for one in entry.subjects):
                 continue
+            made = makers(subject, evidence)
             if entry.principal.roles & revokers(evidence) or entry.principal.id in made["author"] | made["trainer"]:
                 return entry
         elif isinstance(target.content, Registration) and counting.get(content.target) is not None:
@@ -114,7 +115,7 @@ def notes(subject: Subject, evidence: EvidenceView) -> tuple[str, ...]:
     counting = revoked(evidence)
     known = {entry.payload_digest: entry for entry in evidence.about(subject.sha256)}
     found = []
-    for entry in evidence.about(subject.sha256, Revocation.kind):
+    for entry in evidence.of_kind(Revocation.kind):
         content = entry.content
         if isinstance(content, Revocation) and content.target in known and content.target not in counting:
             found.append(
