@@ -175,6 +175,16 @@ ROLES = (
     ),
     defence(
         LENT,
+        "what else speaks for whoever delegates, where it is about other models",
+        change(
+            "decide/reach",
+            "spoken = {Approval.kind} if isinstance(entry.content, Approval) else frozenset()",
+            "spoken = frozenset()",
+        ),
+        "workspace/test_concerning.py::test_every_way_in_which_other_entries_count_is_followed[the one voice, about another]",
+    ),
+    defence(
+        LENT,
         "a delegation's end",
         change("decide/delegation", "if at >= self.expires:", "if False:"),
         R + "test_a_delegates_yes_ends_with_the_delegation",
