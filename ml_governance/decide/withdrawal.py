@@ -60,9 +60,11 @@ def withdrawn_model(subject: Subject, evidence: EvidenceView) -> Attestation | N
     Where a registration or a decision about the model can no longer be read, a revocation whose target is unknown counts too: it
     may have withdrawn that.
     """
-    lost = any(
-        one.kind in (Registration.kind, DecisionRecord.kind) and one.about(subject.sha256) for one in evidence.void
-    )
+    lost = {
+        one.payload
+        for one in evidence.void
+        if one.kind in (Registration.kind, DecisionRecord.kind) and one.about(subject.sha256)
+    }
     known = {entry.payload_digest: entry for entry in evidence.about(subject.sha256)}
     counting = revoked(evidence)
     # An entry is withdrawn for every model that it is about, whichever of them the revocation names.
@@ -72,7 +74,8 @@ def withdrawn_model(subject: Subject, evidence: EvidenceView) -> Attestation | N
             continue
         target = known.get(content.target)
         if target is None:
-            if not lost or all(one.sha256 != subject.sha256 for one in entry.subjects):
+            named = any(one.sha256 == subject.sha256 for one in entry.subjects)
+            if content.target not in lost and not (lost and named):
                 continue
             made = makers(subject, evidence)
             if entry.principal.roles & revokers(evidence) or entry.principal.id in made["author"] | made["trainer"]:

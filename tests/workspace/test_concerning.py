@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ml_governance as gov
+from ml_governance.decide.withdrawal import withdrawn_model
 from ml_governance.errors import GovernanceError, MissingEvidenceError, VerificationError
+from ml_governance.evidence.attestation import Void
 from ml_governance.evidence.concerned import CONCERNED
 from ml_governance.evidence.predicates import (
     Approval,
@@ -192,6 +194,21 @@ def test_a_registration_of_several_models_is_withdrawn_for_all_of_them_whichever
         short, whole = story.both(model)
         assert short == whole
         assert "GATE-revoked" in {finding.id for finding in short.findings}
+
+
+def test_a_shared_registration_that_is_lost_brings_no_model_back_whichever_was_named(story: Story) -> None:
+    where = Registration(registry="local:x", name="credit", version="1", format="joblib", files=1, size=1)
+    shared = story.sign("ada", where, MODELS[0], MODELS[1])
+    story.sign("rita", Revocation(target=shared.payload_digest, reason="stolen"), STRANGER)
+    view = concerned(story)[1]
+    (entry,) = (one for one in view.attestations if one.index == shared.index)
+    about = frozenset(one.sha256 for one in entry.subjects)
+    gone = Void(
+        index=entry.index, kind=entry.kind, subjects=about, why="erased", erased=True, payload=shared.payload_digest
+    )
+    without = replace(view, attestations=tuple(one for one in view.attestations if one is not entry), void=(gone,))
+    assert withdrawn_model(MODELS[0], without) is not None
+    assert withdrawn_model(MODELS[0], replace(without, void=(replace(gone, payload="0" * 64),))) is None
 
 
 def test_whoever_withdraws_the_work_of_another_withdraws_no_model_that_they_only_name(story: Story) -> None:
