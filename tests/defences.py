@@ -175,6 +175,16 @@ ROLES = (
     ),
     defence(
         LENT,
+        "what else speaks for whoever delegates, where it is about other models",
+        change(
+            "decide/reach",
+            "spoken = {Approval.kind} if isinstance(entry.content, Approval) else frozenset()",
+            "spoken = frozenset()",
+        ),
+        "workspace/test_concerning.py::test_every_way_in_which_other_entries_count_is_followed[the one voice, about another]",
+    ),
+    defence(
+        LENT,
         "a delegation's end",
         change("decide/delegation", "if at >= self.expires:", "if False:"),
         R + "test_a_delegates_yes_ends_with_the_delegation",
@@ -912,7 +922,7 @@ DEFENCES = (
         "kill -9 mid-append with two writers",
         "one transaction for each append",
         (
-            change("evidence/ledger", 'cursor.execute("BEGIN IMMEDIATE")', "pass"),
+            change("evidence/ledger", 'raw.cursor().execute("BEGIN IMMEDIATE")', "pass"),
             change("evidence/ledger", "raw.rollback()", "pass"),
             change("evidence/ledger", "raw.commit()", "pass"),
         ),
@@ -922,7 +932,7 @@ DEFENCES = (
     defence(
         "kill -9 mid-append with two writers",
         "the lock that is taken before the head is read",
-        change("evidence/ledger", 'cursor.execute("BEGIN IMMEDIATE")', 'cursor.execute("BEGIN")'),
+        change("evidence/ledger", 'raw.cursor().execute("BEGIN IMMEDIATE")', 'raw.cursor().execute("BEGIN")'),
         "evidence/test_faults.py::test_two_writers_that_are_killed_lose_nothing",
     ),
     defence(
@@ -942,10 +952,10 @@ DEFENCES = (
         "the error of a commit",
         change(
             "evidence/ledger",
-            "                raw.commit()",
-            "                try:\n                    raw.commit()\n"
-            "                except Exception:\n"
-            "                    raw.rollback()",
+            "            raw.commit()",
+            "            try:\n                raw.commit()\n"
+            "            except Exception:\n"
+            "                raw.rollback()",
         ),
         "evidence/test_faults.py::test_a_disk_that_fails_loses_nothing_that_was_acknowledged[pwrite64:error=EIO:when=40+7]",
         "evidence/test_faults.py::test_a_disk_that_fails_loses_nothing_that_was_acknowledged[pwrite64:error=ENOSPC:when=40+5]",
@@ -956,7 +966,7 @@ DEFENCES = (
         "the reason that a full disk is told with",
         change(
             "evidence/database",
-            'raise LedgerError(f"the ledger at {shown(engine)} cannot be used: {said}"',
+            'raise LedgerError(f"the ledger at {self.shown} cannot be used: {said}"',
             'raise LedgerError("failed"',
         ),
         "evidence/test_ledger.py::test_a_full_disk_loses_nothing",
@@ -964,9 +974,7 @@ DEFENCES = (
     defence(
         "read-only database",
         "database errors, told as ours",
-        change(
-            "evidence/database", "except (DBAPIError, driver.Error) as error:", "except ZeroDivisionError as error:"
-        ),
+        change("evidence/database", "except Exception as error:", "except ZeroDivisionError as error:"),
         "evidence/test_faults.py::test_a_database_that_cannot_be_written_is_still_read",
     ),
     defence(
@@ -1289,8 +1297,8 @@ DEFENCES = (
         change(
             "evidence/ledger",
             "raw.commit()",
-            'size = cursor.execute("SELECT size FROM head").fetchone()[0]\n'
-            "                raw.rollback() if size > 20 and size % 7 == 0 else raw.commit()",
+            'size = raw.cursor().execute("SELECT size FROM head").fetchone()[0]\n'
+            "            raw.rollback() if size > 20 and size % 7 == 0 else raw.commit()",
         ),
         "evidence/test_faults.py::test_two_writers_that_are_killed_lose_nothing",
     ),
@@ -1633,8 +1641,8 @@ DEFENCES = (
         "evidence about it that came while the gate decided",
         change(
             "promote/gate",
-            "about = {decision.subject.sha256, *(one.sha256 for a in decision.inputs for one in a.subjects)}",
-            "about = {decision.subject.sha256}",
+            "for a in (*decision.inputs, *decision.approvals) for one in a.subjects),",
+            "for a in () for one in a.subjects),",
         ),
         "workspace/test_asking.py::test_new_evidence_about_the_model_in_use_makes_the_gate_decide_again",
     ),

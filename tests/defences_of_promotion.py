@@ -179,7 +179,7 @@ PROMOTION = (
     defence(
         WITHDRAWN,
         "revocations of what can no longer be read",
-        change("decide/withdrawal", "if not lost:", "if True:"),
+        change("decide/withdrawal", "if content.target not in lost and not (lost and named):", "if True:"),
         f"{D}test_erased_registrations_do_not_bring_a_withdrawn_model_back",
     ),
     defence(

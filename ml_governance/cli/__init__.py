@@ -15,12 +15,15 @@ code meaning
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import NoReturn
 
 
 def main() -> NoReturn:
     """Run mlgov and exit with its code."""
+    # A process that soon ends has little to collect; what it imports stays.
+    gc.set_threshold(100_000, 50, 50)
     from ml_governance.cli.run import run
 
     sys.exit(run(sys.argv[1:]))

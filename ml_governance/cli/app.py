@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,10 @@ from ml_governance.cli.options import As, Full, Json, Stage, Version, Where, mom
 from ml_governance.cli.policy import app as policy_app
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from typer.models import CommandInfo
+
     from ml_governance.evidence.ledger import Receipt
     from ml_governance.workspace import Workspace
 
@@ -33,6 +38,23 @@ app.add_typer(policy_app, name="policy")
 app.add_typer(keys_app, name="keys")
 app.add_typer(data_app, name="data")
 roles.register(policy_app, keys_app)
+
+
+def holding(arguments: Sequence[str]) -> typer.Typer:
+    """Return the command line with the command that some arguments call, or, where they do not begin with one, with all.
+
+    Making the fifty others ready takes longer than many a command.
+    """
+    called = [one for one in app.registered_commands if one.callback is not None and arguments[:1] == [_name(one)]]
+    if not called:
+        return app
+    only = copy(app)
+    only.registered_commands, only.registered_groups = called, []
+    return only
+
+
+def _name(command: CommandInfo) -> str:
+    return command.name or getattr(command.callback, "__name__", "").replace("_", "-")
 
 
 def _version(wanted: bool) -> None:

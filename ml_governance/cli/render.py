@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from contextlib import contextmanager
@@ -31,8 +32,18 @@ def plain(text: str) -> str:
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
+def _plainly(text: str, stream: Any) -> bool:
+    """Write text as it is where no colour would be seen, which spares loading what colours it; tell whether it was written."""
+    if stream.isatty() or os.environ.keys() & {"FORCE_COLOR", "TTY_COMPATIBLE"}:
+        return False
+    stream.write(text + "\n")
+    return True
+
+
 def out(text: str = "", style: str | None = None) -> None:
     """Print one result to stdout; colour only on a terminal."""
+    if _plainly(plain(text), sys.stdout):
+        return
     from rich.console import Console
     from rich.text import Text
 
@@ -67,6 +78,10 @@ def working(what: str) -> AbstractContextManager[Any]:
 
 def complain(error: GovernanceError) -> None:
     """Print an error to stderr: what was found, what was expected, the next step."""
+    said = (("mlgov: ", error.found), ("  expected: ", error.expected), ("  next: ", error.next_step))
+    lines = [head + plain(text or "") for head, text in said if text]
+    if _plainly("\n".join(lines), sys.stderr):
+        return
     from rich.console import Console
     from rich.text import Text
 
@@ -80,6 +95,8 @@ def complain(error: GovernanceError) -> None:
 
 def decision(made: Decision) -> None:
     """Print a decision with every reason, its statuses in colour."""
+    if _plainly(plain(made.explain()), sys.stdout):
+        return
     from rich.console import Console
     from rich.text import Text
 

@@ -30,7 +30,7 @@ def run(arguments: Sequence[str]) -> int:
     """
     import typer
 
-    from ml_governance.cli.app import app
+    from ml_governance.cli.app import holding
 
     # This process is ours alone, so nothing that it starts needs to report home.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -40,7 +40,7 @@ def run(arguments: Sequence[str]) -> int:
     as_json = "--json" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
-        code = typer.main.get_command(app).main(args=arguments, prog_name="mlgov", standalone_mode=False)
+        code = typer.main.get_command(holding(arguments)).main(args=arguments, prog_name="mlgov", standalone_mode=False)
     except GovernanceError as error:
         if debug:
             raise

@@ -216,7 +216,8 @@ def evaluate(
         notes += ("the policy's mode is warn, which never applies to a decision about a stage",)
     findings += [_rejected(entry) for entry in ballot.rejections]
     findings += withdrawal.decision_findings(subject, stage, bound_to, evidence)
-    inputs = tuple(a for a in evidence.attestations if a.payload_digest in {p for f in findings for p in f.payloads})
+    used_payloads = {payload for finding in findings for payload in finding.payloads}
+    inputs = tuple(a for a in evidence.attestations if a.payload_digest in used_payloads)
     assured = _assurance(subject, evidence, inputs, (*ballot.approvals, *(one.entry for one in used)))
     if policy.custody == "separate" and assured != SEPARATE_CUSTODY:
         findings.append(_shared(policy))

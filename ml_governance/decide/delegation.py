@@ -190,7 +190,16 @@ def applied(evidence: EvidenceView, *, project: str, at: datetime) -> EvidenceVi
         person, gone, refused = fold.of(entry)
         digests = [subject.sha256 for subject in entry.subjects]
         if gone is not None:
-            void.append(Void(index=entry.index, kind=entry.kind, subjects=frozenset(digests), why=gone, by=person.id))
+            void.append(
+                Void(
+                    index=entry.index,
+                    kind=entry.kind,
+                    subjects=frozenset(digests),
+                    why=gone,
+                    by=person.id,
+                    payload=entry.payload_digest,
+                )
+            )
         else:
             entries.append(entry if person is entry.principal else replace(entry, principal=person))
         for said in refused:

@@ -89,9 +89,10 @@ def reach(subject: Subject, policy: Policy | None, evidence: EvidenceView) -> Re
         one = entry.content
         if compared and isinstance(one, Promotion) and one.name in names and one.stage in stages:
             add((about.sha256 for about in entry.subjects), compared | MAKING)
-    # A delegate's word counts only where whoever delegates did not make what it is about.
+    # A delegate's word counts only where whoever delegates did not make what it is about, and has not said so themselves.
     delegates = {a.content.to for a in evidence.of_kind(Delegation.kind) if isinstance(a.content, Delegation)}
     for entry in evidence.attestations if delegates else ():
         if entry.principal.id in delegates and isinstance(entry.content, Approval | Waiver | Assessment):
-            add((one.sha256 for one in entry.subjects), MAKING)
+            spoken = {Approval.kind} if isinstance(entry.content, Approval) else frozenset()
+            add((one.sha256 for one in entry.subjects), MAKING | spoken)
     return Reach(digests=found, terms=frozenset(words))

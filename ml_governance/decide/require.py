@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
@@ -98,12 +99,35 @@ Name = Annotated[str, Form(r"[a-z0-9][a-z0-9-]{0,79}", "lower-case letters, digi
 Digest = Annotated[str, Form(r"sha256:[0-9a-f]{64}", "'sha256:' and 64 hexadecimal digits")]
 
 
+def _described(model: type[BaseModel]) -> dict[str, str]:
+    """Return the text below each field of a class."""
+    import ast
+    import inspect
+    from textwrap import dedent
+
+    (body,) = ast.parse(dedent(inspect.getsource(model))).body
+    assert isinstance(body, ast.ClassDef)  # noqa: S101  the source of a class; this tells the type checker
+    return {
+        field.target.id: inspect.cleandoc(text.value.value)
+        for field, text in pairwise(body.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str)
+    }
+
+
 class Part(BaseModel):
     """Base of the parts of a policy: frozen, no unknown keys, no conversions."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Publish the descriptions of the keys. They are read from the source here, not whenever a policy is judged."""
+        made = handler(schema)
+        keys = handler.resolve_ref_schema(made)["properties"]
+        for name, description in _described(cls).items():
+            keys[cls.model_fields[name].alias or name]["description"] = description
+        return made
 
 
 class Champion(Part):

@@ -60,20 +60,24 @@ def withdrawn_model(subject: Subject, evidence: EvidenceView) -> Attestation | N
     Where a registration or a decision about the model can no longer be read, a revocation whose target is unknown counts too: it
     may have withdrawn that.
     """
-    lost = any(
-        one.kind in (Registration.kind, DecisionRecord.kind) and one.about(subject.sha256) for one in evidence.void
-    )
+    lost = {
+        one.payload
+        for one in evidence.void
+        if one.kind in (Registration.kind, DecisionRecord.kind) and one.about(subject.sha256)
+    }
     known = {entry.payload_digest: entry for entry in evidence.about(subject.sha256)}
     counting = revoked(evidence)
-    for entry in evidence.about(subject.sha256, Revocation.kind):
+    # An entry is withdrawn for every model that it is about, whichever of them the revocation names.
+    for entry in evidence.of_kind(Revocation.kind):
         content = entry.content
         if not isinstance(content, Revocation):
             continue
         target = known.get(content.target)
         if target is None:
-            made = makers(subject, evidence)
-            if not lost:
+            named = any(one.sha256 == subject.sha256 for one in entry.subjects)
+            if content.target not in lost and not (lost and named):
                 continue
+            made = makers(subject, evidence)
             if entry.principal.roles & revokers(evidence) or entry.principal.id in made["author"] | made["trainer"]:
                 return entry
         elif isinstance(target.content, Registration) and counting.get(content.target) is not None:
@@ -114,7 +118,7 @@ def notes(subject: Subject, evidence: EvidenceView) -> tuple[str, ...]:
     counting = revoked(evidence)
     known = {entry.payload_digest: entry for entry in evidence.about(subject.sha256)}
     found = []
-    for entry in evidence.about(subject.sha256, Revocation.kind):
+    for entry in evidence.of_kind(Revocation.kind):
         content = entry.content
         if isinstance(content, Revocation) and content.target in known and content.target not in counting:
             found.append(

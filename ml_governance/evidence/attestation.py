@@ -94,6 +94,8 @@ class Void:
         Whose key signed it; empty where that is not known.
     erased : bool
         Whether nobody can tell any more what it said.
+    payload : str
+        Digest of what was signed, by which others refer to it; empty where that is not known.
     """
 
     index: int
@@ -102,6 +104,7 @@ class Void:
     why: str
     by: str = ""
     erased: bool = False
+    payload: str = ""
 
     def about(self, sha256: str) -> bool:
         """Tell whether it was about this digest."""

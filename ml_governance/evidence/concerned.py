@@ -197,7 +197,17 @@ class Concerned:
                     next_step="mlgov log verify",
                 )
             why, about = f"its content was erased under entry #{under}", frozenset(self._about.get(index, ()))
-            gone.append(Void(index=index, kind=leaf.kind, subjects=about, why=why, by=holder.id, erased=True))
+            gone.append(
+                Void(
+                    index=index,
+                    kind=leaf.kind,
+                    subjects=about,
+                    why=why,
+                    by=holder.id,
+                    erased=True,
+                    payload=leaf.payload,
+                )
+            )
         counting, taken_back = standing(found, current, resumed)
         return EvidenceView(
             origin=prefix.origin,

@@ -6,10 +6,11 @@ checkpoint that was kept elsewhere: an old backup is otherwise indistinguishable
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from ml_governance.errors import ConfigurationError, LedgerError, VerificationError
-from ml_governance.evidence.database import database_errors, engine_for, shown
+from ml_governance.evidence.database import Database
 from ml_governance.evidence.ledger import Ledger
 from ml_governance.evidence.schema import guards, metadata
 from ml_governance.evidence.verify import verify
@@ -107,14 +108,14 @@ def restore(
 
 def _copy(source: LogReader, url: str, progress: Callable[[int, int], None] | None) -> int:
     """Copy all tables into an empty database, in one transaction, and guard them."""
-    from sqlalchemy import inspect, select
+    from sqlalchemy import inspect
 
-    target = engine_for(url)
+    target = Database(url)
     try:
-        with database_errors(target), source.snapshot() as reading:
-            if inspect(target).has_table("meta"):
+        with target.errors(), source.snapshot(), source.reading() as reading:
+            if inspect(target.engine).has_table("meta"):
                 raise ConfigurationError(
-                    f"{shown(target)} holds a ledger",
+                    f"{target.shown} holds a ledger",
                     expected="an empty database",
                     next_step="move what is there out of the way; do not delete it before the restored log verifies",
                 )
@@ -123,17 +124,17 @@ def _copy(source: LogReader, url: str, progress: Callable[[int, int], None] | No
             with ledger.writing() as connection:
                 metadata().create_all(connection)
                 for one in metadata().sorted_tables:
-                    rows = reading.execution_options(yield_per=PAGE).execute(select(one)).mappings()
-                    for part in rows.partitions(PAGE):
-                        connection.execute(one.insert(), [dict(row) for row in part])
+                    rows = reading.whole(one.name, one.columns.keys())
+                    while part := list(islice(rows, PAGE)):
+                        connection.execute(one.insert(), part)
                         done += len(part) if one.name == "leaves" else 0
                         if progress is not None:
                             progress(min(done, total), total)
-                for statement in guards(target.dialect.name):
+                for statement in guards(target.dialect):
                     connection.exec_driver_sql(statement)
-            if target.dialect.name == "sqlite":
-                with target.connect() as closing:
+            if target.dialect == "sqlite":
+                with target.engine.connect() as closing:
                     closing.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
             return total
     finally:
-        target.dispose()
+        target.close()

@@ -103,11 +103,9 @@ class KeySigner:
     """A signer over a private key in this process."""
 
     def __init__(self, private: EllipticCurvePrivateKey) -> None:
-        from securesystemslib.signer import SSlibKey
-
-        key = SSlibKey.from_crypto(private.public_key(), scheme=SCHEME)
+        pem = _written(private.public_key())
         self._private = private
-        self._public = PublicKey(keyid=key.keyid, pem=key.keyval["public"])
+        self._public = PublicKey(keyid=_keyid_of(pem), pem=pem)
 
     @property
     def keyid(self) -> str:
@@ -156,10 +154,24 @@ def _loaded(keyid: str, pem: str) -> tuple[EllipticCurvePublicKey, str]:
 @lru_cache(maxsize=4096)
 def _derived_keyid(pem: str) -> str:
     from cryptography.hazmat.primitives import serialization
-    from securesystemslib.signer import SSlibKey
 
-    key = SSlibKey.from_crypto(serialization.load_pem_public_key(pem.encode("ascii")), scheme=SCHEME)
-    return str(key.keyid)
+    return _keyid_of(_written(serialization.load_pem_public_key(pem.encode("ascii"))))
+
+
+def _written(public: Any) -> str:
+    from cryptography.hazmat.primitives import serialization
+
+    return str(
+        public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+    )
+
+
+def _keyid_of(pem: str) -> str:
+    """Return securesystemslib's key id of a P-256 key: SHA-256 of its description in OLPC canonical JSON, lines unescaped.
+
+    Importing that library for it would bring in the drivers of every hardware module and key service.
+    """
+    return sha256_hex(f'{{"keytype":"ecdsa","keyval":{{"public":"{pem}"}},"scheme":"{SCHEME}"}}'.encode())
 
 
 class UriSigner:
@@ -257,9 +269,8 @@ def public_from_pem(pem: str) -> PublicKey:
             "this is a private key", expected="the public key alone", next_step="never send the private key to anybody"
         )
     _loaded("", pem)
-    key = serialization.load_pem_public_key(pem.encode("ascii"))
-    text = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
-    return PublicKey(keyid=_derived_keyid(text), pem=text)
+    text = _written(serialization.load_pem_public_key(pem.encode("ascii")))
+    return PublicKey(keyid=_keyid_of(text), pem=text)
 
 
 def write_private(path: Path, private: Any, *, passphrase: bytes | None = None) -> None:

@@ -16,21 +16,20 @@ from ml_governance.errors import ConfigurationError, LedgerError, VerificationEr
 from ml_governance.evidence import door, entry, merkle, subject_index
 from ml_governance.evidence.authorship import holder_of, signer_of
 from ml_governance.evidence.checkpoint import Checkpoint, LogSigner, read_note
-from ml_governance.evidence.database import database_errors, engine_for, refuse_missing_file, shown
+from ml_governance.evidence.database import Database, refuse_missing_file
 from ml_governance.evidence.envelope import Envelope
 from ml_governance.evidence.predicates import TrustUpdate
 from ml_governance.evidence.reader import LogReader, stored_bytes
-from ml_governance.evidence.schema import SCHEMA_VERSION, guards, metadata, table
+from ml_governance.evidence.schema import SCHEMA_VERSION, Runner, guards, metadata, table
 from ml_governance.evidence.trust import read as read_trust
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection
 
     from ml_governance.evidence.door import Guard
     from ml_governance.evidence.reader import Anchor
-    from ml_governance.evidence.schema import Runner
     from ml_governance.evidence.trust import Principal, TrustFile
 
 
@@ -135,13 +134,13 @@ class Ledger(LogReader):
 
     def __init__(
         self,
-        engine: Engine,
+        database: Database,
         origin: str,
         log_signer: LogSigner | None,
         *,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
-        super().__init__(engine, origin)
+        super().__init__(database, origin)
         self._log_signer = log_signer
         self._clock = clock
         self._trust: tuple[int, TrustFile] | None = None
@@ -163,18 +162,16 @@ class Ledger(LogReader):
         LedgerError
             If it cannot be written.
         """
-        from sqlalchemy import inspect
-
-        engine = engine_for(url)
-        with database_errors(engine):
-            if inspect(engine).has_table("meta"):
+        database = Database(url)
+        with database.errors():
+            if _has_meta(database):
                 raise ConfigurationError(
-                    f"{shown(engine)} already holds a ledger",
+                    f"{database.shown} already holds a ledger",
                     expected="an empty database",
                     next_step="use another database, or the workspace whose governance.toml names this one",
                 )
-            metadata().create_all(engine)
-            ledger = cls(engine, origin, log_signer, clock=clock)
+            metadata().create_all(database.engine)
+            ledger = cls(database, origin, log_signer, clock=clock)
             with ledger.writing() as connection:
                 connection.execute(
                     table("meta").insert(),
@@ -182,7 +179,7 @@ class Ledger(LogReader):
                 )
                 empty = Head(merkle.Frontier(), subject_index.EMPTY_TRIE, {})
                 connection.execute(table("head").insert(), {"id": 1, **empty.signed(origin, log_signer)[1]})
-                for statement in guards(engine.dialect.name):
+                for statement in guards(database.dialect):
                     connection.exec_driver_sql(statement)
         return ledger
 
@@ -196,11 +193,11 @@ class Ledger(LogReader):
             If the database is missing, is no ledger, or has tables of another version.
         """
         refuse_missing_file(url)
-        engine = engine_for(url)
+        database = Database(url)
         try:
-            return cls(engine, _origin_of(engine), log_signer, clock=clock)
+            return cls(database, _origin_of(database), log_signer, clock=clock)
         except BaseException:
-            engine.dispose()
+            database.close()
             raise
 
     # --- appending --------------------------------------------------------------------------------------
@@ -245,13 +242,13 @@ class Ledger(LogReader):
 
     def forget(self) -> None:
         """Make the database forget what was deleted from it: overwrite free space, and shorten the write-ahead log."""
-        with database_errors(self._engine):
-            if self._engine.dialect.name == "sqlite":
-                with self._engine.connect() as connection:
+        with self.database.errors():
+            if self.database.dialect == "sqlite":
+                with self.database.connection() as raw:
                     for statement in ("PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
-                        connection.exec_driver_sql(statement)
+                        raw.cursor().execute(statement).fetchall()
             else:
-                with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                with self.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                     connection.exec_driver_sql("VACUUM FULL blobs")
 
     def keep_anchor(self, anchor: Anchor) -> None:
@@ -326,8 +323,8 @@ class Ledger(LogReader):
     def insert(self, connection: Connection, head: Head, entries: Sequence[entry.Entry]) -> None:
         """Write entries that were checked elsewhere, as a migration does, inside a transaction of :meth:`writing`."""
         assert self._log_signer is not None  # noqa: S101  a migration has it; this tells the type checker
-        cursor = connection.connection.cursor()
-        self._remember(head, self._insert(self._statements.on(cursor), head, entries, self._log_signer))
+        sql = Runner(self.database.dialect, connection.connection)
+        self._remember(head, self._insert(sql, head, entries, self._log_signer))
 
     def _insert(self, sql: Runner, head: Head, entries: Sequence[entry.Entry], signer: LogSigner) -> _Added:
         rows: dict[str, list[tuple[object, ...]]] = {name: [] for name in _ADDED}
@@ -386,7 +383,7 @@ class Ledger(LogReader):
 
     def _load_head(self, sql: Runner) -> Head:
         """Read the right edge under the lock, and refuse to go on if it is not what was last signed."""
-        row = sql.one("head")
+        row = sql.one("lock_head")
         if row is None:
             raise VerificationError("the ledger has lost its head", next_step="mlgov log verify")
         mine, self._edge = self._edge, None  # what follows changes it, and may fail
@@ -423,27 +420,21 @@ class Ledger(LogReader):
     @contextmanager
     def _locked(self) -> Iterator[Runner]:
         """Hold the log's only write transaction with the driver itself, for the statements of an append."""
-        with database_errors(self._engine):
-            raw = self._engine.raw_connection()
+        with self.database.connection() as raw:
+            if self.database.dialect == "sqlite":
+                raw.cursor().execute("BEGIN IMMEDIATE")
             try:
-                cursor = raw.cursor()
-                sqlite = self._engine.dialect.name == "sqlite"
-                if sqlite:
-                    cursor.execute("BEGIN IMMEDIATE")
-                try:
-                    yield self._statements.on(cursor)
-                except BaseException:
-                    raw.rollback()
-                    raise
-                raw.commit()
-            finally:
-                raw.close()
+                yield Runner(self.database.dialect, raw)
+            except BaseException:
+                raw.rollback()
+                raise
+            raw.commit()
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Hold the log's only write transaction: committed at the end, rolled back on any error."""
-        with database_errors(self._engine), self._engine.connect() as connection:
-            if self._engine.dialect.name == "sqlite":
+        with self.database.errors(), self.database.engine.connect() as connection:
+            if self.database.dialect == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
                 try:
                     yield connection
@@ -456,20 +447,22 @@ class Ledger(LogReader):
                     yield connection
 
 
-def _origin_of(engine: Engine) -> str:
-    """Return the name of the log in a database, whose tables must be of the present version."""
-    from sqlalchemy import inspect, select
+def _has_meta(database: Database) -> bool:
+    with database.connection() as raw:
+        return Runner(database.dialect, raw).one("has_meta") is not None
 
-    with database_errors(engine):
-        if not inspect(engine).has_table("meta"):
-            raise LedgerError(f"{shown(engine)} holds no ledger", expected="a database made by mlgov init")
-        with engine.connect() as connection:
-            rows = connection.execute(select(table("meta").c.key, table("meta").c.value)).all()
+
+def _origin_of(database: Database) -> str:
+    """Return the name of the log in a database, whose tables must be of the present version."""
+    if not _has_meta(database):
+        raise LedgerError(f"{database.shown} holds no ledger", expected="a database made by mlgov init")
+    with database.connection() as raw:
+        rows = Runner(database.dialect, raw).all("meta")
     found = {str(key): str(value) for key, value in rows}
     if found.get("schema") != str(SCHEMA_VERSION) or "origin" not in found:
         older = found.get("schema", "").isdigit() and int(found["schema"]) < SCHEMA_VERSION
         raise LedgerError(
-            f"the ledger at {shown(engine)} has schema {found.get('schema')!r}",
+            f"the ledger at {database.shown} has schema {found.get('schema')!r}",
             expected=f"schema {SCHEMA_VERSION}",
             next_step="mlgov log migrate" if older else "use the version of ml-governance that wrote it",
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ml_governance.errors import LedgerError, VerificationError
 from ml_governance.evidence import entry, merkle, subject_index
 from ml_governance.evidence.checkpoint import read_note
-from ml_governance.evidence.database import database_errors, engine_for, refuse_missing_file, shown
+from ml_governance.evidence.database import Database, refuse_missing_file
 from ml_governance.evidence.ledger import Head, Ledger
 from ml_governance.evidence.predicates import TrustUpdate
 from ml_governance.evidence.schema import SCHEMA_VERSION, guards, metadata, table
@@ -57,18 +57,19 @@ def migrate(url: str, *, log_signer: LogSigner, progress: Callable[[int, int], N
     from sqlalchemy import inspect
 
     refuse_missing_file(url)
-    engine = engine_for(url)
-    with database_errors(engine):
+    database = Database(url)
+    engine = database.engine
+    with database.errors():
         if not inspect(engine).has_table("meta"):
-            raise LedgerError(f"{shown(engine)} holds no ledger", expected="a database made by mlgov init")
+            raise LedgerError(f"{database.shown} holds no ledger", expected="a database made by mlgov init")
         with engine.connect() as connection:
             meta = {str(k): str(v) for k, v in connection.exec_driver_sql("SELECT key, value FROM meta")}
         found = meta.get("schema", "")
         if found == str(SCHEMA_VERSION):
             return SCHEMA_VERSION, SCHEMA_VERSION
         if found != "1" or "origin" not in meta:
-            raise LedgerError(f"the ledger at {shown(engine)} has schema {found!r}", expected=f"1 to {SCHEMA_VERSION}")
-        ledger = Ledger(engine, meta["origin"], log_signer)
+            raise LedgerError(f"the ledger at {database.shown} has schema {found!r}", expected=f"1 to {SCHEMA_VERSION}")
+        ledger = Ledger(database, meta["origin"], log_signer)
         with ledger.writing() as connection:
             _from_1(connection, engine, ledger, log_signer, progress)
     ledger.close()

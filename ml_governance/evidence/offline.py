@@ -367,7 +367,9 @@ class _Partial:
                 self.problem(index, f"{leaf.kind}: its content is gone, and no erasure may explain that")
             elif under is not None and under[1] == leaf.payload:
                 why = f"its content was erased under entry #{under[0]}"
-                void.append(Void(index=index, kind=leaf.kind, subjects=about[index], why=why, erased=True))
+                void.append(
+                    Void(index=index, kind=leaf.kind, subjects=about[index], why=why, erased=True, payload=leaf.payload)
+                )
             else:
                 self.problem(index, f"{leaf.kind}: its content is missing from the bundle")
         return void

@@ -159,7 +159,8 @@ class Outbox:
         query = select(
             box.c.destination, count(SENT), count(WAITING), count(FAILED), func.min(box.c.next_at), func.max(box.c.idx)
         ).group_by(box.c.destination)
-        with self._ledger.reading() as connection:
+        database = self._ledger.database
+        with database.errors(), database.engine.connect() as connection:
             rows = connection.execute(query.order_by(box.c.destination)).all()
             errors = {
                 row.destination: row.last_error

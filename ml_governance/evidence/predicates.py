@@ -27,6 +27,7 @@ class Wire(BaseModel):
         alias_generator=to_camel,
         populate_by_name=True,
         allow_inf_nan=False,
+        defer_build=True,  # there are many kinds, and whoever decides meets few of them
     )
 
     def to_wire(self) -> dict[str, Any]:

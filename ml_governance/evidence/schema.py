@@ -1,4 +1,4 @@
-"""The ledger's tables, and the statements of an append: one definition for SQLite and PostgreSQL.
+"""The ledger's tables, and the log's statements: one definition for SQLite and PostgreSQL.
 
 ``leaves`` and ``blobs`` are the log. ``head`` is the right edge that it grows from. ``nodes``, ``index_nodes``,
 ``entries_by_key`` and ``entries_by_kind`` are derived: they make proofs and look-ups cheap, and verification
@@ -7,13 +7,15 @@ recomputes them. ``anchors`` are what others have said about the log; ``outbox``
 
 from __future__ import annotations
 
+import re
 from functools import cache
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Dialect, MetaData, Table
+    from sqlalchemy import MetaData, Table
 
 SCHEMA_VERSION = 2
 """Version of these tables; an older one is migrated on request, a newer one is refused, not guessed at."""
@@ -160,110 +162,140 @@ def guards(dialect: str) -> tuple[str, ...]:
     )
 
 
-def _late(name: str) -> Any:
-    """Return the query for the first entry under a key or of a kind from an index on."""
-    from sqlalchemy import bindparam, select
+_HEAD = "SELECT size, frontier, trie, kinds, checkpoint, latest, trust FROM head"
+_WHOLE = "SELECT l.idx, l.leaf, l.leaf_hash, b.data FROM leaves l LEFT JOIN blobs b ON l.idx = b.idx"
+_BARE = "SELECT l.idx, l.leaf, l.leaf_hash, NULL FROM leaves l"
+_FIRST = "SELECT idx FROM {0} WHERE {1} = :{1} AND idx >= :since ORDER BY idx LIMIT 1"
+_HISTORY = "SELECT idx, count, head FROM {0} WHERE {1} = :{1}"
+# What an intruder wrote may be no number at all; such rows compare as greater, and must not be passed over.
+_KEYED = "SELECT {1}, idx, count, head FROM {0} WHERE NOT (idx BETWEEN :stop AND :largest) ORDER BY {1}, idx"
 
-    rows = table(f"entries_by_{name}").c
-    wanted = (rows[name] == bindparam(name)) & (rows.idx >= bindparam("since"))
-    return select(rows.idx).where(wanted).order_by(rows.idx).limit(1)
+_STATEMENTS = {
+    "meta": "SELECT key, value FROM meta",
+    "size": "SELECT size FROM head",
+    "head": _HEAD,
+    "checkpoint": "SELECT checkpoint FROM head",
+    "lock_head": _HEAD + " WHERE id = 1",
+    "save_head": "UPDATE head SET size = :size, frontier = :frontier, trie = :trie, kinds = :kinds, "
+    "checkpoint = :checkpoint, latest = :latest, trust = :trust WHERE id = 1",
+    "entries": _WHOLE + " WHERE l.idx > :after AND l.idx <= :last ORDER BY l.idx LIMIT :page",
+    "tail": "SELECT seq, leaf FROM leaves WHERE writer = :writer ORDER BY seq DESC LIMIT 1",
+    "writer_tail": "SELECT idx FROM leaves WHERE writer = :writer AND idx <= :last ORDER BY seq DESC LIMIT 1",
+    "leaf": "SELECT leaf FROM leaves WHERE idx = :idx",
+    "leaf_hash": "SELECT leaf_hash FROM leaves WHERE idx = :idx",
+    "leaf_hashes": "SELECT leaf_hash FROM leaves WHERE idx < :stop ORDER BY idx",
+    "bare": "SELECT idx FROM leaves WHERE idx < :stop AND idx NOT IN (SELECT idx FROM blobs)",
+    "record": "SELECT b.data FROM blobs b JOIN leaves l ON b.idx = l.idx WHERE l.writer = :writer AND l.seq = :seq",
+    "blob": "SELECT data FROM blobs WHERE idx = :idx",
+    "erase": "DELETE FROM blobs WHERE idx = :idx",
+    "node": "SELECT hash FROM nodes WHERE idx = :idx AND level = :level",
+    "nodes": "SELECT idx, level, hash FROM nodes WHERE idx >= :start AND idx < :stop ORDER BY idx, level",
+    "index_node": "SELECT node FROM index_nodes WHERE prefix = :prefix",
+    "index_nodes": "SELECT prefix, node FROM index_nodes ORDER BY prefix",
+    "save_index": "INSERT INTO index_nodes (prefix, node) VALUES (?, ?) "
+    "ON CONFLICT (prefix) DO UPDATE SET node = excluded.node",
+    "late_key": _FIRST.format("entries_by_key", "key"),
+    "late_kind": _FIRST.format("entries_by_kind", "kind"),
+    "by_key": _HISTORY.format("entries_by_key", "key") + " ORDER BY idx",
+    "by_kind": _HISTORY.format("entries_by_kind", "kind") + " ORDER BY idx",
+    "by_key_before": _HISTORY.format("entries_by_key", "key") + " AND idx < :before ORDER BY idx DESC LIMIT 1",
+    "by_kind_before": _HISTORY.format("entries_by_kind", "kind") + " AND idx < :before ORDER BY idx DESC LIMIT 1",
+    "keyed_keys": _KEYED.format("entries_by_key", "key"),
+    "keyed_kinds": _KEYED.format("entries_by_kind", "kind"),
+    "key_from": "SELECT idx FROM entries_by_key WHERE idx >= :start LIMIT 1",
+    "kind_from": "SELECT idx FROM entries_by_kind WHERE idx >= :start LIMIT 1",
+    "keys_of": "SELECT key FROM entries_by_key WHERE idx = :idx ORDER BY key",
+    "anchors": "SELECT size, kind, name, note, data FROM anchors ORDER BY size, kind, name",
+    "token": "SELECT idx FROM tokens WHERE token = :token",
+    "use_token": "INSERT INTO tokens (token, idx) VALUES (:token, :idx)",
+    "add_leaves": "INSERT INTO leaves (idx, leaf, leaf_hash, writer, seq) VALUES (?, ?, ?, ?, ?)",
+    "add_blobs": "INSERT INTO blobs (idx, data) VALUES (?, ?)",
+    "add_nodes": "INSERT INTO nodes (idx, level, hash) VALUES (?, ?, ?)",
+    "add_entries_by_key": "INSERT INTO entries_by_key (key, idx, count, head) VALUES (?, ?, ?, ?)",
+    "add_entries_by_kind": "INSERT INTO entries_by_kind (kind, idx, count, head) VALUES (?, ?, ?, ?)",
+}
+"""What the log reads and writes. Rows are read and written by column, values by name; in groups, in the order of the columns."""
+
+_OF_SQLITE = {"has_meta": "SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'meta'"}
+_OF_POSTGRESQL = {
+    "has_meta": "SELECT 1 WHERE to_regclass('meta') IS NOT NULL",
+    "lock_head": _STATEMENTS["lock_head"] + " FOR UPDATE",
+}
+FETCH = 500
+"""How many rows of a long answer are fetched at a time."""
 
 
 @cache
-def _append_statements() -> Mapping[str, Any]:
-    from sqlalchemy import bindparam, select
-    from sqlalchemy.dialects import postgresql, sqlite
-
-    head, leaves, blobs, node, tokens = (table(name) for name in ("head", "leaves", "blobs", "index_nodes", "tokens"))
-    nodes = table("nodes").c
-    saved: dict[str, Any] = {
-        name: bindparam(name) for name in ("size", "frontier", "trie", "kinds", "checkpoint", "latest", "trust")
-    }
-    upserts = {}
-    for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql)):
-        insert = dialect.insert(node)
-        upserts[f"save_index_{name}"] = insert.on_conflict_do_update(
-            index_elements=["prefix"], set_={"node": insert.excluded.node}
-        )
+def _statements(dialect: str) -> Mapping[str, str]:
+    if dialect == "sqlite":
+        return {**_STATEMENTS, **_OF_SQLITE}
     return {
-        "head": select(*(head.c[name] for name in saved)).where(head.c.id == 1).with_for_update(),
-        "tail": select(leaves.c.seq, leaves.c.leaf)
-        .where(leaves.c.writer == bindparam("writer"))
-        .order_by(leaves.c.seq.desc())
-        .limit(1),
-        "node": select(nodes.hash).where(nodes.idx == bindparam("idx"), nodes.level == bindparam("level")),
-        "leaf_hash": select(leaves.c.leaf_hash).where(leaves.c.idx == bindparam("idx")),
-        "leaf": select(leaves.c.leaf).where(leaves.c.idx == bindparam("idx")),
-        "record": select(blobs.c.data)
-        .select_from(blobs.join(leaves, blobs.c.idx == leaves.c.idx))
-        .where(leaves.c.writer == bindparam("writer"), leaves.c.seq == bindparam("seq")),
-        "blob": select(blobs.c.data).where(blobs.c.idx == bindparam("idx")),
-        "erase": blobs.delete().where(blobs.c.idx == bindparam("idx")),
-        "token": select(tokens.c.idx).where(tokens.c.token == bindparam("token")),
-        "use_token": tokens.insert(),
-        **{f"late_{name}": _late(name) for name in ("key", "kind")},
-        "index_node": select(node.c.node).where(node.c.prefix == bindparam("prefix")),
-        "save_head": head.update().where(head.c.id == 1).values(saved),
-        **{
-            f"add_{name}": table(name).insert()
-            for name in ("leaves", "blobs", "nodes", "entries_by_key", "entries_by_kind")
-        },
-        **upserts,
+        name: re.sub(r":(\w+)", r"%(\1)s", text).replace("?", "%s")
+        for name, text in {**_STATEMENTS, **_OF_POSTGRESQL}.items()
     }
-
-
-_Compiled = tuple[str, tuple[str, ...], dict[str, Any]]
-"""A statement's text, the order of its values, and those it binds by itself."""
-
-
-class Statements:
-    """The statements of an append, compiled once for a dialect and run by the driver itself.
-
-    An append is a handful of small statements inside one lock; SQLAlchemy writes them, and its machinery for each
-    execution, which costs more than SQLite's own work, stays out of the locked section.
-    """
-
-    def __init__(self, dialect: Dialect) -> None:
-        self._compiled: dict[str, _Compiled] = {}
-        self._overwriting = "PRAGMA secure_delete = ON" if dialect.name == "sqlite" else None
-        for name, statement in _append_statements().items():
-            stem, _, only = name.rpartition("_")
-            if only not in ("sqlite", "postgresql"):
-                stem = name
-            elif only != dialect.name:
-                continue
-            compiled = statement.compile(dialect=dialect)
-            order = tuple(compiled.positiontup or ())
-            self._compiled[stem] = (str(compiled), order, {key: compiled.params[key] for key in order})
-
-    def on(self, cursor: Any) -> Runner:
-        """Return what runs them on a driver's cursor."""
-        return Runner(self._compiled, cursor, overwriting=self._overwriting)
 
 
 class Runner:
-    """Runs compiled statements on one driver cursor."""
+    """Runs the log's statements on one connection of the driver.
 
-    def __init__(self, compiled: Mapping[str, _Compiled], cursor: Any, *, overwriting: str | None) -> None:
-        self._compiled = compiled
-        self._cursor = cursor
-        self._overwriting = overwriting
+    Parameters
+    ----------
+    dialect : {'sqlite', 'postgresql'}
+        Of the database.
+    connection : object
+        The driver's.
+    """
+
+    def __init__(self, dialect: str, connection: Any) -> None:
+        self._dialect, self._connection = dialect, connection
+        self._texts = _statements(dialect)
+        self._cursor = connection.cursor()
 
     def run(self, statement: str, **values: object) -> None:
         """Run one statement."""
-        text, order, fixed = self._compiled[statement]
-        self._cursor.execute(text, tuple(values[name] if name in values else fixed[name] for name in order))
+        self._cursor.execute(self._texts[statement], values)
 
     def overwrite_deleted(self) -> None:
         """Have the database overwrite what is deleted from now on, where it can."""
-        if self._overwriting is not None:
-            self._cursor.execute(self._overwriting)
+        if self._dialect == "sqlite":
+            self._cursor.execute("PRAGMA secure_delete = ON")
+
+    def all(self, statement: str, **values: object) -> list[Any]:
+        """Run a query and return its rows."""
+        self.run(statement, **values)
+        # To the end: an answer that is half read would keep SQLite's old state open.
+        return list(self._cursor.fetchall())
 
     def one(self, statement: str, **values: object) -> Any:
         """Run a query and return its first row, or None."""
-        self.run(statement, **values)
-        return self._cursor.fetchone()
+        return next(iter(self.all(statement, **values)), None)
+
+    def long(self, statement: str, **values: object) -> Iterator[Any]:
+        """Run a query whose answer need not fit into memory, and yield its rows."""
+        return self._long(self._texts[statement], values)
+
+    def whole(self, name: str, columns: Sequence[str]) -> Iterator[dict[str, object]]:
+        """Yield every row of a table by column."""
+        rows = self._long(f"SELECT {', '.join(columns)} FROM {name}", {})  # noqa: S608  names of our own tables
+        return (dict(zip(columns, row, strict=True)) for row in rows)
+
+    def _long(self, text: str, values: Mapping[str, object]) -> Iterator[Any]:
+        sqlite = self._dialect == "sqlite"
+        cursor = self._connection.cursor() if sqlite else self._connection.cursor(f"mlgov_{token_hex(8)}")
+        try:
+            cursor.execute(text, values)
+            while part := cursor.fetchmany(FETCH):
+                yield from part
+        finally:
+            cursor.close()
+
+    def at(self, places: Sequence[int], *, content: bool) -> list[Any]:
+        """Return the rows of leaves at some places, in order, with their content if it is wanted."""
+        marks = ", ".join(["?" if self._dialect == "sqlite" else "%s"] * len(places))
+        text = _WHOLE if content else _BARE
+        self._cursor.execute(f"{text} WHERE l.idx IN ({marks}) ORDER BY l.idx", tuple(places))
+        return list(self._cursor.fetchall())
 
     def many(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
-        """Run a statement for rows whose values are in the order of the table's columns."""
-        self._cursor.executemany(self._compiled[statement][0], rows)
+        """Run a statement for rows whose values are in the order of the columns that it names."""
+        self._cursor.executemany(self._texts[statement], rows)

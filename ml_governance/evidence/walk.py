@@ -271,7 +271,9 @@ class Walk:
             elif under is not None and under[1] == leaf.payload:
                 why = f"its content was erased under entry #{under[0]}"
                 about = frozenset(subjects(index))
-                void.append(Void(index=index, kind=leaf.kind, subjects=about, why=why, by=by, erased=True))
+                void.append(
+                    Void(index=index, kind=leaf.kind, subjects=about, why=why, by=by, erased=True, payload=leaf.payload)
+                )
             else:
                 self.problem(index, f"{leaf.kind}: its content is missing from {where}")
         return void
@@ -337,7 +339,16 @@ def standing(
                 why = f"it claims the time {one.recorded_at.isoformat()}, which had not come: the root said so at #{doubt.index}"
         if why:
             subjects = frozenset(subject.sha256 for subject in one.subjects)
-            void.append(Void(index=one.index, kind=one.kind, subjects=subjects, why=why, by=one.principal.id))
+            void.append(
+                Void(
+                    index=one.index,
+                    kind=one.kind,
+                    subjects=subjects,
+                    why=why,
+                    by=one.principal.id,
+                    payload=one.payload_digest,
+                )
+            )
         else:
             counting.append(one)
     return counting, void

@@ -225,7 +225,10 @@ def _decide(
 
 def _guard(decision: Decision, since: int, token: str | None = None) -> Guard:
     # What the decision rests on may be about other models too, such as the one in use.
-    about = {decision.subject.sha256, *(one.sha256 for a in decision.inputs for one in a.subjects)}
+    about = {
+        decision.subject.sha256,
+        *(one.sha256 for a in (*decision.inputs, *decision.approvals) for one in a.subjects),
+    }
     return Guard(since=since, keys=frozenset(map(bytes.fromhex, about)), kinds=frozenset(GLOBAL_KINDS), token=token)
 
 

@@ -30,7 +30,7 @@ Place = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class LedgerSection(_Section):

@@ -139,8 +139,8 @@ for step in sys.argv[2:]:
         setattr(schema.Runner, name, dying(getattr(schema.Runner, name), step))
     moment, _, statement = step.partition(" ")
     if statement:
-        real = one._ledger._engine.raw_connection
-        one._ledger._engine.raw_connection = lambda real=real, moment=moment: Dying(real(), moment)
+        real = one._ledger.database.raw_connection
+        one._ledger.database.raw_connection = lambda real=real, moment=moment: Dying(real(), moment)
     one.record(note("never acknowledged"), [MODEL])
     print(f"{step} was not reached", flush=True)
     os._exit(1)
@@ -215,9 +215,9 @@ def test_a_database_that_cannot_be_written_is_still_read(log: Log) -> None:
     if os.geteuid() == 0:
         # Root writes to read-only files: SQLite's own read-only mode stands in.
         url = f"sqlite:///file:{log.path / 'log.sqlite'}?mode=ro&uri=true"
-        from ml_governance.evidence.database import engine_for
+        from ml_governance.evidence.database import Database
 
-        readonly = Ledger(engine_for(url), log.ledger.origin, log.log_signer)
+        readonly = Ledger(Database(url), log.ledger.origin, log.log_signer)
     else:
         (log.path / "log.sqlite").chmod(0o400)
         readonly = Ledger.open(log.url, log_signer=log.log_signer)

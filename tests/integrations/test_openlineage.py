@@ -341,7 +341,7 @@ def test_the_facet_survives_jsonb(any_log: Log, request: pytest.FixtureRequest) 
     assert ol.verify_event({key: shuffled[key] for key in keys}).index == 4
     if "postgresql" not in any_log.url:
         return
-    with any_log.ledger.reading() as connection:
+    with any_log.ledger.database.engine.connect() as connection:
         row = connection.exec_driver_sql("SELECT (%s::jsonb)::text", (json.dumps(sent),)).scalar_one()
     assert row != json.dumps(sent)
     assert ol.verify_event(json.loads(row)).index == 4

@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ml_governance as gov
+from ml_governance.decide.withdrawal import withdrawn_model
 from ml_governance.errors import GovernanceError, MissingEvidenceError, VerificationError
+from ml_governance.evidence.attestation import Void
 from ml_governance.evidence.concerned import CONCERNED
 from ml_governance.evidence.predicates import (
     Approval,
@@ -130,6 +132,7 @@ def steps(story: Story, model: Subject, other: Subject) -> dict[str, Any]:
         "rejected": lambda: approve("vera", "reject", model),
         "said of another": lambda: approve("otto", "approve", other),
         "delegate's": lambda: approve("otto", "approve", model, STRANGER),
+        "of the stranger": lambda: approve("vera", "approve", STRANGER),
         "withdrawn": lambda: revoke(model),
         "other withdrawn": lambda: revoke(other),
         "delegated": lambda: story.delegate("vera", "validator", "otto"),
@@ -142,7 +145,7 @@ def steps(story: Story, model: Subject, other: Subject) -> dict[str, Any]:
 
 NAMES = (
     "good", "bad", "other's", "stranger's", "of both", "promoted", "promoted by nobody", "approved", "rejected",
-    "said of another", "delegate's", "withdrawn", "other withdrawn", "delegated", "broken", "made by vera",
+    "said of another", "delegate's", "of the stranger", "withdrawn", "other withdrawn", "delegated", "broken", "made by vera",
 )  # fmt: skip
 
 
@@ -158,9 +161,10 @@ def test_what_concerns_a_decision_decides_as_everything_does(tmp_path_factory: A
     [
         ("good", "other's", "promoted", "stranger's", "approved"),
         ("delegated", "made by vera", "good", "delegate's", "said of another"),
+        ("delegated", "good", "delegate's", "of the stranger"),
         ("good", "bad", "other's", "broken", "approved", "withdrawn"),
     ],
-    ids=["champion and attempts", "delegates", "withdrawn, and broken glass"],
+    ids=["champion and attempts", "delegates", "the one voice, about another", "withdrawn, and broken glass"],
 )
 def test_every_way_in_which_other_entries_count_is_followed(tmp_path: Path, plan: tuple[str, ...]) -> None:
     told(tmp_path, plan)
@@ -175,6 +179,47 @@ def told(folder: Path, plan: Any) -> None:
     for model in (*MODELS[:2], STRANGER):
         concerned, whole = story.both(model)
         assert concerned == whole
+
+
+@pytest.mark.parametrize(
+    "named", [(MODELS[1],), (STRANGER,), (MODELS[0], MODELS[1])], ids=["other", "stranger", "both"]
+)
+def test_a_registration_of_several_models_is_withdrawn_for_all_of_them_whichever_is_named(
+    story: Story, named: tuple[Subject, ...]
+) -> None:
+    where = Registration(registry="local:x", name="credit", version="1", format="joblib", files=1, size=1)
+    shared = story.sign("ada", where, MODELS[0], MODELS[1])
+    story.sign("rita", Revocation(target=shared.payload_digest, reason="stolen"), *named)
+    for model in MODELS[:2]:
+        short, whole = story.both(model)
+        assert short == whole
+        assert "GATE-revoked" in {finding.id for finding in short.findings}
+
+
+def test_a_shared_registration_that_is_lost_brings_no_model_back_whichever_was_named(story: Story) -> None:
+    where = Registration(registry="local:x", name="credit", version="1", format="joblib", files=1, size=1)
+    shared = story.sign("ada", where, MODELS[0], MODELS[1])
+    story.sign("rita", Revocation(target=shared.payload_digest, reason="stolen"), STRANGER)
+    view = concerned(story)[1]
+    (entry,) = (one for one in view.attestations if one.index == shared.index)
+    about = frozenset(one.sha256 for one in entry.subjects)
+    gone = Void(
+        index=entry.index, kind=entry.kind, subjects=about, why="erased", erased=True, payload=shared.payload_digest
+    )
+    without = replace(view, attestations=tuple(one for one in view.attestations if one is not entry), void=(gone,))
+    assert withdrawn_model(MODELS[0], without) is not None
+    assert withdrawn_model(MODELS[0], replace(without, void=(replace(gone, payload="0" * 64),))) is None
+
+
+def test_whoever_withdraws_the_work_of_another_withdraws_no_model_that_they_only_name(story: Story) -> None:
+    story.made(MODELS[1], "vera")
+    with story.acting() as ws:
+        (own,) = ws.view().about(MODELS[1].sha256, Registration.kind)
+    before = story.both(MODELS[0])[0]
+    story.sign("vera", Revocation(target=own.payload_digest, reason="mine"), MODELS[0])
+    short, whole = story.both(MODELS[0])
+    assert short == whole
+    assert [finding.id for finding in short.findings] == [finding.id for finding in before.findings]
 
 
 @pytest.fixture
