@@ -39,8 +39,8 @@ TRAINING = (
         "the types that are trusted when loading",
         change(
             "capture/serialisation",
-            'return io.load(path / "model.skops", trusted=list(SKLEARN_DATA))',
-            'return io.load(path / "model.skops", trusted=io.get_untrusted_types(file=path / "model.skops"))',
+            'return skops.load(path / "model.skops", trusted=list(SKLEARN_DATA))',
+            'return skops.load(path / "model.skops", trusted=io.get_untrusted_types(file=path / "model.skops"))',
         ),
         f"{S}test_a_skops_file_with_a_strange_type_is_not_loaded",
     ),
