@@ -40,7 +40,7 @@ TRAINING = (
         change(
             "capture/serialisation",
             'return skops.load(path / "model.skops", trusted=list(SKLEARN_DATA))',
-            'return skops.load(path / "model.skops", trusted=io.get_untrusted_types(file=path / "model.skops"))',
+            'return skops.load(path / "model.skops", trusted=skops.get_untrusted_types(file=path / "model.skops"))',
         ),
         f"{S}test_a_skops_file_with_a_strange_type_is_not_loaded",
     ),
