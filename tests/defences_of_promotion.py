@@ -178,6 +178,17 @@ PROMOTION = (
     ),
     defence(
         WITHDRAWN,
+        "a shared registration withdrawn for a model that its revocation does not name",
+        change(
+            "decide/withdrawal",
+            "elif isinstance(target.content, Registration) and counting.get(content.target) is not None:",
+            "elif entry.about(subject.sha256) and isinstance(target.content, Registration) and content.target in counting:",
+        ),
+        "workspace/test_concerning.py::"
+        "test_a_registration_of_several_models_is_withdrawn_for_all_of_them_whichever_is_named[other]",
+    ),
+    defence(
+        WITHDRAWN,
         "revocations of what can no longer be read",
         change("decide/withdrawal", "if content.target not in lost and not (lost and named):", "if True:"),
         f"{D}test_erased_registrations_do_not_bring_a_withdrawn_model_back",
