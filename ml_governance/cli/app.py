@@ -270,18 +270,22 @@ def attest(
     text: Annotated[
         str | None, typer.Option(metavar="NAME=FILE", help="Text about MODEL to sign, such as intended-use=use.md.")
     ] = None,
+    model_signature: Annotated[
+        Path | None, typer.Option(help="New file for a signature of MODEL in the format of OpenSSF Model Signing.")
+    ] = None,
     signer: As = None,
     workspace: Where = None,
     json: Json = False,
 ) -> None:
-    """Sign results made elsewhere (marked as claimed) or a text about a model, or put a policy in force.
+    """Sign results made elsewhere (marked as claimed), a text about a model or the model itself, or put a policy in force.
 
     Example: mlgov attest credit-risk/2 --file results.json --as validator;
     mlgov attest credit-risk/2 --text intended-use=use.md --as risk-officer;
+    mlgov attest credit-risk/2 --model-signature credit-risk-2.sig --as release-manager;
     mlgov attest --policy policies/credit-scoring/policy.yaml --as risk-officer
     """
-    if [policy, file, text].count(None) != 2 or (policy is None and model is None):
-        raise typer.BadParameter("give either MODEL with --file, or MODEL with --text, or --policy")
+    if [policy, file, text, model_signature].count(None) != 3 or (policy is None and model is None):
+        raise typer.BadParameter("give either MODEL with --file, --text or --model-signature, or --policy")
     with opened(workspace, signer) as ws:
         if policy:
             receipts: tuple[Receipt, ...] = (ws.enact(policy),)
@@ -290,6 +294,9 @@ def attest(
             told = ""
             name, _, path = text.partition("=")
             receipts = (ws.attest_text(str(model), name, path),)
+        elif model_signature:
+            told = f"; the signature is in {model_signature}"
+            receipts = (ws.sign_model(str(model), model_signature),)
         else:
             receipts = ws.attest_file(str(model), file)  # type: ignore[arg-type]  # checked above
         entries = [receipt.index for receipt in receipts]

@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from ml_governance.errors import DataError, VerificationError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ml_governance.evidence.table_source import Digested
 
 _BLOCK = 1 << 20
@@ -84,17 +86,34 @@ def folder(path: Path, *, without: frozenset[str] = frozenset()) -> Fingerprint:
     VerificationError
         If a file changed while it was read.
     """
+    return of_files(files(path, without=without))
+
+
+def files(path: Path, *, without: frozenset[str] = frozenset()) -> tuple[tuple[str, str, int], ...]:
+    """Return name, SHA-256 and size in bytes of each file of a folder, in byte order of the names.
+
+    Raises
+    ------
+    DataError
+        As :func:`folder` does.
+    VerificationError
+        If a file changed while it was read.
+    """
     if path.is_symlink() or not path.is_dir():
         raise DataError(f"{path} is no folder", expected="a folder of files")
     names = sorted(set(_walk(path, "")) - without, key=os.fsencode)
     if not names:
         raise DataError(f"{path} holds no files", expected="at least one file")
-    hasher, total = hashlib.sha256(), 0
-    for name in names:
-        digest, size = _file_digest(path / name)
+    return tuple((name, *_file_digest(path / name)) for name in names)
+
+
+def of_files(listed: Sequence[tuple[str, str, int]]) -> Fingerprint:
+    """Return the digest of a folder that holds these files, as :func:`files` lists them."""
+    hasher = hashlib.sha256()
+    for name, digest, _ in listed:
         hasher.update(digest.encode() + b"  " + os.fsencode(name) + b"\n")
-        total += size
-    return Fingerprint(kind="folder", sha256=hasher.hexdigest(), size=total, files=len(names))
+    size = sum(each for _, _, each in listed)
+    return Fingerprint(kind="folder", sha256=hasher.hexdigest(), size=size, files=len(listed))
 
 
 def artifact(path: Path) -> Fingerprint:

@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 EXPERIMENT = "ml-governance"
 DIGEST_TAG = "mlgov.sha256"
 RUN_TAG = "mlgov.run"
-FORMAT_TAG = "serialisation.format"
-"""What the writer says of the format; a governed server takes no word of anybody for tags that begin with ``mlgov.``."""
+FORMAT_TAG = (
+    "serialisation"  # the word of whoever stores: a governed server lets tags under mlgov. say only what it can check
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

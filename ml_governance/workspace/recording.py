@@ -194,6 +194,32 @@ class Recording:
 
         return texts.sign_text(here(self), version, name, Path(path))
 
+    def sign_model(self, version: str | Subject, path: str | Path) -> Receipt:
+        """Write a signature of a model in the format of OpenSSF Model Signing, made with the key of the person who acts.
+
+        Others check it with the public key and that project's tools, without our log. The log records the file's digest in the
+        text ``model-signature``, for which a rule can ask.
+
+        Parameters
+        ----------
+        version : str or Subject
+            The model version; its bytes must be the registered ones.
+        path : str or Path
+            The signature file: new, and outside the model's folder, whose digest another file would change.
+
+        Raises
+        ------
+        VerificationError
+            If the artifact's bytes are not the registered ones.
+        DataError
+            If the file exists, would be inside the model, or a file of the model has a name that is not printable.
+        NotAuthorizedError
+            If the person who acts has no role in this project.
+        """
+        from ml_governance.workspace import model_signing
+
+        return model_signing.sign_model(here(self), version, Path(path))
+
     def enact(self, path: str | Path) -> Receipt:
         """Sign a policy file and put it in force for its stage.
 

@@ -12,6 +12,7 @@ from ml_governance.evidence.predicates import MAX_HUMAN_TEXT, HumanText
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ml_governance.evidence.attestation import EvidenceView
     from ml_governance.evidence.ledger import Receipt
     from ml_governance.evidence.statement import Subject
     from ml_governance.workspace.session import Workspace
@@ -34,8 +35,17 @@ def sign_text(ws: Workspace, version: str | Subject, name: str, path: Path) -> R
     if len(text) > MAX_HUMAN_TEXT:
         raise DataError(f"{path} has {len(text):,} characters", expected=f"at most {MAX_HUMAN_TEXT:,}")
     view = ws.view()
+    require_role(ws, view)
+    return record(ws, name, text, ws.resolve(version, view))
+
+
+def require_role(ws: Workspace, view: EvidenceView) -> None:
+    """Refuse whoever has no role in this project."""
     me = ws.me(view)
     if not me.roles:
         raise NotAuthorizedError(f"{me.id} has no role", expected="somebody with a role in this project")
-    subject = ws.resolve(version, view)
+
+
+def record(ws: Workspace, name: str, text: str, subject: Subject) -> Receipt:
+    """Record a text that the person who acts stands by."""
     return ws.writer.record(HumanText(name=name, sha256=sha256_hex(text.encode()), text=text), [subject])

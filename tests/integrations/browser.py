@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SECONDS = 120
@@ -25,8 +25,8 @@ SECONDS = 120
 class Page:
     """A page, asked synchronously."""
 
-    def __init__(self, socket: Any, loop: asyncio.AbstractEventLoop) -> None:
-        self._socket, self._loop, self._number = socket, loop, 0
+    def __init__(self, socket: Any, loop: asyncio.AbstractEventLoop, connect: Callable[[str], Any]) -> None:
+        self._socket, self._loop, self._connect, self._number = socket, loop, connect, 0
 
     def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
         return self._loop.run_until_complete(asyncio.wait_for(self._ask(method, parameters), SECONDS))
@@ -50,6 +50,15 @@ class Page:
             assert time.monotonic() < until, f"{script}\n{self.text()}"
             time.sleep(0.3)
         return found
+
+    @contextmanager
+    def frame(self) -> Iterator[Page]:
+        """Speak with the page's sandboxed frame, which Chromium keeps in a process of its own."""
+        socket = self._loop.run_until_complete(asyncio.wait_for(self._connect("iframe"), SECONDS))
+        try:
+            yield Page(socket, self._loop, self._connect)
+        finally:
+            self._loop.run_until_complete(socket.close())
 
     def text(self) -> str:
         return str(self.evaluate("document.body.innerText"))
@@ -96,15 +105,21 @@ def page(url: str, *, user: str, password: str) -> Iterator[Page]:
             time.sleep(0.2)
         number = port.read_text().splitlines()[0]
 
-        async def connect() -> tuple[Any, Any]:
-            session = aiohttp.ClientSession()
-            async with session.get(f"http://127.0.0.1:{number}/json") as answer:
-                target = next(one for one in await answer.json(content_type=None) if one["type"] == "page")
-            return session, await session.ws_connect(target["webSocketDebuggerUrl"], max_msg_size=0)
+        async def begin() -> aiohttp.ClientSession:
+            return aiohttp.ClientSession()
 
-        session, socket = loop.run_until_complete(connect())
+        async def connect(kind: str) -> Any:
+            while True:
+                async with session.get(f"http://127.0.0.1:{number}/json") as answer:
+                    for one in await answer.json(content_type=None):
+                        if one["type"] == kind:
+                            return await session.ws_connect(one["webSocketDebuggerUrl"], max_msg_size=0)
+                await asyncio.sleep(0.3)
+
+        session = loop.run_until_complete(begin())
         try:
-            opened = Page(socket, loop)
+            socket = loop.run_until_complete(asyncio.wait_for(connect("page"), SECONDS))
+            opened = Page(socket, loop, connect)
             token = base64.b64encode(f"{user}:{password}".encode()).decode()
             opened.ask("Network.enable")
             opened.ask("Network.setExtraHTTPHeaders", headers={"Authorization": f"Basic {token}"})
@@ -112,7 +127,6 @@ def page(url: str, *, user: str, password: str) -> Iterator[Page]:
             opened.ask("Page.navigate", url=url)
             yield opened
         finally:
-            loop.run_until_complete(socket.close())
             loop.run_until_complete(session.close())
     finally:
         os.killpg(process.pid, signal.SIGKILL)

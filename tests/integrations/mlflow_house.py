@@ -37,8 +37,10 @@ def installed(folder: Path, **entry_points: str) -> str:
 
 def python(text: str, *arguments: str, path: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run a program in a process of its own, which ends well."""
-    environment = {**os.environ, "PYTHONPATH": path, "MLFLOW_TRACKING_URI": ""}
-    del environment["MLFLOW_TRACKING_URI"]
+    # Some versions of MLflow leave the experiment of this process in its environment.
+    lent = ("MLFLOW_DISABLE_TELEMETRY", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_") or name in lent}
+    environment["PYTHONPATH"] = path
     return subprocess.run(
         [sys.executable, "-W", "ignore", "-c", text, *arguments], cwd=cwd, env=environment, capture_output=True,
         text=True, check=False, timeout=300,

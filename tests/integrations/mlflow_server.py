@@ -93,7 +93,14 @@ def entry_points(home: Path) -> list[str]:
 
 @contextmanager
 def running(
-    home: Path, port: int, *, workspace: Path, users: tuple[str, ...], backend: str | None = None, auth: bool = True
+    home: Path,
+    port: int,
+    *,
+    workspace: Path,
+    users: tuple[str, ...],
+    backend: str | None = None,
+    auth: bool = True,
+    artifacts: str = "",
 ) -> Iterator[Server]:
     """Run a server until the end of the block."""
     (home / "auth.ini").write_text(
@@ -110,7 +117,7 @@ def running(
     command = [
         sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
         "--backend-store-uri", backend, "--registry-store-uri", f"governed:{backend}",
-        "--artifacts-destination", str(home / "artifacts"),
+        "--artifacts-destination", f"{artifacts}{home / 'artifacts'}",
     ]  # fmt: skip
     command += ["--app-name", "basic-auth"] if auth else []
     with (home / "log.txt").open("w") as log:

@@ -79,9 +79,6 @@ def test_a_run_made_elsewhere_is_brought_in(registry: MlflowRegistry) -> None:
     stored = registry.store(MODEL, name="source")
     made = client.get_logged_model(stored.model_id).source_run_id
     client.log_metric(made, "auc", 0.8)
-    from mlflow.entities import LoggedModelOutput
-
-    client.log_outputs(made, [LoggedModelOutput(stored.model_id, 0)])
     imported = registry.import_run(made, name="imported")
     assert imported.stored.sha256 == stored.sha256
     assert imported.metrics == {"auc": 0.8}
@@ -96,9 +93,6 @@ def test_a_workspace_takes_in_a_run_as_claimed_and_a_rule_that_wants_an_observed
         stored = registry.store(MODEL, name="elsewhere")
         client = registry._client
         made = client.get_logged_model(stored.model_id).source_run_id
-        from mlflow.entities import LoggedModelOutput
-
-        client.log_outputs(made, [LoggedModelOutput(stored.model_id, 0)])
         version = ws.import_mlflow(made, name="credit-risk")
         assert version.sha256 == stored.sha256
         run = ws.view().of_kind("training-run")[-1].content

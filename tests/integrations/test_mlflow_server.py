@@ -19,6 +19,7 @@ from ml_governance.errors import VerificationError
 from ml_governance.integrations.mlflow import MlflowRegistry
 from ml_governance.promote import gate
 from ml_governance.testing import FrozenClock
+from tests.integrations import browser
 from tests.promote.house import PEOPLE, POLICY, House
 
 if TYPE_CHECKING:
@@ -128,3 +129,28 @@ def test_bytes_that_change_on_the_server_after_promotion_are_told(
         kept(server).write_text("other weights")
         (one,) = ws.reconcile()
     assert "was changed after its promotion" in one.what
+
+
+@pytest.mark.skipif(browser.CHROMIUM is None, reason="no Chromium is installed")
+def test_mlflows_sandboxed_frame_shows_the_report(
+    house: House, server: tuple[str, Path], request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    version = house.ready(name=model_name(request))
+    with house.as_("ada") as ws:
+        run = ws.show(version)
+        experiment = ws.registry.client.get_run(run).info.experiment_id
+    report = f"{server[0]}/#/experiments/{experiment}/runs/{run}/artifacts/governance/report.html"
+    with browser.page(report, user="ada", password="") as page:
+        # The pane is empty until MLflow has fetched the file into a blob: look at the frame, not at the page's load event.
+        page.wait("document.querySelector('iframe.mlflow-html-iframe')?.src.startsWith('blob:')")
+        size = page.evaluate(
+            "(r => [r.width, r.height])(document.querySelector('iframe.mlflow-html-iframe').getBoundingClientRect())"
+        )
+        with page.frame() as frame:
+            frame.wait("document.body?.innerText.includes('Audit report')")
+            said = frame.text()
+            styled = frame.evaluate("getComputedStyle(document.querySelector('main')).maxWidth")
+        page.screenshot(tmp_path / "report.png")
+    assert min(size) > 200, size
+    assert styled == "960px", "the page's own rules against foreign content must let its own style in"
+    assert version.sha256 in said and "1. Summary" in said

@@ -100,7 +100,7 @@ def kept(server: tuple[str, Path], house: House) -> Path:
 
 STUBS = {"ml_governance", "ml_governance.plugins"} | {
     f"ml_governance.plugins.{name}"
-    for name in ("verified_loading", "mlflow_context", "mlflow_evaluator", "model_registry_store")
+    for name in ("verified_loading", "mlflow_context", "mlflow_evaluator", "model_registry_store", "artifact_store")
 }
 """What MLflow may load of ours by itself; each imports the standard library alone."""
 

@@ -1,0 +1,171 @@
+"""A server's artifacts with the files of models written once."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml_governance.errors import ConfigurationError
+from ml_governance.workspace.parts import utc_now
+from tests.integrations import mlflow_server
+from tests.integrations.governed import Governed, MlflowException, build
+from tests.integrations.mlflow_house import python
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from ml_governance.integrations.mlflow_artifacts import opened
+
+MODEL = f"1/models/m-{'a' * 32}/artifacts"
+RUN = f"1/{'b' * 32}/artifacts"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Any:
+    return opened(f"write-once:{tmp_path / 'kept'}")
+
+
+def put(store: Any, folder: str, text: str, name: str = "MLmodel") -> None:
+    """Send a file as the server's handler does."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as sent:
+        (Path(sent) / name).write_text(text)
+        store.log_artifact(str(Path(sent) / name), folder)
+
+
+def kept(tmp_path: Path, path: str) -> str:
+    return (tmp_path / "kept" / path).read_text()
+
+
+def test_a_models_file_is_written_once_and_taken_again_only_with_the_same_bytes(store: Any, tmp_path: Path) -> None:
+    put(store, MODEL, "first")
+    put(store, MODEL, "first")
+    with pytest.raises(MlflowException, match="is not overwritten") as raised:
+        put(store, MODEL, "other")
+    assert raised.value.get_http_status_code() == 403
+    assert kept(tmp_path, f"{MODEL}/MLmodel") == "first"
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        f"1//models/m-{'a' * 32}/artifacts",
+        f"{MODEL}/.",
+        f"1/x/../models/m-{'a' * 32}/artifacts",
+        f"/{MODEL}",
+        f"{MODEL}/",
+    ],
+)
+def test_a_second_spelling_of_a_path_is_no_way_round(store: Any, tmp_path: Path, folder: str) -> None:
+    put(store, MODEL, "first")
+    with pytest.raises(MlflowException) as raised:
+        put(store, folder, "other")
+    assert 400 <= raised.value.get_http_status_code() < 500
+    assert kept(tmp_path, f"{MODEL}/MLmodel") == "first"
+
+
+@pytest.mark.parametrize("prefix", ["", "workspaces/team/", "elsewhere/deep/"])
+def test_wherever_an_experiment_keeps_its_models_they_are_written_once(store: Any, prefix: str) -> None:
+    put(store, prefix + MODEL, "first")
+    for name in ("MLmodel", "mlmodel"):  # one file, on some file systems
+        with pytest.raises(MlflowException, match="is not overwritten"):
+            put(store, prefix + MODEL, "other", name)
+
+
+def test_a_folder_with_one_changed_file_is_refused(store: Any, tmp_path: Path) -> None:
+    put(store, f"{MODEL}/data", "weights", "w.bin")
+    (tmp_path / "sent" / "data").mkdir(parents=True)
+    (tmp_path / "sent" / "data" / "w.bin").write_text("other")
+    with pytest.raises(MlflowException, match="is not overwritten"):
+        store.log_artifacts(str(tmp_path / "sent"), MODEL)
+    assert kept(tmp_path, f"{MODEL}/data/w.bin") == "weights"
+
+
+@pytest.mark.parametrize(
+    "path", ["", "1", "1/models", f"1/models/m-{'a' * 32}", MODEL, f"{MODEL}/MLmodel", "workspaces/team"]
+)
+def test_nothing_that_may_hold_a_model_is_deleted(store: Any, tmp_path: Path, path: str) -> None:
+    put(store, MODEL, "first")
+    with pytest.raises(MlflowException, match="not deleted over HTTP") as raised:
+        store.delete_artifacts(path)
+    assert raised.value.get_http_status_code() == 403 and kept(tmp_path, f"{MODEL}/MLmodel") == "first"
+
+
+def test_what_a_run_has_is_overwritten_and_deleted_as_before(store: Any, tmp_path: Path) -> None:
+    for text in ("first", "second"):
+        put(store, RUN, text, "table.json")
+    assert kept(tmp_path, f"{RUN}/table.json") == "second"
+    assert [one.path for one in store.list_artifacts(RUN)] == [f"{RUN}/table.json"]
+    assert Path(store.download_artifacts(f"{RUN}/table.json")).read_text() == "second"
+    store.delete_artifacts(f"{RUN}/table.json")
+    assert store.list_artifacts(RUN) == []
+
+
+def test_a_place_that_is_none_is_refused() -> None:
+    for uri in ("write-once:", "write-once:write-once:/srv", "/srv"):
+        with pytest.raises(ConfigurationError, match="are to be kept at"):
+            opened(uri)
+
+
+LOG = """
+import mlflow, mlflow.sklearn, numpy as np, sys
+from sklearn.linear_model import LogisticRegression
+mlflow.set_tracking_uri(sys.argv[1])
+with mlflow.start_run():
+    model = LogisticRegression().fit(np.arange(10)[:, None], [0] * 5 + [1] * 5)
+    made = mlflow.sklearn.log_model(model, name="fitted", pip_requirements=[], registered_model_name="plain", input_example=np.ones((1, 1)))
+    mlflow.log_dict({"a": 1}, "notes.json")
+    mlflow.log_dict({"a": 2}, "notes.json")
+print(mlflow.sklearn.load_model("models:/plain/1").predict([[9]])[0], made.model_id)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.server
+@pytest.mark.filterwarnings("ignore")
+def test_a_server_keeps_promoted_bytes_over_http_and_clients_log_as_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = mlflow_server.free_port()
+    root = build(tmp_path, f"mlflow+http://127.0.0.1:{port}", clock=utc_now)
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ada")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", mlflow_server.PASSWORD)
+    with mlflow_server.running(tmp_path, port, workspace=root, users=("max", "ada"), artifacts="write-once:") as server:
+        done = python(
+            LOG, server.url, path=os.pathsep.join(mlflow_server.entry_points(tmp_path / "more")), cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stderr
+        house = Governed(root=root, clock=utc_now)  # type: ignore[arg-type]
+        house.approve(house.ready("1"))
+        alias = {"name": "credit", "alias": "production", "version": "1"}
+        answer = server.call("POST", "/api/2.0/mlflow/registered-models/alias", alias)
+        assert answer.status == 200, answer
+        where = server.call("GET", "/api/2.0/mlflow/model-versions/get-download-uri?name=credit&version=1").json
+        place = where["artifact_uri"].removeprefix("mlflow-artifacts:/").strip("/")
+        (weights,) = (tmp_path / "artifacts").rglob("weights.txt")
+        for name in ("weights.txt", "./weights.txt", "%2e/weights.txt", "/weights.txt"):
+            for prefix in ("/api", "/ajax-api"):
+                for user in ("max", mlflow_server.ADMIN):
+                    answer = server.call(
+                        "PUT", f"{prefix}/2.0/mlflow-artifacts/artifacts/{place}/{name}", data=b"other", user=user
+                    )
+                    assert 400 <= answer.status < 500, (name, answer)
+        assert (
+            "is not overwritten"
+            in server.call("PUT", f"/api/2.0/mlflow-artifacts/artifacts/{place}/weights.txt", data=b"other").body
+        )
+        for gone in (place, f"{place}/weights.txt"):
+            answer = server.call("DELETE", f"/api/2.0/mlflow-artifacts/artifacts/{gone}", user=mlflow_server.ADMIN)
+            assert answer.status == 403, answer
+        for part in ("create", "complete", "abort"):
+            answer = server.call(
+                "POST", f"/api/2.0/mlflow-artifacts/mpu/{part}/{place}", {"path": "weights.txt", "num_parts": 1}
+            )
+            assert answer.status in (400, 404, 501), answer
+        assert weights.read_text() == "1"
+        with house.as_(None) as ws:
+            assert not ws.reconcile()
