@@ -17,6 +17,7 @@ NEW = "server: a method that nobody has read"
 SERVER_LINES = (ALIAS, NAMES, ROUND, WHO, BYTES, RACE, ANNOUNCED, BROKEN, NEW)
 
 S = "integrations/test_governed_store.py::"
+W = "integrations/test_write_once.py::"
 RULES, STORE, PLACES, INTERNALS, SERVING = (
     "integrations/mlflow_rules", "integrations/mlflow_store", "integrations/mlflow_places", "integrations/mlflow_internals",
     "workspace/gatekeeper",
@@ -51,6 +52,31 @@ SERVER = (
         "for whom a promotion was, in the log",
         change(SERVING, 'along=[self._entry(request, "allowed", f"{subject.name} for {asked.stage}")],', ""),
         f"{S}test_an_approved_version_is_promoted_and_the_log_says_for_whom[max]",
+    ),
+    defence(
+        BYTES,
+        "files of models written once",
+        change(
+            "integrations/mlflow_artifacts",
+            "standing = self._standing(where) if _OF_A_MODEL.search(where) else None",
+            "standing = None",
+        ),
+        f"{W}test_a_models_file_is_written_once_and_taken_again_only_with_the_same_bytes",
+        f"{W}test_a_folder_with_one_changed_file_is_refused",
+    ),
+    defence(
+        BYTES,
+        "one spelling of an artifact's path",
+        change("integrations/mlflow_artifacts", "if path and (path != posixpath.normpath(path)", "if False and (path"),
+        f"{W}test_a_second_spelling_of_a_path_is_no_way_round",
+    ),
+    defence(
+        BYTES,
+        "what may hold a model is not deleted",
+        change(
+            "integrations/mlflow_artifacts", "if _OF_A_MODEL.search(where) or not _OF_A_RUN.search(where):", "if False:"
+        ),
+        f"{W}test_nothing_that_may_hold_a_model_is_deleted",
     ),
     defence(
         NAMES,

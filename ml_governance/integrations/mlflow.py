@@ -377,5 +377,5 @@ def _trouble() -> Iterator[None]:
     except (MlflowException, RequestException, OSError) as error:
         raise RegistryError(
             f"MLflow cannot do this: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
-            expected="a reachable MLflow 3.1 or newer, and a model it knows",
+            expected="a reachable MLflow 3.8 or newer, and a model it knows",
         ) from error
