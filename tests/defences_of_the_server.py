@@ -68,7 +68,7 @@ SERVER = (
         BYTES,
         "one spelling of an artifact's path",
         change("integrations/mlflow_artifacts", "if path and (path != posixpath.normpath(path)", "if False and (path"),
-        f"{W}test_a_second_spelling_of_a_path_is_no_way_round",
+        f"{W}test_a_second_spelling_of_a_path_is_no_way_round[two slashes]",
     ),
     defence(
         BYTES,
@@ -76,7 +76,7 @@ SERVER = (
         change(
             "integrations/mlflow_artifacts", "if _OF_A_MODEL.search(where) or not _OF_A_RUN.search(where):", "if False:"
         ),
-        f"{W}test_nothing_that_may_hold_a_model_is_deleted",
+        f"{W}test_nothing_that_may_hold_a_model_is_deleted[1]",
     ),
     defence(
         NAMES,

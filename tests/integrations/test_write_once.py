@@ -59,6 +59,7 @@ def test_a_models_file_is_written_once_and_taken_again_only_with_the_same_bytes(
         f"/{MODEL}",
         f"{MODEL}/",
     ],
+    ids=["two slashes", "a dot", "up and down", "absolute", "a slash behind"],
 )
 def test_a_second_spelling_of_a_path_is_no_way_round(store: Any, tmp_path: Path, folder: str) -> None:
     put(store, MODEL, "first")
