@@ -190,6 +190,7 @@ def test_a_column_of_a_csv_file_may_be_a_group_and_the_score(tmp_path: Path) -> 
     assert found.weights is not None and found.weights.sum(axis=(1, 2)).tolist() == [0.5, 0.5, 1.0]
 
 
+@pytest.mark.full
 def test_too_many_crossings_leave_the_single_attributes_with_scores() -> None:
     n = 4000
     table = pa.table(

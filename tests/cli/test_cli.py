@@ -88,7 +88,7 @@ def test_init_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         (["log", "verify", "-w", "/"], 2, "no governance.toml"),
         (["policy", "test", "nothing"], 2, "no policy 'nothing'"),
         (["policy", "lint", "/bin/sh"], 2, "expected: UTF-8 text"),
-        (["attest"], 2, "give either MODEL with --file, or MODEL with --text, or --policy"),
+        (["attest"], 2, "give either MODEL with --file, --text or --model-signature, or --policy"),
     ],
 )
 def test_mistakes_exit_with_2_and_say_what_to_do(

@@ -41,6 +41,7 @@ def test_the_seeds_are_read(name: str) -> None:
     assert all(tried(target, seed) for seed in target.seeds())
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", TARGETS)
 def test_damaged_bytes_are_read_or_refused(name: str) -> None:
     target = TARGETS[name]

@@ -121,7 +121,7 @@ def autologged(tmp_path: Path, mode: str) -> tuple[gov.Workspace, str]:
     return gov.open(tmp_path / "ws", signer="author"), done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_one_line_gives_every_autologged_run_a_signed_record(tmp_path: Path) -> None:
     ws, _ = autologged(tmp_path, "failing")
     with ws:
@@ -138,7 +138,7 @@ def test_one_line_gives_every_autologged_run_a_signed_record(tmp_path: Path) -> 
         assert ours == [complete.inputs[0].sha256[:36]]  # type: ignore[attr-defined]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_runs_that_only_bear_a_session_s_name_are_not_signed(tmp_path: Path) -> None:
     ws, said = autologged(tmp_path, "forged")
     with ws:
@@ -146,7 +146,7 @@ def test_runs_that_only_bear_a_session_s_name_are_not_signed(tmp_path: Path) -> 
     del said
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_token_that_two_runs_have_makes_neither_genuine(tmp_path: Path) -> None:
     ws, _ = autologged(tmp_path, "replayed")
     with ws:
@@ -222,7 +222,7 @@ print(json.dumps({
 """
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_evaluator_gives_mlflow_our_numbers_and_a_verdict_for_ci(tmp_path: Path) -> None:
     done = python(EVALUATED, f"sqlite:///{tmp_path / 'm.db'}", path=installed(tmp_path / "site"), cwd=tmp_path)
     assert done.returncode == 0, done.stderr

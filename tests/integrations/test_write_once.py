@@ -125,7 +125,7 @@ print(mlflow.sklearn.load_model("models:/plain/1").predict([[9]])[0], made.model
 """
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.server
 @pytest.mark.filterwarnings("ignore")
 def test_a_server_keeps_promoted_bytes_over_http_and_clients_log_as_before(

@@ -136,7 +136,7 @@ def test_the_stub_brings_in_nothing_that_python_has_not(installed: dict[str, str
 # --- what is loaded ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_what_was_promoted_loads_in_every_way_and_what_was_not_in_none(
     house: House, server: tuple[str, Path], installed: dict[str, str], tmp_path: Path
 ) -> None:
@@ -159,7 +159,7 @@ def test_what_was_promoted_loads_in_every_way_and_what_was_not_in_none(
     assert [one[0] for one in load(installed, server, {}, *bad[:2])] == ["loaded"] * 2
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_without_evidence_or_with_a_typing_error_nothing_loads(
     house: House, server: tuple[str, Path], installed: dict[str, str]
 ) -> None:
@@ -170,7 +170,7 @@ def test_without_evidence_or_with_a_typing_error_nothing_loads(
     assert told[0] == "loaded"
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("change", ["new file", "edited file"])
 def test_a_released_model_that_somebody_changed_on_the_server_is_caught_when_it_is_loaded(
     house: House, server: tuple[str, Path], installed: dict[str, str], change: str
@@ -194,7 +194,7 @@ def test_a_released_model_that_somebody_changed_on_the_server_is_caught_when_it_
     assert unverified[0][0] == "loaded"
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_bundle_is_evidence_enough_for_a_serving_image(
     house: House, server: tuple[str, Path], installed: dict[str, str], tmp_path: Path
 ) -> None:
@@ -233,7 +233,7 @@ def serve(installed: dict[str, str], server: tuple[str, Path], settings: dict[st
     return answered, said
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_mlflow_models_serve_serves_what_was_promoted_and_refuses_what_was_not(
     house: House, server: tuple[str, Path], installed: dict[str, str]
 ) -> None:
@@ -279,7 +279,7 @@ print("TOLD" + json.dumps(told))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_governed_target_deploys_what_was_promoted_and_nothing_else(
     house: House, server: tuple[str, Path], installed: dict[str, str], tmp_path: Path
 ) -> None:
