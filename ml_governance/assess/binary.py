@@ -7,6 +7,7 @@ treatment equality is the odds of a false negative among the errors: their inter
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -143,11 +144,16 @@ def number(
     *,
     weighted: bool,
     effective: Effective | None = None,
+    counts: NDArray[Any] | None = None,
 ) -> Number:
-    """Return any number of a 2 x 2 table: a rate or one of :data:`NUMBERS`."""
+    """Return any number of a 2 x 2 table: a rate or one of :data:`NUMBERS`; ``counts`` are its rows where it is one of weights."""
     if metric in NUMBERS:
-        return NUMBERS[metric](table, n, group, weighted=weighted)
-    return rate(metric, table, n, group, weighted=weighted, effective=effective)
+        made = NUMBERS[metric](table, n, group, weighted=weighted)
+    else:
+        made = rate(metric, table, n, group, weighted=weighted, effective=effective)
+    if not weighted or counts is None:
+        return made
+    return replace(made, size=min(made.size, number(metric, counts, n, group, weighted=False).size))
 
 
 def measure(cube: Cube, bys: Sequence[tuple[str, ...]], confidence: float, min_group_size: int) -> list[Measurement]:
@@ -172,11 +178,15 @@ def measure(cube: Cube, bys: Sequence[tuple[str, ...]], confidence: float, min_g
     ]
     everything = float(table.sum())
     for by in bys:
-        groups = cube.marginal(by).groups()
+        own = cube.marginal(by)
+        groups, plain = own.groups(), own.unweighted().groups()
         for group, values, n in groups:
             made.append(_share(by, group, float(values.sum()), everything, rows, n, confidence, weighted=weighted))
         for name, function in NUMBERS.items():
             numbers = [function(values, n, group, weighted=weighted) for group, values, n in groups]
+            if weighted:  # what a number rests on is rows, whatever they weigh
+                bare = (function(counts, n, group, weighted=False) for group, counts, n in plain)
+                numbers = [replace(one, size=min(one.size, rows.size)) for one, rows in zip(numbers, bare, strict=True)]
             made += [measured(name, by, one, confidence, min_group_size) for one in numbers]
             for metric in COMPARED:
                 if metric.of == (name,):

@@ -7,7 +7,7 @@ the number of rows; cubes of shards add up.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, Self
 
@@ -92,6 +92,10 @@ class Cube:
                 group = tuple(levels[index] for levels, index in zip(self.levels, position, strict=True))
                 found.append((group, self.values[position], rows))
         return found
+
+    def unweighted(self) -> Cube:
+        """Return the rows themselves, whatever they weigh: what numbers rest on."""
+        return replace(self, weights=None, squares=None)
 
     def total(self) -> tuple[NDArray[Any], int]:
         """Return the 2 x 2 values over all groups, and the number of rows."""

@@ -64,11 +64,15 @@ def measure(cube: Cube, bys: Sequence[tuple[str, ...]], confidence: float, min_g
     for by in bys:
         own = cube.marginal(by)
         groups, known = own.groups(), linearised.effective(own)
+        bases = {group: counts_of(counts) for group, counts, _ in own.unweighted().groups()} if weighted else {}
         for group, values, n in groups:
             measurements += _rates(
-                values, n, by, group, confidence, min_group_size, weighted=weighted, effective=known.get(group)
-            )
-        measurements += _comparisons(groups, by, confidence, min_group_size, weighted=weighted, effective=known)
+                values, n, by, group, confidence, min_group_size, weighted=weighted, effective=known.get(group),
+                bases=bases.get(group),
+            )  # fmt: skip
+        measurements += _comparisons(
+            groups, by, confidence, min_group_size, weighted=weighted, effective=known, bases=bases
+        )
         shown.append({"by": list(by), "groups": [_shown(group, values, n) for group, values, n in groups]})
     measurements += binary.measure(cube, bys, confidence, min_group_size)
     return {
@@ -100,12 +104,14 @@ def _rates(
     *,
     weighted: bool,
     effective: Mapping[str, linearised.Effective] | None,
+    bases: Mapping[str, tuple[float, float]] | None = None,
 ) -> list[Measurement]:
     counts = counts_of(table)
     return [
         rate_measurement(
             metric.name, *counts[metric.name], rows, by, group, confidence, min_group_size, weighted=weighted,
             effective=None if effective is None else effective[metric.name],
+            base=None if bases is None else bases[metric.name][1],
         )
         for metric in RATES
     ]  # fmt: skip
@@ -123,16 +129,17 @@ def rate_measurement(
     *,
     weighted: bool = False,
     effective: linearised.Effective | None = None,
+    base: float | None = None,
 ) -> Measurement:
     """Return one rate, typed: ``undefined`` for 0/0, ``insufficient`` below the stated size.
 
-    A weighted rate has an interval if its effective counts are given.
+    A weighted rate has an interval if its effective counts are given; ``base`` is how many rows its denominator is a sum over.
     """
     common: dict[str, Any] = {"metric": metric, "by": by, "group": group, "numerator": k, "denominator": n, "n": rows}
     if n <= 0:
         return Measurement(**common, status="undefined", reason=f"0/0: no row that {metric} could be a share of")
     reason = None
-    size = n if not weighted else effective.rows if effective else rows
+    size = n if not weighted else effective.rows if effective else rows if base is None else base
     if min(rows, size) < min_group_size:
         reason = f"{size:g} row{'s' if size != 1 else ''} where {min_group_size} are required"
     made: tuple[Interval, ...] = ()
@@ -166,6 +173,7 @@ def _comparisons(
     *,
     weighted: bool,
     effective: Mapping[tuple[str, ...], Mapping[str, linearised.Effective]],
+    bases: Mapping[tuple[str, ...], Mapping[str, tuple[float, float]]],
 ) -> list[Measurement]:
     tables = [(group, counts_of(values), n) for group, values, n in groups]
     rows = sum(n for _, _, n in groups)
@@ -176,6 +184,7 @@ def _comparisons(
             [(group, *table[rate]) for group, table, _ in tables], rate, form, by, rows, confidence, min_group_size,
             family=family, weighted=weighted,
             effective=[effective[group][rate] for group, _, _ in tables] if effective else None,
+            bases=[bases[group][rate][1] for group, _, _ in tables] if bases else None,
         )  # fmt: skip
 
     made = []
@@ -197,6 +206,7 @@ def compare_rates(
     family: int,
     weighted: bool,
     effective: list[linearised.Effective] | None = None,
+    bases: list[float] | None = None,
 ) -> Measurement:
     """Compare one rate between all groups.
 
@@ -222,6 +232,8 @@ def compare_rates(
         Whether the counts are sums of weights; then intervals are made from ``effective`` alone.
     effective : list of Effective, optional
         As many equally weighted rows as would be as uncertain, parallel to ``counts``.
+    bases : list of float, optional
+        How many rows each denominator is a sum over, where it is one of weights.
     """
     common: dict[str, Any] = {"metric": f"{rate}_{form}", "by": by, "n": rows}
     if len(counts) < 2:
@@ -235,7 +247,7 @@ def compare_rates(
     if form == "ratio" and max(rates) == 0:
         return Measurement(**common, status="undefined", reason=f"{rate} is 0 in every group, so the ratio is 0/0")
     value = min(rates) / max(rates) if form == "ratio" else max(rates) - min(rates)
-    sizes = [n for _, n in pairs] if effective is None else [one.rows for one in effective]
+    sizes = [one.rows for one in effective] if effective is not None else bases or [n for _, n in pairs]
     small = [group for (group, _, _), size in zip(counts, sizes, strict=True) if size < min_group_size]
     reason = f"fewer than {min_group_size} rows in {', '.join(' x '.join(group) for group in small)}" if small else None
     made: tuple[Interval, ...] = ()

@@ -309,11 +309,15 @@ def numbers_of(cube: Cube, metric: str, by: Sequence[str] | None) -> tuple[tuple
     weighted = cube.weights is not None
     known = linearised.effective(own)
 
-    def number(values: NDArray[Any], n: int, group: tuple[str, ...]) -> Number:
-        return binary.number(metric, values, n, group, weighted=weighted, effective=known.get(group, {}).get(metric))
+    def number(values: NDArray[Any], counts: NDArray[Any], n: int, group: tuple[str, ...]) -> Number:
+        effective = known.get(group, {}).get(metric)
+        return binary.number(metric, values, n, group, weighted=weighted, effective=effective, counts=counts)
 
-    numbers = [number(values, n, group) for group, values, n in own.groups()]
-    return names, numbers, number(*cube.total(), ())
+    plain = own.unweighted()
+    pairs = zip(own.groups(), plain.groups(), strict=True)
+    numbers = [number(values, counts, n, group) for (group, values, n), (_, counts, _) in pairs]
+    values, n = cube.total()
+    return names, numbers, number(values, plain.total()[0], n, ())
 
 
 def rest_of(cube: Cube, metric: str, by: Sequence[str], group: tuple[str, ...]) -> Number | None:

@@ -151,3 +151,22 @@ def test_the_percentile_interval_of_a_difference_leaves_zero_out_for_equal_group
         interval = ours(y, p, g).difference("demographic_parity").intervals[0]
         assert interval.lower == 0 <= interval.upper
     assert left_out == 5
+
+
+@pytest.mark.parametrize("squares", [None, 100.0])
+def test_weight_makes_no_rows_so_numbers_that_rest_on_few_stay_insufficient(squares: float | None) -> None:
+    """Five positives of weight 10 are five rows, not fifty; whoever adds up weights alone takes them for enough."""
+    from ml_governance.assess.cube import from_counts
+    from ml_governance.assess.fairness import FairnessReport
+
+    counts = {"a": (100, 90, 100, 100), "b": (200, 190, 3, 2)}
+    weights = {group: tuple(10.0 * one for one in four) for group, four in counts.items()}
+    known = None if squares is None else {g: tuple(squares * one for one in four) for g, four in counts.items()}
+    weighted = FairnessReport.from_cube(from_counts(counts, by=("g",), weights=weights, squares=known))
+    plain = FairnessReport.from_cube(from_counts(counts, by=("g",)))
+
+    def statuses(report: FairnessReport) -> dict[object, str]:
+        return {(one.metric, one.by, one.group): one.status for one in report.measurements}
+
+    assert statuses(weighted) == statuses(plain)
+    assert statuses(weighted)["equalized_odds_difference", ("g",), ()] == "insufficient"
