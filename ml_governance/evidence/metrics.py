@@ -10,6 +10,7 @@ from dataclasses import replace
 from ml_governance.errors import PolicyError
 from ml_governance.evidence.metric_catalogue import CATALOGUE, UNCOMPARABLE
 from ml_governance.evidence.metric_definition import Better, Form, Metric
+from ml_governance.evidence.metrics_of_data import DATA_METRICS
 
 __all__ = ["METRICS", "RATES", "Form", "Metric", "metric", "rate_counts"]
 
@@ -153,7 +154,7 @@ _IN_USE = tuple(replace(metric, evidence="monitoring") for metric in (*RATES, *_
 
 METRICS: dict[tuple[str, str], Metric] = {
     (metric.evidence, metric.name): metric
-    for metric in (*RATES, *_comparisons(), *_NAMED, *_PERFORMANCE, *CATALOGUE, *_IN_USE)
+    for metric in (*RATES, *_comparisons(), *_NAMED, *_PERFORMANCE, *CATALOGUE, *DATA_METRICS, *_IN_USE)
 }
 """Every metric by (kind of evidence, name)."""
 

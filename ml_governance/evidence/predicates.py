@@ -193,6 +193,18 @@ class Explanation(Assessment):
     kind: ClassVar[str] = "explanation"
 
 
+class DataQuality(Assessment):
+    """Quality of rows that a model was trained or tested on; ``predictions`` says who measured it, for nothing is predicted."""
+
+    kind: ClassVar[str] = "data-quality"
+
+
+class Privacy(Assessment):
+    """What a model, or data released with it, gives away about the rows it was trained on."""
+
+    kind: ClassVar[str] = "privacy"
+
+
 class Monitoring(Assessment):
     """How a model does in production, over a window; the predictions were made by the bytes that the handle verified."""
 
@@ -466,7 +478,7 @@ CONTENTS: dict[str, type[Content]] = {
     model.kind: model
     for model in (
         WriterOpen, WriterClose, TrustUpdate, PolicyInForce, TrainingRun, Registration, Fairness, Performance,
-        Explanation, Approval, Waiver, DecisionSummary, Promotion, Revocation, Erasure, HumanText, ApprovalRequest, BreakGlass,
+        Explanation, DataQuality, Privacy, Approval, Waiver, DecisionSummary, Promotion, Revocation, Erasure, HumanText, ApprovalRequest, BreakGlass,
         BreakGlassReview, Delegation, ProtectedData, DataAccess, Monitoring, Deployment, RegistryRequest,
     )
 }  # fmt: skip

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ml_governance.assess import rates
+from ml_governance.assess import rates, splits
 from ml_governance.assess.baseline import OTHER, PREDICTION, SCORE, Baseline
 from ml_governance.assess.cube import MISSING, Cube
 from ml_governance.assess.drift import DriftReport, assess_drift
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 COLUMN = "column"
 """What distances are said to be by."""
 ALPHA = 0.05
-_ORDER = ("undefined", "insufficient", "ok")
 _OF_SELECTION = frozenset(
     ("selection_rate", "selection_rate_ratio", "selection_rate_difference", "demographic_parity_ratio", "demographic_parity_difference")
 )  # fmt: skip
@@ -131,9 +130,11 @@ def compare(
     if layout.digest != baseline.digest:
         raise DataError("the window was counted on another baseline", expected="the approved one")
     drift = _drift(window, baseline, layout, min_rows)
+    distances = splits.distances(drift, COLUMN)
     attributes = tuple(one.name for one in layout.attributes)
     measurements = (
-        *_distances(drift),
+        *distances,
+        splits.largest([one for one in distances if one.metric == "psi_excess"]),
         _share("labelled_share", int(window.labelled.sum()), tally.predicted, min_rows),
         _share("uncounted_share", tally.uncounted, tally.predicted, min_rows),
         *_fairness(window, layout, confidence, min_rows),
@@ -166,27 +167,6 @@ def _profile(slots: Slots, like: Profile, counts: NDArray[np.int64] | None) -> P
         {**{level: rows[at] for level, at in slots.place.items()}, OTHER: rows[slots.other]},
         missing=rows[-1],
     )
-
-
-def _distances(drift: DriftReport) -> list[Measurement]:
-    adjusted = dict(zip((one.column for one in drift.distances), drift.to_frame()["p_holm"].tolist(), strict=True))
-    made = []
-    for one in drift.distances:
-        common: dict[str, Any] = {
-            "by": (COLUMN,), "group": (one.column,), "n": one.n_current, "status": one.status, "reason": one.reason,
-        }  # fmt: skip
-        excess = None if one.value is None or one.null_level is None else one.value - one.null_level
-        p_value = None if one.p_value is None else float(adjusted[one.column])
-        for name, value in (("psi", one.value), ("psi_excess", excess), ("psi_p_value", p_value)):
-            made.append(Measurement(metric=name, value=value, **common))
-    return [*made, _largest([one for one in made if one.metric == "psi_excess"])]
-
-
-def _largest(every: Sequence[Measurement]) -> Measurement:
-    """Return the largest excess of any column; one that is not ok makes it so, for nobody can say that it is not the largest."""
-    worst = min(every, key=lambda one: (_ORDER.index(one.status), -(one.value or 0.0)))
-    why = None if worst.status == "ok" else f"{worst.group[0]}: {worst.reason}"
-    return Measurement(metric="largest_psi_excess", value=worst.value, n=worst.n, status=worst.status, reason=why)
 
 
 def _share(name: str, k: int, n: int, min_rows: int) -> Measurement:
