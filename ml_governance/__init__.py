@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from ml_governance.assess.continuous import ContinuousReport, assess_continuous
+    from ml_governance.assess.data_quality import DataQualityReport, assess_data
     from ml_governance.assess.drift import DriftReport, assess_drift
     from ml_governance.assess.explanation import ExplanationReport, assess_explanation
     from ml_governance.assess.fairness import FairnessReport, assess_fairness
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ml_governance.assess.mitigation import MitigationReport, compare_mitigations
     from ml_governance.assess.multiclass import MulticlassReport, assess_multiclass
     from ml_governance.assess.performance import PerformanceReport, assess_performance
+    from ml_governance.assess.privacy import PrivacyReport, assess_privacy
     from ml_governance.assess.profile import Profile, profile
     from ml_governance.assess.ranking import RankingReport, assess_ranking
     from ml_governance.assess.regression import RegressionReport, assess_regression
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ml_governance.assess.continuous": ("ContinuousReport", "assess_continuous"),
+    "ml_governance.assess.data_quality": ("DataQualityReport", "assess_data"),
     "ml_governance.assess.drift": ("DriftReport", "assess_drift"),
     "ml_governance.assess.explanation": ("ExplanationReport", "assess_explanation"),
     "ml_governance.assess.fairness": ("FairnessReport", "assess_fairness"),
@@ -62,6 +65,7 @@ _HOMES = {
     "ml_governance.assess.mitigation": ("MitigationReport", "compare_mitigations"),
     "ml_governance.assess.multiclass": ("MulticlassReport", "assess_multiclass"),
     "ml_governance.assess.performance": ("PerformanceReport", "assess_performance"),
+    "ml_governance.assess.privacy": ("PrivacyReport", "assess_privacy"),
     "ml_governance.assess.profile": ("Profile", "profile"),
     "ml_governance.assess.ranking": ("RankingReport", "assess_ranking"),
     "ml_governance.assess.regression": ("RegressionReport", "assess_regression"),
@@ -97,6 +101,7 @@ __all__ = [
     "ConfigurationError",
     "ContinuousReport",
     "DataError",
+    "DataQualityReport",
     "Decision",
     "DeniedError",
     "DriftReport",
@@ -114,6 +119,7 @@ __all__ = [
     "PerformanceReport",
     "Person",
     "PolicyError",
+    "PrivacyReport",
     "Profile",
     "PromotionDeniedError",
     "RankingReport",
@@ -127,11 +133,13 @@ __all__ = [
     "Workspace",
     "__version__",
     "assess_continuous",
+    "assess_data",
     "assess_drift",
     "assess_explanation",
     "assess_fairness",
     "assess_multiclass",
     "assess_performance",
+    "assess_privacy",
     "assess_ranking",
     "assess_regression",
     "compare_mitigations",

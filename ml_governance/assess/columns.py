@@ -284,8 +284,7 @@ def _numbers(parts: Sequence[pa.ChunkedArray], kind: Kind) -> tuple[Any, Codes]:
     import pyarrow.compute as pc
 
     whole = kind == "time" or all(
-        pa.types.is_boolean(part.type)
-        or (pa.types.is_integer(_plain(part.type)) and _plain(part.type) != pa.uint64())
+        pa.types.is_boolean(part.type) or (pa.types.is_integer(_plain(part.type)) and _plain(part.type) != pa.uint64())
         for part in parts
     )
     arrays = []
@@ -354,5 +353,7 @@ def _as_text(part: pa.ChunkedArray) -> Any:
 
     own = _decoded(part)
     if pa.types.is_floating(own.type):  # as Python writes them, so that 1.0 of one table is 1.0 of another
-        return pa.chunked_array([pa.array([None if one is None else str(one) for one in own.to_pylist()], pa.large_string())])
+        return pa.chunked_array(
+            [pa.array([None if one is None else str(one) for one in own.to_pylist()], pa.large_string())]
+        )
     return own.cast(pa.large_string())

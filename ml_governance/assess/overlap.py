@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from ml_governance.assess.columns import coded, opened
+from ml_governance.assess.row_keys import RowKeys
 from ml_governance.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
 
 def shared_rows(test: pd.DataFrame, training: pd.DataFrame) -> int:
-    """Return how many rows of a table equal a row of another one in every column that both have.
+    """Return how many rows of a table equal a row of another one; see :func:`shared`."""
+    return int(shared(test, training).sum())
 
-    Numbers are compared as 64-bit floats, whatever their type, a missing value equals a missing value, and everything else is
-    compared as text. So a column that is missing from one table, or written in another type, hides no shared row; with fewer
-    common columns more rows are alike by chance.
+
+def shared(test: pd.DataFrame, training: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return which rows of a table equal a row of another one in every column that both have.
+
+    Numbers are compared as numbers, whatever their type, a missing value equals a missing value, and everything else is compared as
+    text. So a column that is missing from one table, or written in another type, hides no shared row; with fewer common columns
+    more rows are alike by chance.
 
     Parameters
     ----------
@@ -24,36 +34,23 @@ def shared_rows(test: pd.DataFrame, training: pd.DataFrame) -> int:
 
     Returns
     -------
-    int
-        From 0 to the number of rows of ``test``; a row that stands there twice counts twice.
+    array of bool, shape (rows of test,)
 
     Raises
     ------
     DataError
-        If the tables have no column in common.
+        If the tables have no column in common, or one has no rows.
     """
-    common = [column for column in test.columns if column in training.columns]
+    ours, theirs = opened(test, "test data"), opened(training, "training data")
+    common = [name for name in ours.names if name in theirs.names]
     if not common:
         raise DataError("test and training data have no column in common", expected="the same columns in both")
-    numeric = {column: _numeric(test[column]) and _numeric(training[column]) for column in common}
-    ours = _plain(test[common], numeric)
-    theirs = _plain(training[common], numeric).drop_duplicates()
-    return len(ours.merge(theirs, how="inner", on=list(ours.columns)))
-
-
-def _numeric(column: Any) -> bool:
-    return column.dtype.kind in "biuf" or getattr(column.dtype, "_is_numeric", False)
-
-
-def _plain(frame: pd.DataFrame, numeric: dict[Any, bool]) -> pd.DataFrame:
-    import pandas as pd
-
-    made: dict[str, Any] = {}
-    for at, column in enumerate(frame.columns):
-        values = frame[column]
-        if numeric[column]:
-            made[f"c{at}"] = values.to_numpy(dtype="float64", na_value=float("nan"))
-        else:
-            missing = values.isna().to_numpy()
-            made[f"c{at}"] = ["?" if gone else f"={value}" for gone, value in zip(missing, values, strict=True)]
-    return pd.DataFrame(made)
+    keys = RowKeys(ours.rows + theirs.rows)
+    for name in common:
+        column = coded(name, [ours, theirs])
+        keys.add(column.codes, len(column.values))
+    found = keys.settled()
+    known = np.zeros(int(found.max()) + 1, dtype=bool)
+    known[found[ours.rows :]] = True
+    made: NDArray[np.bool_] = known[found[: ours.rows]]
+    return made

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 FOLDS = 5
 FEW_VALUES = 10
 """A number with no more distinct values is taken as a category: it may be a code."""
+BINS = 1 << 14
+"""Of a number with more distinct values, the variance is that of so many bins; its AUC is exact all the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,19 +99,39 @@ def separate(column: Column, groups: Codes, levels: int, folds: Codes) -> list[S
     kept = groups >= 0
     # A missing value has the place below all.
     own, code, size = groups[kept], column.of(0)[kept] + 1, len(column.values) + 1
+    rows = np.bincount(own, minlength=levels)
     if column.kind != "text" and size > FEW_VALUES + 1:
-        counts = np.bincount(code * levels + own, minlength=size * levels).reshape(size, levels)
-        value, variance = ordered(counts.astype(np.float64))
+        value, variance = _ranked(own, code, size, levels)
         turned = True
     else:
         flat = np.bincount((folds[kept] * size + code) * levels + own, minlength=FOLDS * size * levels)
         value, variance = _crossed(flat.reshape(FOLDS, size, levels).astype(np.float64))
         turned = False
-    rows = np.bincount(own, minlength=levels)
     return [
         Separation(value=float(v), variance=float(s), rows=int(n), others=len(own) - int(n), turned=turned)
         for v, s, n in zip(value, variance, rows, strict=True)
     ]
+
+
+def _ranked(own: Codes, code: Codes, size: int, levels: int) -> tuple[Floats, Floats]:
+    """Return AUC and variance of ranked values: by counts, or, of very many values, by exact ranks and counts of bins.
+
+    The bins hold as many rows each and only serve the variance.
+    """
+    if size <= BINS:
+        return ordered(
+            np.bincount(code * levels + own, minlength=size * levels).reshape(size, levels).astype(np.float64)
+        )
+    every = np.bincount(code, minlength=size)
+    upto = np.cumsum(every)
+    middle = upto - every / 2  # of rows before a value and half of those level with it
+    m = np.bincount(own, minlength=levels).astype(np.float64)
+    n = len(own) - m
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value = (np.bincount(own, weights=middle[code], minlength=levels) / m - m / 2) / n
+    place = ((upto - every) * BINS // len(own))[code]
+    counts = np.bincount(place * levels + own, minlength=BINS * levels).reshape(BINS, levels)
+    return value, ordered(counts.astype(np.float64))[1]
 
 
 def ordered(counts: Floats) -> tuple[Floats, Floats]:
@@ -158,7 +180,7 @@ def _scored(held: Floats, score: Floats, level: int) -> tuple[float, float]:
     _, place = np.unique(score, return_inverse=True)
     own = held[:, level]
     pair = np.stack([np.bincount(place, weights=part) for part in (own, held.sum(axis=1) - own)], axis=1)
-    value, variance = ordered(pair)
+    value, variance = ordered(pair.astype(np.float64))
     return float(value[0]), float(variance[0])
 
 

@@ -127,7 +127,9 @@ def ks_p_value(distance: float, n: int, m: int) -> float:
     return float(kolmogorov(distance * math.sqrt(n * m / (n + m))))
 
 
-def measured(found: Sequence[Compared], by: str, *, min_rows: int, seed: int) -> tuple[list[Measurement], dict[str, Any]]:
+def measured(
+    found: Sequence[Compared], by: str, *, min_rows: int, seed: int
+) -> tuple[list[Measurement], dict[str, Any]]:
     """Return distances of all columns, p-values held over all of them (Holm), and what a report draws."""
     usable = [one for one in found if one.reference is not None and one.current is not None]
     made: list[Measurement] = []
@@ -141,7 +143,9 @@ def measured(found: Sequence[Compared], by: str, *, min_rows: int, seed: int) ->
     for one in found:
         if one.reason is not None:
             made += [
-                Measurement(metric=metric, by=(by,), group=(one.name,), n=sum(one.sizes), status="undefined", reason=one.reason)
+                Measurement(
+                    metric=metric, by=(by,), group=(one.name,), n=sum(one.sizes), status="undefined", reason=one.reason
+                )
                 for metric in ("psi", "psi_excess", "psi_p_value")
             ]
     made.append(largest([one for one in made if one.metric == "psi_excess"]))
@@ -166,7 +170,7 @@ def _drawn(drift: DriftReport) -> dict[str, Any]:
 def distances(drift: DriftReport, by: str) -> list[Measurement]:
     """Return the distances of a drift report as measurements; of PSI also its excess over chance and its adjusted p-value."""
     frame = drift.to_frame()
-    adjusted = {(row.column, row.metric): row.p_holm for row in frame.itertuples()}
+    adjusted = dict(zip(((one.column, one.metric) for one in drift.distances), frame["p_holm"].tolist(), strict=True))
     made = []
     for one in drift.distances:
         common: dict[str, Any] = {

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from ml_governance.evidence.metric_definition import Better, Form
 
 _DEFINITION = "by definition"
-_LEDELL = "interval: DeLong et al., Biometrics 44 (1988) 837; LeDell et al., Electronic Journal of Statistics 9 (2015) 1583"
+_LEDELL = (
+    "interval: DeLong et al., Biometrics 44 (1988) 837; LeDell et al., Electronic Journal of Statistics 9 (2015) 1583"
+)
 _GOODMAN = "Goodman, Technometrics 7 (1965) 247"
 _SWEENEY = "Sweeney, IJUFKS 10 (2002) 557"
 _DIVERSE = "Machanavajjhala et al., ACM TKDD 1 (2007) 3"
@@ -20,7 +22,9 @@ _SMIRNOV = "Smirnov, Annals of Mathematical Statistics 19 (1948) 279"
 _COPIES = "Platzer and Reutterer, Frontiers in Big Data 4 (2021) 679939"
 
 
-def _of(evidence: str, form: Form, name: str, better: Better | None, text: str, formula: str, source: str, **more: Any) -> Metric:
+def _of(
+    evidence: str, form: Form, name: str, better: Better | None, text: str, formula: str, source: str, **more: Any
+) -> Metric:
     return Metric(
         **{"edge": "undefined without rows", **more},
         name=name, evidence=evidence, form=form, better=better, text=text, formula=formula, source=source,
@@ -111,7 +115,8 @@ _GIVEN_AWAY = (
              "most 1 in 100 others", "TPR where FPR <= 0.01", "Carlini et al., IEEE S&P 2022, 1897",
              edge="threshold set on the other half of the rows; 0.01 is chance; undefined with under 200 other rows"),
     _privacy("score", "k_anonymity", "higher", "rows of the smallest class that is alike in all quasi-identifiers", "min_c |c|",
-             _SWEENEY, low=1.0, high=None, unit="rows", edge="of the released table itself, so without an interval; a missing value is a value"),
+             _SWEENEY, low=1.0, high=None, unit="rows",
+             edge="of the released table itself, so without an interval; a missing value is a value"),
     _privacy("rate", "rows_below_k", "lower", "share of rows in a class smaller than the stated k", "rows in small classes / rows",
              _SWEENEY),
     _privacy("rate", "unique_row_rate", "lower", "share of rows alone with their quasi-identifiers", "classes of one row / rows",

@@ -478,7 +478,8 @@ CONTENTS: dict[str, type[Content]] = {
     model.kind: model
     for model in (
         WriterOpen, WriterClose, TrustUpdate, PolicyInForce, TrainingRun, Registration, Fairness, Performance,
-        Explanation, DataQuality, Privacy, Approval, Waiver, DecisionSummary, Promotion, Revocation, Erasure, HumanText, ApprovalRequest, BreakGlass,
+        Explanation, DataQuality, Privacy, Approval, Waiver, DecisionSummary, Promotion, Revocation, Erasure, HumanText,
+        ApprovalRequest, BreakGlass,
         BreakGlassReview, Delegation, ProtectedData, DataAccess, Monitoring, Deployment, RegistryRequest,
     )
 }  # fmt: skip

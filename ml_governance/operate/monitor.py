@@ -24,8 +24,6 @@ from ml_governance.evidence.metrics import METRICS
 from ml_governance.evidence.predicates import Assessment, Measurement, Monitoring, Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from ml_governance.operate.counting import Layout, Slots
