@@ -31,10 +31,15 @@ LOW = 0.01
 
 
 def log_losses(true: Flags, score: Floats) -> Floats:
-    """Return -ln of the probability that a score gives to the label; infinite where it calls the label impossible."""
+    """Return -ln of the probability that a score gives to the label; infinite where it calls the label impossible.
+
+    To 40 binary digits: 0.3 for one label and 0.7 for the other are the same loss, and rounding must not tell which it was.
+    """
     with np.errstate(divide="ignore"):
-        losses: Floats = -np.log(np.where(true == 1, score, 1 - score))
-    return losses
+        loss = np.where(true == 1, -np.log(score), -np.log1p(-score))
+    digits, power = np.frexp(loss)
+    rounded: Floats = np.ldexp(np.round(np.ldexp(digits, 40)), power - 40)
+    return rounded
 
 
 def checked(loss: Any, member: Any) -> tuple[Floats, Flags]:

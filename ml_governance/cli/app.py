@@ -188,7 +188,24 @@ def assess(
         typer.Option(help="File that MODEL was trained on: test rows that stand there are counted; may be repeated."),
     ] = None,
     kind: Annotated[
-        list[str] | None, typer.Option(help="performance, fairness or explanation; default is all three.")
+        list[str] | None,
+        typer.Option(
+            help="performance, fairness or explanation, all three by default; or data, or privacy, by itself."
+        ),
+    ] = None,
+    population: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="YAML of shares or counts by --by column and level; with --kind data."),
+    ] = None,
+    released: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="A table that is released: how well it hides people; with --kind privacy."),
+    ] = None,
+    quasi_identifier: Annotated[
+        list[str] | None, typer.Option(help="Column of --released that others may know; may be repeated.")
+    ] = None,
+    confidential: Annotated[
+        list[str] | None, typer.Option(help="Column of --released that they are not to learn; may be repeated.")
     ] = None,
     against: Annotated[
         str | None, typer.Option(help="Another version, such as the one in use, to pair MODEL with row by row.")
@@ -210,12 +227,22 @@ def assess(
 
     Example: mlgov assess credit-risk/2 --data test.parquet --y-true label --by sex --by race --as validator;
     mlgov assess --data 'scored/*.parquet' --y-true label --y-pred prediction --y-score score --by sex --by race;
+    mlgov assess credit-risk/2 --kind data --data test.parquet --training train.parquet --y-true label --by sex;
     mlgov assess --list-metrics --kind fairness
     """
     if list_metrics:
         from ml_governance.cli.metrics import listed
 
         listed(kind or (), json=json)
+        return
+    if set(kind or ()) & {"data", "privacy"} or any((population, released, quasi_identifier, confidential)):
+        from ml_governance.cli.rows import measure_rows
+
+        measure_rows(
+            model, lambda: opened(workspace, signer), kind or (), data or (), y_true=y_true, by=by or (),
+            training=training or (), population=population, released=released, quasi_identifiers=quasi_identifier or (),
+            confidential=confidential or (), pos_label=pos_label, confidence=confidence, min_group_size=min_group_size, json=json,
+        )  # fmt: skip
         return
     if not data or y_true is None or not by:
         raise typer.BadParameter("give --data, --y-true and --by, or --list-metrics")

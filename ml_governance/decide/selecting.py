@@ -52,13 +52,17 @@ def required(
             raise Unusable("missing", f"{shown} was not measured by {attribute}")
     groups = [found[group] for group in wanted]
     for one in groups:
-        if one.status == "undefined":
-            raise Unusable("error", f"{shown} of {named(one.group)} is undefined: {one.reason or 'no reason given'}")
-        if one.value is None or not math.isfinite(one.value):
-            raise Unusable("error", f"{shown} of {named(one.group)} has no value")
-        if one.status == "insufficient" and not by:  # of groups, the policy's own size says what is too small
-            raise Unusable("insufficient", f"{shown}: {one.reason or 'too few rows'}")
+        _check_usable(one, f"{shown} of {named(one.group)}")
     return groups
+
+
+def _check_usable(one: Measurement, named: str) -> None:
+    if one.status == "undefined":
+        raise Unusable("error", f"{named} is undefined: {one.reason or 'no reason given'}")
+    if one.value is None or not math.isfinite(one.value):
+        raise Unusable("error", f"{named} has no value")
+    if one.status == "insufficient" and not one.by:  # of groups, the policy's own size says what is too small
+        raise Unusable("insufficient", f"{named}: {one.reason or 'too few rows'}")
 
 
 def aggregate(require: Require, content: Assessment, metric: str, attribute: str, by: tuple[str, ...]) -> Measurement:

@@ -13,18 +13,20 @@ from ml_governance.decide.rules import revoked
 from ml_governance.evidence.predicates import (
     Approval,
     Assessment,
+    DataQuality,
     DecisionRecord,
     Explanation,
     Fairness,
     Performance,
     PolicyInForce,
+    Privacy,
     Promotion,
     Registration,
     Revocation,
     TrainingRun,
     Waiver,
 )
-from ml_governance.report import lineage, texts
+from ml_governance.report import lineage, rows_of, texts
 from ml_governance.report.measured import assessment, fairness, source, stamp
 
 if TYPE_CHECKING:
@@ -69,6 +71,8 @@ class Card:
     performance: dict[str, Any] | None
     fairness: dict[str, Any] | None
     explanation: dict[str, Any] | None
+    data_quality: dict[str, Any] | None
+    privacy: dict[str, Any] | None
     approvals: tuple[dict[str, Any], ...]
     promotions: tuple[dict[str, Any], ...]
     break_glass: tuple[dict[str, Any], ...]
@@ -141,6 +145,8 @@ def build(
         performance=assessment(_newest(about, Performance)),
         fairness=fairness(_newest(about, Fairness), decision),
         explanation=assessment(_newest(about, Explanation)),
+        data_quality=rows_of.data_quality(_newest(about, DataQuality)),
+        privacy=rows_of.privacy(_newest(about, Privacy)),
         approvals=tuple(
             _approval(one, withdrawn)
             for one in about
@@ -157,7 +163,7 @@ def build(
         ),
         attempts={
             kind.kind: sum(isinstance(one.content, kind) for one in about)
-            for kind in (Performance, Fairness, Explanation)
+            for kind in (Performance, Fairness, Explanation, DataQuality, Privacy)
         },
         controls=_controls(decision, titles or {}),
         limitations=LIMITATIONS,

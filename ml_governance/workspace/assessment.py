@@ -18,15 +18,11 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from ml_governance.assess.explanation import ExplanationReport
-    from ml_governance.assess.fairness import FairnessReport
-    from ml_governance.assess.performance import PerformanceReport
+    from ml_governance.assess.report import Report
     from ml_governance.evidence.attestation import EvidenceView
     from ml_governance.evidence.ledger import Receipt
     from ml_governance.evidence.statement import Subject
     from ml_governance.workspace.session import Workspace
-
-    Report = FairnessReport | PerformanceReport | ExplanationReport
 
 KINDS = ("performance", "fairness", "explanation")
 
@@ -42,7 +38,7 @@ class Assessed:
     dataset : Resource
         The rows, by digest.
     reports : dict of str to report
-        By kind: ``performance``, ``fairness``, ``explanation``.
+        By kind, such as ``fairness``.
     receipts : dict of str to Receipt
         By the same kinds.
     """
@@ -53,10 +49,10 @@ class Assessed:
     receipts: dict[str, Receipt] = field(repr=False)
 
     def __getattr__(self, kind: str) -> Report:
-        """Return the report of a kind, so that ``assessed.fairness`` reads well."""
+        """Return the report of a kind, so that ``assessed.fairness`` and ``assessed.data_quality`` read well."""
         reports: dict[str, Report] = object.__getattribute__(self, "reports")
-        if kind in reports:
-            return reports[kind]
+        if kind.replace("_", "-") in reports:
+            return reports[kind.replace("_", "-")]
         raise AttributeError(kind)
 
     def _repr_html_(self) -> str:
@@ -102,8 +98,8 @@ def assess(
     people.require(ws, view, "assess", subject)
     registration = ws.registration(subject, view)
     frame, dataset = read(data)
-    _require_columns(frame, (y_true, *sensitive_features), dataset.name)
-    pos_label = _label_like(pos_label, frame[y_true])
+    require_columns(frame, (y_true, *sensitive_features), dataset.name)
+    pos_label = label_like(pos_label, frame[y_true])
     artifact = ws.registry.artifact(registration.name, registration.version)  # slow, so after every quick refusal
     explain = (
         {"seed": seed, "confidence": confidence, "min_group_size": min_group_size} if "explanation" in kinds else None
@@ -246,7 +242,8 @@ def read_file(path: Path) -> pd.DataFrame:
         raise DataError(f"{path} cannot be read: {error}", expected="a Parquet or CSV file") from error
 
 
-def _require_columns(frame: pd.DataFrame, wanted: Sequence[str], name: str) -> None:
+def require_columns(frame: pd.DataFrame, wanted: Sequence[str], name: str) -> None:
+    """Refuse rows without a column that is needed."""
     from difflib import get_close_matches
 
     for column in wanted:
@@ -260,7 +257,7 @@ def _require_columns(frame: pd.DataFrame, wanted: Sequence[str], name: str) -> N
             )
 
 
-def _label_like(pos_label: Any, labels: pd.Series) -> Any:
+def label_like(pos_label: Any, labels: pd.Series) -> Any:
     """Read a label that was typed on a command line as a number where the labels are numbers."""
     if isinstance(pos_label, str) and labels.dtype.kind in "iuf":
         try:

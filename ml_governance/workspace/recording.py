@@ -10,11 +10,12 @@ from ml_governance.workspace.parts import here
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ml_governance.assess.report import Report
     from ml_governance.capture.lineage_event import Parent
     from ml_governance.capture.training import TrainingRun
     from ml_governance.evidence.ledger import Receipt
     from ml_governance.evidence.statement import Subject
-    from ml_governance.workspace.assessment import Assessed, Report
+    from ml_governance.workspace.assessment import Assessed
 
 
 class Recording:
@@ -157,6 +158,92 @@ class Recording:
             against=against,
         )
 
+    def assess_data(
+        self,
+        version: str | Subject,
+        data: Any,
+        *,
+        y_true: str | None = None,
+        sensitive_features: Sequence[str] = (),
+        training: Sequence[Any] = (),
+        **options: Any,
+    ) -> Assessed:
+        """Measure the quality of the rows that a model is tested on, and sign what was measured.
+
+        Parameters
+        ----------
+        version : str or Subject
+            The model version that is tested on them.
+        data : DataFrame or path
+            The rows.
+        y_true : str, optional
+            Column of the label.
+        sensitive_features : sequence of str, optional
+            Columns whose groups are compared.
+        training : sequence of DataFrame or path, optional
+            What the model was trained on; each must have a digest that a training run of the model recorded. Their rows are
+            compared with these as one table.
+        **options
+            As :func:`ml_governance.assess_data` takes them: ``population``, ``schema``, ``ranges``, ``identifiers``, ``time``,
+            ``exclude``, ``confidence``, ``min_group_size``, ``seed``.
+
+        Raises
+        ------
+        DataError
+            If a table or an option cannot be used.
+        """
+        from ml_governance.workspace import rows
+
+        return rows.assess_data(
+            here(self), version, data, y_true=y_true, sensitive_features=tuple(sensitive_features), training=tuple(training),
+            options=options,
+        )  # fmt: skip
+
+    def assess_privacy(
+        self,
+        version: str | Subject,
+        data: Any,
+        *,
+        y_true: str,
+        training: Sequence[Any],
+        sensitive_features: Sequence[str] = (),
+        pos_label: Any = None,
+        **options: Any,
+    ) -> Assessed:
+        """Predict training and test rows in a process without keys, attack the model with its losses, and sign the result.
+
+        Parameters
+        ----------
+        version : str or Subject
+            The model version.
+        data : DataFrame or path
+            Rows that it was not trained on; those that equal a training row are left out, and counted.
+        y_true : str
+            Column of the label.
+        training : sequence of DataFrame or path
+            What the model was trained on; each must have a digest that a training run of the model recorded.
+        sensitive_features : sequence of str, optional
+            Columns by whose groups the attack is measured as well.
+        pos_label : object, optional
+            The label that counts as positive, needed unless the labels are 0 and 1.
+        **options
+            As :func:`ml_governance.assess_privacy` takes them: ``released`` with ``quasi_identifiers``, ``confidential`` and ``k``;
+            ``confidence``, ``min_group_size``, ``seed``.
+
+        Raises
+        ------
+        VerificationError
+            If the artifact's bytes are not the registered ones.
+        DataError
+            If a table, labels or predictions cannot be used.
+        """
+        from ml_governance.workspace import rows
+
+        return rows.assess_privacy(
+            here(self), version, data, y_true=y_true, training=tuple(training), sensitive_features=tuple(sensitive_features),
+            pos_label=pos_label, options=options,
+        )  # fmt: skip
+
     def attest(self, version: str | Subject, *reports: Report, data: Any = None) -> tuple[Receipt, ...]:
         """Sign reports that the caller computed; they count as ``caller-supplied``.
 
@@ -164,7 +251,7 @@ class Recording:
         ----------
         version : str or Subject
             The model version that the reports are about.
-        *reports : FairnessReport, PerformanceReport or ExplanationReport
+        *reports : Report
             What to sign.
         data : DataFrame, path or Resource, optional
             The rows that they were computed from; its digest goes into each statement. The default is the digest
