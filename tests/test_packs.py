@@ -161,6 +161,11 @@ def governed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Subject]:
             background=train,
             training=[train],
         )
+        ws.assess_data(
+            version, test, y_true="repaid", sensitive_features=["sex"], training=[train],
+            population={"sex": {"Female": 0.5, "Male": 0.5}},
+        )  # fmt: skip
+        ws.assess_privacy(version, test, y_true="repaid", training=[train])
     signers: dict[str, set[str]] = {}
     for name in PACKS:
         for rule in pack(name)[0].rules:

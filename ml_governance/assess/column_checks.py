@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ml_governance.evidence.intervals import Sides
 
     Codes = NDArray[np.int64]
+    Bounds = Callable[[float, Sides], tuple[float, float]]
+    Bounded = tuple[Measurement, Bounds | None]
 
 COLUMN, ATTRIBUTE = "column", "attribute"
 """What numbers are said to be by, besides sensitive attributes."""
@@ -79,6 +81,8 @@ class Found:
     compared: list[splits.Compared] = field(default_factory=list)
     dated: list[splits.Compared] = field(default_factory=list)
     label: Column | None = None
+    missing: list[int] = field(default_factory=list)
+    told: list[Bounded] = field(default_factory=list)
     kinds: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -103,6 +107,7 @@ def look(column: Column, asked: Asked, found: Found) -> None:
     identifier = identifier and not is_label
     found.incomplete |= gone
     found.kinds[name] = column.kinds
+    found.missing.append(missing)
     found.columns.append(
         {
             "name": name, "type": column.types[0], "missing": missing, "distinct": used,
@@ -122,7 +127,9 @@ def look(column: Column, asked: Asked, found: Found) -> None:
     if is_label:
         found.label = column
     elif not identifier or column.kind != "text":  # text that differs in every row says nothing of another row
-        found.measurements += _told(column, asked)
+        alone, others = _told(column, asked)
+        found.told += alone
+        found.measurements += [*(one for one, _ in alone), *others]
     if identifier:
         found.identifiers.append(name)
         found.measurements += _again(column, asked)
@@ -220,16 +227,16 @@ def _implausible(column: Column, counts: Codes, asked: Asked) -> Measurement:
     return rate_of(asked)("out_of_range_rate", outside, int(counts.sum()), by=(COLUMN,), group=(column.name,))
 
 
-def _told(column: Column, asked: Asked) -> list[Measurement]:
+def _told(column: Column, asked: Asked) -> tuple[list[Bounded], list[Measurement]]:
     """Return what a column says by itself of the label, and of each sensitive attribute."""
-    made = []
+    own, others = [], []
     if asked.label is not None:
-        made.append(_separated("single_feature_auc", (COLUMN,), (column.name,), column, asked.label, asked))
-    for own in asked.groups:
-        if column.name not in {one.name for one in asked.groups}:
-            where = ((COLUMN, ATTRIBUTE), (column.name, own.name))
-            made.append(_separated("single_proxy_auc", *where, column, own, asked))
-    return made
+        own.append(_separated("single_feature_auc", (COLUMN,), (column.name,), column, asked.label, asked))
+    if column.name not in {one.name for one in asked.groups}:
+        for group in asked.groups:
+            where = ((COLUMN, ATTRIBUTE), (column.name, group.name))
+            others.append(_separated("single_proxy_auc", *where, column, group, asked)[0])
+    return own, others
 
 
 def _separated(
@@ -239,16 +246,17 @@ def _separated(
     column: Column,
     of: Groups,
     asked: Asked,
-) -> Measurement:
+) -> Bounded:
     common: dict[str, Any] = {"metric": metric, "by": by, "group": group, "n": asked.rows}
     found = separability.separate(column, of.codes, len(of.levels), asked.folds)
     best = separability.strongest(found[1:] if len(found) == 2 else found)
     if best is None:
-        return Measurement(**common, status="undefined", reason=f"{of.name} is the same in every row")
+        return Measurement(**common, status="undefined", reason=f"{of.name} is the same in every row"), None
     one, bounds = best
     few = min(one.rows, one.others)
-    return Measurement(
+    made = Measurement(
         **common, value=one.strength, intervals=both_sides(bounds, asked.confidence, one.method),
         status="insufficient" if few < asked.min_rows else "ok",
         reason=f"{few} rows of a class where {asked.min_rows} are required" if few < asked.min_rows else None,
     )  # fmt: skip
+    return made, bounds

@@ -65,7 +65,8 @@ def represented(
     Returns
     -------
     list of Measurement
-        ``representation_ratio`` and ``representation_difference`` of each group, then ``representation_p_value``. A group that
+        ``representation_ratio`` and ``representation_difference`` of each group, then ``smallest_representation_ratio`` and
+        ``representation_p_value``. A group that
         the population does not name is undefined: nobody said how large it should be.
     """
     shares = shares_of(population, name)
@@ -92,10 +93,25 @@ def represented(
             made.append(Measurement(metric=_BOTH[0], **common, status="undefined", reason=why))
         held = both_sides(lambda c, s, b=bounds, p=share: tuple(one - p for one in b(c, s)), confidence, METHOD)  # type: ignore[misc]
         made.append(Measurement(metric=_BOTH[1], **common, value=k / n - share, intervals=held, status="ok"))
-    return [*made, _fit(name, counts, shares, n, seed)]
+    ratios = [one for one in made if one.metric == _BOTH[0]]
+    return [*made, _smallest(name, ratios, n), _fit(name, counts, shares, n, seed)]
 
 
 _BOTH = ("representation_ratio", "representation_difference")
+
+
+def _smallest(name: str, ratios: list[Measurement], n: int) -> Measurement:
+    """Return the smallest ratio: the intervals hold all at once, so their smallest bounds hold for it."""
+    common: dict[str, Any] = {"metric": "smallest_representation_ratio", "by": (name,), "n": n}
+    silent = next((one for one in ratios if one.value is None), None)
+    if silent is not None:
+        return Measurement(**common, status="undefined", reason=silent.reason)
+    worst = min(ratios, key=lambda one: one.value or 0.0)
+    made = tuple(
+        found[0].model_copy(update={side: min(getattr(one, side) for one in found) for side in ("lower", "upper")})
+        for found in zip(*(one.intervals for one in ratios), strict=True)
+    )
+    return Measurement(**common, value=worst.value, intervals=made, status="ok")
 
 
 def _fit(name: str, counts: Mapping[str, int], shares: Mapping[str, float], n: int, seed: int) -> Measurement:

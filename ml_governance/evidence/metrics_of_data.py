@@ -103,6 +103,20 @@ _QUALITY = (
       for one in CATALOGUE if one.evidence == "monitoring" and "psi" in one.name),
 )  # fmt: skip
 
+_EXTREMES = (
+    _data("score", "largest_missing_rate", "lower", "largest missing rate of any column", "max over columns of missing_rate",
+          "by definition; interval: Bonferroni over columns"),
+    _data("score", "largest_single_feature_auc", "lower", "how well the column that tells the label best does so by itself",
+          "max over columns of single_feature_auc", f"{_LEDELL}; Bonferroni over columns",
+          edge="undefined where the label is one and the same; insufficient if a column's is; measured for labels of few values"),
+    _data("aggregate", "largest_proxy_auc", "lower", "how well all other columns together tell the group that they tell best",
+          "max over groups of proxy_auc", f"{_LEDELL}; Bonferroni over groups", of=("proxy_auc",),
+          edge="undefined if a group has under ten rows; 1/2 is chance"),
+    _data("aggregate", "smallest_representation_ratio", "higher", "representation ratio of the group that is represented least",
+          "min over groups of representation_ratio", _GOODMAN, of=("representation_ratio",), high=None, unit="ratio",
+          edge="undefined if a group's is"),
+)  # fmt: skip
+
 _GIVEN_AWAY = (
     _privacy("score", "membership_auc", "lower", "probability that a training row has a smaller loss than another row, ties "
              "counted half: what an attack by loss can tell", "P(l_in < l_out) + P(l_in = l_out) / 2",
@@ -138,4 +152,4 @@ _GIVEN_AWAY = (
              "many held-out rows, rows equally near counted in turn", "nearer / compared rows", _COPIES, edge="1/2 is chance"),
 )  # fmt: skip
 
-DATA_METRICS: tuple[Metric, ...] = (*_QUALITY, *_GIVEN_AWAY)
+DATA_METRICS: tuple[Metric, ...] = (*_QUALITY, *_EXTREMES, *_GIVEN_AWAY)

@@ -280,6 +280,24 @@ def test_proxies_are_found_with_the_columns_that_give_them_away() -> None:
     assert {one.metric for one in found.measurements} <= {name for kind, name in METRICS if kind == "data-quality"}
 
 
+def test_the_largest_of_any_column_or_group_has_bounds_that_look_at_all() -> None:
+    frame = table().assign(income=lambda f: f.income.where(f.index % 4 > 0))
+    population = {"race": {"A": 0.5, "B": 0.3, "C": 0.2}}
+    found = gov.assess_data(frame, y_true="repaid", sensitive_features=["race"], population=population)
+    gaps = found.get("largest_missing_rate")
+    bounds = proportion_confint(500, 2000, alpha=0.05 / 6, method="wilson")
+    assert gaps.value == 0.25 and two_sided(gaps) == pytest.approx(bounds, abs=1e-9)
+    told = found.get("largest_single_feature_auc")
+    each = [m for m in found.measurements if m.metric == "single_feature_auc"]
+    assert told.value == max(m.value for m in each if m.value is not None)
+    assert two_sided(told)[1] >= max(two_sided(m)[1] for m in each)
+    ratios = [m for m in found.measurements if m.metric == "representation_ratio"]
+    worst = found.get("smallest_representation_ratio", by=("race",))
+    assert worst.value == min(m.value for m in ratios if m.value is not None)
+    assert two_sided(worst) == tuple(min(two_sided(m)[side] for m in ratios) for side in (0, 1))
+    assert found.get("largest_proxy_auc", by=("race",)).status == "ok"
+
+
 # --- representation ---------------------------------------------------------------------------------------
 
 

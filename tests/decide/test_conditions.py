@@ -179,8 +179,22 @@ def test_a_text_of_somebody_without_a_role_is_named_and_does_not_count() -> None
     assert one.status == "missing" and "signed by rita, who has no role here" in one.sentence
 
 
-@pytest.mark.parametrize("kind", ["data-quality", "robustness", "privacy", "security-scan", "monitoring"])
+@pytest.mark.parametrize("kind", ["robustness", "security-scan", "monitoring"])
 def test_evidence_that_nothing_records_yet_is_missing(kind: str) -> None:
     asked = policy(evidence=kind)
     (one,) = findings(asked, view_of(asked, evidence())).values()
     assert one.status == "missing" and kind in one.sentence
+
+
+def test_a_number_of_all_rows_that_rests_on_too_few_never_passes() -> None:
+    asked = policy(evidence="privacy", metric="membership_auc", upper_bound_at_most=0.6)
+    made = {"scores": {"membership_auc": [0.5, 0.49, 0.51]}}
+    passing = view_of(asked, evidence(privacy=made))
+    (entry,) = (a for a in passing.attestations if a.kind == "privacy")
+    (one,) = entry.content.measurements
+    for status, expected in (("ok", "pass"), ("insufficient", "insufficient")):
+        measured = one.model_copy(update={"status": status, "reason": "12 rows where 30 are required"})
+        content = entry.content.model_copy(update={"measurements": (measured,)})
+        others = tuple(a for a in passing.attestations if a is not entry)
+        (found,) = findings(asked, replace(passing, attestations=(*others, replace(entry, content=content)))).values()
+        assert found.status == expected
