@@ -189,7 +189,7 @@ def test_evidence_that_nothing_records_yet_is_missing(kind: str) -> None:
 def test_a_number_of_all_rows_that_rests_on_too_few_never_passes() -> None:
     asked = policy(evidence="privacy", metric="membership_auc", upper_bound_at_most=0.6)
     made = {"scores": {"membership_auc": [0.5, 0.49, 0.51]}}
-    passing = view_of(asked, evidence(privacy=made))
+    passing = view_of(asked, {"evidence": {"privacy": made}})
     (entry,) = (a for a in passing.attestations if a.kind == "privacy")
     (one,) = entry.content.measurements
     for status, expected in (("ok", "pass"), ("insufficient", "insufficient")):
