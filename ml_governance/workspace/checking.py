@@ -14,7 +14,7 @@ from ml_governance.decide.policy import in_force
 from ml_governance.decide.rules import makers
 from ml_governance.errors import ConfigurationError, GovernanceError, UsageError, VerificationError
 from ml_governance.evidence.canonical import sha256_hex
-from ml_governance.evidence.predicates import PolicyInForce
+from ml_governance.evidence.predicates import DataQuality, PolicyInForce
 from ml_governance.report import outcome as outcomes
 from ml_governance.workspace import assessment, deciding, pins, verifying
 
@@ -214,23 +214,29 @@ class _Check:
                 )
                 frame.attrs["name"] = resource.name
                 data = frame
-            assessed = self.ws.assess(
-                subject, data, y_true=spec.y_true, sensitive_features=spec.by, pos_label=spec.pos_label,
-                background=spec.background, kinds=kinds, confidence=spec.confidence, min_group_size=spec.min_group_size,
-            )  # fmt: skip
-            self.entries |= {kind: receipt.index for kind, receipt in assessed.receipts.items()}
+            levels: dict[str, Any] = {"confidence": spec.confidence, "min_group_size": spec.min_group_size}
+            asked: dict[str, Any] = {"y_true": spec.y_true, "sensitive_features": spec.by, **levels}
+            found = []
+            if of_model := tuple(kind for kind in kinds if kind in assessment.KINDS):
+                found.append(
+                    self.ws.assess(
+                        subject, data, pos_label=spec.pos_label, background=spec.background, kinds=of_model, **asked
+                    )
+                )
+            if DataQuality.kind in kinds:
+                found.append(self.ws.assess_data(subject, data, **asked))
+            self.entries |= {kind: receipt.index for one in found for kind, receipt in one.receipts.items()}
         except GovernanceError as error:
             self.errors.append(error)
 
     def _kinds(self, subject: Subject, policy: Policy, view: EvidenceView) -> tuple[str, ...]:
         """Return the kinds to measure: those asked for, less those that whoever acts would sign in vain."""
         rules = [rule.require for rule in policy.rules]
-        unknown = [kind for kind in self.spec.kinds if kind not in assessment.KINDS]
+        known = (*assessment.KINDS, DataQuality.kind)
+        unknown = [kind for kind in self.spec.kinds if kind not in known]
         if unknown:
-            raise UsageError(
-                f"the kinds are {list(self.spec.kinds)}", expected=f"some of {', '.join(assessment.KINDS)}"
-            )
-        wanted = self.spec.kinds or tuple(kind for kind in assessment.KINDS if any(r.evidence == kind for r in rules))
+            raise UsageError(f"the kinds are {list(self.spec.kinds)}", expected=f"some of {', '.join(known)}")
+        wanted = self.spec.kinds or tuple(kind for kind in known if any(r.evidence == kind for r in rules))
         me = self.ws.me(view)
         made = makers(subject, view)
         maker = me.id in made["author"] | made["trainer"]

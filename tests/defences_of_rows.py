@@ -1,0 +1,72 @@
+"""How the quality of data and privacy are made to look better than they are; joined to the others in defences.py."""
+
+from __future__ import annotations
+
+from tests.defences import change, defence
+
+HIDDEN = "data: copies, leaks and gaps that are hidden"
+FLATTERED = "privacy: an attack that is weaker than it looks, or noise that looks like one"
+FEW = "rules: a number of all rows that rests on too few"
+
+ROWS_LINES = (HIDDEN, FLATTERED, FEW)
+
+Q, P, W = "assess/test_data_quality.py::", "assess/test_privacy.py::", "workspace/test_rows.py::"
+
+ROWS = (
+    defence(
+        HIDDEN,
+        "leaving identifiers out where rows are compared",
+        change("assess/column_checks", "whole and rows >= IDENTIFIER_ROWS and not missing and used == rows", "False"),
+        f"{Q}test_an_identifier_hides_no_copies",
+    ),
+    defence(
+        HIDDEN,
+        "text of blanks as no value",
+        change("assess/columns", "    if blank.any():\n", "    if False:\n"),
+        f"{Q}test_missing_values_are_counted_for_every_column_and_group_with_wilson_intervals",
+    ),
+    defence(
+        HIDDEN,
+        "turning an AUC under one half round",
+        change("assess/separability", "max(self.value, 1 - self.value) if self.turned else self.value", "self.value"),
+        f"{Q}test_the_auc_of_a_number_is_that_of_scikit_learn_turned_round",
+    ),
+    defence(
+        HIDDEN,
+        "scoring a category by other folds",
+        change("assess/separability", "        known = whole - held\n", "        known = whole\n"),
+        f"{Q}test_a_category_of_many_values_does_not_look_like_a_leak",
+    ),
+    defence(
+        HIDDEN,
+        "a group that the population does not name",
+        change(
+            "assess/representation", "        if share is None:\n", "        if share is None and not (share := 1.0):\n"
+        ),
+        f"{Q}test_a_group_that_nobody_said_the_size_of_is_undefined_and_an_absent_one_is_zero",
+    ),
+    defence(
+        FLATTERED,
+        "judging the threshold on the other half",
+        change("assess/membership", "    tested = ~learnt\n", "    tested = learnt\n"),
+        f"{P}test_the_advantage_is_judged_on_rows_that_did_not_set_the_threshold",
+    ),
+    defence(
+        FLATTERED,
+        "losses that differ by rounding are level",
+        change("assess/membership", "np.ldexp(np.round(np.ldexp(digits, 40)), power - 40)", "loss"),
+        f"{P}test_the_auc_of_the_attack_is_that_of_scikit_learn[0-60]",
+    ),
+    defence(
+        FLATTERED,
+        "leaving out test rows that are training rows",
+        change("workspace/rows", "frame[~shared_rows(frame, inside)]", "frame"),
+        f"{W}test_rows_that_the_model_was_not_trained_on_do_not_pass_for_training_rows",
+    ),
+    defence(
+        FEW,
+        "what the assessment calls insufficient",
+        change("decide/selecting", 'if one.status == "insufficient" and not one.by:', "if False:"),
+        "decide/test_conditions.py::test_a_number_of_all_rows_that_rests_on_too_few_never_passes",
+    ),
+)
