@@ -286,7 +286,7 @@ OPERATION = (
         WATCHED,
         "a column that is not counted",
         change(
-            "operate/monitor",
+            "assess/splits",
             '_ORDER = ("undefined", "insufficient", "ok")',
             '_ORDER = ("ok", "insufficient", "undefined")',
         ),
