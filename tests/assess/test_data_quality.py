@@ -20,6 +20,7 @@ import ml_governance as gov
 from ml_governance.assess import profile as profiles
 from ml_governance.assess import separability, splits
 from ml_governance.assess.columns import coded, opened
+from ml_governance.assess.overlap import shared_rows
 from ml_governance.assess.row_keys import RowKeys
 from ml_governance.errors import DataError
 from ml_governance.evidence.metrics import METRICS
@@ -134,6 +135,14 @@ def test_overlap_is_that_of_a_set_of_rows_whatever_the_types() -> None:
     known = {tuple(row) for row in train.astype({"repaid": float}).itertuples(index=False)}
     expected = sum(tuple(row) in known for row in test.itertuples(index=False))
     assert expected >= 40 and found.get("overlap_rate").numerator == expected
+
+
+def test_whole_numbers_that_floats_confuse_and_times_of_another_unit_are_told_apart_and_level() -> None:
+    assert shared_rows(pd.DataFrame({"a": [2**53]}), pd.DataFrame({"a": [2**53 + 1]})) == 0
+    day = pd.Series(pd.to_datetime(["2026-01-01", None]))
+    one, two = (pd.DataFrame({"day": day.astype(f"datetime64[{unit}]"), "b": ["x", "y"]}) for unit in ("s", "ns"))
+    assert shared_rows(one, two) == 2
+    assert shared_rows(pd.DataFrame({"a": [0.0], "b": [None]}), pd.DataFrame({"a": [-0.0], "b": [" "]})) == 1
 
 
 def test_cases_that_come_again_under_their_identifier_are_counted() -> None:
