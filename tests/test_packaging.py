@@ -20,11 +20,11 @@ NEEDED = (
 )
 USE = """
 from ml_governance.workspace import catalogue, packs
-from ml_governance.report.html import _environment
+from ml_governance.report.html import environment
 from ml_governance.demo import dataset
 import ml_governance
 print(ml_governance.__file__, packs()["credit-scoring"], len(list(packs()["credit-scoring"].glob("cases/*.yaml"))))
-_environment().get_template("report.html.j2"); dataset.load(); catalogue()
+environment().get_template("report.html.j2"); dataset.load(); catalogue()
 """
 
 

@@ -118,7 +118,7 @@ def _packed(ws: Workspace, version: str | Subject, stage: str) -> tuple[Evidence
     subject = ws.resolve(version, view)
     pack = card.build(
         view=view, subject=subject, stage=stage, project=ws.config.project, trust_root=ws.config.trust_root,
-        titles=known.titles,
+        catalogue=known,
     )  # fmt: skip
     return view, subject, pack
 
