@@ -122,7 +122,13 @@ def build(
     -------
     Card
     """
-    common: dict[str, Any] = {"view": view, "stage": stage, "project": project, "trust_root": trust_root, "catalogue": catalogue}
+    common: dict[str, Any] = {
+        "view": view,
+        "stage": stage,
+        "project": project,
+        "trust_root": trust_root,
+        "catalogue": catalogue,
+    }
     pack = _assemble(subject=subject, **common)
     earlier = comparison.predecessor(view, subject, stage)
     if earlier is None:
