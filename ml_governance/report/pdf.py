@@ -34,16 +34,20 @@ def to_pdf(page: str) -> bytes:
     ConfigurationError
         If the extra is not installed.
     DataError
-        If the page has no title or language, or a drawing without a text: WeasyPrint would accept that in silence.
+        If the page has no title or language, or a drawing without a text, which WeasyPrint would accept in silence; or if it asks for
+        another resource.
     """
     _refuse_untold(page)
     weasyprint = _weasyprint()
     paper = _VARIABLE.sub(r"\1", page)
     identifier = hashlib.sha256(page.encode()).digest()[:16]
-    document = weasyprint.HTML(string=paper, url_fetcher=_nothing, base_url="about:blank")
-    made: bytes = document.write_pdf(
-        finisher=_say_what_headings_head, pdf_variant="pdf/ua-1", pdf_identifier=identifier, pdf_tags=True
-    )
+    document = weasyprint.HTML(string=paper, url_fetcher=_nothing(weasyprint), base_url="about:blank")
+    try:
+        made: bytes = document.write_pdf(
+            finisher=_say_what_headings_head, pdf_variant="pdf/ua-1", pdf_identifier=identifier, pdf_tags=True
+        )
+    except weasyprint.urls.FatalURLFetchingError as error:
+        raise DataError(f"the page asks for something else: {error}", expected="a page that stands alone") from error
     return made
 
 
@@ -75,8 +79,14 @@ def _refuse_untold(page: str) -> None:
         raise DataError(f"the page has no {missing[0]}", expected="a page that can be read aloud")
 
 
-def _nothing(url: str, *_: Any, **__: Any) -> Any:
-    raise DataError(f"the page asks for {url:.100}", expected="a page that stands alone")
+def _nothing(weasyprint: Any) -> Any:
+    """Return what WeasyPrint is to fetch resources with: it fetches none, and ends the making of the PDF."""
+
+    class Nothing(weasyprint.urls.URLFetcher):  # type: ignore[misc]  # WeasyPrint's types are not followed
+        def fetch(self, url: str, headers: Any = None) -> Any:  # noqa: ARG002  as WeasyPrint calls it
+            raise DataError(f"the page asks for {url:.100}", expected="a page that stands alone")
+
+    return Nothing(fail_on_errors=True)
 
 
 def _weasyprint() -> Any:

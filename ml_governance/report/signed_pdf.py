@@ -65,7 +65,7 @@ def signed(pdf: bytes, signer: Signer, *, name: str, reason: str, at: datetime) 
     class Ours(CmsSigner):  # type: ignore[misc]  # pyHanko's types are not followed
         """Signs with whatever key the person has: a file, a hardware module or a service."""
 
-        async def async_sign_raw(self, data: bytes, digest_algorithm: str, *, dry_run: bool = False) -> bytes:
+        async def async_sign_raw(self, data: bytes, digest_algorithm: str, dry_run: bool = False) -> bytes:  # noqa: FBT001, FBT002  pyHanko calls it so
             if digest_algorithm != "sha256":
                 raise ConfigurationError(f"a signature over {digest_algorithm} was asked for", expected="sha256")
             return bytes(80) if dry_run else signer.sign(data)

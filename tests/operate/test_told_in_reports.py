@@ -35,7 +35,9 @@ def test_a_model_that_nobody_serves_or_measures_is_said_to_be_so(house: House, t
     assert "SRV-02: In use, columns look as they did" in section(page)
 
 
-def test_each_process_stands_with_its_promotion_and_its_end_or_that_none_is_recorded(house: House, tmp_path: Path) -> None:
+def test_each_process_stands_with_its_promotion_and_its_end_or_that_none_is_recorded(
+    house: House, tmp_path: Path
+) -> None:
     serving = house.serve(MODEL)
     page, value = report(house, tmp_path / "during")
     (one,) = value["deployments"]
@@ -104,7 +106,11 @@ def test_many_windows_and_processes_are_cut_in_the_page_and_whole_in_the_data(ho
 
     with house.as_(None) as ws:
         pack = card.build(
-            view=ws.view(), subject=ws.resolve(MODEL), stage="production", project=ws.config.project, trust_root="sha256:0"
+            view=ws.view(),
+            subject=ws.resolve(MODEL),
+            stage="production",
+            project=ws.config.project,
+            trust_root="sha256:0",
         )
     from dataclasses import replace
 
