@@ -35,11 +35,6 @@ TEXTS = {
         "Where the rows come from, and why they were used.",
     ),
     "ll144-auditor": ("Independent auditor", "5-300, 5-301(a)", "Who audited, and why that is an impartial judgement."),
-    "ll144-exclusions": (
-        "Categories left out of impact ratios",
-        "5-301(d)",
-        "Why, if any were; none are left out here.",
-    ),
 }
 """Texts that people sign for the summary, by name: title, where the rule asks, and what it should say."""
 
