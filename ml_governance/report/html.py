@@ -165,9 +165,12 @@ def shown_groups(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the groups that a drawing has room for, in their order: all, or those with the lowest ratios."""
     if len(rows) <= MOST_DOTS:
         return rows
-    lowest = sorted(rows, key=lambda one: (one["impact"]["value"] is None, one["impact"]["value"], one["group"]))[
-        :MOST_DOTS
-    ]
+
+    def place(one: dict[str, Any]) -> tuple[bool, float, str]:
+        ratio = one["impact"]["value"]
+        return ratio is None, ratio or 0.0, one["group"]
+
+    lowest = sorted(rows, key=place)[:MOST_DOTS]
     return [one for one in rows if one in lowest]
 
 

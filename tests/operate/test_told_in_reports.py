@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import jsonschema
+
 from ml_governance.report.html import environment
+from ml_governance.report.schema import report_schema
 from tests.operate.house import INPUTS, rows
 from tests.report.test_report import parsed
 
@@ -20,7 +23,10 @@ MODEL = "credit/1"
 def report(house: House, folder: Path, version: str = MODEL, **options: Any) -> tuple[str, dict[str, Any]]:
     with house.as_(None) as ws:
         written = ws.report(version, folder, **options)
-    return written.files["html"].read_text(), json.loads(written.files["json"].read_text())
+    value = json.loads(written.files["json"].read_text())
+    if "kind" not in options:
+        jsonschema.validate(value, report_schema(), cls=jsonschema.Draft202012Validator)
+    return written.files["html"].read_text(), value
 
 
 def section(page: str) -> str:
@@ -47,7 +53,7 @@ def test_each_process_stands_with_its_promotion_and_its_end_or_that_none_is_reco
     serving.close()
     page, value = report(house, tmp_path / "after")
     (one,) = value["deployments"]
-    assert one["ended"]["index"] == one["index"] + 1 or one["ended"]["index"] > one["index"]
+    assert one["ended"]["index"] > one["index"] and one["ended"]["reason"] is None
     assert "no end recorded" not in section(page) and "0 of 1 recorded processes" in page
 
 
