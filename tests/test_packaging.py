@@ -16,7 +16,19 @@ NEEDED = (
     "ml_governance/py.typed",
     "ml_governance/demo/data/adult.parquet",
     "ml_governance/demo/data/ATTRIBUTION.md",
-    "ml_governance/report/templates/report.html.j2",
+    *(
+        f"ml_governance/report/templates/{name}.j2"
+        for name in (
+            "annex_iv.html",
+            "compare.html",
+            "ll144_summary.html",
+            "macros.html",
+            "page.html",
+            "report.html",
+            "style.css",
+            "unverified.html",
+        )
+    ),
 )
 USE = """
 from ml_governance.workspace import catalogue, packs
