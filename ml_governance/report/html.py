@@ -55,10 +55,15 @@ def render(card: Card) -> str:
     charts = {name: Markup(drawn) for name, drawn in _charts(card, ids).items()}  # noqa: S704  our own SVG, escaped where it is made
     findings = [] if card.decision is None else card.decision["findings"]
     risks = sorted((one for one in findings if one["status"] in GRAVEST), key=lambda one: GRAVEST.index(one["status"]))
+    since: dict[str, list[int]] = {}
+    for one in card.events:
+        if card.decision is not None and one["index"] > card.decision["index"]:
+            since.setdefault(one["kind"], []).append(one["index"])
     tally = Counter(one["status"] for one in findings)
     return page(
-        "report.html.j2", most_dots=MOST_DOTS, card=card, charts=charts, risks=risks[:TOP_RISKS], more_risks=len(risks[TOP_RISKS:]),
-        tally=[(word, tally[word]) for word in ("pass", *GRAVEST) if tally[word]], shown={one["index"] for one in card.events},
+        "report.html.j2", most_dots=MOST_DOTS, card=card, charts=charts, since=list(since.items()), risks=risks[:TOP_RISKS],
+        more_risks=len(risks[TOP_RISKS:]), tally=[(word, tally[word]) for word in ("pass", *GRAVEST) if tally[word]],
+        shown={one["index"] for one in card.events},
         names={one["id"]: NAMES.get(one["id"], NAMES.get(one["framework"], one["name"])) for one in card.editions},
     )  # fmt: skip
 
@@ -186,7 +191,9 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(num=_number, pct=_percent, words=_words, short=_short, rows=_rows, spread=_spread)
+    made.filters.update(
+        num=_number, pct=_percent, words=_words, short=_short, rows=_rows, spread=_spread, chance=_chance
+    )
     return made
 
 
@@ -199,6 +206,10 @@ def _spread(items: Sequence[int], most: int) -> list[int]:
 
 def _number(value: Any, digits: int = 3) -> str:
     return "\N{EN DASH}" if value is None else f"{value:.{digits}f}"
+
+
+def _chance(value: float | None) -> str:
+    return "less than 0.001" if value is not None and value < 0.001 else _number(value)
 
 
 def _rows(value: int | None, before: str = "") -> str:

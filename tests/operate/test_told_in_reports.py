@@ -82,7 +82,9 @@ def test_a_window_is_shown_with_the_column_that_moved_first_and_the_rows_it_is_c
     assert window["columns"][0]["psi"] - window["columns"][0]["psi_excess"] > 0  # the level of chance
     (assessed,) = [one["index"] for one in value["events"] if one["kind"] == "fairness"]
     assert window["baseline"] == assessed
-    assert "Columns farthest from the approved rows" in section(page)
+    assert "Columns farthest from the approved rows" in section(page) and "less than 0.001" in section(page)
+    summary = page.split("Since the decision</dt>")[1].split("</dd>")[0]
+    assert f"#{window['index']}" in summary, "whoever reads the verdict sees that it is older than the window"
     assert f'href="#entry-{window["index"]}"' in section(page)
     assert {one["by"] for one in window["groups"]} == {"sex"}
     assert all(one["use"] != "assessment" or "predictions" not in one["name"] for one in value["data"])
