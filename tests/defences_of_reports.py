@@ -25,7 +25,9 @@ REPORTS = (
         GUESSED,
         "counts that are withheld",
         change(
-            "report/ll144_summary", "if one.withheld or one.numerator is None or one.denominator is None:", "if False:"
+            "report/ll144_summary",
+            "if one.withheld or one.numerator is None or one.denominator is None:",
+            "if one.numerator is None or one.denominator is None:\n            continue\n        if False:",
         ),
         f"{K}test_counts_that_are_not_there_are_never_guessed",
     ),
