@@ -118,7 +118,16 @@ def controls() -> str:
     return "\n".join([*lines, ""])
 
 
-PAGES = {"cli.md": commands, "metrics.md": metrics, "controls.md": controls}
+def schema() -> str:
+    """Return the schema of report.json."""
+    import json
+
+    from ml_governance.report.schema import report_schema
+
+    return json.dumps(report_schema(), indent=2, sort_keys=True) + "\n"
+
+
+PAGES = {"report.schema.json": schema, "cli.md": commands, "metrics.md": metrics, "controls.md": controls}
 
 if __name__ == "__main__":
     for page, make in PAGES.items():

@@ -30,7 +30,7 @@ def rebuild(target: Path) -> list[Path]:
     for entry in view.of_kind("registration"):
         subject = entry.subjects[0]
         pack = card.build(
-            view=view, subject=subject, stage="production", project="credit", trust_root=root, titles=catalogue().titles
+            view=view, subject=subject, stage="production", project="credit", trust_root=root, catalogue=catalogue()
         )
         home = target / subject.name.replace("/", "-")
         home.mkdir(parents=True, exist_ok=True)

@@ -2139,14 +2139,23 @@ from tests.defences_of_concern import CONCERN, CONCERN_LINES  # noqa: E402  it n
 from tests.defences_of_fairness import FAIRNESS, FAIRNESS_LINES  # noqa: E402
 from tests.defences_of_operation import OPERATION, OPERATION_LINES  # noqa: E402
 from tests.defences_of_promotion import PROMOTION, PROMOTION_LINES  # noqa: E402  it needs what is defined above
+from tests.defences_of_reports import REPORT_LINES, REPORTS  # noqa: E402
 from tests.defences_of_rows import ROWS, ROWS_LINES  # noqa: E402
 from tests.defences_of_the_server import SERVER, SERVER_LINES  # noqa: E402  likewise
 from tests.defences_of_training import TRAINING, TRAINING_LINES  # noqa: E402
 
-LINES += CONCERN_LINES + FAIRNESS_LINES + OPERATION_LINES + PROMOTION_LINES + SERVER_LINES + TRAINING_LINES
-DEFENCES += CONCERN + FAIRNESS + OPERATION + PROMOTION + SERVER + TRAINING
-LINES += ROWS_LINES
-DEFENCES += ROWS
+for lines, defences in (
+    (CONCERN_LINES, CONCERN),
+    (FAIRNESS_LINES, FAIRNESS),
+    (OPERATION_LINES, OPERATION),
+    (PROMOTION_LINES, PROMOTION),
+    (REPORT_LINES, REPORTS),
+    (ROWS_LINES, ROWS),
+    (SERVER_LINES, SERVER),
+    (TRAINING_LINES, TRAINING),
+):
+    LINES += lines
+    DEFENCES += defences
 
 from tests.defences_of_laws import ATTACKS, LAW_LINES, LAWS  # noqa: E402, F401  as above
 

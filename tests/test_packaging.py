@@ -16,15 +16,27 @@ NEEDED = (
     "ml_governance/py.typed",
     "ml_governance/demo/data/adult.parquet",
     "ml_governance/demo/data/ATTRIBUTION.md",
-    "ml_governance/report/templates/report.html.j2",
+    *(
+        f"ml_governance/report/templates/{name}.j2"
+        for name in (
+            "annex_iv.html",
+            "compare.html",
+            "ll144_summary.html",
+            "macros.html",
+            "page.html",
+            "report.html",
+            "style.css",
+            "unverified.html",
+        )
+    ),
 )
 USE = """
 from ml_governance.workspace import catalogue, packs
-from ml_governance.report.html import _environment
+from ml_governance.report.html import environment
 from ml_governance.demo import dataset
 import ml_governance
 print(ml_governance.__file__, packs()["credit-scoring"], len(list(packs()["credit-scoring"].glob("cases/*.yaml"))))
-_environment().get_template("report.html.j2"); dataset.load(); catalogue()
+environment().get_template("report.html.j2"); dataset.load(); catalogue()
 """
 
 

@@ -50,7 +50,7 @@ def _frame(ids: Ids, width: float, height: float, title: str, description: str, 
 
 
 def _text(x: float, y: float, text: str, *, anchor: str = "start", size: float = 12, muted: bool = False) -> str:
-    opacity = ' opacity=".72"' if muted else ""
+    opacity = ' fill-opacity=".72"' if muted else ""
     return f'<text x="{x:g}" y="{y:g}" font-size="{size:g}" text-anchor="{anchor}" fill="currentColor"{opacity}>{escape(text)}</text>'
 
 
@@ -184,7 +184,7 @@ def square(
     parts.append(_text(left + side / 2, height - 10, x_axis, anchor="middle", size=11.5, muted=True))
     parts.append(
         f'<text transform="translate(13 {top + side / 2:g}) rotate(-90)" font-size="11.5" text-anchor="middle" fill="currentColor" '
-        f'opacity=".72">{escape(y_axis)}</text>'
+        f'fill-opacity=".72">{escape(y_axis)}</text>'
     )
     return _frame(ids, width, height, title, description, "".join(parts))
 

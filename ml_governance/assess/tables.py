@@ -35,7 +35,7 @@ def to_html(
     str
         A ``<table>``, and a ``<p>`` for each note.
     """
-    top = "".join(f'<th scope="col">{escape(name)}</th>' for name in columns)
+    top = "".join(f'<th scope="col">{escape(name)}</th>' if name else "<td></td>" for name in columns)
     body = []
     for row in rows:
         if len(row) == 1 < len(columns):

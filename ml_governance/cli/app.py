@@ -15,6 +15,7 @@ from ml_governance.cli.keys import app as keys_app
 from ml_governance.cli.log import app as log_app
 from ml_governance.cli.options import As, Full, Json, Stage, Version, Where, moment, opened
 from ml_governance.cli.policy import app as policy_app
+from ml_governance.cli.report import report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -426,31 +427,4 @@ for _command in (
     app.command()(_command)
 
 
-@app.command()
-def report(
-    model: Version,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder to write into; default reports/MODEL.")
-    ] = None,
-    form: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--form", "-f", help="html, json, model-card, ml-bom, oscal or dossier, repeated; default html and json."
-        ),
-    ] = None,
-    stage: Stage = "production",
-    workspace: Where = None,
-    json: Json = False,
-) -> None:
-    """Write the audit report: one self-contained HTML page, and JSON; or forms that other tools read.
-
-    Example: mlgov report credit-risk/2 --form html --form ml-bom --output reports/credit-risk-2
-    """
-    with opened(workspace) as ws:
-        folder = output or ws.root / "reports" / model.replace("/", "-").replace(":", "-")
-        written = ws.report(model, folder, stage=stage, forms=form or ("html", "json"))
-        if json:
-            render.out_json({name: str(path) for name, path in written.files.items()})
-        else:
-            for path in written.files.values():
-                render.out(str(path))
+app.command()(report)

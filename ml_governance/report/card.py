@@ -5,7 +5,7 @@ Pure and deterministic: the same evidence gives the same card. Times come from t
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ml_governance.decide import breakglass
@@ -15,8 +15,11 @@ from ml_governance.evidence.predicates import (
     Assessment,
     DataQuality,
     DecisionRecord,
+    Deployment,
     Explanation,
     Fairness,
+    HumanText,
+    Monitoring,
     Performance,
     PolicyInForce,
     Privacy,
@@ -26,16 +29,17 @@ from ml_governance.evidence.predicates import (
     TrainingRun,
     Waiver,
 )
-from ml_governance.report import lineage, rows_of, texts
+from ml_governance.report import comparison, lineage, matrix, rows_of, serving, texts
 from ml_governance.report.measured import assessment, fairness, source, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from ml_governance.decide.controls import Catalogue
     from ml_governance.evidence.attestation import Attestation, EvidenceView
     from ml_governance.evidence.statement import Subject
 
-CARD_VERSION = 1
+CARD_VERSION = 2
 
 LIMITATIONS = (
     "A signature proves who said something and that it was not changed; it does not prove that it is true.",
@@ -79,6 +83,12 @@ class Card:
     withdrawals: tuple[dict[str, Any], ...]
     attempts: dict[str, int]
     controls: tuple[dict[str, Any], ...]
+    matrix: tuple[dict[str, Any], ...]
+    editions: tuple[dict[str, Any], ...]
+    plan: tuple[dict[str, Any], ...]
+    deployments: tuple[dict[str, Any], ...]
+    monitoring: tuple[dict[str, Any], ...]
+    predecessor: dict[str, Any] | None
     limitations: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -95,7 +105,7 @@ def build(
     stage: str,
     project: str,
     trust_root: str,
-    titles: Mapping[str, str] | None = None,
+    catalogue: Catalogue | None = None,
 ) -> Card:
     """Build the audit pack of one model version.
 
@@ -109,13 +119,34 @@ def build(
         For which stage it is, or was, to be judged, and whose it is.
     trust_root : str
         ``sha256:...`` under which the log was verified.
-    titles : mapping of str to str, optional
-        Titles of controls, by id, from the catalogue; a control without one is shown by its id alone.
+    catalogue : Catalogue, optional
+        Controls and the dated clauses that they are evidence for; without it controls are shown by their ids alone.
 
     Returns
     -------
     Card
     """
+    common: dict[str, Any] = {
+        "view": view,
+        "stage": stage,
+        "project": project,
+        "trust_root": trust_root,
+        "catalogue": catalogue,
+    }
+    pack = _assemble(subject=subject, **common)
+    earlier = comparison.predecessor(view, subject, stage)
+    if earlier is None:
+        return pack
+    compared = comparison.compare(_assemble(subject=earlier, **common), pack)
+    return replace(pack, predecessor={
+        "name": earlier.name, "sha256": earlier.sha256, "changes": [asdict(row) for row in compared.changes],
+        "entries": [one.index for one in view.about(earlier.sha256, Promotion.kind)],
+    })  # fmt: skip
+
+
+def _assemble(
+    *, view: EvidenceView, subject: Subject, stage: str, project: str, trust_root: str, catalogue: Catalogue | None
+) -> Card:
     about = view.about(subject.sha256)
     run_ids = {one.subjects[0].sha256 for one in about if isinstance(one.content, TrainingRun)}
     events = sorted(
@@ -126,6 +157,9 @@ def build(
     registered = _newest(about, Registration)
     decision = None if decided is None else _decision(decided)
     withdrawn = revoked(view)
+    said = texts.human(about, withdrawn)
+    controls = _controls(decision, catalogue.titles if catalogue is not None else {})
+    recorded = (*events, *(one for kind in _GLOBAL for one in view.of_kind(kind)))
     return Card(
         card_version=CARD_VERSION,
         subject={"name": subject.name, "sha256": subject.sha256},
@@ -138,7 +172,7 @@ def build(
         registration=None if registered is None else _registration(registered),
         environment=_environment(about),
         people=_people(events, view),
-        human=texts.human(about, withdrawn),
+        human=said,
         data=_data(about),
         lineage=lineage.shown(lineage.trace(view, subject)),
         events=tuple(_event(one) for one in events),
@@ -165,9 +199,19 @@ def build(
             kind.kind: sum(isinstance(one.content, kind) for one in about)
             for kind in (Performance, Fairness, Explanation, DataQuality, Privacy)
         },
-        controls=_controls(decision, titles or {}),
+        controls=controls,
+        matrix=() if catalogue is None else matrix.matrix(catalogue, controls, recorded, said),
+        editions=() if catalogue is None else matrix.editions(catalogue),
+        plan=serving.plan(view, stage),
+        deployments=serving.deployments(about),
+        monitoring=serving.windows(about, withdrawn),
+        predecessor=None,
         limitations=LIMITATIONS,
     )
+
+
+_GLOBAL = ("trust", "policy", "delegation")
+"""Kinds that are about no model, and evidence for a control of any."""
 
 
 def _newest(entries: Iterable[Attestation], kind: type[Any], condition: Any = None) -> Attestation | None:
@@ -199,9 +243,12 @@ def _environment(about: Iterable[Attestation]) -> dict[str, Any] | None:
     found = None
     for one in about:
         if isinstance(one.content, TrainingRun):
-            facet = one.content.event.get("run", {}).get("facets", {}).get("mlgov_environment")
+            facets = one.content.event.get("run", {}).get("facets", {})
+            facet = facets.get("mlgov_environment")
+            given = facets.get("executionParameters", {}).get("parameters", ())
             if facet is not None:
-                found = {**source(one), **{name: value for name, value in facet.items() if not name.startswith("_")}}
+                described = {name: value for name, value in facet.items() if not name.startswith("_")}
+                found = {**source(one), **described, "parameters": {p["key"]: p["value"] for p in given}}
     return found
 
 
@@ -230,6 +277,8 @@ def _data(about: Iterable[Attestation]) -> tuple[dict[str, Any], ...]:
         content = one.content
         if isinstance(content, TrainingRun):
             used = [("training", resource) for resource in content.inputs]
+        elif isinstance(content, Monitoring):
+            continue  # the counts of a window are no table, and may be many: section 12 lists them
         elif isinstance(content, Assessment):
             used = [("assessment", content.dataset)]
         else:
@@ -263,10 +312,16 @@ def _event(entry: Attestation) -> dict[str, Any]:
         detail = f"{content.phase}{': ' + content.result if content.result else ''}"
     elif isinstance(content, Approval):
         detail = f"{content.verdict} as {content.role.replace('_', ' ')}"
+    elif isinstance(content, Monitoring):
+        detail = f"{content.stage}, {content.predicted:,} predictions"
     elif isinstance(content, Assessment):
         detail = f"predictions {content.predictions}"
     elif isinstance(content, Registration):
         detail = f"{content.name}/{content.version}"
+    elif isinstance(content, Deployment):
+        detail = f"{content.phase} in {content.stage}"
+    elif isinstance(content, HumanText):
+        detail = content.name
     return {
         **source(entry),
         "kind": entry.kind,

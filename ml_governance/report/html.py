@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ml_governance import __version__
 from ml_governance.assess import svg
 from ml_governance.report import lineage
+from ml_governance.report.annex_iv import TITLES
+from ml_governance.report.comparison import PARTS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jinja2 import Environment
 
+    from ml_governance.errors import GovernanceError
+    from ml_governance.report.annex_iv import TechnicalFile
     from ml_governance.report.card import Card
+    from ml_governance.report.comparison import Comparison
+    from ml_governance.report.ll144_summary import Summary
 
 TOP_COLUMNS = 10
+TOP_RISKS = 3
+MOST_DOTS = 40
+"""Most groups in one drawing; the table beside it holds all."""
+GRAVEST = ("error", "fail", "missing", "stale", "insufficient", "inconclusive", "waived")
+"""Findings that did not pass, gravest first."""
+NAMES = {
+    "eu-ai-act": "EU AI Act", "nist-ai-rmf": "NIST AI RMF", "iso-42001": "ISO/IEC 42001", "ll144": "NYC LL144", "ugesp": "UGESP",
+    "reg-b": "Reg. B", "sr-11-7": "SR 11-7", "sr-26-2": "SR 26-2", "ss1-23": "SS1/23", "colorado-ai": "Colorado", "mitre-atlas": "ATLAS",
+}  # fmt: skip
+"""Short names of editions and frameworks."""
 
 
 def render(card: Card) -> str:
@@ -34,11 +53,59 @@ def render(card: Card) -> str:
 
     ids = svg.Ids()
     charts = {name: Markup(drawn) for name, drawn in _charts(card, ids).items()}  # noqa: S704  our own SVG, escaped where it is made
-    return _environment().get_template("report.html.j2").render(card=card, charts=charts, version=__version__)
+    findings = [] if card.decision is None else card.decision["findings"]
+    risks = sorted((one for one in findings if one["status"] in GRAVEST), key=lambda one: GRAVEST.index(one["status"]))
+    since: dict[str, list[int]] = {}
+    for one in card.events:
+        if card.decision is not None and one["index"] > card.decision["index"]:
+            since.setdefault(one["kind"], []).append(one["index"])
+    tally = Counter(one["status"] for one in findings)
+    return page(
+        "report.html.j2", most_dots=MOST_DOTS, card=card, charts=charts, since=list(since.items()), risks=risks[:TOP_RISKS],
+        more_risks=len(risks[TOP_RISKS:]), tally=[(word, tally[word]) for word in ("pass", *GRAVEST) if tally[word]],
+        shown={one["index"] for one in card.events},
+        names={one["id"]: NAMES.get(one["id"], NAMES.get(one["framework"], one["name"])) for one in card.editions},
+    )  # fmt: skip
+
+
+def summary(made: Summary) -> str:
+    """Return the summary of a bias audit as a page."""
+    from markupsafe import Markup
+
+    return page("ll144_summary.html.j2", made=made, card=made.card, tables=Markup(made.audit.to_html()))  # noqa: S704  escaped where it is made
+
+
+def technical_file(made: TechnicalFile) -> str:
+    """Return the technical file as a page."""
+    return page(
+        "annex_iv.html.j2", made=made, card=made.card, titles=TITLES, shown={one["index"] for one in made.card.events}
+    )
+
+
+def compared(made: Comparison) -> str:
+    """Return two versions side by side as a page."""
+    return page("compare.html.j2", made=made, card=made.after, parts=PARTS)
+
+
+def unverified(model: str, error: GovernanceError, *, origin: str, trust_root: str) -> str:
+    """Return the page that stands where a report would, when the log does not verify: it says so and shows nothing else."""
+    return page("unverified.html.j2", model=model, error=error, origin=origin, trust_root=trust_root)
+
+
+def page(template: str, **values: Any) -> str:
+    """Return a page made from one of our templates; the same values give the same bytes."""
+    return environment().get_template(template).render(version=__version__, **values)
 
 
 def _charts(card: Card, ids: svg.Ids) -> dict[str, str]:
     charts = {"lineage": lineage.to_svg(card.lineage)}
+    if card.monitoring:
+        drifted = [one for one in card.monitoring[0]["columns"] if one["psi_excess"] is not None][:TOP_COLUMNS]
+        rows = [svg.Dot(label=one["column"], value=max(one["psi_excess"], 0.0)) for one in drifted]
+        if rows:
+            charts["drift"] = svg.bars(
+                ids, rows, title="Columns farthest from the approved rows", axis="distance beyond chance"
+            )
     if card.fairness is not None:
         for number, attribute in enumerate(card.fairness["attributes"]):
             charts[f"impact-{number}"] = _impact(ids, attribute, card.fairness)
@@ -81,7 +148,7 @@ def _charts(card: Card, ids: svg.Ids) -> dict[str, str]:
 
 def _impact(ids: svg.Ids, attribute: dict[str, Any], fairness: dict[str, Any]) -> str:
     rows = []
-    for one in attribute["rows"]:
+    for one in shown_groups(attribute["rows"]):
         impact = one["impact"]
         solid = impact["status"] == "ok"
         rows.append(
@@ -99,23 +166,50 @@ def _impact(ids: svg.Ids, attribute: dict[str, Any], fairness: dict[str, Any]) -
     )  # fmt: skip
 
 
+def shown_groups(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the groups that a drawing has room for, in their order: all, or those with the lowest ratios."""
+    if len(rows) <= MOST_DOTS:
+        return rows
+
+    def place(one: dict[str, Any]) -> tuple[bool, float, str]:
+        ratio = one["impact"]["value"]
+        return ratio is None, ratio or 0.0, one["group"]
+
+    lowest = sorted(rows, key=place)[:MOST_DOTS]
+    return [one for one in rows if one in lowest]
+
+
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Return what fills our templates: everything is escaped, and a name that is not there is an error."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
+    made = Environment(
         loader=PackageLoader("ml_governance.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(num=_number, pct=_percent, words=_words, short=_short, rows=_rows)
-    return environment
+    made.filters.update(
+        num=_number, pct=_percent, words=_words, short=_short, rows=_rows, spread=_spread, chance=_chance
+    )
+    return made
+
+
+def _spread(items: Sequence[int], most: int) -> list[int]:
+    """Return the first, the last, and evenly spread ones between, no more than ``most``."""
+    if len(items) <= most:
+        return list(items)
+    return [items[round(place * (len(items) - 1) / (most - 1))] for place in range(most)]
 
 
 def _number(value: Any, digits: int = 3) -> str:
     return "\N{EN DASH}" if value is None else f"{value:.{digits}f}"
+
+
+def _chance(value: float | None) -> str:
+    return "less than 0.001" if value is not None and value < 0.001 else _number(value)
 
 
 def _rows(value: int | None, before: str = "") -> str:

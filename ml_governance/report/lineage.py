@@ -11,6 +11,8 @@ from ml_governance.evidence.predicates import (
     Assessment,
     BreakGlass,
     DecisionRecord,
+    Deployment,
+    Monitoring,
     Promotion,
     Registration,
     Revocation,
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from ml_governance.evidence.attestation import Attestation, EvidenceView
     from ml_governance.evidence.statement import Subject
 
-LAYERS = ("data", "run", "model", "assessment", "approval", "decision", "promotion")
+LAYERS = ("data", "run", "model", "assessment", "approval", "decision", "promotion", "use")
 """Kinds of nodes, in the order in which things happen."""
 
 
@@ -91,8 +93,12 @@ def trace(view: EvidenceView, subject: Subject) -> Graph:
         return identity
 
     model = f"model:{subject.sha256}"
+    tokens = {}
     for entry in view.about(subject.sha256):
         _place(entry, subject, model, add, edges)
+        if isinstance(entry.content, Promotion):
+            tokens[f"intent:{entry.payload_digest}"] = f"promotion:{entry.content.token}"
+    edges = {(tokens.get(start, start), end): None for start, end in edges}
     if model not in nodes:
         nodes[model] = Node(id=model, layer="model", label=subject.name, detail=subject.sha256[:12], entries=())
     for run in [node for node in nodes.values() if node.layer == "run"]:
@@ -128,7 +134,9 @@ def _upstream(view: EvidenceView, nodes: dict[str, Node], add: Any, edges: dict[
 
 def _place(entry: Attestation, subject: Subject, model: str, add: Any, edges: dict[tuple[str, str], None]) -> None:
     content, index, by = entry.content, entry.index, entry.principal.id
-    if isinstance(content, Registration):
+    if isinstance(content, Deployment | Monitoring):
+        _place_in_use(entry, model, add, edges)
+    elif isinstance(content, Registration):
         add(model, "model", subject.name, f"sha256 {subject.sha256[:12]}", index)
     elif isinstance(content, TrainingRun):
         run_subject = entry.subjects[0]
@@ -175,6 +183,17 @@ def _place(entry: Attestation, subject: Subject, model: str, add: Any, edges: di
         edges[model, made] = None
 
 
+def _place_in_use(entry: Attestation, model: str, add: Any, edges: dict[tuple[str, str], None]) -> None:
+    """Place processes and windows, which may be many: one node for each stage stands for all of them, with every entry."""
+    content, index = entry.content, entry.index
+    if isinstance(content, Deployment):
+        made = add(f"serving:{content.stage}", "use", f"served in {content.stage}", "processes", index)
+        edges[f"intent:{content.promotion}", made] = None
+    elif isinstance(content, Monitoring):
+        made = add(f"windows:{content.stage}", "use", f"measured in {content.stage}", f"by {entry.principal.id}", index)
+        edges[model, made] = None
+
+
 def shown(graph: Graph) -> Graph:
     """Return the graph without arrows to nodes that are not in it, nor arrows that others make superfluous."""
     known = {node.id: node for node in graph.nodes}
@@ -202,7 +221,7 @@ def to_text(graph: Graph) -> str:
     lines = []
     titles = {
         "data": "data", "run": "training", "model": "model", "assessment": "assessments", "approval": "approvals and waivers",
-        "decision": "decisions", "promotion": "promotions",
+        "decision": "decisions", "promotion": "promotions", "use": "in use",
     }  # fmt: skip
     for layer in LAYERS:
         members = [node for node in graph.nodes if node.layer == layer]
@@ -214,7 +233,7 @@ def to_text(graph: Graph) -> str:
     return "\n".join(lines)
 
 
-COLUMNS = (("data",), ("run",), ("model",), ("assessment", "approval"), ("decision", "promotion"))
+COLUMNS = (("data",), ("run",), ("model",), ("assessment", "approval"), ("decision", "promotion"), ("use",))
 """Which layers stand in one column of the drawing."""
 
 BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y, MARGIN = 204, 46, 48, 16, 12
@@ -263,7 +282,7 @@ def to_svg(graph: Graph) -> str:
             f'<g class="node {node.layer}"><rect x="{x:g}" y="{y:g}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="6" '
             f'fill="var(--paper, #fff)" stroke="currentColor"{strong}/>'
             f'<text x="{x + 10:g}" y="{y + 19:g}" font-size="12.5" font-weight="600" {ink}>{label}</text>'
-            f'<text x="{x + 10:g}" y="{y + 35:g}" font-size="11" {ink} opacity=".75">{detail}</text></g>'
+            f'<text x="{x + 10:g}" y="{y + 35:g}" font-size="11" {ink} fill-opacity=".75">{detail}</text></g>'
         )
     return "".join(parts) + "</svg>"
 

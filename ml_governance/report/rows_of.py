@@ -13,7 +13,7 @@ SHOWN = 10
 """Columns of which a table shows the worst."""
 _COLUMN = "column"
 _OF_COLUMNS = ("missing_rate", "single_feature_auc", "psi_excess", "kolmogorov_smirnov")
-_OF_GROUPS = ("group_share", "representation_ratio", "incomplete_row_rate", "proxy_auc")
+OF_GROUPS = ("group_share", "representation_ratio", "incomplete_row_rate", "proxy_auc")
 
 
 def data_quality(entry: Attestation | None) -> dict[str, Any] | None:
@@ -36,7 +36,7 @@ def data_quality(entry: Attestation | None) -> dict[str, Any] | None:
             {
                 "by": by,
                 "rows": [
-                    {"group": group, **{metric: _one(groups, by, group, metric) for metric in _OF_GROUPS}}
+                    {"group": group, **{metric: _one(groups, by, group, metric) for metric in OF_GROUPS}}
                     for group in dict.fromkeys(one["group"] for one in groups if one["by"] == by)
                 ],
                 "proxies": details.get("proxies", {}).get(by, [])[:SHOWN],

@@ -15,11 +15,21 @@ if TYPE_CHECKING:
 NOT_PROVIDED = "NOT PROVIDED"
 
 EXPECTED = {
-    "intended-use": ("Intended use", "Purpose, users and decisions that the model is for."),
-    "limits": ("Limits and excluded use", "What it must not be used for, and foreseeable misuse."),
-    "oversight": ("Human oversight", "Who can override or stop it, and how."),
+    "intended-use": (3, "USE-01", "Intended use", "Purpose, users and decisions that the model is for."),
+    "limits": (3, "USE-02", "Limits and excluded use", "What it must not be used for, and foreseeable misuse."),
+    "oversight": (3, "USE-03", "Human oversight", "Who can override or stop it, and how."),
+    "risk-class": (2, "INV-02", "Risk class and applicable law", "The class, the laws that apply, and why."),
+    "impact": (3, "USE-04", "Impact on people", "Whom it affects, and what was done about it."),
+    "data-origin": (4, "DAT-02", "Origin of the data", "Where the data come from, what for, and under which licence."),
+    "residual-risk": (10, "GOV-04", "Residual risk", "What risk remains, and who accepts it."),
+    "monitoring-plan": (12, "MON-01", "Monitoring plan", "What is watched in use, how often, and who acts on it."),
 }
-"""The texts that every report asks for, by name: its title, and what it should say."""
+"""The texts that every report asks for, by name: its section, the control it is for, its title, and what it should say."""
+
+
+def text_of_control(control: str) -> str:
+    """Return the name of the text that a control asks for; one that no report asks for is called like its control."""
+    return next((name for name, (_, about, _, _) in EXPECTED.items() if about == control), control.lower())
 
 
 def human(about: Sequence[Attestation], withdrawn: Mapping[str, Attestation]) -> tuple[dict[str, Any], ...]:
@@ -35,7 +45,8 @@ def human(about: Sequence[Attestation], withdrawn: Mapping[str, Attestation]) ->
     Returns
     -------
     tuple of dict
-        ``name``, ``title``, ``asks``, ``text`` and, where somebody signed one, ``source``: the newest that nobody took back counts.
+        ``name``, ``section`` of the report, ``title``, ``asks``, ``text`` and, where somebody signed one, ``source``: the newest that
+        nobody took back counts.
     """
     signed = {
         one.content.name: one
@@ -47,8 +58,8 @@ def human(about: Sequence[Attestation], withdrawn: Mapping[str, Attestation]) ->
 
 
 def _text(name: str, entry: Attestation | None) -> dict[str, Any]:
-    title, asks = EXPECTED.get(name, (name.replace("-", " ").capitalize(), ""))
-    text = {"name": name, "title": title, "asks": asks, "text": NOT_PROVIDED, "source": None}
+    section, _, title, asks = EXPECTED.get(name, (3, "", name.replace("-", " ").capitalize(), ""))
+    text = {"name": name, "section": section, "title": title, "asks": asks, "text": NOT_PROVIDED, "source": None}
     if entry is None or not isinstance(entry.content, HumanText):
         return text
     return text | {"text": entry.content.text, "source": source(entry)}

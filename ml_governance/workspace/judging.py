@@ -244,15 +244,48 @@ class Judging:
         *,
         stage: str = "production",
         forms: Sequence[str] = ("html", "json"),
+        kind: str = "audit",
+        against: str | Subject | None = None,
+        sex: str | None = None,
+        race_ethnicity: str | None = None,
     ) -> Written:
-        """Write the audit report of a model version: by default one HTML page and one JSON file.
+        """Write a report about a model version: by default one HTML page and one JSON file.
 
-        Other forms are ``model-card`` (Hugging Face), ``ml-bom`` (CycloneDX 1.6), ``oscal`` (assessment results), and ``dossier``: an
-        archive of all of these with the signed evidence, which can be checked offline.
+        Parameters
+        ----------
+        version : str or Subject
+            Which.
+        folder : str or Path
+            Where to write.
+        stage : str, default "production"
+            For which stage it is, or was, to be judged.
+        forms : sequence of str
+            ``html``, ``json``, ``pdf`` and ``signed-pdf`` (with the key of whoever acts; its digest is recorded) of every kind; of an audit
+            also ``model-card`` (Hugging Face), ``ml-bom`` (CycloneDX 1.6), ``oscal`` (assessment results), and ``dossier``: an archive of
+            these with the signed evidence, which can be checked offline.
+        kind : {'audit', 'll144-summary', 'annex-iv', 'compare'}
+            All that is known; the summary of a bias audit that 6 RCNY 5-303 has published; a technical file in the order of Annex IV of
+            the EU AI Act; two versions side by side.
+        against : str or Subject, optional
+            The earlier version, of ``compare``.
+        sex, race_ethnicity : str, optional
+            Columns of ``ll144-summary`` where they have no usual names.
+
+        Raises
+        ------
+        VerificationError
+            If the log does not verify; a page that says so is written in the place of the report.
+        UsageError
+            If a kind or form is unknown, or they do not go together.
+        MissingEvidenceError
+            If the log does not hold what a kind cannot do without.
         """
         from ml_governance.workspace import reporting
 
-        return reporting.write(here(self), version, Path(folder), stage=stage, forms=forms)
+        wanted = reporting.Wanted(
+            kind=kind, stage=stage, forms=tuple(forms), against=against, columns=(sex, race_ethnicity)
+        )
+        return reporting.write(here(self), version, Path(folder), wanted)
 
     def show(self, version: str | Subject, *, stage: str = "production") -> str:
         """Show report, numbers and the newest verdict on a version's pages in MLflow; return the id of the run that has them.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ml_governance.errors import ConfigurationError, LedgerError, UsageError
+from ml_governance.errors import ConfigurationError, LedgerError, UsageError, VerificationError
 from ml_governance.workspace.config import write_atomically
 from ml_governance.workspace.shipped import controls_beside
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ml_governance.evidence.attestation import EvidenceView
+    from ml_governance.evidence.keys import Signer
     from ml_governance.evidence.statement import Subject
     from ml_governance.report.card import Card
     from ml_governance.workspace.session import Workspace
@@ -21,12 +22,19 @@ if TYPE_CHECKING:
 
 FILES = {
     "html": "report.html", "json": "report.json", "model-card": "model-card.md", "ml-bom": "bom.cdx.json",
-    "oscal": "oscal-results.json", "dossier": "dossier.zip",
+    "oscal": "oscal-results.json", "dossier": "dossier.zip", "pdf": "report.pdf", "signed-pdf": "report.signed.pdf",
 }  # fmt: skip
-"""The forms of a report, and the file that each is written to."""
-FORMS = tuple(form for form in FILES if form != "dossier")
+"""The forms of an audit report, and the file that each is written to."""
+FORMS = ("html", "json", "model-card", "ml-bom", "oscal")
 """The forms that are one view of the card each; a dossier holds them all, and the evidence."""
+PAGES = ("html", "json", "pdf", "signed-pdf")
+"""The forms that every kind of report has."""
+KINDS = ("audit", "ll144-summary", "annex-iv", "compare")
+"""Kinds of reports: all that is known of a version; what New York City has published of its audit; a technical file in the order of
+Annex IV of the EU AI Act; two versions side by side."""
 USUAL = ("html", "json")
+SIGNED = "signed-report"
+"""Name of the text that records the digest of a signed PDF."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,52 +92,179 @@ def show(ws: Workspace, version: str | Subject, *, stage: str) -> str:
     )
 
 
-def write(ws: Workspace, version: str | Subject, folder: Path, *, stage: str, forms: Sequence[str] = USUAL) -> Written:
-    """Build the report from verified evidence and write it whole or not at all."""
-    strange = [form for form in forms if form not in FILES]
-    if strange or not forms:
-        raise UsageError(
-            f"a report has no form {strange[0]!r}" if strange else "no form is named",
-            expected=f"some of {', '.join(FILES)}",
-        )
-    view, subject, pack = _packed(ws, version, stage)
-    wanted = FORMS if "dossier" in forms else tuple(dict.fromkeys(forms))
-    made: dict[str, str | bytes] = {form: _rendered(form, pack) for form in wanted}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is to be written.
+
+    Parameters
+    ----------
+    kind : str
+        One of :data:`KINDS`.
+    stage : str
+        For which stage the version is, or was, to be judged.
+    forms : sequence of str
+        Of :data:`FILES` for an audit, else of :data:`PAGES`.
+    against : str or Subject or None
+        The earlier version of a comparison.
+    columns : tuple of (str or None, str or None)
+        Columns of sex and of race/ethnicity, for ``ll144-summary``; None for the usual names.
+
+    Raises
+    ------
+    UsageError
+        If a name is unknown, or the parts do not go together.
+    """
+
+    kind: str = "audit"
+    stage: str = "production"
+    forms: Sequence[str] = USUAL
+    against: str | Subject | None = None
+    columns: tuple[str | None, str | None] = (None, None)
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise UsageError(f"there is no kind of report {self.kind!r}", expected=f"one of {', '.join(KINDS)}")
+        known = tuple(FILES) if self.kind == "audit" else PAGES
+        strange = [form for form in self.forms if form not in known]
+        if strange or not self.forms:
+            what = "a report" if self.kind == "audit" else f"a report of the kind {self.kind}"
+            raise UsageError(
+                f"{what} has no form {strange[0]!r}" if strange else "no form is named",
+                expected=f"some of {', '.join(known)}",
+            )
+        if (self.kind == "compare") != (self.against is not None):
+            raise UsageError(
+                "a comparison names one version"
+                if self.against is None
+                else f"a report of the kind {self.kind} has no other version",
+                expected="the other one, such as --against credit-risk/1" if self.against is None else "--kind compare",
+            )
+        if self.kind != "ll144-summary" and any(self.columns):
+            raise UsageError(f"a report of the kind {self.kind} names no column", expected="--kind ll144-summary")
+
+    def file(self, form: str) -> str:
+        """Return the name of the file of a form."""
+        return FILES[form] if self.kind == "audit" else f"{self.kind}{FILES[form].removeprefix('report')}"
+
+
+def write(ws: Workspace, version: str | Subject, folder: Path, wanted: Wanted) -> Written:
+    """Build the report from verified evidence and write it whole or not at all; a log that does not verify gives a page that says so."""
+    signer = ws.require_signer() if "signed-pdf" in wanted.forms else None
+    try:
+        view, subject, pack = _packed(ws, version, wanted.stage)
+    except VerificationError as error:
+        raise _told(ws, version, folder, wanted, error) from error
+    from ml_governance.report import formats
+
+    forms = tuple(dict.fromkeys((*(FORMS if "dossier" in wanted.forms else ()), *wanted.forms)))
+    page, data = _document(ws, view, subject, pack, wanted)
+    made: dict[str, str | bytes] = {}
+    for form in forms:
+        if form in USUAL:
+            made[form] = page if form == "html" else formats.written(data)
+        elif form in FORMS:
+            made[form] = _rendered(form, pack)
     if "dossier" in forms:
-        made["dossier"] = _dossier(ws, view, subject, pack, {FILES[form]: str(text) for form, text in made.items()})
-    files = {form: folder / FILES[form] for form in made if form in forms}
+        made["dossier"] = _dossier(ws, view, subject, pack, {FILES[form]: str(made[form]) for form in FORMS})
+    if {"pdf", "signed-pdf"} & set(forms):
+        from ml_governance.report.pdf import to_pdf
+
+        made["pdf"] = to_pdf(page)
+    if signer is not None:
+        made["signed-pdf"] = _signed(ws, view, bytes(made["pdf"]), signer, subject, wanted)  # type: ignore[arg-type]  # made above
+    return _written(folder, {wanted.file(form): made[form] for form in wanted.forms}, wanted)
+
+
+def _written(folder: Path, files: Mapping[str, str | bytes], wanted: Wanted) -> Written:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for form, path in files.items():
-            write_atomically(path, made[form])
+        for name, content in files.items():
+            write_atomically(folder / name, content)
     except OSError as error:
         raise ConfigurationError(
             f"the report cannot be written to {folder}: {error.strerror}",
             next_step="free space, or use another folder",
         ) from error
-    return Written(files=files)
+    return Written(files={form: folder / wanted.file(form) for form in wanted.forms if wanted.file(form) in files})
+
+
+def _told(
+    ws: Workspace, version: str | Subject, folder: Path, wanted: Wanted, error: VerificationError
+) -> VerificationError:
+    """Write, in the place of the page and of the data, that the log does not verify; return the error that says where it stands."""
+    from ml_governance.report import formats, html
+
+    model = version if isinstance(version, str) else version.name
+    page = html.unverified(model, error, origin=ws.config.origin, trust_root=ws.config.trust_root)
+    data = {
+        "model": model,
+        "verified": False,
+        "found": error.found,
+        "log": {"origin": ws.config.origin, "trustRoot": ws.config.trust_root},
+    }
+    _written(folder, {wanted.file("html"): page, wanted.file("json"): formats.written(data)}, wanted)
+    return VerificationError(
+        error.found, expected=error.expected,
+        next_step=f"{error.next_step or 'mlgov log verify'}; {folder / wanted.file('html')} says so in the place of the report",
+    )  # fmt: skip
+
+
+def _document(
+    ws: Workspace, view: EvidenceView, subject: Subject, pack: Card, wanted: Wanted
+) -> tuple[str, Mapping[str, Any]]:
+    """Return a report as a page and as data."""
+    from ml_governance.report import annex_iv, comparison, html, ll144_summary
+
+    if wanted.kind == "ll144-summary":
+        summary = ll144_summary.build(pack, view, subject, columns=wanted.columns)
+        return html.summary(summary), summary.to_dict()
+    if wanted.kind == "annex-iv":
+        file = annex_iv.build(pack)
+        return html.technical_file(file), file.to_dict()
+    if wanted.against is not None:
+        other = ws.resolve(wanted.against, view)
+        if other.sha256 == subject.sha256:
+            raise UsageError(f"{other.name} and {subject.name} are the same bytes", expected="two versions")
+        two = comparison.compare(_card(ws, view, other, wanted.stage), pack)
+        return html.compared(two), two.to_dict()
+    return html.render(pack), pack.to_dict()
+
+
+def _signed(ws: Workspace, view: EvidenceView, pdf: bytes, signer: Signer, subject: Subject, wanted: Wanted) -> bytes:
+    """Sign a PDF with the key of the person who acts, and record its digest: what was signed outside the log is known in it."""
+    from ml_governance.evidence.canonical import sha256_hex
+    from ml_governance.report.signed_pdf import signed
+    from ml_governance.workspace import texts
+
+    texts.require_role(ws, view)
+    me = ws.me(view)
+    reason = f"Report of the kind {wanted.kind} about {subject.name}, sha256 {subject.sha256}, from {view.size} entries of {view.origin}"
+    made = signed(pdf, signer, name=me.name, reason=reason, at=ws.clock())
+    said = f"{reason}. Signed PDF: sha256:{sha256_hex(made)}, public key: sha256:{signer.public.spki_sha256} (SubjectPublicKeyInfo, DER)."
+    texts.record(ws, SIGNED, said, subject)
+    return made
 
 
 def _packed(ws: Workspace, version: str | Subject, stage: str) -> tuple[EvidenceView, Subject, Card]:
+    view = ws.view()
+    subject = ws.resolve(version, view)
+    return view, subject, _card(ws, view, subject, stage)
+
+
+def _card(ws: Workspace, view: EvidenceView, subject: Subject, stage: str) -> Card:
     from ml_governance.report import card
 
     known = controls_beside(ws.root / ws.config.stage(stage).policy)
-    view = ws.view()
-    subject = ws.resolve(version, view)
-    pack = card.build(
+    return card.build(
         view=view, subject=subject, stage=stage, project=ws.config.project, trust_root=ws.config.trust_root,
-        titles=known.titles,
+        catalogue=known,
     )  # fmt: skip
-    return view, subject, pack
 
 
 def _rendered(form: str, pack: Card) -> str:
-    from ml_governance.report import formats, html, ml_bom, model_card, oscal
+    from ml_governance.report import ml_bom, model_card, oscal
 
-    makers = {
-        "html": html.render, "json": formats.to_json, "model-card": model_card.to_model_card, "ml-bom": ml_bom.to_ml_bom,
-        "oscal": oscal.to_oscal,
-    }  # fmt: skip
+    makers = {"model-card": model_card.to_model_card, "ml-bom": ml_bom.to_ml_bom, "oscal": oscal.to_oscal}
     return makers[form](pack)
 
 

@@ -12,6 +12,7 @@ import pytest
 from ml_governance.assess import svg
 from ml_governance.assess.fairness import assess_fairness
 from ml_governance.assess.performance import assess_performance
+from ml_governance.decide.controls import parse_catalogue
 from ml_governance.decide.decision import evaluate
 from ml_governance.decide.policy import parse_policy
 from ml_governance.evidence.attestation import Attestation, EvidenceView
@@ -24,6 +25,17 @@ from ml_governance.testing import START
 from ml_governance.workspace import packs
 from tests.assess.test_fairness import data
 
+OWN_CONTROLS = """
+catalogue: own
+version: 1
+editions:
+  law-1: {framework: law, name: A law, version: "1", status: in force, applies_from: 2020-01-01, source: its text, checked: 2026-11-01}
+controls:
+  - {id: EXP-01, title: What drives the model & why, evidence: [explanation], human: false, mappings: [{edition: law-1, clause: Article 7}]}
+  - {id: USE-01, title: What it is for, evidence: [human-text], human: true}
+  - {id: INV-01, title: It has a name, evidence: [registration], human: false}
+  - {id: MON-02, title: It is watched, evidence: [monitoring], human: false}
+"""
 HOSTILE = '<script>alert("x")</script>&\''
 TEXT = (packs()["credit-scoring"] / "policy.yaml").read_text()
 SUBJECT = Subject(name="credit-risk/1", sha256="ab" * 32)
@@ -207,7 +219,7 @@ def test_controls_follow_the_findings() -> None:
 def test_controls_are_shown_with_the_titles_of_the_catalogue() -> None:
     named = card.build(
         view=full(), subject=SUBJECT, stage="production", project="credit", trust_root="sha256:0",
-        titles={"EXP-01": "What drives the model & why"},
+        catalogue=parse_catalogue(OWN_CONTROLS),
     )  # fmt: skip
     assert {c["control"]: c["title"] for c in named.controls}["EXP-01"] == "What drives the model & why"
     assert "What drives the model &amp; why" in html.render(named)

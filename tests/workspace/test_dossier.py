@@ -78,6 +78,6 @@ def test_a_form_that_there_is_not_is_named_with_those_that_there_are(
     ready: Subject,  # noqa: F811
     tmp_path: Path,
 ) -> None:
-    with acting(root, clock, None) as ws, pytest.raises(UsageError, match="no form 'pdf'") as refused:
-        ws.report(ready, tmp_path, forms=["pdf"])
+    with acting(root, clock, None) as ws, pytest.raises(UsageError, match="no form 'docx'") as refused:
+        ws.report(ready, tmp_path, forms=["docx"])
     assert "dossier" in str(refused.value)
