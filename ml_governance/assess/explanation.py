@@ -4,7 +4,8 @@ The engine follows from the model and the output, and the report says which and 
 
 - trees whose output is a sum over leaves, which is the ``margin`` of boosted trees and the ``probability`` of forests: our
   own look-up tables, exact, checked against the model on all rows and against shap on a few;
-- a linear model on numbers, output ``margin``: shap's linear explainer, exact;
+- linear models, also behind preparations that work on each column alone, output ``margin``, or the prediction of a regressor
+  with the identity link: their closed form, exact, checked against the model on all rows and column by column on a few;
 - trees that the tables refuse, output ``margin``: shap's tree explainer against the background, exact;
 - everything else: antithetic permutation sampling. It is additive by construction and treats each original column as
   one player, whatever the model makes of it inside.
