@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ml_governance.assess.performance import PerformanceReport, assess_performance
     from ml_governance.assess.profile import Profile, profile
     from ml_governance.assess.ranking import RankingReport, assess_ranking
+    from ml_governance.assess.reason_codes import ReasonCodes, reason_codes
     from ml_governance.assess.regression import RegressionReport, assess_regression
     from ml_governance.assess.rules import FourFifths, four_fifths
     from ml_governance.decide.decision import Decision
@@ -64,6 +65,7 @@ _HOMES = {
     "ml_governance.assess.performance": ("PerformanceReport", "assess_performance"),
     "ml_governance.assess.profile": ("Profile", "profile"),
     "ml_governance.assess.ranking": ("RankingReport", "assess_ranking"),
+    "ml_governance.assess.reason_codes": ("ReasonCodes", "reason_codes"),
     "ml_governance.assess.regression": ("RegressionReport", "assess_regression"),
     "ml_governance.assess.rules": ("FourFifths", "four_fifths"),
     "ml_governance.decide.decision": ("Decision",),
@@ -117,6 +119,7 @@ __all__ = [
     "Profile",
     "PromotionDeniedError",
     "RankingReport",
+    "ReasonCodes",
     "RegistryError",
     "RegressionReport",
     "Subject",
@@ -140,6 +143,7 @@ __all__ = [
     "nyc_ll144",
     "open",
     "profile",
+    "reason_codes",
 ]
 
 

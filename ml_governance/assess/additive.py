@@ -135,11 +135,12 @@ def read(
         return None
     named = getattr(model, "feature_names_in_", None) is not None
     tables = [table if named else table.to_numpy() for table in (rows, background)]
-    players: tuple[int, ...] | None = tuple(range(rows.shape[1]))
+    players = tuple(range(rows.shape[1]))
     if len(steps) > 1:
-        players = parents(model[:-1], [str(name) for name in rows.columns])
-        if players is None:
+        found = parents(model[:-1], [str(name) for name in rows.columns])
+        if found is None:
             return None
+        players = found
         tables = [model[:-1].transform(table) for table in tables]
     weights, constant, single = form
     if any(table.shape[1] != len(players) for table in tables) or len(weights) != len(players):

@@ -135,7 +135,9 @@ def _positions(wanted: Any, names: Sequence[str], width: int) -> list[int] | Non
         return list(range(width))[wanted] if whole else None
     if isinstance(wanted, np.ndarray):
         wanted = wanted.tolist()
-    listed = [wanted] if isinstance(wanted, str | int) else list(wanted) if isinstance(wanted, list | tuple) else None
+    listed: list[Any] | None = (
+        [wanted] if isinstance(wanted, str | int) else list(wanted) if isinstance(wanted, list | tuple) else None
+    )
     if listed is None:
         return None
     if all(isinstance(one, bool) for one in listed):
