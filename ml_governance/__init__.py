@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from ml_governance.assess.column_ranking import ColumnRanking, rank_columns
     from ml_governance.assess.continuous import ContinuousReport, assess_continuous
+    from ml_governance.assess.counterfactuals import Counterfactuals, counterfactuals
     from ml_governance.assess.drift import DriftReport, assess_drift
     from ml_governance.assess.explanation import ExplanationReport, assess_explanation
     from ml_governance.assess.fairness import FairnessReport, assess_fairness
@@ -55,7 +57,9 @@ if TYPE_CHECKING:
     from ml_governance.workspace import open_workspace as open  # noqa: A004  gov.open reads as it should
 
 _HOMES = {
+    "ml_governance.assess.column_ranking": ("ColumnRanking", "rank_columns"),
     "ml_governance.assess.continuous": ("ContinuousReport", "assess_continuous"),
+    "ml_governance.assess.counterfactuals": ("Counterfactuals", "counterfactuals"),
     "ml_governance.assess.drift": ("DriftReport", "assess_drift"),
     "ml_governance.assess.explanation": ("ExplanationReport", "assess_explanation"),
     "ml_governance.assess.fairness": ("FairnessReport", "assess_fairness"),
@@ -96,8 +100,10 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "BiasAudit",
     "CanonicalisationError",
+    "ColumnRanking",
     "ConfigurationError",
     "ContinuousReport",
+    "Counterfactuals",
     "DataError",
     "Decision",
     "DeniedError",
@@ -138,11 +144,13 @@ __all__ = [
     "assess_ranking",
     "assess_regression",
     "compare_mitigations",
+    "counterfactuals",
     "four_fifths",
     "init",
     "nyc_ll144",
     "open",
     "profile",
+    "rank_columns",
     "reason_codes",
 ]
 

@@ -57,21 +57,38 @@ class Answer:
     check: str | None = None
 
 
-def game_of(model: Any, rows: pd.DataFrame, background: pd.DataFrame, output: Output) -> Game:
-    """Return the game that a model plays on its original columns, with rows and background as numbers."""
+def original_game(model: Any, rows: pd.DataFrame, background: pd.DataFrame, output: Output) -> Game:
+    """Return the game on the original columns, whatever the model makes of them inside; text is coded.
+
+    Raises
+    ------
+    DataError
+        If a column that the model takes is not there, or it has no such output.
+    """
+    rows, background = _taken(model, rows, background)
+    return _as_numbers(model, rows, background, output) or _coded(model, rows, background, output)
+
+
+def _taken(model: Any, rows: pd.DataFrame, background: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the columns that the model takes, in its order."""
     wanted = getattr(model, "feature_names_in_", None)
-    columns = tuple(str(name) for name in (wanted if wanted is not None else rows.columns))
+    columns = [str(name) for name in (wanted if wanted is not None else rows.columns)]
     absent = [name for name in columns if name not in rows.columns or name not in background.columns]
     if absent:
         raise DataError(
             f"the rows or the background lack {', '.join(absent)}",
             expected="every column that the model takes",
         )
-    rows, background = rows[list(columns)], background[list(columns)]
+    return rows[columns], background[columns]
+
+
+def game_of(model: Any, rows: pd.DataFrame, background: pd.DataFrame, output: Output) -> Game:
+    """Return the game that a model plays on its original columns, with rows and background as numbers."""
+    rows, background = _taken(model, rows, background)
+    columns = tuple(str(name) for name in rows.columns)
     form = additive.read(model, rows, background, output)
     if form is not None:
-        whole = _as_numbers(model, rows, background, output) or _coded(model, rows, background, output)
-        return replace(whole, additive=form)
+        return replace(original_game(model, rows, background, output), additive=form)
     steps = getattr(model, "steps", None)
     if steps and len(steps) > 1 and _one_to_one(model[:-1], columns):
         prepare, last = model[:-1], steps[-1][1]
@@ -86,7 +103,7 @@ def game_of(model: Any, rows: pd.DataFrame, background: pd.DataFrame, output: Ou
             estimator=last,
             trees=_trees(last, table, compared, range(len(order))),
         )
-    return _as_numbers(model, rows, background, output) or _coded(model, rows, background, output)
+    return original_game(model, rows, background, output)
 
 
 def _as_numbers(model: Any, rows: pd.DataFrame, background: pd.DataFrame, output: Output) -> Game | None:

@@ -4,10 +4,11 @@ Attributions of a row sum to its output less the base, so the gap between group 
 
 .. math:: \bar f_g - \bar f_r = \sum_j \Delta_j, \qquad \Delta_j = \bar\varphi_{j,g} - \bar\varphi_{j,r},
 
-exactly where the engine is exact. A part is a difference of two means of independent rows: its interval is Welch's (Biometrika 34
-(1947) 28), at the level that lets all parts of an attribute's groups hold together (max-t with the parts' own correlation, or Bonferroni for
-many), and its p-value is Holm's over the same family. Parts are about the model and its background: a column may carry the gap because groups
-differ in it, or because the model makes more of it in one of them, and neither is a cause in the world.
+exactly where the engine is exact. A part is a difference of two means of independent rows: its interval is Welch's (Biometrika
+34 (1947) 28), at the level that lets all parts of an attribute's groups hold together (max-t with the parts' own correlation,
+or Bonferroni for many), and its p-value is Holm's over the same family. Parts are about the model and its background: a
+column may carry the gap because groups differ in it, or because the model makes more of it in one of them, and neither is
+a cause in the world.
 """
 
 from __future__ import annotations
