@@ -48,6 +48,8 @@ class ExplanationReport(Report):
         Attribution of each original column for each explained row; None in a report read from a ledger.
     base : float
         Mean output over the background.
+    table : DataFrame or None
+        The explained rows, with their labels and the columns in the order of the attributions; None as ``values``.
     """
 
     kind: ClassVar[str] = "explanation"
@@ -55,6 +57,7 @@ class ExplanationReport(Report):
 
     values: Matrix | None = field(default=None)
     base: float = math.nan
+    table: pd.DataFrame | None = field(default=None, compare=False)
 
     @property
     def importance(self) -> pd.DataFrame:
@@ -177,7 +180,7 @@ def assess_explanation(
         columns = dict(zip(game.columns, game.rows.T, strict=True))
         return digest_of("rows that the explanation used", **columns)
 
-    return replace(report, source=source)
+    return replace(report, source=source, table=rows.iloc[pick][list(game.columns)])
 
 
 def _report(
