@@ -2136,14 +2136,23 @@ DEFENCES = (
 )
 
 from tests.defences_of_concern import CONCERN, CONCERN_LINES  # noqa: E402  it needs what is defined above
+from tests.defences_of_explanation import EXPLANATION, EXPLANATION_LINES  # noqa: E402
 from tests.defences_of_fairness import FAIRNESS, FAIRNESS_LINES  # noqa: E402
 from tests.defences_of_operation import OPERATION, OPERATION_LINES  # noqa: E402
 from tests.defences_of_promotion import PROMOTION, PROMOTION_LINES  # noqa: E402  it needs what is defined above
 from tests.defences_of_the_server import SERVER, SERVER_LINES  # noqa: E402  likewise
 from tests.defences_of_training import TRAINING, TRAINING_LINES  # noqa: E402
 
-LINES += CONCERN_LINES + FAIRNESS_LINES + OPERATION_LINES + PROMOTION_LINES + SERVER_LINES + TRAINING_LINES
-DEFENCES += CONCERN + FAIRNESS + OPERATION + PROMOTION + SERVER + TRAINING
+LINES += (
+    CONCERN_LINES
+    + EXPLANATION_LINES
+    + FAIRNESS_LINES
+    + OPERATION_LINES
+    + PROMOTION_LINES
+    + SERVER_LINES
+    + TRAINING_LINES
+)
+DEFENCES += CONCERN + EXPLANATION + FAIRNESS + OPERATION + PROMOTION + SERVER + TRAINING
 
 from tests.defences_of_laws import ATTACKS, LAW_LINES, LAWS  # noqa: E402, F401  as above
 

@@ -130,7 +130,7 @@ def gap(entry: Mapping[str, Any], *, unit: str, confidence: float, top: int = 12
     group, reference = f"{entry['by'][0]} {entry['group'][0]}", entry["reference"][0]
     return plots.dots(
         rows, title=f"What the gap of {group} to {reference} is made of", bound=0.0, bound_label="no part",
-        axis=f"difference of mean {unit}, with {confidence:.0%} intervals that hold together",
+        axis=f"difference of mean {unit}, with {confidence:.0%} intervals",
     )  # fmt: skip
 
 

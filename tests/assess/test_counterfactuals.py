@@ -180,3 +180,28 @@ def test_a_missing_value_has_no_direction(people: pd.DataFrame) -> None:
         model, rows=numbers[:1], background=numbers, cutoff=cutoff, immutable=["debt"], directions={"income": "up"}
     )
     assert held.status == "not_found"
+
+
+def test_what_may_not_change_stays_even_where_it_alone_would_do() -> None:
+    background = pd.DataFrame({"a": np.arange(50.0), "b": np.arange(50.0), "c": np.arange(50.0)})
+    card = LinearRegression().fit(background.sample(frac=1, random_state=0), background.a)
+    card.coef_, card.intercept_ = np.array([1.0, 10.0, -10.0]), 0.0
+    row = pd.DataFrame({"a": [20.0], "b": [10.0], "c": [10.0]})
+    free, held = (
+        counterfactuals(
+            card, rows=row, background=background, cutoff=40.0, immutable=fixed, directions=ways, output="probability"
+        ).answers[0]
+        for fixed, ways in (([], {}), (["b"], {"c": "up"}))
+    )
+    assert free.changes[0].column in {"b", "c"}
+    assert [(change.column, change.after) for change in held.changes] == [("a", 40.0)]
+    (none,) = counterfactuals(
+        card,
+        rows=row,
+        background=background,
+        cutoff=60.0,
+        immutable=["b"],
+        directions={"c": "up"},
+        output="probability",
+    )
+    assert none.status == "not_found"
