@@ -131,7 +131,7 @@ EXPLANATION = (
     defence(
         RANKING,
         "the range that an attribution can have",
-        change("assess/column_ranking", " + 7 * reach * log / (3 * (self.n - 1))", ""),
+        change("assess/column_ranking", " + 7 * reach * log / (3 * (n - 1))", ""),
         f"{S}test_a_rare_column_that_matters_most_is_never_ranked_last_with_confidence",
     ),
     defence(

@@ -168,14 +168,14 @@ def rank_columns(
     game = game_of(model, rows, background, output)
     asked, reach, engine = _absolutes(game, output)
     generator = np.random.default_rng(seed)
-    seen = _Seen.none(len(game.columns))
+    seen = Seen.none(len(game.columns))
     top, looks, size = min(top, len(game.columns)), 0, FIRST
     told = (top, tie, len(rows), engine, confidence, seed, game.columns)
     while reach is not None and size < len(rows):
         looks += 1
         seen = seen.after(asked(generator.integers(0, len(rows), size - seen.n)))
         mean, half, relation = seen.judged(reach, (1 - confidence) / (looks * (looks + 1)), tie)
-        if _settled(mean, relation, top):
+        if settled(mean, relation, top):
             return _told(mean, half, relation, size, looks, *told)
         size *= 2
     mean = seen.none(len(game.columns)).after(asked(np.arange(len(rows)))).mean
@@ -210,7 +210,7 @@ def _absolutes(game: Game, output: Output) -> tuple[Callable[[NDArray[np.intp]],
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Seen:
+class Seen:
     """Sums over the rows drawn so far: of absolute attributions, and of their products."""
 
     n: int
@@ -218,11 +218,13 @@ class _Seen:
     second: Matrix
 
     @classmethod
-    def none(cls, columns: int) -> _Seen:
+    def none(cls, columns: int) -> Seen:
+        """Return the sums over no rows."""
         return cls(n=0, first=np.zeros(columns), second=np.zeros((columns, columns)))
 
-    def after(self, absolute: Matrix) -> _Seen:
-        return _Seen(
+    def after(self, absolute: Matrix) -> Seen:
+        """Return the sums with more rows, shape (n, columns)."""
+        return Seen(
             n=self.n + len(absolute),
             first=self.first + absolute.sum(axis=0),
             second=self.second + absolute.T @ absolute,
@@ -230,6 +232,7 @@ class _Seen:
 
     @property
     def mean(self) -> Matrix:
+        """Mean of each column."""
         return self.first / self.n
 
     def judged(self, reach: Matrix, error: float, tie: float) -> tuple[Matrix, Matrix, NDArray[np.str_]]:
@@ -239,18 +242,29 @@ class _Seen:
         covariance = (self.second - self.n * np.outer(mean, mean)) / (self.n - 1)
         own = np.maximum(np.diag(covariance), 0)
         spread = np.maximum(own[:, None] + own[None, :] - 2 * covariance, 0)
-        half = self._half(own, reach, log)
-        apart = self._half(spread, reach[:, None] + reach[None, :], log)
+        half = half_width(own, reach, log, self.n)
+        apart = half_width(spread, reach[:, None] + reach[None, :], log, self.n)
         gap = mean[:, None] - mean[None, :]
         lower = np.maximum(mean - half, 0)
         near = tie * np.maximum(lower[:, None], lower[None, :])
         relation = np.where(gap > apart, "above", np.where(gap < -apart, "below", "open"))
         return mean, half, np.where((relation == "open") & (np.abs(gap) + apart <= near), "tied", relation)
 
-    def _half(self, variance: Matrix, reach: Matrix, log: float) -> Matrix:
-        """Return Maurer and Pontil's half width; ``reach`` is the length of the range."""
-        found: Matrix = np.sqrt(2 * variance * log / self.n) + 7 * reach * log / (3 * (self.n - 1))
-        return found
+
+def half_width(variance: Matrix, reach: Matrix, log: float, n: int) -> Matrix:
+    """Return how far a mean can be from its expectation (Maurer and Pontil 2009, theorem 4).
+
+    Parameters
+    ----------
+    variance, reach : array of float64
+        Of the drawn values, and the length of the range of all.
+    log : float
+        ln(2 / delta).
+    n : int
+        Draws, 2 or more.
+    """
+    found: Matrix = np.sqrt(2 * variance * log / n) + 7 * reach * log / (3 * (n - 1))
+    return found
 
 
 def _exactly(mean: Matrix) -> NDArray[np.str_]:
@@ -260,7 +274,7 @@ def _exactly(mean: Matrix) -> NDArray[np.str_]:
     return np.where(gap > rounding, "above", np.where(gap < -rounding, "below", "tied"))
 
 
-def _settled(mean: Matrix, relation: NDArray[np.str_], top: int) -> bool:
+def settled(mean: Matrix, relation: NDArray[np.str_], top: int) -> bool:
     """Tell whether no pair with a column of the top is open."""
     order = np.argsort(-mean, kind="stable")
     among = relation[np.ix_(order[:top], order)].copy()

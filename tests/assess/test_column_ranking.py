@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from ml_governance import assess_explanation, rank_columns
 from ml_governance.assess import column_ranking, tree_explanation
-from ml_governance.assess.column_ranking import _Seen
+from ml_governance.assess.column_ranking import Seen
 from ml_governance.assess.tree_kernel import TreeKernel
 from ml_governance.errors import DataError, UnavailableError
 
@@ -98,7 +98,7 @@ def test_a_rare_column_that_matters_most_is_never_ranked_last_with_confidence() 
     absolute = np.column_stack([rare, common])
     wrong = 0
     for _ in range(200):
-        seen = _Seen.none(2)
+        seen = Seen.none(2)
         for looks in range(1, 5):
             drawn = random.integers(0, 40_000, 1000 * 2 ** (looks - 1) - seen.n)
             seen = seen.after(absolute[drawn])
@@ -114,7 +114,7 @@ def test_everything_said_at_any_look_holds_with_the_confidence() -> None:
     reach = population.max(axis=0)
     broken = 0
     for _ in range(150):
-        seen, fine = _Seen.none(5), True
+        seen, fine = Seen.none(5), True
         for looks in range(1, 5):
             seen = seen.after(population[random.integers(0, 20_000, 1000 * 2 ** (looks - 1) - seen.n)])
             mean, half, relation = seen.judged(reach, 0.05 / (looks * (looks + 1)), 0.05)
