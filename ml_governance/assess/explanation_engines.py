@@ -174,7 +174,8 @@ def _grouped(model: Any, rows: pd.DataFrame, background: pd.DataFrame) -> Trees 
     players = parents(prepare, [str(name) for name in rows.columns])
     if players is None:
         return None
-    table, compared = (_numbers(prepare.transform(one)) for one in (rows, background))
+    named = getattr(model, "feature_names_in_", None) is not None
+    table, compared = (_numbers(prepare.transform(one if named else one.to_numpy())) for one in (rows, background))
     return _trees(steps[-1][1], table, compared, players) if table.shape[1] == len(players) else None
 
 

@@ -237,3 +237,21 @@ def test_the_forests_and_boosters_follow_longer_preparations_too(frame: pd.DataF
     assert found.details["engine"].startswith("ml_governance tree tables")
     assert found.values is not None
     assert found.values[2] == pytest.approx(played(model.decision_function, rows.iloc[2], background), abs=1e-12)
+
+
+def test_a_pipeline_fitted_without_names_is_followed_by_position(frame: pd.DataFrame) -> None:
+    from sklearn.ensemble import RandomForestClassifier
+
+    for last, output in (
+        (LogisticRegression(), "margin"),
+        (RandomForestClassifier(5, max_depth=3, random_state=0), "probability"),
+    ):
+        model = make_pipeline(StandardScaler(), last).fit(frame[["a", "c"]].to_numpy(), frame.label)
+        found = assess_explanation(
+            model, rows=frame[["a", "c"]][:20], background=frame[["a", "c"]][50:70], output=output
+        )
+        assert found.details["engine"].startswith("ml_governance")
+        call = model.decision_function if output == "margin" else lambda t, m=model: m.predict_proba(t)[:, 1]
+        expected = played(lambda t, call=call: call(t.to_numpy()), frame[["a", "c"]].iloc[3], frame[["a", "c"]][50:70])
+        assert found.values is not None
+        assert found.values[3] == pytest.approx(expected, abs=1e-9)
