@@ -111,6 +111,12 @@ EXPLANATION = (
     ),
     defence(
         REASONS,
+        "the sum of every applicant's attributions held against the model",
+        change("assess/reason_codes", "    if not gap <= allowed:\n", "    if False:\n"),
+        f"{R}test_attributions_that_do_not_add_up_give_no_reasons",
+    ),
+    defence(
+        REASONS,
         "looking for prohibited bases among what was scored",
         change("assess/reason_codes", "    _no_protected(applicants, game.columns, phi, noise, protected)\n", ""),
         f"{BASIS}[itself]",

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ml_governance.assess.explanation_engines import Output, attribute, game_of
-from ml_governance.errors import DataError
+from ml_governance.errors import DataError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -41,6 +41,9 @@ FEWEST = 30
 
 ROUNDING = 1e-12
 """A shortfall below this part of an applicant's largest deviation is rounding and no reason."""
+
+ADDITIVITY = 1e-5
+"""Largest gap between sum and output, as a share of their size: some libraries add in single precision."""
 
 NO_REASON = "no factor falls short of this baseline; the baseline 'at_cutoff' names one"
 
@@ -290,6 +293,8 @@ def reason_codes(
     DataError
         If a protected column has any influence on a declined applicant's output; if the attributions would be sampled;
         if the baseline would be an average of fewer than 30; or if the tables do not fit the model.
+    UnavailableError
+        If the attributions do not add up to what the model made.
     """
     if not math.isfinite(cutoff) or at_most < 1 or not 0 < near <= 1 or declined not in ("below", "above"):
         raise DataError(
@@ -324,6 +329,14 @@ def reason_codes(
             next_step="output='margin', with the cutoff on that scale"
             if output == "probability"
             else "a linear, additive or tree model",
+        )
+    gap = float(np.abs(answer.base + answer.phi.sum(axis=1) - sign * made[places]).max())
+    allowed = ADDITIVITY * (abs(answer.base) + float(np.abs(answer.phi).sum(axis=1).max()))
+    if not gap <= allowed:
+        raise UnavailableError(
+            f"the attributions of {answer.engine} miss the model's output by {gap:.3g}",
+            expected=f"at most {allowed:.3g}",
+            next_step="report this model: no reasons were stated",
         )
     phi = sign * answer.phi
     noise = ROUNDING * np.maximum(np.abs(phi).max(axis=1, keepdims=True), abs(answer.base) * 1e-3)

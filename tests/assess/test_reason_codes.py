@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,7 +17,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import ml_governance as gov
 from ml_governance.assess.reason_codes import NO_REASON, reason_codes
-from ml_governance.errors import DataError
+from ml_governance.errors import DataError, UnavailableError
 from tests.assess.test_additive import played
 
 
@@ -202,3 +204,15 @@ def test_the_table_has_a_row_for_each_reason_and_for_each_applicant_without_one(
     assert sum(one["stated"] for one in told["factors"]) == (frame.status == "ok").sum()
     assert frame[frame.status == "undefined"].shortfall.isna().all()
     assert frame[frame.status == "ok"].share.between(0, 1, inclusive="right").all()
+
+
+def test_attributions_that_do_not_add_up_give_no_reasons(people: pd.DataFrame, pipeline, monkeypatch) -> None:
+    from ml_governance.assess.explanation_engines import attribute
+
+    def wrong(*given):
+        answer = attribute(*given)
+        return dataclasses.replace(answer, phi=answer.phi * 1.001)
+
+    monkeypatch.setattr("ml_governance.assess.reason_codes.attribute", wrong)
+    with pytest.raises(UnavailableError, match="miss the model's output"):
+        reason_codes(pipeline, applicants=people, cutoff=0.0, protected=["sex"])
