@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from ml_governance.assess.column_ranking import ColumnRanking, rank_columns
     from ml_governance.assess.continuous import ContinuousReport, assess_continuous
+    from ml_governance.assess.counterfactuals import Counterfactuals, counterfactuals
     from ml_governance.assess.data_quality import DataQualityReport, assess_data
     from ml_governance.assess.drift import DriftReport, assess_drift
     from ml_governance.assess.explanation import ExplanationReport, assess_explanation
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from ml_governance.assess.privacy import PrivacyReport, assess_privacy
     from ml_governance.assess.profile import Profile, profile
     from ml_governance.assess.ranking import RankingReport, assess_ranking
+    from ml_governance.assess.reason_codes import ReasonCodes, reason_codes
     from ml_governance.assess.regression import RegressionReport, assess_regression
     from ml_governance.assess.rules import FourFifths, four_fifths
     from ml_governance.decide.decision import Decision
@@ -56,7 +59,9 @@ if TYPE_CHECKING:
     from ml_governance.workspace import open_workspace as open  # noqa: A004  gov.open reads as it should
 
 _HOMES = {
+    "ml_governance.assess.column_ranking": ("ColumnRanking", "rank_columns"),
     "ml_governance.assess.continuous": ("ContinuousReport", "assess_continuous"),
+    "ml_governance.assess.counterfactuals": ("Counterfactuals", "counterfactuals"),
     "ml_governance.assess.data_quality": ("DataQualityReport", "assess_data"),
     "ml_governance.assess.drift": ("DriftReport", "assess_drift"),
     "ml_governance.assess.explanation": ("ExplanationReport", "assess_explanation"),
@@ -68,6 +73,7 @@ _HOMES = {
     "ml_governance.assess.privacy": ("PrivacyReport", "assess_privacy"),
     "ml_governance.assess.profile": ("Profile", "profile"),
     "ml_governance.assess.ranking": ("RankingReport", "assess_ranking"),
+    "ml_governance.assess.reason_codes": ("ReasonCodes", "reason_codes"),
     "ml_governance.assess.regression": ("RegressionReport", "assess_regression"),
     "ml_governance.assess.rules": ("FourFifths", "four_fifths"),
     "ml_governance.decide.decision": ("Decision",),
@@ -98,8 +104,10 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "BiasAudit",
     "CanonicalisationError",
+    "ColumnRanking",
     "ConfigurationError",
     "ContinuousReport",
+    "Counterfactuals",
     "DataError",
     "DataQualityReport",
     "Decision",
@@ -123,6 +131,7 @@ __all__ = [
     "Profile",
     "PromotionDeniedError",
     "RankingReport",
+    "ReasonCodes",
     "RegistryError",
     "RegressionReport",
     "Subject",
@@ -143,11 +152,14 @@ __all__ = [
     "assess_ranking",
     "assess_regression",
     "compare_mitigations",
+    "counterfactuals",
     "four_fifths",
     "init",
     "nyc_ll144",
     "open",
     "profile",
+    "rank_columns",
+    "reason_codes",
 ]
 
 

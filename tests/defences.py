@@ -2136,6 +2136,7 @@ DEFENCES = (
 )
 
 from tests.defences_of_concern import CONCERN, CONCERN_LINES  # noqa: E402  it needs what is defined above
+from tests.defences_of_explanation import EXPLANATION, EXPLANATION_LINES  # noqa: E402
 from tests.defences_of_fairness import FAIRNESS, FAIRNESS_LINES  # noqa: E402
 from tests.defences_of_operation import OPERATION, OPERATION_LINES  # noqa: E402
 from tests.defences_of_promotion import PROMOTION, PROMOTION_LINES  # noqa: E402  it needs what is defined above
@@ -2146,6 +2147,7 @@ from tests.defences_of_training import TRAINING, TRAINING_LINES  # noqa: E402
 
 for lines, defences in (
     (CONCERN_LINES, CONCERN),
+    (EXPLANATION_LINES, EXPLANATION),
     (FAIRNESS_LINES, FAIRNESS),
     (OPERATION_LINES, OPERATION),
     (PROMOTION_LINES, PROMOTION),

@@ -4,7 +4,8 @@ The engine follows from the model and the output, and the report says which and 
 
 - trees whose output is a sum over leaves, which is the ``margin`` of boosted trees and the ``probability`` of forests: our
   own look-up tables, exact, checked against the model on all rows and against shap on a few;
-- a linear model on numbers, output ``margin``: shap's linear explainer, exact;
+- linear models, also behind preparations that work on each column alone, output ``margin``, or the prediction of a regressor
+  with the identity link: their closed form, exact, checked against the model on all rows and column by column on a few;
 - trees that the tables refuse, output ``margin``: shap's tree explainer against the background, exact;
 - everything else: antithetic permutation sampling. It is additive by construction and treats each original column as
   one player, whatever the model makes of it inside.
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from ml_governance.assess import sensitive
+from ml_governance.assess import gaps, sensitive
 from ml_governance.assess.explanation_engines import Answer, Game, Output, attribute, game_of
 from ml_governance.assess.report import Report, digest_of
 from ml_governance.errors import DataError
@@ -26,7 +27,7 @@ from ml_governance.evidence import intervals
 from ml_governance.evidence.predicates import Assessment, Explanation, Measurement, Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -47,6 +48,8 @@ class ExplanationReport(Report):
         Attribution of each original column for each explained row; None in a report read from a ledger.
     base : float
         Mean output over the background.
+    table : DataFrame or None
+        The explained rows, with their labels and the columns in the order of the attributions; None as ``values``.
     """
 
     kind: ClassVar[str] = "explanation"
@@ -54,6 +57,7 @@ class ExplanationReport(Report):
 
     values: Matrix | None = field(default=None)
     base: float = math.nan
+    table: pd.DataFrame | None = field(default=None, compare=False)
 
     @property
     def importance(self) -> pd.DataFrame:
@@ -69,6 +73,23 @@ class ExplanationReport(Report):
 
         rows = {tuple(entry["by"] + entry["group"]): entry["mean"] for entry in self.details["by_group"]}
         return pd.DataFrame(rows).T
+
+    @property
+    def gaps(self) -> pd.DataFrame:
+        """Each group's gap in mean output to the reference, as one row for each column: part, lower, upper, p_value.
+
+        The parts of a group sum to its gap; see :mod:`ml_governance.assess.gaps`.
+        """
+        import pandas as pd
+
+        return pd.DataFrame([
+            {
+                "by": entry["by"][0], "group": entry["group"][0], "reference": entry["reference"][0], "gap": entry["gap"],
+                "column": part["column"], "part": part["value"], "lower": part.get("lower"), "upper": part.get("upper"),
+                "p_value": part.get("p_value"),
+            }
+            for entry in self.details["gaps"] for part in entry["parts"]
+        ], columns=["by", "group", "reference", "gap", "column", "part", "lower", "upper", "p_value"])  # fmt: skip
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> Self:
@@ -90,6 +111,7 @@ def assess_explanation(
     rows: pd.DataFrame,
     background: pd.DataFrame,
     sensitive_features: Any = None,
+    reference: Mapping[str, str] | None = None,
     output: Output = "probability",
     max_rows: int = 150,
     confidence: float = 0.95,
@@ -108,6 +130,8 @@ def assess_explanation(
         Rows to compare with; the fewer, the faster and the noisier.
     sensitive_features : data frame, column or dict of columns, optional
         Groups of ``rows`` whose mean attributions are compared.
+    reference : mapping of str to str, optional
+        By sensitive column: the group that gaps are measured from; default is the one with the most rows.
     output : {'probability', 'margin'}
         Which output is explained.
     max_rows : int, default 150
@@ -142,15 +166,21 @@ def assess_explanation(
             expected="finite numbers",
             next_step="look for NaN in the model's output",
         )
-    error = float(np.abs(game.play(game.rows) - answer.base - answer.phi.sum(axis=1)).max())
+    outputs = game.play(game.rows)
     groups = _groups(sensitive_features, pick, len(rows))
+    split = gaps.decompose(
+        game.columns, answer.phi, outputs, groups, reference=reference or {}, confidence=confidence,
+        min_group_size=min_group_size, seed=seed,
+    )  # fmt: skip
+    error = float(np.abs(outputs - answer.base - answer.phi.sum(axis=1)).max())
     report = _report(game, answer, error, groups, output, confidence, min_group_size, seed)
+    report.details["gaps"] = split
 
     def source() -> Resource:
         columns = dict(zip(game.columns, game.rows.T, strict=True))
         return digest_of("rows that the explanation used", **columns)
 
-    return replace(report, source=source)
+    return replace(report, source=source, table=rows.iloc[pick][list(game.columns)])
 
 
 def _report(

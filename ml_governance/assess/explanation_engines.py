@@ -1,18 +1,18 @@
 """The engines behind an explanation: which game is played, and by what its Shapley values are computed.
 
-Trees whose output is a sum over leaves go to our own tables, linear models to their closed form, other trees to shap's exact
-explainer, everything else to permutation sampling; each answer says which, and why.
+Trees whose output is a sum over leaves go to our own tables, outputs that are a sum over columns to their closed form, other
+trees to shap's exact explainer, everything else to permutation sampling; each answer says which, and why.
 """
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ml_governance.assess import tree_boosters, tree_explanation
+from ml_governance.assess import additive, tree_boosters, tree_explanation
 from ml_governance.assess.prepared import parents
 from ml_governance.assess.tree_explanation import Trees
 from ml_governance.assess.trees import TreesRefusedError
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from numpy.typing import NDArray
+
+    from ml_governance.assess.additive import Additive
 
     Matrix = NDArray[np.float64]
 
@@ -40,6 +42,7 @@ class Game:
     why: str
     estimator: Any = None
     trees: Trees | None = None
+    additive: Additive | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,20 +53,42 @@ class Answer:
     base: float
     engine: str
     why: str
+    exact: bool
     check: str | None = None
 
 
-def game_of(model: Any, rows: pd.DataFrame, background: pd.DataFrame, output: Output) -> Game:
-    """Return the game that a model plays on its original columns, with rows and background as numbers."""
+def original_game(model: Any, rows: pd.DataFrame, background: pd.DataFrame, output: Output) -> Game:
+    """Return the game on the original columns, whatever the model makes of them inside; text is coded.
+
+    Raises
+    ------
+    DataError
+        If a column that the model takes is not there, or it has no such output.
+    """
+    rows, background = _taken(model, rows, background)
+    return _as_numbers(model, rows, background, output) or _coded(model, rows, background, output)
+
+
+def _taken(model: Any, rows: pd.DataFrame, background: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the columns that the model takes, in its order."""
     wanted = getattr(model, "feature_names_in_", None)
-    columns = tuple(str(name) for name in (wanted if wanted is not None else rows.columns))
+    columns = [str(name) for name in (wanted if wanted is not None else rows.columns)]
     absent = [name for name in columns if name not in rows.columns or name not in background.columns]
     if absent:
         raise DataError(
             f"the rows or the background lack {', '.join(absent)}",
             expected="every column that the model takes",
         )
-    rows, background = rows[list(columns)], background[list(columns)]
+    return rows[columns], background[columns]
+
+
+def game_of(model: Any, rows: pd.DataFrame, background: pd.DataFrame, output: Output) -> Game:
+    """Return the game that a model plays on its original columns, with rows and background as numbers."""
+    rows, background = _taken(model, rows, background)
+    columns = tuple(str(name) for name in rows.columns)
+    form = additive.read(model, rows, background, output)
+    if form is not None:
+        return replace(original_game(model, rows, background, output), additive=form)
     steps = getattr(model, "steps", None)
     if steps and len(steps) > 1 and _one_to_one(model[:-1], columns):
         prepare, last = model[:-1], steps[-1][1]
@@ -78,22 +103,29 @@ def game_of(model: Any, rows: pd.DataFrame, background: pd.DataFrame, output: Ou
             estimator=last,
             trees=_trees(last, table, compared, range(len(order))),
         )
-    if all(kind.kind in "fiub" for kind in (*rows.dtypes, *background.dtypes) if hasattr(kind, "kind")) and not any(
-        str(kind) in ("category", "object", "str", "string") for kind in rows.dtypes
+    return original_game(model, rows, background, output)
+
+
+def _as_numbers(model: Any, rows: pd.DataFrame, background: pd.DataFrame, output: Output) -> Game | None:
+    """Return the game on the columns as they are, or None if some are no numbers."""
+    if any(
+        getattr(kind, "kind", "O") not in "fiub" or str(kind) == "category"
+        for kind in (*rows.dtypes, *background.dtypes)
     ):
-        predict = _player(model, output)
-        table, compared = rows.to_numpy(dtype=np.float64), background.to_numpy(dtype=np.float64)
-        grouped = _grouped(model, rows, background)
-        return Game(
-            columns=columns,
-            rows=table,
-            background=compared,
-            play=lambda matrix: predict(matrix if wanted is None else _framed(matrix, rows)),
-            why="the model takes these columns as numbers",
-            estimator=model if wanted is None else None,
-            trees=grouped or _trees(model, table, compared, range(len(columns))),
-        )
-    return _coded(model, rows, background, output)
+        return None
+    predict = _player(model, output)
+    named = getattr(model, "feature_names_in_", None) is not None
+    table, compared = rows.to_numpy(dtype=np.float64), background.to_numpy(dtype=np.float64)
+    grouped = _grouped(model, rows, background)
+    return Game(
+        columns=tuple(str(name) for name in rows.columns),
+        rows=table,
+        background=compared,
+        play=lambda matrix: predict(_framed(matrix, rows) if named else matrix),
+        why="the model takes these columns as numbers",
+        estimator=None if named else model,
+        trees=grouped or _trees(model, table, compared, range(rows.shape[1])),
+    )
 
 
 def _coded(model: Any, rows: pd.DataFrame, background: pd.DataFrame, output: Output) -> Game:
@@ -136,13 +168,15 @@ def _coded(model: Any, rows: pd.DataFrame, background: pd.DataFrame, output: Out
 def _grouped(model: Any, rows: pd.DataFrame, background: pd.DataFrame) -> Trees | None:
     """Return the trees behind a preparation that makes each of its columns of one original column."""
     steps = getattr(model, "steps", None)
-    if not steps or len(steps) != 2 or not tree_explanation.knows(steps[1][1]):
+    if not steps or len(steps) < 2 or not tree_explanation.knows(steps[-1][1]):
         return None
-    prepare, last = steps[0][1], steps[1][1]
+    prepare = model[:-1]
     players = parents(prepare, [str(name) for name in rows.columns])
     if players is None:
         return None
-    return _trees(last, _numbers(prepare.transform(rows)), _numbers(prepare.transform(background)), players)
+    named = getattr(model, "feature_names_in_", None) is not None
+    table, compared = (_numbers(prepare.transform(one if named else one.to_numpy())) for one in (rows, background))
+    return _trees(steps[-1][1], table, compared, players) if table.shape[1] == len(players) else None
 
 
 def _trees(estimator: Any, rows: Matrix, background: Matrix, players: Sequence[int]) -> Trees | None:
@@ -202,6 +236,12 @@ def _last(made: Matrix) -> Matrix:
 
 def attribute(game: Game, output: Output, seed: int) -> Answer:
     """Return the Shapley values of a game, by the exactest engine that can hold it."""
+    if game.additive is not None:
+        return Answer(
+            phi=game.additive.values(), base=game.additive.base, engine=additive.ENGINE, exact=True,
+            why="its output is a sum over original columns, so its Shapley values have a closed form",
+            check=game.additive.check(game.rows, game.background, game.play),
+        )  # fmt: skip
     if game.trees is None:
         return _by_shap(game, output, seed, game.why)
     try:
@@ -210,7 +250,7 @@ def attribute(game: Game, output: Output, seed: int) -> Answer:
         return _by_shap(game, output, seed, f"{game.why}; no look-up tables, because {refused.found}")
     values = np.pad(answer.phi, ((0, 0), (0, len(game.columns) - answer.phi.shape[1])))  # dropped columns
     why = f"its {output} is a sum over leaves that fit look-up tables, so its Shapley values are exact"
-    return Answer(phi=values, base=answer.base, engine=tree_explanation.ENGINE, why=why, check=answer.check)
+    return Answer(phi=values, base=answer.base, engine=tree_explanation.ENGINE, why=why, exact=True, check=answer.check)
 
 
 def _by_shap(game: Game, output: Output, seed: int, why: str) -> Answer:
@@ -221,13 +261,11 @@ def _by_shap(game: Game, output: Output, seed: int, why: str) -> Answer:
             import shap
 
             masker = shap.maskers.Independent(game.background, max_samples=len(game.background))
-            if output == "margin" and hasattr(game.estimator, "coef_"):
-                found = shap.LinearExplainer(game.estimator, masker)(game.rows)
-                engine = "shap.LinearExplainer"
-            elif output == "margin" and _is_tree(game.estimator):
+            exact = False
+            if output == "margin" and _is_tree(game.estimator):
                 explainer = shap.TreeExplainer(game.estimator, game.background, feature_perturbation="interventional")
                 found = explainer(game.rows, check_additivity=False)
-                engine = "shap.TreeExplainer"
+                engine, exact = "shap.TreeExplainer", True
             else:
                 explainer = shap.PermutationExplainer(game.play, masker, seed=seed)
                 found = explainer(game.rows, max_evals=2 * game.rows.shape[1] + 1, silent=True)
@@ -236,7 +274,7 @@ def _by_shap(game: Game, output: Output, seed: int, why: str) -> Answer:
         np.random.set_state(state)  # noqa: NPY002  see above
     values = np.asarray(found.values, dtype=np.float64)
     base = float(np.mean(found.base_values))
-    return Answer(phi=values, base=base, engine=f"{engine} {shap.__version__}", why=why)
+    return Answer(phi=values, base=base, engine=f"{engine} {shap.__version__}", why=why, exact=exact)
 
 
 def _is_tree(estimator: Any) -> bool:

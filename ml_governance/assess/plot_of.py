@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ml_governance.assess import curves, plots
+from ml_governance.assess import curves, explanation_plots, plots
 from ml_governance.assess.canvas import MAX_SERIES
 from ml_governance.assess.fairness import FairnessReport
 from ml_governance.assess.svg import Dot
@@ -35,8 +35,10 @@ def plot_of(report: Report, kind: str | None = None, **options: Any) -> Plot:
             "calibration": _calibration_by_group,
         },
         "performance": {"roc": _roc, "calibration": _calibration, "groups": _groups},
-        "explanation": {"importance": _importance},
-    }
+        "explanation": {
+            "importance": _importance, "gap": _gap, "waterfall": _waterfall, "dependence": _dependence,
+        },
+    }  # fmt: skip
     known = charts.get(report.kind, {})
     if not known:
         raise DataError(f"a {report.kind} report has no plots", expected="its to_frame()")
@@ -59,7 +61,7 @@ def gallery(report: Report) -> list[Plot]:
             *((kind, {}) for kind in ("sweep", "roc", "calibration")),
         ],
         "performance": [("roc", {}), ("calibration", {})],
-        "explanation": [("importance", {})],
+        "explanation": [("importance", {}), ("gap", {})],
     }  # fmt: skip
     found = []
     for kind, options in wanted.get(report.kind, []):
@@ -231,6 +233,53 @@ def _importance(report: Report, *, top: int = TOP_COLUMNS) -> Plot:
         rows, title="Columns that move the output most" + (f", {left} more not shown" if left > 0 else ""),
         axis=f"mean absolute attribution, {report.details.get('output', 'output')}, with {report.confidence:.0%} intervals",
     )  # fmt: skip
+
+
+def _gap(report: Report, *, by: str | None = None, group: str | None = None, top: int = 12) -> Plot:
+    found = report.details.get("gaps", [])
+    own = [one for one in found if by in (None, one["by"][0]) and group in (None, one["group"][0])]
+    if not own:
+        there = ", ".join(f"{one['by'][0]} {one['group'][0]}" for one in found)
+        raise DataError(
+            "this report has no such gap", expected=f"one of {there or 'none: sensitive_features when it was made'}"
+        )
+    entry = own[0] if group is not None else max(own, key=lambda one: abs(one["gap"]))
+    unit = report.details.get("output", "output")
+    return explanation_plots.gap(entry, unit=unit, confidence=report.confidence, top=top)
+
+
+def _explained(report: Report) -> tuple[Any, Any]:
+    values, table = getattr(report, "values", None), getattr(report, "table", None)
+    if values is None or table is None:
+        raise DataError(
+            "this report has no single rows: what is recorded holds no attributions of people",
+            expected="the report that assess_explanation returned",
+        )
+    return values, table
+
+
+def _waterfall(report: Report, *, row: Any, top: int = 10) -> Plot:
+    values, table = _explained(report)
+    places = [place for place, label in enumerate(table.index) if label == row]
+    if len(places) != 1:
+        shown = ", ".join(repr(label) for label in table.index[:5])
+        raise DataError(f"{len(places)} explained rows have the label {row!r}", expected=f"one, as of {shown}, ...")
+    parts = dict(zip(table.columns, values[places[0]].tolist(), strict=True))
+    notes = {name: table[name].iloc[places[0]] for name in table.columns}
+    return explanation_plots.waterfall(
+        parts, base=report.base, title=f"How the output of {row} comes about",  # type: ignore[attr-defined]
+        unit=report.details.get("output", "output"), notes=notes, top=top,
+    )  # fmt: skip
+
+
+def _dependence(report: Report, *, column: str) -> Plot:
+    values, table = _explained(report)
+    if column not in table.columns:
+        raise DataError(f"{column!r} was not explained", expected=f"one of {', '.join(table.columns)}")
+    own = values[:, list(table.columns).index(column)]
+    return explanation_plots.dependence(
+        column, table[column].tolist(), own, unit=report.details.get("output", "output")
+    )
 
 
 def _words(metric: str) -> str:

@@ -158,7 +158,9 @@ class Report:
             Of fairness: ``groups`` (a rate of every group; options ``metric``, ``by``, ``bound``), ``mosaic`` (size and
             rate; ``metric``, ``by``), ``four_fifths`` (impact ratios; ``by``); and with scores ``sweep`` (selection rates
             over thresholds; ``by``, ``threshold``), ``roc`` and ``calibration`` (``by``). Of performance: ``roc``, ``calibration``
-            or ``groups``. Of explanation: ``importance`` (``top``). The default is the first that there is.
+            or ``groups``. Of explanation: ``importance`` (``top``), ``gap`` (``by``, ``group``, ``top``; the default is the largest),
+            and of a report just made ``waterfall`` (``row``, its label; ``top``) and ``dependence`` (``column``).
+            The default is the first that there is.
         **options
             As named above.
 

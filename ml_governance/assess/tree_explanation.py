@@ -95,9 +95,33 @@ def explain(trees: Trees, output: Output, made: Matrix) -> TreeAnswer:
     UnavailableError
         If the attributions do not add up to what the model made, or differ from shap's.
     """
+    ensemble, kernel = tabulated(trees, output)
+    values, base = attributed(ensemble, kernel, trees.rows, made), float(kernel.base[-1])
+    return TreeAnswer(phi=values, base=base, check=agrees(trees, ensemble))
+
+
+def tabulated(trees: Trees, output: Output) -> tuple[Ensemble, TreeKernel]:
+    """Return the trees, and the tables that explain any rows of theirs.
+
+    Raises
+    ------
+    TreesRefusedError
+        As :func:`explain`.
+    """
     ensemble = read(trees.estimator, output)
-    kernel = TreeKernel.of(ensemble, background=trees.background, players=trees.players)
-    values, base = kernel.values(trees.rows)[:, :, -1], float(kernel.base[-1])
+    return ensemble, TreeKernel.of(ensemble, background=trees.background, players=trees.players)
+
+
+def attributed(ensemble: Ensemble, kernel: TreeKernel, rows: Matrix, made: Matrix) -> Matrix:
+    """Return the attributions of rows, shape (n, players), once they add up to what the model made of them.
+
+    Raises
+    ------
+    UnavailableError
+        As :func:`explain`.
+    """
+    values: Matrix = kernel.values(rows)[:, :, -1]
+    base = float(kernel.base[-1])
     gap = float(np.abs(values.sum(axis=1) + base - made).max())
     allowed = (SINGLE_TOLERANCE if ensemble.single_sum else TOLERANCE) * max(ensemble.scale, 1e-300)
     if not gap <= allowed:
@@ -106,7 +130,7 @@ def explain(trees: Trees, output: Output, made: Matrix) -> TreeAnswer:
             expected=f"at most {allowed:.3g}",
             next_step="report this model: its trees were read wrongly, and nothing was recorded",
         )
-    return TreeAnswer(phi=values, base=base, check=_agrees(trees, ensemble))
+    return values
 
 
 def knows(estimator: Any) -> bool:
@@ -127,7 +151,7 @@ def read(estimator: Any, output: Output) -> Ensemble:
     return tree_readers.read(estimator, output)
 
 
-def _agrees(trees: Trees, ensemble: Ensemble) -> str:
+def agrees(trees: Trees, ensemble: Ensemble) -> str:
     """Compare with shap where both compute the same game, and say what was compared."""
     rows, background = _clear(ensemble, trees.rows)[:_ROWS], _clear(ensemble, trees.background)[:_BACKGROUND]
     if not len(rows) or not len(background):

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_curve
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 from ml_governance import assess_explanation, assess_fairness, assess_performance
 from ml_governance.assess import canvas, curves, plots
@@ -31,7 +34,14 @@ def every_plot() -> dict[str, Plot]:
     scored = assess_fairness(y_true=frame.y, y_pred=frame.p, y_score=score, sensitive_features=frame[["sex", "race"]])
     perf = assess_performance(y_true=frame.y, y_score=score, sensitive_features=frame[["sex"]])
     x = frame[["w"]].assign(z=generator.normal(size=len(frame)))
-    why = assess_explanation(LogisticRegression().fit(x, frame.y), rows=x[:40], background=x[:20], output="margin")
+    x["site"] = frame.sex
+    model = make_pipeline(
+        ColumnTransformer([("s", OneHotEncoder(), ["site"])], remainder="passthrough"), LogisticRegression()
+    )
+    why = assess_explanation(
+        model.fit(x, frame.y), rows=x[:400], background=x[:20], output="margin", sensitive_features=frame[["sex"]][:400],
+        max_rows=300,
+    )  # fmt: skip
     groups = {name: frame.sex == name for name in ("Female", "Male")}
     thresholds = np.linspace(0, 1, 21)
     rates = {name: [float((score[rows] >= t).mean()) for t in thresholds] for name, rows in groups.items()}
@@ -56,6 +66,12 @@ def every_plot() -> dict[str, Plot]:
         "auc": perf.plot("groups", metric="roc_auc", by="sex"),
         "overall": assess_performance(y_true=frame.y, y_pred=frame.p).plot(),
         "importance": why.plot(),
+        "gap": why.plot("gap"),
+        "gap, two columns": why.plot("gap", by="sex", top=2),
+        "waterfall": why.plot("waterfall", row=why.table.index[3]),
+        "waterfall, one column": why.plot("waterfall", row=why.table.index[4], top=1),
+        "dependence": why.plot("dependence", column="z"),
+        "dependence on text": why.plot("dependence", column="site"),
         "roc by group": curves.roc({name: roc_curve(frame.y[r], score[r])[:2] for name, r in groups.items()}),
         "calibration by group": curves.calibration(bins),
         "sweep": curves.sweep(thresholds, rates, threshold=0.9),

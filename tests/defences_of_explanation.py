@@ -1,0 +1,183 @@
+"""What explanations are attacked with: models read wrongly, reasons that may not be, and more said than the rows bear."""
+
+from __future__ import annotations
+
+from tests.defences import change, defence
+
+TREES = "explanation: trees read or tabulated otherwise than the model grew them"
+FORM = "explanation: a sum over columns where there is none, or of other columns"
+REASONS = "explanation: a reason that may not be given, or that changes from draw to draw"
+RANKING = "explanation: more said of a ranking than its rows bear"
+GAP = "explanation: a part of a gap found by looking at many"
+FLIP = "explanation: a counterfactual that flips nothing, or changes what may not"
+
+EXPLANATION_LINES = (TREES, FORM, REASONS, RANKING, GAP, FLIP)
+
+T, K, B = "assess/test_tree_explanation.py::", "assess/test_tree_kernel.py::", "assess/test_tree_boosters.py::"
+A, R, C = "assess/test_additive.py::", "assess/test_reason_codes.py::", "assess/test_counterfactuals.py::"
+S, G = "assess/test_column_ranking.py::", "assess/test_gaps.py::"
+NO_SUM = f"{A}test_what_is_no_sum_over_columns_gets_no_closed_form"
+BASIS = f"{R}test_a_prohibited_basis_that_was_scored_is_refused_under_any_name"
+STAYS = f"{C}test_what_may_not_change_stays_even_where_it_alone_would_do"
+ASKED_AGAIN = change(
+    "assess/counterfactuals",
+    "if after < self.cutoff or not kept or not changed or any(self.fixed[at] for at in changed):",
+    "if False:",
+)
+
+EXPLANATION = (
+    defence(
+        TREES,
+        "the sum of every row's attributions held against the model",
+        change("assess/tree_explanation", "if not gap <= allowed:", "if False:"),
+        f"{T}test_trees_read_wrongly_are_refused_loudly[base]",
+        f"{S}test_what_cannot_be_bounded_is_refused_and_what_does_not_add_up_is_loud",
+    ),
+    defence(
+        TREES,
+        "a few rows held against shap",
+        change("assess/tree_explanation", "if not gap <= AGREEMENT * ensemble.scale:", "if False:"),
+        f"{T}test_attributions_that_differ_from_shap_are_refused_loudly",
+    ),
+    defence(
+        TREES,
+        "comparing in the precision of the library",
+        change("assess/tree_kernel", "    if layout.single:\n", "    if False:\n"),
+        f"{K}test_a_value_beside_a_threshold_in_single_precision_goes_where_the_forest_sends_it",
+    ),
+    defence(
+        TREES,
+        "the largest size of the tables",
+        change("assess/tree_layout", "if self.entries > MAX_ENTRIES:", "if False:"),
+        f"{K}test_tables_that_would_be_too_large_are_refused",
+    ),
+    defence(
+        TREES,
+        "refusing shares of no rows",
+        change("assess/tree_tables", "if np.isnan(layout.part_ratio).any():", "if False:"),
+        f"{K}test_a_cover_of_zero_is_refused_by_covers_and_of_no_matter_with_a_background",
+    ),
+    defence(
+        TREES,
+        "telling a link from a sum over leaves",
+        change(
+            "assess/tree_readers", 'if classifies and (output == "probability") != (name in _AVERAGED):', "if False:"
+        ),
+        f"{T}test_a_boosted_probability_is_sampled_and_the_reason_told",
+    ),
+    defence(
+        TREES,
+        "leaving out the rounds that early stopping discards",
+        change("assess/tree_boosters", "    if rounds is not None:\n", "    if False:\n"),
+        f"{B}test_rounds_that_early_stopping_discards_are_not_read",
+    ),
+    defence(
+        FORM,
+        "the parts of all rows held against the model",
+        change(
+            "assess/additive",
+            '_within(np.abs(self.constant + self.parts.sum(axis=1) - made), allowed, "miss the model\'s output by")',
+            "pass",
+        ),
+        f"{A}test_a_form_that_misses_the_output_is_refused_loudly",
+    ),
+    defence(
+        FORM,
+        "columns put into the model one by one",
+        change(
+            "assess/additive",
+            '_within(np.abs(play(mixed) - made[row] - moved), allowed, "miss what one column alone moves by")',
+            "pass",
+        ),
+        f"{A}test_parts_given_to_the_wrong_column_are_refused_loudly",
+    ),
+    defence(
+        FORM,
+        "refusing a regressor with a link",
+        change("assess/additive", " or type(estimator).__name__ in _LINKED", ""),
+        f"{NO_SUM}[log link]",
+    ),
+    defence(
+        FORM,
+        "refusing a function that is not known to work on each column alone",
+        change("assess/prepared", "return origins if alone and not step.kw_args else None", "return origins"),
+        f"{NO_SUM}[unknown function]",
+    ),
+    defence(
+        REASONS,
+        "refusing sampled attributions",
+        change("assess/reason_codes", "    if not answer.exact:\n", "    if False:\n"),
+        f"{R}test_sampled_attributions_are_no_reasons",
+    ),
+    defence(
+        REASONS,
+        "the sum of every applicant's attributions held against the model",
+        change("assess/reason_codes", "    if not gap <= allowed:\n", "    if False:\n"),
+        f"{R}test_attributions_that_do_not_add_up_give_no_reasons",
+    ),
+    defence(
+        REASONS,
+        "looking for prohibited bases among what was scored",
+        change("assess/reason_codes", "    _no_protected(applicants, game.columns, phi, noise, protected)\n", ""),
+        f"{BASIS}[itself]",
+    ),
+    defence(
+        REASONS,
+        "knowing a prohibited basis in another spelling",
+        change("assess/reason_codes", " or _follows(applicants[name], applicants[basis])", ""),
+        f"{BASIS}[one-hot part]",
+        f"{BASIS}[other codes]",
+    ),
+    defence(
+        REASONS,
+        "the fewest that an average is taken of",
+        change("assess/reason_codes", "    if len(chosen) < FEWEST:\n", "    if False:\n"),
+        f"{R}test_averages_of_few_and_settings_that_say_nothing_are_refused",
+    ),
+    defence(
+        RANKING,
+        "the range that an attribution can have",
+        change("assess/column_ranking", " + 7 * reach * log / (3 * (n - 1))", ""),
+        f"{S}test_a_rare_column_that_matters_most_is_never_ranked_last_with_confidence",
+    ),
+    defence(
+        RANKING,
+        "the share of the error for each look, pair and mean",
+        change(
+            "assess/column_ranking",
+            "log = math.log(2 * (columns * (columns - 1) / 2 + columns) / error)",
+            "log = math.log(2 / 0.9)",
+        ),
+        f"{S}test_everything_said_at_any_look_holds_with_the_confidence",
+    ),
+    defence(
+        GAP,
+        "the level that holds for all parts together",
+        change("assess/gaps", "half = _t(level, freedom[at])", "half = _t(confidence, freedom[at])"),
+        f"{G}test_all_intervals_of_an_attribute_hold_together_and_no_part_is_found_where_there_is_none",
+    ),
+    defence(
+        GAP,
+        "adjusting p-values for how many parts there are",
+        change("assess/gaps", "round(p_values[at], DIGITS)", "_p(parts[at] / errors[at], freedom[at])"),
+        f"{G}test_all_intervals_of_an_attribute_hold_together_and_no_part_is_found_where_there_is_none",
+    ),
+    defence(
+        FLIP,
+        "asking the model again",
+        ASKED_AGAIN,
+        f"{C}test_a_model_that_answers_otherwise_when_asked_again_is_refused",
+    ),
+    defence(
+        FLIP,
+        "leaving alone what is immutable",
+        (ASKED_AGAIN, change("assess/counterfactuals", "if self.fixed[column]:", "if False:")),
+        STAYS,
+    ),
+    defence(
+        FLIP,
+        "the direction in which a number may move",
+        (ASKED_AGAIN, change("assess/counterfactuals", "        if way is not None:", "        if False:")),
+        STAYS,
+    ),
+)
