@@ -25,7 +25,7 @@ from ml_governance.evidence import intervals
 from ml_governance.evidence.metrics import METRICS, rate_counts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from ml_governance.assess.linearised import Effective
     from ml_governance.evidence.intervals import Sides
     from ml_governance.evidence.metrics import Metric
+
+    _Pending = tuple[Fields, Sequence[float | None], Floats, Metric]
+    """A comparison that waits for its intervals: its fields, the numbers, their bounds, and the metric."""
 
 WEIGHTED = "no interval: the rows are weighted"
 
@@ -223,11 +226,34 @@ def measure(tables: GroupTables, confidence: float, min_group_size: int) -> list
     list of dict
         Fields of measurements.
     """
+    z, cells, weighted = _quantiles(tables, confidence), tables.values, tables.weights is not None
     made: list[list[Fields]] = [[], *_shares(tables, confidence)]  # of all rows, then by crossing
-    z = _quantiles(tables, confidence)
-    for name in NUMBERS:
-        for own, found in zip(made, _measure(name, tables, z, confidence, min_group_size), strict=True):
-            own += found
+    pending: dict[Contrast, list[_Pending]] = {"difference": [], "ratio": []}
+    for name, form in NUMBERS.items():
+        numbers = [
+            form.number(own, n, group, weighted=weighted, counts=rows)
+            for own, rows, n, group in zip(
+                cells.T.tolist(), tables.counts.T.tolist(), tables.rows, tables.group, strict=True
+            )
+        ]
+        bounded = np.array([one.bounds is not None for one in numbers])
+        ends = np.full((2, *z.shape), np.nan)  # lower and upper, at each and every level, by side and table
+        ends[..., bounded] = form.bounds(*cells[:, bounded], z[..., bounded])
+        own = _fields_of(name, numbers, ends[:, 0], tables, confidence, min_group_size)
+        made[0] += own[:1]
+        for place, (by, span) in enumerate(zip(tables.bys, tables.spans, strict=True)):
+            made[place + 1] += own[span]
+            for metric in COMPARED:
+                if metric.of != (name,):
+                    continue
+                contrast: Contrast = "ratio" if metric.name.endswith("_ratio") else "difference"
+                fields = comparison_fields(metric.name, by, numbers[span], contrast, min_group_size)
+                made[place + 1].append(fields)
+                if fields["value"] is not None and bounded[span].all():
+                    values = [one.value for one in numbers[span]]
+                    pending[contrast].append((fields, values, ends[..., span], metric))
+    for contrast, waiting in pending.items():
+        _add_intervals(waiting, contrast, confidence)
     return [one for own in made for one in own]
 
 
@@ -241,63 +267,37 @@ def _quantiles(tables: GroupTables, confidence: float) -> Floats:
     return found
 
 
-def _measure(
-    name: str, tables: GroupTables, z: Floats, confidence: float, min_group_size: int
-) -> Iterator[list[Fields]]:
-    """Yield one number of all rows, and by crossing of every group and between groups."""
-    form, cells, weighted = NUMBERS[name], tables.values, tables.weights is not None
-    numbers = [
-        form.number(own, n, group, weighted=weighted, counts=rows)
-        for own, rows, n, group in zip(
-            cells.T.tolist(), tables.counts.T.tolist(), tables.rows, tables.group, strict=True
-        )
-    ]
-    bounded = np.array([one.bounds is not None for one in numbers])
-    ends = np.full((2, *z.shape), np.nan)  # lower and upper, at each and every level, by side and table
-    ends[..., bounded] = form.bounds(*cells[:, bounded], z[..., bounded])
-    own = [
-        number_fields(name, by, one, interval_fields(low, high, confidence, form.method) if there else (), min_group_size)
-        for by, one, there, low, high in zip(
-            tables.by, numbers, bounded.tolist(), *ends[:, 0].transpose(0, 2, 1).tolist(), strict=True
-        )
-    ]
-    compared = [_compare(metric, numbers, ends, tables, confidence, min_group_size)
-                for metric in COMPARED if metric.of == (name,)]  # fmt: skip
-    yield own[:1]
-    for place, span in enumerate(tables.spans):
-        yield own[span] + [found[place] for found in compared]
-
-
-def _compare(
-    metric: Metric,
+def _fields_of(
+    name: str,
     numbers: Sequence[Number],
     ends: Floats,
     tables: GroupTables,
     confidence: float,
     min_group_size: int,
 ) -> list[Fields]:
-    """Return one comparison of every crossing; ends of shape (lower and upper, each and every level, sides, tables)."""
-    form: Contrast = "ratio" if metric.name.endswith("_ratio") else "difference"
-    found = [
-        comparison_fields(metric.name, by, numbers[span], form, min_group_size)
-        for by, span in zip(tables.bys, tables.spans, strict=True)
+    """Return the fields of one number of every table; ends of shape (lower and upper, sides, tables)."""
+    method = NUMBERS[name].method
+    lower, upper = ends.swapaxes(1, 2).tolist()
+    return [
+        number_fields(
+            name, by, one, () if one.bounds is None else interval_fields(low, high, confidence, method), min_group_size
+        )
+        for by, one, low, high in zip(tables.by, numbers, lower, upper, strict=True)
     ]
-    wanted = [
-        (fields, span)
-        for fields, span in zip(found, tables.spans, strict=True)
-        if fields["value"] is not None and all(one.bounds is not None for one in numbers[span])
-    ]
-    if wanted:
-        at = np.concatenate([np.arange(span.start, span.stop) for _, span in wanted])
-        x = np.array([numbers[place].value for place in at.tolist()], dtype=np.float64)
-        each, every = ends[..., at].swapaxes(0, 1)
-        worst = smallest_ratio if form == "ratio" else largest_difference
-        low, high = worst(x, (each[0], each[1]), (every[0], every[1]), Pairs.of([one.stop - one.start for _, one in wanted]))
+
+
+def _add_intervals(pending: Sequence[_Pending], form: Contrast, confidence: float) -> None:
+    """Set the intervals of comparisons: of all at once."""
+    if not pending:
+        return
+    x = np.array([value for _, values, _, _ in pending for value in values], dtype=np.float64)
+    of = Pairs.of([len(values) for _, values, _, _ in pending])
+    lower, upper = np.concatenate([ends for _, _, ends, _ in pending], axis=-1)
+    worst = smallest_ratio if form == "ratio" else largest_difference
+    low, high = worst(x, (lower[0], upper[0]), (lower[1], upper[1]), of)
+    for (fields, _, _, metric), *both in zip(pending, low.T.tolist(), high.T.tolist(), strict=True):
         method = f"mover-pairs ({NUMBERS[metric.of[0]].method})"
-        for (fields, _), lower, upper in zip(wanted, low.T.tolist(), high.T.tolist(), strict=True):
-            both = within(lower, upper, fields["value"], metric.high)
-            fields["intervals"] = interval_fields(*both, confidence, method)
-    return found
+        fields["intervals"] = interval_fields(*within(*both, fields["value"], metric.high), confidence, method)
 
 
 def _shares(tables: GroupTables, confidence: float) -> list[list[Fields]]:
@@ -305,13 +305,14 @@ def _shares(tables: GroupTables, confidence: float) -> list[list[Fields]]:
     sums, weighted, rows = tables.values.sum(axis=0), tables.weights is not None, tables.rows[0]
     z = np.array([[intervals.quantile(confidence, sides)] for sides in SIDES])
     lower, upper = (() if weighted else end.T.tolist() for end in wilson(sums, sums[0], z))
-    everything = sums[0].item()
-    made = []
-    for place, (by, group, own, n) in enumerate(zip(tables.by, tables.group, sums.tolist(), tables.rows, strict=True)):
-        share = Number(
-            group=group, n=rows, size=n, value=own / everything, numerator=own, denominator=everything,
-            reason=WEIGHTED if weighted else None,
+    everything, made = sums[0].item(), []
+    for place, (by, group, own) in enumerate(zip(tables.by, tables.group, sums.tolist(), strict=True)):
+        both = () if weighted else interval_fields(lower[place], upper[place], confidence, "wilson")
+        made.append(
+            {
+                "metric": "group_share", "by": by, "group": group, "n": rows, "value": own / everything,
+                "numerator": own, "denominator": everything, "intervals": both, "status": "ok",
+                "reason": WEIGHTED if weighted else None,
+            }
         )  # fmt: skip
-        own = () if weighted else interval_fields(lower[place], upper[place], confidence, "wilson")
-        made.append(number_fields("group_share", by, share, own, 1))
     return [made[span] for span in tables.spans]

@@ -62,15 +62,17 @@ def score(k1: Floats, n1: Floats, k2: Floats, n2: Floats, theta: float | Floats)
     """
     first, second = theta * (n1 + k2), k1 + n2
     apart = first - second
-    p2 = 2 * (k1 + k2) / (first + second + np.sqrt(apart * apart + 4 * theta * (n1 - k1) * (n2 - k2)))
+    p2 = 2 * (k1 + k2) / (first + second + np.sqrt(apart * apart + 4 * theta * ((n1 - k1) * (n2 - k2))))
     p1 = np.minimum(theta * p2, 1)
-    gap = theta * k2 / n2 - k1 / n1
-    variance = p1 * (1 - p1) / n1 + theta * theta * p2 * (1 - p2) / n2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        known = gap / np.sqrt(np.maximum(variance, 0))
-    known = np.where((variance <= 0) & (np.abs(gap) < 1e-15), 0.0, known)
-    made: Floats = np.where((p1 >= 1) & (k1 < n1), np.inf, known)  # p1 cannot be 1 where not all are cases
-    return made
+    gap = theta * (k2 / n2) - k1 / n1
+    deviation = np.sqrt(np.maximum(p1 * ((1 - p1) / n1 + theta * (1 - p2) / n2), 0))
+    if deviation.all():
+        made: Floats = gap / deviation
+    else:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            made = np.where((deviation == 0) & (np.abs(gap) < 1e-15), 0.0, gap / deviation)
+    sure = p1 >= 1
+    return np.where(sure & (k1 < n1), np.inf, made) if sure.any() else made  # p1 cannot be 1 where not all are cases
 
 
 def ratio_upper(k1: Floats, n1: Floats, k2: Floats, n2: Floats, z: Floats) -> Floats:
@@ -90,7 +92,7 @@ def ratio_upper(k1: Floats, n1: Floats, k2: Floats, n2: Floats, z: Floats) -> Fl
             found = high - at_high * (high - low) / (at_high - at_low)
         found = np.where((found >= low) & (found <= high), found, (low + high) / 2)
         at = excess(found)
-        if ((np.abs(at) < 1e-13) | (high - low < 1e-13 * np.maximum(1.0, np.abs(high)))).all():
+        if ((np.abs(at) < 1e-12) | (high - low < 1e-13 * np.maximum(1.0, np.abs(high)))).all():
             break
         over = at > 0
         side = np.where(over, 1.0, -1.0)
@@ -250,12 +252,13 @@ def _outermost(quad: Floats, at_one: Floats, z: Floats, of: Pairs, allowed: Flag
     """
     sides, width = z.shape
     sign = 1.0 if largest else -1.0
-    with np.errstate(divide="ignore"):
-        slope = np.sqrt(np.maximum(1 / quad[0] - 1 / quad[1] + 1 / quad[2] - 1 / quad[3], 1e-300))
-    slope = np.minimum(slope, 1e9)
     beyond = sign * (z[:, of.row] - at_one)
     side, pair = np.nonzero(allowed & (beyond > 0))
+    if not len(pair):
+        return np.ones(z.shape)
     beyond = beyond[side, pair]
+    with np.errstate(divide="ignore"):
+        slope = np.sqrt(np.clip(1 / quad[0] - 1 / quad[1] + 1 / quad[2] - 1 / quad[3], 1e-300, 1e18))
     found, levels, row = np.ones(sides * width), z.ravel(), side * width + of.row[pair]
     for _ in range(len(at_one)):
         if not len(pair):

@@ -201,15 +201,15 @@ def interval_fields(
     lower: Sequence[float], upper: Sequence[float], confidence: float, method: str
 ) -> tuple[Fields, ...]:
     """Return the fields of intervals whose bounds stand in the order of :data:`SIDES`; an infinite bound is left open."""
-    return tuple(
-        [
-            {
-                "confidence": confidence, "sides": sides, "method": method,
-                "lower": low if math.isfinite(low) else None, "upper": high if math.isfinite(high) else None,
-            }
-            for sides, low, high in zip(SIDES, lower, upper, strict=True)
-        ]
+    (low, other_low), (high, other_high) = lower, upper
+    return (
+        {"confidence": confidence, "sides": SIDES[0], "method": method, "lower": _closed(low), "upper": _closed(high)},
+        {"confidence": confidence, "sides": SIDES[1], "method": method, "lower": _closed(other_low), "upper": _closed(other_high)},
     )  # fmt: skip
+
+
+def _closed(bound: float) -> float | None:
+    return bound if -math.inf < bound < math.inf else None
 
 
 def both_sides(

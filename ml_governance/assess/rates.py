@@ -177,17 +177,18 @@ def rate_fields(
     made: Sequence[Fields],
 ) -> Fields:
     """Return the fields of a rate's measurement: ``undefined`` for 0/0, ``insufficient`` below the stated size."""
-    fields: Fields = {
-        "metric": metric, "by": by, "group": group, "numerator": k, "denominator": n, "n": rows, "value": None,
-    }  # fmt: skip
+    value, status, reason = None, "ok", None
     if n <= 0:
-        fields["status"], fields["reason"] = "undefined", f"0/0: no row that {metric} could be a share of"
-        return fields
-    fields["value"], fields["intervals"], fields["status"] = k / n, made, "ok"
-    if size < min_group_size:
-        fields["status"] = "insufficient"
-        fields["reason"] = f"{size:g} row{'s' if size != 1 else ''} where {min_group_size} are required"
-    return fields
+        status, reason, made = "undefined", f"0/0: no row that {metric} could be a share of", ()
+    else:
+        value = k / n
+        if size < min_group_size:
+            status = "insufficient"
+            reason = f"{size:g} row{'s' if size != 1 else ''} where {min_group_size} are required"
+    return {
+        "metric": metric, "by": by, "group": group, "value": value, "numerator": k, "denominator": n, "n": rows,
+        "intervals": made, "status": status, "reason": reason,
+    }  # fmt: skip
 
 
 def rate_measurement(
@@ -229,7 +230,7 @@ def _comparisons(
     """Return the fields of every comparison, by crossing."""
     # The named comparisons are those of a rate under another name.
     wanted = dict.fromkeys((rate, metric.form, len(metric.of)) for metric in COMPARISONS for rate in metric.of)
-    found = {
+    found: dict[tuple[str, str, int], list[Fields]] = {
         (rate, form, family): [
             _comparison(
                 rate, form, by, tables.group[span], rates[rate].k[span].tolist(), rates[rate].n[span].tolist(),
@@ -242,7 +243,7 @@ def _comparisons(
     for form in ("difference", "ratio"):
         _add_intervals(
             [
-                _Pending(fields=fields, k=trusted[0][span], n=trusted[1][span], family=family)
+                (fields, trusted[0][span], trusted[1][span], family)
                 for (rate, own, family), crossings in found.items()
                 if own == form and (trusted := rates[rate].trusted) is not None
                 for fields, span in zip(crossings, tables.spans, strict=True)
@@ -260,30 +261,20 @@ def _comparisons(
     ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Pending:
-    """A comparison that waits for its intervals: its fields, cases and rows of its groups, rates looked at together."""
-
-    fields: Fields
-    k: Floats
-    n: Floats
-    family: int
-
-
-def _add_intervals(pending: Sequence[_Pending], form: str, confidence: float, *, kind: str) -> None:
-    """Set the intervals of comparisons, of all that have few groups at once."""
-    few = []
-    for one in pending:
-        if len(one.k) > MANY:
-            pairs = list(zip(one.k.tolist(), one.n.tolist(), strict=True))
-            one.fields["intervals"] = _worst_intervals(pairs, form, confidence, one.family, kind)
-        else:
-            few.append(one)
+def _add_intervals(
+    pending: Sequence[tuple[Fields, Floats, Floats, int]], form: str, confidence: float, *, kind: str
+) -> None:
+    """Set the intervals of comparisons, given as fields, cases, rows and how many are looked at together: all at once."""
+    few = [one for one in pending if len(one[1]) <= MANY]
+    for fields, k, n, family in pending:
+        if len(k) > MANY:
+            pairs = list(zip(k.tolist(), n.tolist(), strict=True))
+            fields["intervals"] = _worst_intervals(pairs, form, confidence, family, kind)
     if not few:
         return
-    sizes = [len(one.k) for one in few]
-    k, n, of = np.concatenate([one.k for one in few]), np.concatenate([one.n for one in few]), Pairs.of(sizes)
-    both = [levels(size, confidence, one.family) for size, one in zip(sizes, few, strict=True)]
+    _, cases, totals, families = zip(*few, strict=True)
+    sizes, k, n = list(map(len, cases)), np.concatenate(cases), np.concatenate(totals)
+    of, both = Pairs.of(sizes), [levels(*one) for one in zip(sizes, repeat(confidence), families)]
     each, every = (
         np.array([[intervals.quantile(one, sides) for one in own] for sides in SIDES])
         for own in zip(*both, strict=True)
@@ -295,8 +286,8 @@ def _add_intervals(pending: Sequence[_Pending], form: str, confidence: float, *,
         telling = ~sparse(k[of.first], n[of.first], k[of.second], n[of.second])
         ends = largest_difference(k / n, wilson(k, n, each[:, row]), wilson(k, n, every[:, row]), of, telling)
     method = ("koopman-pairs" if form == "ratio" else "newcombe-pairs") + kind
-    for one, lower, upper in zip(few, *(end.T.tolist() for end in ends), strict=True):
-        one.fields["intervals"] = interval_fields(*within(lower, upper, one.fields["value"], 1.0), confidence, method)
+    for (fields, *_), lower, upper in zip(few, *(end.T.tolist() for end in ends), strict=True):
+        fields["intervals"] = interval_fields(*within(lower, upper, fields["value"], 1.0), confidence, method)
 
 
 def compare_rates(
