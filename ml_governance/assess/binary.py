@@ -6,6 +6,7 @@ treatment equality is the odds of a false negative among the errors: their inter
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from ml_governance.assess.bounds import Pairs, largest_difference, smallest_rati
 from ml_governance.assess.contrasts import (
     SIDES,
     Number,
+    closed,
     comparison_fields,
     interval_fields,
     levels,
@@ -277,7 +279,7 @@ def _fields_of(
 ) -> list[Fields]:
     """Return the fields of one number of every table; ends of shape (lower and upper, sides, tables)."""
     method = NUMBERS[name].method
-    lower, upper = ends.swapaxes(1, 2).tolist()
+    lower, upper = ends.swapaxes(1, 2).tolist()  # finite: infinite odds have no false positive and are undefined
     return [
         number_fields(
             name, by, one, () if one.bounds is None else interval_fields(low, high, confidence, method), min_group_size
@@ -294,10 +296,12 @@ def _add_intervals(pending: Sequence[_Pending], form: Contrast, confidence: floa
     of = Pairs.of([len(values) for _, values, _, _ in pending])
     lower, upper = np.concatenate([ends for _, _, ends, _ in pending], axis=-1)
     worst = smallest_ratio if form == "ratio" else largest_difference
-    low, high = worst(x, (lower[0], upper[0]), (lower[1], upper[1]), of)
-    for (fields, _, _, metric), *both in zip(pending, low.T.tolist(), high.T.tolist(), strict=True):
+    made = worst(x, (lower[0], upper[0]), (lower[1], upper[1]), of)
+    limits = [math.inf if metric.high is None else metric.high for *_, metric in pending]
+    found = within(made, [fields["value"] for fields, *_ in pending], limits)
+    for (fields, _, _, metric), (low, high) in zip(pending, found, strict=True):
         method = f"mover-pairs ({NUMBERS[metric.of[0]].method})"
-        fields["intervals"] = interval_fields(*within(*both, fields["value"], metric.high), confidence, method)
+        fields["intervals"] = interval_fields([*map(closed, low)], [*map(closed, high)], confidence, method)
 
 
 def _shares(tables: GroupTables, confidence: float) -> list[list[Fields]]:

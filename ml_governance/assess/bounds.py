@@ -161,6 +161,14 @@ class Pairs:
         row = row[apart]
         return cls(first=one[apart] + offset[row], second=two[apart] + offset[row], starts=np.cumsum(kept) - kept, row=row)
 
+    def one(self, values: Floats) -> Floats:
+        """Return what belongs to the first of each pair; groups lie along the last axis."""
+        return values.take(self.first, axis=-1)
+
+    def two(self, values: Floats) -> Floats:
+        """Return what belongs to the second of each pair."""
+        return values.take(self.second, axis=-1)
+
     def largest(self, values: Floats) -> Floats:
         """Return the largest value of each comparison's pairs, which lie along the last axis."""
         found: Floats = np.maximum.reduceat(values, self.starts, axis=-1)
@@ -187,10 +195,10 @@ def largest_difference(x: Floats, each: Ends, every: Ends, of: Pairs, telling: F
     lower, upper : array of float64, shape (..., comparisons)
         The lower one is at least 0.
     """
-    gap = x[of.first] - x[of.second]
+    gap = of.one(x) - of.two(x)
     (low, high), (lowest, highest) = each, every
-    upper = of.largest(gap + np.hypot((high - x)[..., of.first], (x - low)[..., of.second]))
-    apart = gap - np.hypot((x - lowest)[..., of.first], (highest - x)[..., of.second])
+    upper = of.largest(gap + np.sqrt(of.one((high - x) ** 2) + of.two((x - low) ** 2)))
+    apart = gap - np.sqrt(of.one((x - lowest) ** 2) + of.two((highest - x) ** 2))
     return np.maximum(of.largest(apart if telling is None else np.where(telling, apart, 0.0)), 0.0), upper
 
 
@@ -201,7 +209,7 @@ def smallest_ratio(x: Floats, each: Ends, every: Ends, of: Pairs) -> Ends:
     """
     # A ratio's upper bound is the inverse of the inverse ratio's lower one.
     upper = 1 / np.maximum(of.largest(_mover_lower(x, every, of)), 1.0)
-    lower = -of.largest(np.where(x[of.first] > 0, -_mover_lower(x, each, of), -np.inf))
+    lower = -of.largest(np.where(of.one(x) > 0, -_mover_lower(x, each, of), -np.inf))
     return lower, upper
 
 
@@ -211,10 +219,9 @@ def _mover_lower(x: Floats, ends: Ends, of: Pairs) -> Floats:
     lower, upper = np.maximum(ends[0], 0.0), ends[1]
     finite = np.isfinite(upper)
     upper = np.where(finite, upper, 0.0)
-    a, c = (upper * (2 * x - upper))[..., of.second], (lower * (2 * x - lower))[..., of.first]
-    b = x[of.first] * x[of.second]
+    a, c, b = of.two(upper * (2 * x - upper)), of.one(lower * (2 * x - lower)), of.one(x) * of.two(x)
     root = b + np.sqrt(np.maximum(b * b - a * c, 0.0))
-    found: Floats = np.divide(c, root, out=np.zeros_like(root), where=(c > 0) & finite[..., of.second])
+    found: Floats = np.divide(c, root, out=np.zeros_like(root), where=(c > 0) & of.two(finite))
     return found
 
 
@@ -235,7 +242,7 @@ def smallest_rate_ratio(k: Floats, n: Floats, z_each: Floats, z_every: Floats, o
     lower, upper : array of float64, shape (sides, comparisons)
         As :func:`ml_governance.evidence.intervals.worst_ratio` makes them.
     """
-    quad = np.array([k[of.first], n[of.first], k[of.second], n[of.second]])
+    quad = np.array([of.one(k), of.one(n), of.two(k), of.two(n)])
     at_one = score(*quad, 1.0)
     none = of.largest(np.where(quad[2] == 0, 1.0, 0.0)) > 0  # a group without a case: its ratio to another may be 0
     telling = ~sparse(*quad) & (quad[2] > 0)
@@ -252,11 +259,11 @@ def _outermost(quad: Floats, at_one: Floats, z: Floats, of: Pairs, allowed: Flag
     """
     sides, width = z.shape
     sign = 1.0 if largest else -1.0
-    beyond = sign * (z[:, of.row] - at_one)
-    side, pair = np.nonzero(allowed & (beyond > 0))
-    if not len(pair):
+    beyond = (sign * (z.take(of.row, axis=1) - at_one)).ravel()
+    live = np.flatnonzero(np.tile(allowed, sides) & (beyond > 0))
+    if not len(live):
         return np.ones(z.shape)
-    beyond = beyond[side, pair]
+    beyond, (side, pair) = beyond[live], np.divmod(live, len(of.row))
     with np.errstate(divide="ignore"):
         slope = np.sqrt(np.clip(1 / quad[0] - 1 / quad[1] + 1 / quad[2] - 1 / quad[3], 1e-300, 1e18))
     found, levels, row = np.ones(sides * width), z.ravel(), side * width + of.row[pair]
@@ -268,9 +275,21 @@ def _outermost(quad: Floats, at_one: Floats, z: Floats, of: Pairs, allowed: Flag
         furthest = np.repeat(np.maximum.reduceat(reach, starts), np.diff(starts, append=len(row)))
         hit = np.flatnonzero(reach == furthest)
         at = hit[np.searchsorted(row[hit], row[starts])]
-        found[row[at]] = ratio_upper(*quad[:, pair[at]], levels[row[at]])
-        beyond = sign * (levels[row] - score(*quad[:, pair], found[row]))
-        beyond[at] = 0
+        found[row[at]] = ratio_upper(*quad.take(pair[at], axis=1), levels[row[at]])
+        rest = np.ones(len(pair), dtype=bool)
+        rest[at] = False
+        if largest:
+            rest &= _near(quad.take(pair, axis=1), found[row], levels[row])
+        pair, row = pair[rest], row[rest]
+        beyond = sign * (levels[row] - score(*quad.take(pair, axis=1), found[row]))
         left = beyond > 0
         pair, row, beyond = pair[left], row[left], beyond[left]
     return found.reshape(sides, width)
+
+
+def _near(quad: Floats, theta: Floats, z: Floats) -> Flags:
+    """Whether the score of theta may be under z: it is not where it would not be with the variance of rates of 1/2."""
+    k1, n1, k2, n2 = quad
+    gap = np.maximum(theta * k2 / n2 - k1 / n1, 0)
+    near: Flags = 4 * gap * gap <= z * z * (1 / n1 + theta * theta / n2)
+    return near

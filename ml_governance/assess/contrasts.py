@@ -21,7 +21,7 @@ from ml_governance.evidence import intervals
 from ml_governance.evidence.predicates import Interval, Measurement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from ml_governance.assess.bounds import Ends
     from ml_governance.evidence.intervals import Sides
@@ -143,11 +143,9 @@ def compared(
         worst = smallest_ratio if form == "ratio" else largest_difference
         x = np.array([one.value for one in numbers], dtype=np.float64)
         each, every = (_ends_of(numbers, level) for level in levels(len(numbers), confidence))
-        lower, upper = worst(x, each, every, Pairs.of([len(numbers)]))
-        fields["intervals"] = interval_fields(
-            *within(lower[:, 0].tolist(), upper[:, 0].tolist(), fields["value"], limit),
-            confidence, f"mover-pairs ({numbers[0].method})",
-        )  # fmt: skip
+        ends = worst(x, each, every, Pairs.of([len(numbers)]))
+        ((lower, upper),) = within(ends, [fields["value"]], [math.inf if limit is None else limit])
+        fields["intervals"] = interval_fields(lower, upper, confidence, f"mover-pairs ({numbers[0].method})")
     return Measurement(**fields)
 
 
@@ -173,12 +171,11 @@ def comparison_fields(
     return fields
 
 
-def within(
-    lower: Sequence[float], upper: Sequence[float], value: float, limit: float | None
-) -> tuple[list[float], list[float]]:
-    """Return bounds that hold the value, and are at most the limit."""
-    highest = math.inf if limit is None else limit
-    return [min(one, value) for one in lower], [max(min(one, highest), value) for one in upper]
+def within(ends: Ends, values: Sequence[float], limits: Sequence[float]) -> Iterator[tuple[list[float], list[float]]]:
+    """Yield the bounds of each comparison, by side: they hold its value, and the upper ones are at most its limit."""
+    x = np.array(values)
+    lower, upper = np.minimum(ends[0], x), np.maximum(np.minimum(ends[1], limits), x)
+    return zip(lower.T.tolist(), upper.T.tolist(), strict=True)
 
 
 def unusable(numbers: Sequence[Number]) -> str | None:
@@ -198,18 +195,14 @@ def too_small(numbers: Sequence[Number], min_group_size: int) -> str | None:
 
 
 def interval_fields(
-    lower: Sequence[float], upper: Sequence[float], confidence: float, method: str
+    lower: Sequence[float | None], upper: Sequence[float | None], confidence: float, method: str
 ) -> tuple[Fields, ...]:
-    """Return the fields of intervals whose bounds stand in the order of :data:`SIDES`; an infinite bound is left open."""
+    """Return the fields of intervals whose bounds stand in the order of :data:`SIDES`; None is open."""
     (low, other_low), (high, other_high) = lower, upper
     return (
-        {"confidence": confidence, "sides": SIDES[0], "method": method, "lower": _closed(low), "upper": _closed(high)},
-        {"confidence": confidence, "sides": SIDES[1], "method": method, "lower": _closed(other_low), "upper": _closed(other_high)},
-    )  # fmt: skip
-
-
-def _closed(bound: float) -> float | None:
-    return bound if -math.inf < bound < math.inf else None
+        {"confidence": confidence, "sides": SIDES[0], "method": method, "lower": low, "upper": high},
+        {"confidence": confidence, "sides": SIDES[1], "method": method, "lower": other_low, "upper": other_high},
+    )
 
 
 def both_sides(
@@ -223,7 +216,12 @@ def _both_fields(
     bounds: Callable[[float, Sides], tuple[float, float]], confidence: float, method: str
 ) -> tuple[Fields, ...]:
     lower, upper = zip(*(bounds(confidence, sides) for sides in SIDES), strict=True)
-    return interval_fields(lower, upper, confidence, method)
+    return interval_fields([*map(closed, lower)], [*map(closed, upper)], confidence, method)
+
+
+def closed(bound: float) -> float | None:
+    """Return a bound, or None where it is infinite and so left open."""
+    return bound if math.isfinite(bound) else None
 
 
 def mover_difference(

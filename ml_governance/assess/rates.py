@@ -286,8 +286,9 @@ def _add_intervals(
         telling = ~sparse(k[of.first], n[of.first], k[of.second], n[of.second])
         ends = largest_difference(k / n, wilson(k, n, each[:, row]), wilson(k, n, every[:, row]), of, telling)
     method = ("koopman-pairs" if form == "ratio" else "newcombe-pairs") + kind
-    for (fields, *_), lower, upper in zip(few, *(end.T.tolist() for end in ends), strict=True):
-        fields["intervals"] = interval_fields(*within(lower, upper, fields["value"], 1.0), confidence, method)
+    found = within(ends, [fields["value"] for fields, *_ in few], [1.0] * len(few))
+    for (fields, *_), (lower, upper) in zip(few, found, strict=True):
+        fields["intervals"] = interval_fields(lower, upper, confidence, method)
 
 
 def compare_rates(
