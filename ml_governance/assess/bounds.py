@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Flags = NDArray[np.bool_]
     Places = NDArray[np.intp]
     Ends = tuple[Floats, Floats]
+    Quad = tuple[Floats, Floats, Floats, Floats]
 
 _STEPS = 200
 _FARTHEST = 200.0
@@ -159,7 +160,9 @@ class Pairs:
         one, two = np.divmod(place, groups[row])
         apart, kept = one != two, many - groups
         row = row[apart]
-        return cls(first=one[apart] + offset[row], second=two[apart] + offset[row], starts=np.cumsum(kept) - kept, row=row)
+        return cls(
+            first=one[apart] + offset[row], second=two[apart] + offset[row], starts=np.cumsum(kept) - kept, row=row
+        )
 
     def one(self, values: Floats) -> Floats:
         """Return what belongs to the first of each pair; groups lie along the last axis."""
@@ -221,7 +224,7 @@ def _mover_lower(x: Floats, ends: Ends, of: Pairs) -> Floats:
     upper = np.where(finite, upper, 0.0)
     a, c, b = of.two(upper * (2 * x - upper)), of.one(lower * (2 * x - lower)), of.one(x) * of.two(x)
     root = b + np.sqrt(np.maximum(b * b - a * c, 0.0))
-    found: Floats = np.divide(c, root, out=np.zeros_like(root), where=(c > 0) & of.two(finite))
+    found: Floats = np.divide(c, root, out=np.zeros_like(root), where=(c > 0) & finite[..., of.second])
     return found
 
 
@@ -242,7 +245,7 @@ def smallest_rate_ratio(k: Floats, n: Floats, z_each: Floats, z_every: Floats, o
     lower, upper : array of float64, shape (sides, comparisons)
         As :func:`ml_governance.evidence.intervals.worst_ratio` makes them.
     """
-    quad = np.array([of.one(k), of.one(n), of.two(k), of.two(n)])
+    quad = of.one(k), of.one(n), of.two(k), of.two(n)
     at_one = score(*quad, 1.0)
     none = of.largest(np.where(quad[2] == 0, 1.0, 0.0)) > 0  # a group without a case: its ratio to another may be 0
     telling = ~sparse(*quad) & (quad[2] > 0)
@@ -251,7 +254,7 @@ def smallest_rate_ratio(k: Floats, n: Floats, z_each: Floats, z_every: Floats, o
     return np.where(none, 0.0, 1 / largest), smallest
 
 
-def _outermost(quad: Floats, at_one: Floats, z: Floats, of: Pairs, allowed: Flags, *, largest: bool) -> Floats:
+def _outermost(quad: Quad, at_one: Floats, z: Floats, of: Pairs, allowed: Flags, *, largest: bool) -> Floats:
     """Return the largest upper bound of each comparison's allowed pairs, or the smallest; 1 where none is beyond 1.
 
     A bound is searched for one pair of each comparison; the score of every other pair then tells whether its own bound lies
@@ -264,32 +267,41 @@ def _outermost(quad: Floats, at_one: Floats, z: Floats, of: Pairs, allowed: Flag
     if not len(live):
         return np.ones(z.shape)
     beyond, (side, pair) = beyond[live], np.divmod(live, len(of.row))
+    k1, n1, k2, n2 = quad
+    p1, p2, v1, v2 = k1 / n1, k2 / n2, 1 / n1, 1 / n2
     with np.errstate(divide="ignore"):
-        slope = np.sqrt(np.clip(1 / quad[0] - 1 / quad[1] + 1 / quad[2] - 1 / quad[3], 1e-300, 1e18))
+        slope = np.sqrt(np.clip(1 / k1 - v1 + 1 / k2 - v2, 1e-300, 1e18))
     found, levels, row = np.ones(sides * width), z.ravel(), side * width + of.row[pair]
     for _ in range(len(at_one)):
         if not len(pair):
             break
-        starts = np.flatnonzero(np.diff(row, prepend=-1))
+        starts = np.append(0, np.flatnonzero(row[1:] != row[:-1]) + 1)
         reach = beyond * slope[pair]  # about how far beyond, on the scale of logarithms
         furthest = np.repeat(np.maximum.reduceat(reach, starts), np.diff(starts, append=len(row)))
         hit = np.flatnonzero(reach == furthest)
         at = hit[np.searchsorted(row[hit], row[starts])]
-        found[row[at]] = ratio_upper(*quad.take(pair[at], axis=1), levels[row[at]])
+        found[row[at]] = ratio_upper(*_picked(quad, pair[at]), levels[row[at]])
         rest = np.ones(len(pair), dtype=bool)
         rest[at] = False
         if largest:
-            rest &= _near(quad.take(pair, axis=1), found[row], levels[row])
+            rest &= _near(found[row], levels[row], *(one[pair] for one in (p1, v1, p2, v2)))
         pair, row = pair[rest], row[rest]
-        beyond = sign * (levels[row] - score(*quad.take(pair, axis=1), found[row]))
+        beyond = sign * (levels[row] - score(*_picked(quad, pair), found[row]))
         left = beyond > 0
         pair, row, beyond = pair[left], row[left], beyond[left]
     return found.reshape(sides, width)
 
 
-def _near(quad: Floats, theta: Floats, z: Floats) -> Flags:
-    """Whether the score of theta may be under z: it is not where it would not be with the variance of rates of 1/2."""
+def _picked(quad: Quad, pair: Places) -> Quad:
     k1, n1, k2, n2 = quad
-    gap = np.maximum(theta * k2 / n2 - k1 / n1, 0)
-    near: Flags = 4 * gap * gap <= z * z * (1 / n1 + theta * theta / n2)
+    return k1[pair], n1[pair], k2[pair], n2[pair]
+
+
+def _near(theta: Floats, z: Floats, p1: Floats, v1: Floats, p2: Floats, v2: Floats) -> Flags:
+    """Whether the score of theta may be under z: it is not where it would not be with the variance of rates of 1/2.
+
+    p1 and p2 are the rates, v1 and v2 the inverse numbers of rows.
+    """
+    gap = np.maximum(theta * p2 - p1, 0)
+    near: Flags = 4 * gap * gap <= z * z * (v1 + theta * theta * v2)
     return near

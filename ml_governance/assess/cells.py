@@ -96,9 +96,7 @@ def join(parts: Sequence[Cells]) -> Cells:
         for part in parts:
             own = np.flatnonzero(np.bincount(part.codes[column]))
             table = np.zeros(len(part.values[column]), dtype=np.intp)
-            table[own] = [
-                places.setdefault(identity(part.values[column][code]), len(places)) for code in own.tolist()
-            ]
+            table[own] = [places.setdefault(identity(part.values[column][code]), len(places)) for code in own.tolist()]
             pieces.append(table[part.codes[column]])
         values.append([value for _, value in places])
         codes.append(np.concatenate(pieces))

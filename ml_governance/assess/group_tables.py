@@ -49,6 +49,13 @@ class GroupTables:
         """Sums of weights where there are weights, else counts."""
         return self.counts if self.weights is None else self.weights
 
+    def stacked(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None:
+        """Return rows, weights and squares, each of shape (tables, 2, 2); None where there are no squares."""
+        if self.weights is None or self.squares is None:
+            return None
+        rows, weights, squares = (one.T.reshape(-1, 2, 2) for one in (self.counts, self.weights, self.squares))
+        return rows, weights, squares
+
     @classmethod
     def of(cls, cube: Cube, bys: Sequence[tuple[str, ...]]) -> Self:
         """Cut a cube into tables; groups without rows are left out."""

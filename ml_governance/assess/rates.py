@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -123,14 +123,11 @@ def _rates(tables: GroupTables, confidence: float, min_group_size: int) -> list[
     rates = {}
     sizes: dict[str, Any] = rate_counts(*tables.counts)
     counted: dict[str, Any] = rate_counts(*tables.values)
-    parts = [
-        None if array is None else array.T.reshape(-1, 2, 2)
-        for array in (tables.counts, tables.weights, tables.squares)
-    ]
+    stacked = tables.stacked()
     for name, (k, n) in counted.items():
         trusted = (k.astype(np.float64), n.astype(np.float64)) if tables.weights is None else None
-        if tables.squares is not None:
-            trusted = linearised.effective_counts(name, *parts)
+        if stacked is not None:
+            trusted = linearised.effective_counts(name, *stacked)
         rates[name] = _Rate(k=k, n=n, size=sizes[name][1], trusted=trusted)
     made = _of_tables(rates, tables, confidence, min_group_size)
     fields = made[0]
@@ -152,7 +149,7 @@ def _of_tables(
         ends = repeat(None) if rate.trusted is None else _wilson(*rate.trusted, confidence)
         counted = zip(rate.k.tolist(), rate.n.tolist(), rate.size.tolist(), ends, where, found, strict=False)
         for k, n, size, both, (rows, by, group, minimum), own in counted:
-            made = () if both is None or n <= 0 else interval_fields(*both, confidence, method)
+            made = () if both is None or n <= 0 else interval_fields(both[0], both[1], confidence, method)
             own.append(rate_fields(name, k, n, rows, by, group, minimum, size, made))
     return found
 
@@ -228,18 +225,26 @@ def _comparisons(
     rates: Mapping[str, _Rate], tables: GroupTables, confidence: float, min_group_size: int
 ) -> list[list[Fields]]:
     """Return the fields of every comparison, by crossing."""
+    spreads = {
+        name: [
+            _spread(
+                name, tables.group[span], rate.k[span].tolist(), rate.n[span].tolist(), rate.size[span].tolist(),
+                min_group_size,
+            )
+            for span in tables.spans
+        ]
+        for name, rate in rates.items()
+    }  # fmt: skip
+    rows = [sum(tables.rows[span]) for span in tables.spans]
     # The named comparisons are those of a rate under another name.
     wanted = dict.fromkeys((rate, metric.form, len(metric.of)) for metric in COMPARISONS for rate in metric.of)
-    found: dict[tuple[str, str, int], list[Fields]] = {
+    found = {
         (rate, form, family): [
-            _comparison(
-                rate, form, by, tables.group[span], rates[rate].k[span].tolist(), rates[rate].n[span].tolist(),
-                rates[rate].size[span].tolist(), sum(tables.rows[span]), min_group_size,
-            )
-            for by, span in zip(tables.bys, tables.spans, strict=True)
+            _comparison(rate, form, by, n, spread)
+            for by, n, spread in zip(tables.bys, rows, spreads[rate], strict=True)
         ]
         for rate, form, family in wanted
-    }  # fmt: skip
+    }
     for form in ("difference", "ratio"):
         _add_intervals(
             [
@@ -274,7 +279,7 @@ def _add_intervals(
         return
     _, cases, totals, families = zip(*few, strict=True)
     sizes, k, n = list(map(len, cases)), np.concatenate(cases), np.concatenate(totals)
-    of, both = Pairs.of(sizes), [levels(*one) for one in zip(sizes, repeat(confidence), families)]
+    of, both = Pairs.of(sizes), [levels(size, confidence, own) for size, own in zip(sizes, families, strict=True)]
     each, every = (
         np.array([[intervals.quantile(one, sides) for one in own] for sides in SIDES])
         for own in zip(*both, strict=True)
@@ -334,7 +339,7 @@ def compare_rates(
     """
     groups, k, n = [group for group, _, _ in counts], [k for _, k, _ in counts], [n for _, _, n in counts]
     sizes = [one.rows for one in effective] if effective is not None else bases or n
-    fields = _comparison(rate, form, by, groups, k, n, sizes, rows, min_group_size)
+    fields = _comparison(rate, form, by, rows, _spread(rate, groups, k, n, sizes, min_group_size))
     if fields["value"] is not None and effective is not None:
         trusted = [(one.k, one.n) for one in effective]
         fields["intervals"] = _worst_intervals(trusted, form, confidence, family, kind="-effective")
@@ -343,37 +348,48 @@ def compare_rates(
     return Measurement(**fields)
 
 
-def _comparison(
+class _Spread(NamedTuple):
+    """Smallest and largest rate of any group; why there is none; and which groups are too small, in words."""
+
+    smallest: float
+    largest: float
+    undefined: str | None
+    small: str | None
+
+
+def _spread(
     rate: str,
-    form: str,
-    by: tuple[str, ...],
     groups: Sequence[tuple[str, ...]],
     k: Sequence[float],
     n: Sequence[float],
     sizes: Sequence[float],
-    rows: int,
     min_group_size: int,
-) -> Fields:
-    """Return the fields of a comparison's measurement, without intervals; the value is None where it is undefined."""
-    fields: Fields = {
-        "metric": f"{rate}_{form}", "by": by, "n": rows, "value": None, "intervals": (), "status": "undefined",
-    }  # fmt: skip
+) -> _Spread:
     if len(n) < 2:
-        fields["reason"] = "there is only one group to compare"
-    elif min(n) <= 0:
+        return _Spread(0, 0, "there is only one group to compare", None)
+    if min(n) <= 0:
         empty = [" x ".join(group) for group, of in zip(groups, n, strict=True) if of <= 0]
-        fields["reason"] = f"{rate} of {', '.join(empty)} is 0/0"
-    elif form == "ratio" and max(k) == 0:
-        fields["reason"] = f"{rate} is 0 in every group, so the ratio is 0/0"
-    else:
-        values = [one / of for one, of in zip(k, n, strict=True)]
-        smallest, largest = min(values), max(values)
-        fields["value"] = smallest / largest if form == "ratio" else largest - smallest
-        fields["status"], fields["reason"] = "ok", None
-        if min(sizes) < min_group_size:
-            small = [" x ".join(group) for group, size in zip(groups, sizes, strict=True) if size < min_group_size]
-            fields["status"], fields["reason"] = "insufficient", f"fewer than {min_group_size} rows in {', '.join(small)}"
-    return fields
+        return _Spread(0, 0, f"{rate} of {', '.join(empty)} is 0/0", None)
+    values, reason = [one / of for one, of in zip(k, n, strict=True)], None
+    if min(sizes) < min_group_size:
+        small = [" x ".join(group) for group, size in zip(groups, sizes, strict=True) if size < min_group_size]
+        reason = f"fewer than {min_group_size} rows in {', '.join(small)}"
+    return _Spread(min(values), max(values), None, reason)
+
+
+def _comparison(rate: str, form: str, by: tuple[str, ...], rows: int, spread: _Spread) -> Fields:
+    """Return the fields of a comparison's measurement, without intervals; the value is None where it is undefined."""
+    smallest, largest, reason, small = spread
+    value, status = None, "undefined"
+    if reason is None and form == "ratio" and largest == 0:
+        reason = f"{rate} is 0 in every group, so the ratio is 0/0"
+    elif reason is None:
+        value = smallest / largest if form == "ratio" else largest - smallest
+        status, reason = "insufficient" if small else "ok", small
+    return {
+        "metric": f"{rate}_{form}", "by": by, "n": rows, "value": value, "intervals": (), "status": status,
+        "reason": reason,
+    }  # fmt: skip
 
 
 def _worst_intervals(

@@ -87,4 +87,3 @@ def judge(
         below = (bounds.newcombe(*pair, z_all)[0] > bound) & telling
         some = np.ones(len(cases), dtype=bool)
     return Verdicts(np.all(cleared, axis=1) & some, np.any(below, axis=1) & some)
-
