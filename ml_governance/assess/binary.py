@@ -228,14 +228,14 @@ def measure(tables: GroupTables, confidence: float, min_group_size: int) -> list
     list of dict
         Fields of measurements.
     """
-    z, cells, weighted = _quantiles(tables, confidence), tables.values, tables.weights is not None
+    z, cells, weighted = _quantiles(tables, confidence), tables.values.astype(np.float64), tables.weights is not None
     made: list[list[Fields]] = [[], *_shares(tables, confidence)]  # of all rows, then by crossing
     pending: dict[Contrast, list[_Pending]] = {"difference": [], "ratio": []}
     for name, form in NUMBERS.items():
         numbers = [
             form.number(own, n, group, weighted=weighted, counts=rows)
             for own, rows, n, group in zip(
-                cells.T.tolist(), tables.counts.T.tolist(), tables.rows, tables.group, strict=True
+                tables.values.T.tolist(), tables.counts.T.tolist(), tables.rows, tables.group, strict=True
             )
         ]
         bounded = np.array([one.bounds is not None for one in numbers])
@@ -308,7 +308,8 @@ def _shares(tables: GroupTables, confidence: float) -> list[list[Fields]]:
     """Return the share of every group of all rows, by crossing."""
     sums, weighted, rows = tables.values.sum(axis=0), tables.weights is not None, tables.rows[0]
     z = np.array([[intervals.quantile(confidence, sides)] for sides in SIDES])
-    lower, upper = (() if weighted else end.T.tolist() for end in wilson(sums, sums[0], z))
+    exact = sums.astype(np.float64)
+    lower, upper = (() if weighted else end.T.tolist() for end in wilson(exact, exact[0], z))
     everything, made = sums[0].item(), []
     for place, (by, group, own) in enumerate(zip(tables.by, tables.group, sums.tolist(), strict=True)):
         both = () if weighted else interval_fields(lower[place], upper[place], confidence, "wilson")

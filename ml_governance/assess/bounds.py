@@ -113,15 +113,16 @@ def _bracket(
     some = np.maximum(k1, 0.5)
     low = np.log(some / n1 * n2 / k2)
     step = 1.2 * z * np.sqrt(np.maximum(1 / some - 1 / n1, 0) + np.maximum(1 / k2 - 1 / n2, 0)) + 1e-9
-    high = low + step
+    none = (step > _FARTHEST) | (low + step > _LARGEST)
+    high = np.where(none, low, low + step)
     at_low, at_high = -z, excess(high)  # the score of the ratio itself is 0
     while (short := (at_high <= 0) & (2 * step <= _FARTHEST) & (low + 2 * step <= _LARGEST)).any():
         step = np.where(short, 2 * step, step)
-        high = low + step
+        high = np.where(none, low, low + step)
         at_high = excess(high)
     if (k1 < 0.5).any():
         at_low = excess(low)
-        guessed = at_low > 0  # there is no whole case and the start was a guess
+        guessed = (at_low > 0) & ~none  # there is no whole case and the start was a guess
         high, at_high = np.where(guessed, low, high), np.where(guessed, at_low, at_high)
         low = np.where(guessed, low - _FARTHEST, low)
         at_low = excess(low)
@@ -249,8 +250,9 @@ def smallest_rate_ratio(k: Floats, n: Floats, z_each: Floats, z_every: Floats, o
     at_one = score(*quad, 1.0)
     none = of.largest(np.where(quad[2] == 0, 1.0, 0.0)) > 0  # a group without a case: its ratio to another may be 0
     telling = ~sparse(*quad) & (quad[2] > 0)
-    largest = _outermost(quad, at_one, z_each, of, ~none[of.row], largest=True)
-    smallest = _outermost(quad, at_one, z_every, of, telling, largest=False)
+    with np.errstate(over="ignore", invalid="ignore"):  # of ratios too large to square, which then have no bound
+        largest = _outermost(quad, at_one, z_each, of, ~none[of.row], largest=True)
+        smallest = _outermost(quad, at_one, z_every, of, telling, largest=False)
     return np.where(none, 0.0, 1 / largest), smallest
 
 
@@ -281,7 +283,7 @@ def _outermost(quad: Quad, at_one: Floats, z: Floats, of: Pairs, allowed: Flags,
         hit = np.flatnonzero(reach == furthest)
         at = hit[np.searchsorted(row[hit], row[starts])]
         found[row[at]] = ratio_upper(*_picked(quad, pair[at]), levels[row[at]])
-        rest = np.ones(len(pair), dtype=bool)
+        rest = np.isfinite(found[row])  # nothing lies beyond infinity
         rest[at] = False
         if largest:
             rest &= _near(found[row], levels[row], *(one[pair] for one in (p1, v1, p2, v2)))
