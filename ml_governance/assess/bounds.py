@@ -225,7 +225,8 @@ def _mover_lower(x: Floats, ends: Ends, of: Pairs) -> Floats:
     upper = np.where(finite, upper, 0.0)
     a, c, b = of.two(upper * (2 * x - upper)), of.one(lower * (2 * x - lower)), of.one(x) * of.two(x)
     root = b + np.sqrt(np.maximum(b * b - a * c, 0.0))
-    found: Floats = np.divide(c, root, out=np.zeros_like(root), where=(c > 0) & finite[..., of.second])
+    with np.errstate(divide="ignore"):  # y is 0 for certain
+        found: Floats = np.divide(c, root, out=np.zeros_like(root), where=(c > 0) & finite[..., of.second])
     return found
 
 
