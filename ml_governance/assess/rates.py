@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
-from itertools import chain, repeat
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -23,7 +23,7 @@ from ml_governance.evidence.metrics import METRICS, RATES, rate_counts
 from ml_governance.evidence.predicates import Measurement
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
     from pydantic import TypeAdapter
@@ -145,21 +145,20 @@ def _of_tables(
     where = [(n, by, group, min_group_size if by else 1)
              for n, by, group in zip(tables.rows, tables.by, tables.group, strict=True)]  # fmt: skip
     found: list[list[Fields]] = [[] for _ in where]
-    for name, rate in rates.items():
-        ends = repeat(None) if rate.trusted is None else _wilson(*rate.trusted, confidence)
-        counted = zip(rate.k.tolist(), rate.n.tolist(), rate.size.tolist(), ends, where, found, strict=False)
-        for k, n, size, both, (rows, by, group, minimum), own in counted:
-            made = () if both is None or n <= 0 else interval_fields(both[0], both[1], confidence, method)
+    for (name, rate), ends in zip(rates.items(), _wilson(rates.values(), confidence), strict=True):
+        counted = zip(rate.k.tolist(), rate.n.tolist(), rate.size.tolist(), ends, where, found, strict=True)
+        for k, n, size, (lower, upper), (rows, by, group, minimum), own in counted:
+            made = () if rate.trusted is None or n <= 0 else interval_fields(lower, upper, confidence, method)
             own.append(rate_fields(name, k, n, rows, by, group, minimum, size, made))
     return found
 
 
-def _wilson(k: Floats, n: Floats, confidence: float) -> list[list[list[float]]]:
-    """Return Wilson's bounds of every table: lower ones, then upper ones, by side; NaN for 0/0."""
+def _wilson(rates: Iterable[_Rate], confidence: float) -> Any:
+    """Return Wilson's bounds by rate and table: lower ones, then upper ones, by side; NaN where there are none."""
     z = np.array([[intervals.quantile(confidence, sides)] for sides in SIDES])
+    counts = np.array([rate.trusted or np.full((2, len(rate.n)), np.nan) for rate in rates])[:, :, None]
     with np.errstate(invalid="ignore", divide="ignore"):
-        ends: list[list[list[float]]] = np.array(wilson(k, n, z)).transpose(2, 0, 1).tolist()
-    return ends
+        return np.array(wilson(counts[:, 0], counts[:, 1], z)).transpose(1, 3, 0, 2).tolist()
 
 
 def rate_fields(
