@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import ndtri
 from scipy.stats import studentized_range
 
-from ml_governance.assess import family, linearised, verdicts
+from ml_governance.assess import bounds, family, linearised, verdicts
 from ml_governance.assess.cube import Cube
 from ml_governance.evidence import intervals
 
@@ -43,7 +43,7 @@ def ratio_upper(k1, n1, k2, n2, z):
         high = low + 40.0
         for _ in range(48):
             middle = (low + high) / 2
-            beyond = verdicts.score(k1, n1, np.maximum(k2, 0.5), n2, np.exp(middle)) > z * z
+            beyond = bounds.score(k1, n1, np.maximum(k2, 0.5), n2, np.exp(middle)) > z
             low, high = np.where(beyond, low, middle), np.where(beyond, middle, high)
     return np.where(k2 == 0, np.inf, np.exp(high))
 
@@ -61,8 +61,8 @@ def difference_bounds(k, n, z_each, z_all):
     """Return bounds of largest minus smallest by Newcombe's pairs, as evidence/intervals.py makes them."""
     pair, rates = pairs(k, n), k / n
     gap = rates.max(axis=1) - rates.min(axis=1)
-    upper = np.maximum(verdicts.newcombe(*pair, z_each)[1].max(axis=1), gap)
-    lower = np.where(verdicts.sparse(*pair), 0, verdicts.newcombe(*pair, z_all)[0]).max(axis=1)
+    upper = np.maximum(bounds.newcombe(*pair, z_each)[1].max(axis=1), gap)
+    lower = np.where(bounds.sparse(*pair), 0, bounds.newcombe(*pair, z_all)[0]).max(axis=1)
     return np.clip(lower, 0, gap), upper
 
 
@@ -94,7 +94,7 @@ def tukey_difference(k, n):
 
 def wilson_difference(k, n):
     """Project Wilson intervals of all groups that hold together (Sidak)."""
-    lower, upper = verdicts.wilson(k, np.broadcast_to(n, k.shape), -ndtri((1 - CONFIDENCE ** (1 / k.shape[1])) / 2))
+    lower, upper = bounds.wilson(k, np.broadcast_to(n, k.shape), -ndtri((1 - CONFIDENCE ** (1 / k.shape[1])) / 2))
     return np.maximum(lower.max(axis=1) - upper.min(axis=1), 0), upper.max(axis=1) - lower.min(axis=1)
 
 
@@ -124,9 +124,9 @@ def ratio_bounds(k, n, z_each, z_all):
         near = few(pair, rough - z_each * error, 8)
         flipped = ratio_upper(near[2], near[3], np.maximum(near[0], 1e-9), near[1], z_each)
         lower = np.where(near[2] == 0, np.inf, np.where(near[0] == 0, 0, 1 / flipped)).min(axis=1)
-        telling = np.where(verdicts.sparse(*pair), np.inf, rough + z_all * error)
+        telling = np.where(bounds.sparse(*pair), np.inf, rough + z_all * error)
         near = few(pair, telling, 4)
-        bound = np.where(verdicts.sparse(*near), np.inf, ratio_upper(*near, z_all)).min(axis=1)
+        bound = np.where(bounds.sparse(*near), np.inf, ratio_upper(*near, z_all)).min(axis=1)
     return np.minimum(lower, value), np.maximum(np.minimum(bound, 1), value)
 
 
@@ -141,7 +141,7 @@ def range_ratio(k, n):
 
 
 def wilson_ratio(k, n):
-    lower, upper = verdicts.wilson(k, np.broadcast_to(n, k.shape), -ndtri((1 - CONFIDENCE ** (1 / k.shape[1])) / 2))
+    lower, upper = bounds.wilson(k, np.broadcast_to(n, k.shape), -ndtri((1 - CONFIDENCE ** (1 / k.shape[1])) / 2))
     with np.errstate(divide="ignore", invalid="ignore"):
         return lower.min(axis=1) / upper.max(axis=1), np.minimum(upper.min(axis=1) / lower.max(axis=1), 1)
 
@@ -310,11 +310,11 @@ def weighted(samples):
                 truth = rate * np.exp(t) / (rate * np.exp(t) + 1 - rate)
                 k, m = linearised.effective_counts("selection_rate", counts, weights, squares)
                 z = -ndtri(ALPHA / 2)
-                low, high = verdicts.wilson(k[:, 0], m[:, 0], z)
+                low, high = bounds.wilson(k[:, 0], m[:, 0], z)
                 whole = weights[:, 0].sum(axis=(-1, -2))
                 kish = whole**2 / squares[:, 0].sum(axis=(-1, -2))
-                other = verdicts.wilson(k[:, 0] / m[:, 0] * kish, kish, z)
-                gap = verdicts.newcombe(k[:, 0], m[:, 0], k[:, 1], m[:, 1], z)
+                other = bounds.wilson(k[:, 0] / m[:, 0] * kish, kish, z)
+                gap = bounds.newcombe(k[:, 0], m[:, 0], k[:, 1], m[:, 1], z)
                 cells = [
                     f"{((one <= true) & (two >= true)).mean():.3f} / {(two - one).mean():.3f}"
                     for one, two, true in ((low, high, truth), (*other, truth), (*gap, 0.0))

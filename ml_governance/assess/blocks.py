@@ -159,7 +159,7 @@ def _from_pandas(series: Any, name: str) -> Column:
     import pyarrow as pa
 
     if isinstance(series.dtype, pd.CategoricalDtype):
-        return Coded(series.cat.codes.to_numpy(), series.cat.categories.tolist())
+        return Coded(series.array.codes, series.array.categories.tolist())
     if isinstance(series.dtype, np.dtype):
         return _from_array(series.to_numpy(), name)
     if isinstance(series.dtype, pd.DatetimeTZDtype):
@@ -323,6 +323,8 @@ class _Tally:
         self.kind = np.dtype(np.uint8 if size <= 1 << 8 else np.uint16 if size <= 1 << 16 else np.uint32)
         self.strides = [math.prod(self.shape[axis + 1 :]) for axis in range(len(self.shape))]
         self.counts = np.zeros(size, dtype=np.int64)
+        # Where a cell is one byte, two rows are counted as one number of two bytes.
+        self.pairs = np.zeros(1 << 16, dtype=np.int64) if self.kind.itemsize == 1 else None
         self.weights = np.zeros(size) if weighted else None
         self.squares = np.zeros(size) if weighted else None
         self.lowest = np.float64(np.inf)
@@ -330,12 +332,17 @@ class _Tally:
     def add(self, parts: Sequence[Part], weight: Floats | None) -> None:
         """Count one block. Unsigned arithmetic wraps around, so that a code of -1 becomes right by its shift."""
         shift = sum(part.shift * stride for part, stride in zip(parts, self.strides, strict=True))
-        cell = np.full(len(parts[0].codes), shift, dtype=self.kind)
-        for part, stride in zip(parts, self.strides, strict=True):
+        cell = self._as_kind(parts[0].codes) * self.kind.type(self.strides[0])
+        cell += self.kind.type(shift)
+        for part, stride in zip(parts[1:], self.strides[1:], strict=True):
             own = self._as_kind(part.codes)
             cell += own if stride == 1 else own * self.kind.type(stride)
         size = len(self.counts)
-        self.counts += np.bincount(cell, minlength=size)
+        if self.pairs is not None and len(cell) == BLOCK:
+            found = np.bincount(cell.view(np.uint16))
+            self.pairs[: len(found)] += found
+        else:
+            self.counts += np.bincount(cell, minlength=size)
         if weight is not None and self.weights is not None and self.squares is not None:
             self.weights += np.bincount(cell, weights=weight, minlength=size)
             with np.errstate(over="ignore", under="ignore"):  # such weights are refused by their sums
@@ -349,6 +356,10 @@ class _Tally:
 
     def cells(self) -> Cells:
         """Return the cells that occur."""
+        if self.pairs is not None:
+            both = self.pairs.reshape(1 << 8, 1 << 8)
+            self.counts += (both.sum(axis=0) + both.sum(axis=1))[: len(self.counts)]
+            self.pairs = None
         used = np.flatnonzero(self.counts)
         return Cells(
             values=tuple(list(own) for own in self.meanings),

@@ -94,10 +94,10 @@ def join(parts: Sequence[Cells]) -> Cells:
         places: dict[tuple[type, Any], int] = {}
         pieces = []
         for part in parts:
-            own, at = np.unique(part.codes[column], return_inverse=True)
-            found = (identity(part.values[column][code]) for code in own.tolist())
-            table = np.array([places.setdefault(value, len(places)) for value in found], dtype=np.intp)
-            pieces.append(table[at])
+            own = np.flatnonzero(np.bincount(part.codes[column]))
+            table = np.zeros(len(part.values[column]), dtype=np.intp)
+            table[own] = [places.setdefault(identity(part.values[column][code]), len(places)) for code in own.tolist()]
+            pieces.append(table[part.codes[column]])
         values.append([value for _, value in places])
         codes.append(np.concatenate(pieces))
     return Cells(

@@ -15,18 +15,21 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ml_governance.assess.bounds import Pairs, largest_difference, smallest_ratio
 from ml_governance.errors import DataError
 from ml_governance.evidence import intervals
 from ml_governance.evidence.predicates import Interval, Measurement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from ml_governance.assess.labels import Floats
+    from ml_governance.assess.bounds import Ends
     from ml_governance.evidence.intervals import Sides
 
 SIDES: tuple[Sides, ...] = ("two-sided", "one-sided")
 Contrast = Literal["difference", "ratio"]
+Fields = dict[str, Any]
+"""Of a measurement or an interval, before it is checked: many are checked at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,20 +85,23 @@ def check_levels(confidence: float, min_group_size: int) -> None:
 
 def measured(metric: str, by: Sequence[str], number: Number, confidence: float, min_group_size: int) -> Measurement:
     """Return a number as it is reported: ``undefined``, ``insufficient`` below the smallest size, or ``ok``."""
-    common: dict[str, Any] = {
-        "metric": metric, "by": tuple(by), "group": number.group, "n": number.n,
+    made: tuple[Fields, ...] = ()
+    if number.value is not None and number.bounds is not None:
+        made = _both_fields(number.bounds, confidence, number.method)
+    return Measurement(**number_fields(metric, tuple(by), number, made, min_group_size))
+
+
+def number_fields(
+    metric: str, by: tuple[str, ...], number: Number, made: Sequence[Fields], min_group_size: int
+) -> Fields:
+    """Return the fields of a number's measurement, whose intervals are made already."""
+    small = bool(by) and number.value is not None and number.size < min_group_size
+    return {
+        "metric": metric, "by": by, "group": number.group, "n": number.n, "value": number.value, "intervals": made,
         "numerator": number.numerator, "denominator": number.denominator,
+        "status": "undefined" if number.value is None else "insufficient" if small else "ok",
+        "reason": f"{number.size:g} rows where {min_group_size} are required" if small else number.reason,
     }  # fmt: skip
-    if number.value is None:
-        return Measurement(**common, status="undefined", reason=number.reason)
-    made: tuple[Interval, ...] = ()
-    if number.bounds is not None:
-        made = both_sides(number.bounds, confidence, number.method)
-    small = bool(by) and number.size < min_group_size
-    reason = f"{number.size:g} rows where {min_group_size} are required" if small else number.reason
-    return Measurement(
-        **common, value=number.value, intervals=made, status="insufficient" if small else "ok", reason=reason
-    )
 
 
 def compared(
@@ -132,25 +138,44 @@ def compared(
     Measurement
         ``undefined`` if there is one group only, a number is undefined, or a ratio is 0/0.
     """
-    common: dict[str, Any] = {"metric": metric, "by": tuple(by), "n": sum(one.n for one in numbers)}
-    lacking = unusable(numbers)
-    if lacking is not None:
-        return Measurement(**common, status="undefined", reason=lacking)
+    fields = comparison_fields(metric, tuple(by), numbers, form, min_group_size)
+    if fields["value"] is not None and all(one.bounds is not None for one in numbers):
+        worst = smallest_ratio if form == "ratio" else largest_difference
+        x = np.array([one.value for one in numbers], dtype=np.float64)
+        each, every = (_ends_of(numbers, level) for level in levels(len(numbers), confidence))
+        ends = worst(x, each, every, Pairs.of([len(numbers)]))
+        ((lower, upper),) = within(ends, [fields["value"]], [math.inf if limit is None else limit])
+        fields["intervals"] = interval_fields(lower, upper, confidence, f"mover-pairs ({numbers[0].method})")
+    return Measurement(**fields)
+
+
+def comparison_fields(
+    metric: str, by: tuple[str, ...], numbers: Sequence[Number], form: Contrast, min_group_size: int
+) -> Fields:
+    """Return the fields of a comparison's measurement, without intervals; the value is None where it is undefined."""
+    fields: Fields = {
+        "metric": metric, "by": by, "n": sum([one.n for one in numbers]), "value": None, "intervals": (),
+        "status": "undefined", "reason": unusable(numbers),
+    }  # fmt: skip
+    if fields["reason"] is not None:
+        return fields
     values = [one.value for one in numbers if one.value is not None]
-    if form == "ratio" and max(values) <= 0:
-        return Measurement(**common, status="undefined", reason="it is 0 in every group, so the ratio is 0/0")
-    value = min(values) / max(values) if form == "ratio" else max(values) - min(values)
-    made: tuple[Interval, ...] = ()
-    unbounded = next((one for one in numbers if one.bounds is None), None)
-    if unbounded is None:
-        worst = _worst_ratio if form == "ratio" else _worst_difference
-        lower, upper = worst(numbers, confidence)
-        upper = upper if limit is None else np.minimum(upper, limit)
-        found = zip(np.minimum(lower, value).tolist(), np.maximum(upper, value).tolist(), strict=True)
-        made = _of_both(found, confidence, f"mover-pairs ({numbers[0].method})")
+    smallest, largest = min(values), max(values)
+    if form == "ratio" and largest <= 0:
+        fields["reason"] = "it is 0 in every group, so the ratio is 0/0"
+        return fields
     small = too_small(numbers, min_group_size)
-    reason = small or (unbounded.reason if unbounded is not None else None)
-    return Measurement(**common, value=value, intervals=made, status="insufficient" if small else "ok", reason=reason)
+    fields["value"] = smallest / largest if form == "ratio" else largest - smallest
+    fields["status"] = "insufficient" if small else "ok"
+    fields["reason"] = small or next((one.reason for one in numbers if one.bounds is None), None)
+    return fields
+
+
+def within(ends: Ends, values: Sequence[float], limits: Sequence[float]) -> Iterator[tuple[list[float], list[float]]]:
+    """Yield the bounds of each comparison, by side: they hold its value, and the upper ones are at most its limit."""
+    x = np.array(values)
+    lower, upper = np.minimum(ends[0], x), np.maximum(np.minimum(ends[1], limits), x)
+    return zip(lower.T.tolist(), upper.T.tolist(), strict=True)
 
 
 def unusable(numbers: Sequence[Number]) -> str | None:
@@ -169,20 +194,34 @@ def too_small(numbers: Sequence[Number], min_group_size: int) -> str | None:
     return f"fewer than {min_group_size} rows in {', '.join(small)}" if small else None
 
 
+def interval_fields(
+    lower: Sequence[float | None], upper: Sequence[float | None], confidence: float, method: str
+) -> tuple[Fields, ...]:
+    """Return the fields of intervals whose bounds stand in the order of :data:`SIDES`; None is open."""
+    (low, other_low), (high, other_high) = lower, upper
+    return (
+        {"confidence": confidence, "sides": SIDES[0], "method": method, "lower": low, "upper": high},
+        {"confidence": confidence, "sides": SIDES[1], "method": method, "lower": other_low, "upper": other_high},
+    )
+
+
 def both_sides(
     bounds: Callable[[float, Sides], tuple[float, float]], confidence: float, method: str
 ) -> tuple[Interval, ...]:
     """Return the two-sided and the one-sided interval that a function gives; an infinite bound is left open."""
-    return _of_both((bounds(confidence, sides) for sides in SIDES), confidence, method)
+    return tuple(Interval(**fields) for fields in _both_fields(bounds, confidence, method))
 
 
-def _of_both(bounds: Iterable[tuple[float, float]], confidence: float, method: str) -> tuple[Interval, ...]:
-    """Return intervals of the two bounds of each of :data:`SIDES`."""
-    made = []
-    for sides, own in zip(SIDES, bounds, strict=True):
-        lower, upper = (bound if math.isfinite(bound) else None for bound in own)
-        made.append(Interval(confidence=confidence, sides=sides, lower=lower, upper=upper, method=method))
-    return tuple(made)
+def _both_fields(
+    bounds: Callable[[float, Sides], tuple[float, float]], confidence: float, method: str
+) -> tuple[Fields, ...]:
+    lower, upper = zip(*(bounds(confidence, sides) for sides in SIDES), strict=True)
+    return interval_fields([*map(closed, lower)], [*map(closed, upper)], confidence, method)
+
+
+def closed(bound: float) -> float | None:
+    """Return a bound, or None where it is infinite and so left open."""
+    return bound if math.isfinite(bound) else None
 
 
 def mover_difference(
@@ -216,49 +255,17 @@ def _ratio_lower(x: float, x_lower: float, y: float, y_upper: float) -> float:
     return c / (b + math.sqrt(max(b * b - a * c, 0.0)))
 
 
-def _bounds_of(numbers: Sequence[Number], confidence: float) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return lower and upper bounds of all numbers for each, and for every ordered pair at once.
+def levels(groups: int, confidence: float, family: int = 1) -> tuple[float, float]:
+    """Return the level of a claim about every pair of groups, and that of a claim about some pair.
 
-    Each is of shape (sides, numbers).
+    The first is the full level (intersection-union), the second is divided by the number of ordered pairs, and by how many
+    comparisons are looked at together.
     """
-    levels = confidence, 1 - (1 - confidence) / (len(numbers) * (len(numbers) - 1))
-    found: list[list[tuple[float, float]]] = []
-    for level in levels:
-        for sides in SIDES:
-            found.append([one.bounds(level, sides) for one in numbers if one.bounds is not None])
-    made = np.array(found, dtype=np.float64).reshape(2, len(SIDES), len(numbers), 2)
-    (lower, upper), (lower_every, upper_every) = (own.transpose(2, 0, 1) for own in made)
-    return lower, upper, lower_every, upper_every
+    return confidence, 1 - (1 - confidence) / (groups * (groups - 1) * family)
 
 
-def _worst_difference(numbers: Sequence[Number], confidence: float) -> tuple[Floats, Floats]:
-    """Return bounds of the largest difference, of shape (sides,)."""
-    lower, upper, lower_every, upper_every = _bounds_of(numbers, confidence)
-    x = np.array([one.value for one in numbers], dtype=np.float64)
-    gap = x[:, None] - x
-    np.fill_diagonal(gap, -np.inf)
-    highest = gap + np.hypot((upper - x)[:, :, None], (x - lower)[:, None])
-    lowest = gap - np.hypot((x - lower_every)[:, :, None], (upper_every - x)[:, None])
-    return np.maximum(lowest.max(axis=(1, 2)), 0.0), highest.max(axis=(1, 2))
-
-
-def _worst_ratio(numbers: Sequence[Number], confidence: float) -> tuple[Floats, Floats]:
-    """Return bounds of the smallest ratio, of shape (sides,)."""
-    lower, upper, lower_every, upper_every = _bounds_of(numbers, confidence)
-    x = np.array([one.value for one in numbers], dtype=np.float64)
-    same = np.eye(len(x), dtype=bool)
-    lowest = np.where(same | (x <= 0), np.inf, _ratio_lowers(x, lower, upper))
-    # A ratio's upper bound is the inverse of the inverse ratio's lower one.
-    inverse = np.where(same, 0.0, _ratio_lowers(x, lower_every, upper_every)).max(axis=(1, 2))
-    return lowest.min(axis=(1, 2)), 1 / np.maximum(inverse, 1.0)
-
-
-def _ratio_lowers(x: Floats, lower: Floats, upper: Floats) -> Floats:
-    """Return the lower bounds of all ratios x[i] / x[j] for bounds of shape (sides, numbers); see :func:`_ratio_lower`."""
-    lower = np.maximum(lower, 0.0)
-    finite = np.isfinite(upper)
-    upper = np.where(finite, upper, 0.0)
-    a, b, c = (upper * (2 * x - upper))[:, None], x[:, None] * x, (lower * (2 * x - lower))[:, :, None]
-    root = b + np.sqrt(np.maximum(b * b - a * c, 0.0))
-    found: Floats = np.divide(c, root, out=np.zeros_like(root), where=(c > 0) & finite[:, None])
-    return found
+def _ends_of(numbers: Sequence[Number], level: float) -> Ends:
+    """Return lower and upper bounds of all numbers, each of shape (sides, numbers)."""
+    found = [[one.bounds(level, sides) for one in numbers if one.bounds is not None] for sides in SIDES]
+    lower, upper = np.array(found, dtype=np.float64).transpose(2, 0, 1)
+    return lower, upper

@@ -9,6 +9,9 @@ Student's interval of a mean squared error misses too often, and always from bel
 
 Measured, 8,000 samples of 50 rows, 95 % intervals, by squares of errors: 95 % of them hold for normal errors, 93 % for exponential
 ones (one scale alone: 90 %), 92 % for Student's t with 6 degrees of freedom (90 %). Absolute errors and log losses: 94 % and more.
+Heavier tails are beyond them: squares of errors that follow Student's t with 4 degrees of freedom have no variance, and their
+mean is held by 90 % of intervals of 50 or 100 rows, 92 % of 200 and of 500. Nearly every miss is a bound too low, so a limit on
+the error is then claimed to be kept more often than stated; mean absolute errors do not suffer from it.
 Picking samples by their skewness is no remedy: those that look harmless are those that have missed the tail.
 """
 

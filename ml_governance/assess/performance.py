@@ -138,7 +138,7 @@ def _measure(rows: _Slice, confidence: float, minimum: int) -> list[Measurement]
     counts, n = counts_of(table), len(rows.true)
     made = [rate_measurement(name, *counts[name], n, rows.by, rows.group, confidence, minimum) for name in RATE_METRICS]
     for name in ("balanced_accuracy", "f1"):
-        number = binary.NUMBERS[name](table, n, rows.group, weighted=False)
+        number = binary.number(name, table, n, rows.group, weighted=False)
         made.append(measured(name, rows.by, replace(number, size=n), confidence, minimum))
     if rows.score is not None:
         made.append(_auc(rows, confidence, minimum))

@@ -12,6 +12,9 @@ The attacker's bounds are linear programs over all tables that agree with what i
 groups is a heuristic (smallest first, then what proved needless is given back): finding the fewest is NP-hard (Kelly,
 Golden and Assad, Networks 22 (1992) 397). The reason given for a small group and for a further one is the same, so
 that a reader cannot tell which is which. See Hundepool et al., Statistical Disclosure Control (2012), chapter 4.
+
+This holds for one publication. Two of overlapping people, or of the same people with another ``k`` or other attributes,
+can be subtracted from each other, and nothing here knows of the other.
 """
 
 from __future__ import annotations
@@ -100,7 +103,7 @@ def publish(report: FairnessReport, *, k: int = 10, protection: int | None = Non
     Parameters
     ----------
     report : FairnessReport
-        The full report; it stays as it is.
+        The full report; it stays as it is. Of its rows, none should be in another publication: the two could be subtracted.
     k : int, default 10
         Groups with fewer rows are withheld.
     protection : int, optional

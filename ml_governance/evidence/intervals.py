@@ -59,9 +59,22 @@ class Worst:
 
 @lru_cache(maxsize=256)
 def quantile(confidence: float, sides: Sides) -> float:
-    """Return the normal quantile that belongs to a confidence."""
+    """Return the normal quantile that belongs to a confidence.
+
+    Raises
+    ------
+    DataError
+        If the confidence is not between 0 and 1; or one-sided and under 1/2, where a bound lies beyond its estimate and
+        fails more often than it holds.
+    """
     if not 0 < confidence < 1:
         raise DataError(f"the confidence is {confidence}", expected="a number between 0 and 1")
+    if sides == "one-sided" and confidence < 0.5:
+        raise DataError(
+            f"the one-sided confidence is {confidence}: such a bound fails more often than it holds",
+            expected="a number from 0.5 to 1",
+            next_step="state the confidence that the bound holds, such as 0.95",
+        )
     tail = (1 - confidence) / (2 if sides == "two-sided" else 1)
     return NormalDist().inv_cdf(1 - tail)
 
@@ -130,7 +143,7 @@ def _ratio_upper(k1: float, n1: float, k2: float, n2: float, z: float) -> float:
         return math.inf
 
     def excess(log_ratio: float) -> float:
-        return math.sqrt(_score(k1, n1, k2, n2, math.exp(log_ratio))) - z
+        return _score(k1, n1, k2, n2, math.exp(log_ratio)) - z
 
     low = math.log(max(k1, 0.5) / n1 * n2 / k2)
     at_low = -z if k1 >= 0.5 else excess(low)  # the score of the ratio itself is 0
@@ -141,7 +154,7 @@ def _ratio_upper(k1: float, n1: float, k2: float, n2: float, z: float) -> float:
             return math.inf
         at_high, high = excess(low + step), low + step
         step *= 2
-    if at_low > 0:  # only when k1 is 0 and the start was a guess
+    if at_low > 0:  # only where there is no whole case and the start was a guess
         high, at_high = low, at_low
         low -= _STEPS
         at_low = excess(low)
@@ -173,7 +186,7 @@ def _root(function: Callable[[float], float], low: float, at_low: float, high: f
 
 
 def _score(k1: float, n1: float, k2: float, n2: float, theta: float) -> float:
-    """Return the score chi-square of the hypothesis p1 = theta * p2 (Koopman 1984, equation 2.2)."""
+    """Return the signed root of the score chi-square of p1 = theta * p2 (Koopman 1984, equation 2.2); it rises with theta."""
     # The restricted estimate of p2 solves a x^2 - b x + c = 0, with a = theta (n1 + n2), b = first + second and
     # c = k1 + k2; the smaller root is the feasible one. Its discriminant, as a sum of what is never negative:
     first, second = theta * (n1 + k2), k1 + n2
@@ -185,12 +198,12 @@ def _score(k1: float, n1: float, k2: float, n2: float, theta: float) -> float:
         if k1 < n1:
             return math.inf
         p1 = 1.0
-    # (k1/n1 - theta k2/n2)^2 over its variance under the hypothesis.
-    gap = k1 / n1 - theta * k2 / n2
+    # theta k2/n2 - k1/n1 over its standard error under the hypothesis.
+    gap = theta * k2 / n2 - k1 / n1
     variance = p1 * (1 - p1) / n1 + theta * theta * p2 * (1 - p2) / n2
     if variance <= 0:
-        return 0.0 if abs(gap) < 1e-15 else math.inf
-    return gap * gap / variance
+        return 0.0 if abs(gap) < 1e-15 else math.copysign(math.inf, gap)
+    return gap / math.sqrt(variance)
 
 
 def worst_ratio(
@@ -252,7 +265,7 @@ def _largest_upper(
             # The variance is at most that of rates of 1/2.
             if i == j or (gap > 0 and 4 * gap * gap > z2 * (1 / n1 + best * best / n2)):
                 continue
-            if gap <= 0 or _score(k1, n1, k2, n2, best) <= z2:
+            if gap <= 0 or _score(k1, n1, k2, n2, best) <= z:
                 best = max(best, _ratio_upper(k1, n1, k2, n2, z))
     return best
 
@@ -261,12 +274,12 @@ def _smallest_upper(
     counts: Sequence[tuple[float, float]], rates: Sequence[float], low: int, high: int, z: float
 ) -> float:
     """Return the smallest upper bound of any pair's ratio, at most 1."""
-    best, z2 = 1.0, z * z
+    best = 1.0
     if low != high and not _sparse(*counts[low], *counts[high]):
         best = min(1.0, _ratio_upper(*counts[low], *counts[high], z))
     ordered = sorted((rate, k, n) for rate, (k, n) in zip(rates, counts, strict=True))
     # Fitted rates lie between the observed ones, where p (1 - p) is no less than at one of the ends.
-    least = z2 * min(rates[low] * (1 - rates[low]), rates[high] * (1 - rates[high]))
+    least = z * z * min(rates[low] * (1 - rates[low]), rates[high] * (1 - rates[high]))
     for rate, k1, n1 in ordered:
         for other, k2, n2 in reversed(ordered):
             gap = best * other - rate
@@ -274,7 +287,7 @@ def _smallest_upper(
                 break  # and so for all that follow: this ratio itself is not below the best bound
             if gap * gap <= least * (1 / n1 + best * best / n2):
                 continue  # nor is its bound: the variance is at least that
-            if _score(k1, n1, k2, n2, best) > z2 and not _sparse(k1, n1, k2, n2):
+            if _score(k1, n1, k2, n2, best) > z and not _sparse(k1, n1, k2, n2):
                 best = min(best, _ratio_upper(k1, n1, k2, n2, z))
     return best
 

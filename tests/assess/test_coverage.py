@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ml_governance.assess import bootstrap, family, linearised, verdicts
+from ml_governance.assess import bootstrap, bounds, family, linearised, verdicts
 from ml_governance.assess.cube import Cube
 from ml_governance.errors import DataError
 from ml_governance.evidence import intervals
@@ -132,11 +132,11 @@ def test_weighted_rates_hold_for_moderate_weights(n: int, rate: float, tilt: flo
     """
     counts, weights, squares = weighted_tables(n, rate, 0.7, tilt, 2_500)
     k, m = linearised.effective_counts("selection_rate", counts, weights, squares)
-    low, high = verdicts.wilson(k, m, Z)
+    low, high = bounds.wilson(k, m, Z)
     truth = rate * np.exp(tilt) / (rate * np.exp(tilt) + 1 - rate)
     assert ((low <= truth) & (truth <= high)).mean() >= 0.925
     one, two = slice(None, None, 2), slice(1, None, 2)
-    lower, upper = verdicts.newcombe(k[one], m[one], k[two], m[two], Z)
+    lower, upper = bounds.newcombe(k[one], m[one], k[two], m[two], Z)
     assert ((lower <= 0) & (upper >= 0)).mean() >= 0.925
 
 
@@ -146,7 +146,7 @@ def test_sizes_by_kish_do_not_hold() -> None:
     whole = weights.sum(axis=(1, 2))
     kish = whole**2 / squares.sum(axis=(1, 2))
     rate = weights[:, 0, 1] / whole
-    low, high = verdicts.wilson(rate * kish, kish, Z)
+    low, high = bounds.wilson(rate * kish, kish, Z)
     truth = 0.03 * np.exp(0.7) / (0.03 * np.exp(0.7) + 0.97)
     assert ((low <= truth) & (truth <= high)).mean() < 0.9
 

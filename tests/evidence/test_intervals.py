@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -10,6 +11,11 @@ from statsmodels.stats.proportion import confint_proportions_2indep, proportion_
 
 from ml_governance.errors import DataError
 from ml_governance.evidence import intervals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ml_governance.evidence.intervals import Bounds
 
 COUNTS = st.integers(1, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 INNER = st.integers(2, 3000).flatmap(lambda n: st.tuples(st.integers(1, n - 1), st.just(n)))
@@ -151,3 +157,15 @@ def test_bounds_are_right_where_everybody_is_a_case_and_groups_are_huge() -> Non
     z = intervals.quantile(0.99, "two-sided")
     upper = intervals.ratio(n // 2, n // 2, n, n, confidence=0.99, sides="two-sided").upper
     assert upper - 1 == pytest.approx(z * z / n, rel=1e-3)
+
+
+@pytest.mark.parametrize("function", [intervals.difference, intervals.ratio])
+def test_a_one_sided_bound_that_fails_more_often_than_it_holds_is_refused(function: Callable[..., Bounds]) -> None:
+    for level in (0.3, 0.499):
+        with pytest.raises(DataError, match="more often than it holds"):
+            function(3, 10, 6, 10, confidence=level, sides="one-sided")
+        with pytest.raises(DataError, match="more often than it holds"):
+            intervals.worst_ratio([(3, 10), (6, 10)], confidence=level, sides="one-sided")
+    at_half = function(3, 10, 6, 10, confidence=0.5, sides="one-sided")
+    assert at_half.lower == pytest.approx(at_half.upper)
+    assert function(3, 10, 6, 10, confidence=0.3, sides="two-sided").lower < at_half.lower
