@@ -15,7 +15,7 @@ from ml_governance.decide.rules import SKEW, makers
 from ml_governance.errors import GovernanceError
 from ml_governance.evidence.canonical import canonicalise, sha256_hex
 from ml_governance.evidence.past import first
-from ml_governance.evidence.predicates import BreakGlass, DecisionRecord, Promotion
+from ml_governance.evidence.predicates import BreakGlass, DecisionRecord, Promotion, Registration
 
 if TYPE_CHECKING:
     from ml_governance.decide.policy import Policy
@@ -170,6 +170,8 @@ def flaw(one: Passage, evidence: EvidenceView, project: str) -> str:
         return f"the decision at #{decided.index} was made by {decided.principal.id}"
     if content.token != pass_of(subject, content.stage, decision.policy.digest.get("sha256", ""), content.decision):
         return "its pass is not that of its decision"
+    if not _registered(subject, content.name, intent.index, evidence):
+        return f"its bytes were not registered as {content.name} before it"
     between = [
         a.index
         for a in evidence.attestations
@@ -186,6 +188,15 @@ def flaw(one: Passage, evidence: EvidenceView, project: str) -> str:
     if emergency is None and (barred := _barred(intent, policy_at(evidence, content.stage, intent.index), evidence)):
         return barred
     return _made_again(one, decided, decision, evidence, project)
+
+
+def _registered(subject: Subject, name: str, before: int, evidence: EvidenceView) -> bool:
+    """Tell whether bytes were registered under a name before an entry; a registration that is lost may have been that."""
+    lost = any(one.kind == Registration.kind and one.about(subject.sha256) for one in evidence.void)
+    return lost or any(
+        a.index < before and getattr(a.content, "name", None) == name
+        for a in evidence.about(subject.sha256, Registration.kind)
+    )
 
 
 def _made_again(
