@@ -375,6 +375,16 @@ def test_a_promotion_by_whoever_made_the_model_is_told(house: House) -> None:
     assert any("omar made the model" in what for what in said)
 
 
+def test_a_promotion_under_a_name_that_the_bytes_never_had_is_told(approved: House) -> None:
+    subject = approved.decide("credit/1").subject
+    intent = signed_by_hand(approved, "credit/1").model_copy(update={"name": "credit-fraud"})
+    approved.write(intent, subject, who="max")
+    approved.write(intent.model_copy(update={"phase": "outcome", "result": "done"}), subject, who="max")
+    assert any(
+        "its bytes were not registered as credit-fraud before it" in one.what for one in doctor(approved).complaints
+    )
+
+
 def test_a_promotion_on_somebody_elses_decision_is_told(approved: House) -> None:
     said = enter(approved, signed_by_hand(approved, "credit/1", who="vera"), who="max")
     assert any("was made by vera" in what for what in said)
