@@ -270,15 +270,18 @@ ROLES = (
     defence(
         SEVERAL,
         "counting the people behind a promotion",
-        change("decide/rbac", "if len(people) < evidence.charter.people:", "if False:"),
+        change("decide/rbac", "if len(standing) < evidence.charter.people:", "if False:"),
         R + "test_a_policy_owner_who_drops_all_approvals_still_cannot_promote_alone",
         "decide/test_cedar.py::test_who_promotes_and_who_approves_counts_once_each",
     ),
     defence(
         SEVERAL,
-        "leaving out who acts for the one who promotes",
-        change("decide/rbac", "return role in approving_roles(policy) and places != {principal.id}", "return True"),
+        "for whom each of them speaks",
+        change("decide/rbac", "one.isdisjoint(taken)), None)", "True), None)"),
         R + "test_whoever_promotes_does_not_count_again_in_a_delegate",
+        "workspace/test_lent_roles.py::test_whoever_promotes_in_the_place_of_an_approver_brings_no_second_person[whoever lends it]",
+        "workspace/test_lent_roles.py::test_whoever_promotes_in_the_place_of_an_approver_brings_no_second_person"
+        "[another delegate of theirs]",
     ),
     defence(
         ENGINE,
@@ -2143,7 +2146,9 @@ from tests.defences_of_the_server import SERVER, SERVER_LINES  # noqa: E402  lik
 from tests.defences_of_training import TRAINING, TRAINING_LINES  # noqa: E402
 from tests.defences_of_voices import VOICE_LINES, VOICES  # noqa: E402
 
-LINES += CONCERN_LINES + FAIRNESS_LINES + OPERATION_LINES + PROMOTION_LINES + SERVER_LINES + TRAINING_LINES + VOICE_LINES
+LINES += (
+    CONCERN_LINES + FAIRNESS_LINES + OPERATION_LINES + PROMOTION_LINES + SERVER_LINES + TRAINING_LINES + VOICE_LINES
+)
 DEFENCES += CONCERN + FAIRNESS + OPERATION + PROMOTION + SERVER + TRAINING + VOICES
 
 from tests.defences_of_laws import ATTACKS, LAW_LINES, LAWS  # noqa: E402, F401  as above

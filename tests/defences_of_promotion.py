@@ -173,8 +173,13 @@ PROMOTION = (
     defence(
         WITHDRAWN,
         "a no to one's own work",
-        change("decide/withdrawal", "if principal.id in own and target.principal.id != principal.id:", "if False:"),
+        change(
+            "decide/withdrawal",
+            "if target.principal.id != principal.id and not any(voice.isdisjoint(own) for voice in speaking):",
+            "if False:",
+        ),
         f"{D}test_a_no_to_ones_own_work_is_not_withdrawn_by_oneself",
+        "workspace/test_lent_roles.py::test_nobody_takes_back_a_no_to_the_work_of_whoever_lent_them_the_role",
     ),
     defence(
         WITHDRAWN,

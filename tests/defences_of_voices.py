@@ -26,33 +26,6 @@ VOICES = (
     ),
     defence(
         VOICE,
-        "for whom a delegate takes back a no, before it is signed",
-        change(
-            "decide/withdrawal",
-            "if target.principal.id != principal.id and not any(voice.isdisjoint(own) for voice in speaking):",
-            "if False:",
-        ),
-        f"{L}test_nobody_takes_back_a_no_to_the_work_of_whoever_lent_them_the_role",
-    ),
-    defence(
-        VOICE,
-        "for whom a delegate says how risky a model is",
-        change(
-            "decide/facts",
-            "and any(voice.isdisjoint(made) for voice in a.principal.voices(MAY_TIER))",
-            "and a.principal.roles & MAY_TIER and a.principal.id not in made",
-        ),
-        f"{L}test_whoever_has_a_makers_role_does_not_say_how_risky_the_model_is",
-    ),
-    defence(
-        VOICE,
-        "in whose place somebody promotes",
-        change("decide/rbac", "one.isdisjoint(taken)), None)", "True), None)"),
-        f"{L}test_whoever_promotes_in_the_place_of_an_approver_brings_no_second_person[whoever lends it]",
-        f"{L}test_whoever_promotes_in_the_place_of_an_approver_brings_no_second_person[another delegate of theirs]",
-    ),
-    defence(
-        VOICE,
         "roles of break-glass that are one's own",
         change(
             "decide/breakglass",
@@ -80,9 +53,7 @@ VOICES = (
     defence(
         NAME,
         "the names, in the binding",
-        change(
-            "decide/approval", '**({"names": sorted(names)} if len(names) > 1 else {}),', ""
-        ),
+        change("decide/approval", '**({"names": sorted(names)} if len(names) > 1 else {}),', ""),
         f"{W}test_an_approval_before_the_bytes_had_another_name_is_worth_nothing",
     ),
     defence(
@@ -100,7 +71,11 @@ VOICES = (
     defence(
         NUMBER,
         "what whoever measured it says of its rows",
-        change("decide/selecting", '        if one.status == "insufficient":\n            raise', "        if False:\n            raise"),
+        change(
+            "decide/selecting",
+            '        if one.status == "insufficient":\n            raise',
+            "        if False:\n            raise",
+        ),
         f"{U}test_a_number_that_rests_on_too_few_rows_of_a_kind_passes_no_rule[asked1]",
         f"{U}test_such_a_number_is_not_compared_with_the_model_in_use",
     ),
