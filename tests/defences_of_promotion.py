@@ -386,9 +386,7 @@ PROMOTION = (
     defence(
         ROUND,
         "the decision, made again",
-        change(
-            "promote/history", "if (again.result, again.binding) != (decision.result, decision.binding):", "if False:"
-        ),
+        change("promote/history", "if comparable and (again.result,", "if False and (again.result,"),
         f"{R}test_a_promotion_on_a_forged_decision_is_told_because_the_decision_is_made_again",
     ),
     defence(
@@ -428,7 +426,7 @@ PROMOTION = (
     defence(
         ROUND,
         "what the gate would have said to broken glass",
-        change("promote/history", 'if refused else ""', 'if False else ""'),
+        change("promote/history", 'if comparable and refused else ""', 'if False else ""'),
         f"{R}test_broken_glass_that_the_gate_would_have_refused_is_told",
     ),
     defence(

@@ -8,7 +8,9 @@ VOICE = "one voice passed for two, through a role that was lent"
 NAME = "bytes approved under one name promoted under another"
 NUMBER = "a number that its own report doubts, or that cannot be"
 
-VOICE_LINES = (VOICE, NAME, NUMBER)
+FORGED = "records of a promotion signed by hand, by one person"
+
+VOICE_LINES = (VOICE, NAME, FORGED, NUMBER)
 
 L, W, R = "workspace/test_lent_roles.py::", "promote/test_waivers.py::", "promote/test_recovery.py::"
 G, U = "promote/test_withdrawal.py::", "decide/test_usable.py::"
@@ -67,6 +69,25 @@ VOICES = (
         "the name of a promotion, when the log is examined",
         change("promote/history", "if not _registered(subject, content.name, intent.index, evidence):", "if False:"),
         f"{R}test_a_promotion_under_a_name_that_the_bytes_never_had_is_told",
+    ),
+    defence(
+        FORGED,
+        "who had to stand behind a promotion, whatever version its decision names",
+        change("promote/history", "return _alone(one, decision, reference.policy, then, project)", "return ''"),
+        f"{R}test_a_forged_decision_is_told_although_something_was_erased[True-nobody had approved what its decision names]",
+        f"{R}test_a_promotion_behind_which_too_few_people_stand_is_told",
+    ),
+    defence(
+        FORGED,
+        "the versions that were in use when a decision names another",
+        change("promote/history", "if __version__ not in in_use:", "if True:"),
+        f"{R}test_an_allowed_decision_of_before_is_no_way_past_a_failing_report_whatever_version_it_names",
+    ),
+    defence(
+        FORGED,
+        "the stage whose promotion moved an alias",
+        change("promote/recovery", "if recorded is not None and recorded.content.stage != stage:", "if False:"),
+        f"{R}test_an_alias_that_a_promotion_to_another_stage_moved_is_told",
     ),
     defence(
         NUMBER,
