@@ -270,15 +270,18 @@ ROLES = (
     defence(
         SEVERAL,
         "counting the people behind a promotion",
-        change("decide/rbac", "if len(people) < evidence.charter.people:", "if False:"),
+        change("decide/rbac", "if len(standing) < evidence.charter.people:", "if False:"),
         R + "test_a_policy_owner_who_drops_all_approvals_still_cannot_promote_alone",
         "decide/test_cedar.py::test_who_promotes_and_who_approves_counts_once_each",
     ),
     defence(
         SEVERAL,
-        "leaving out who acts for the one who promotes",
-        change("decide/rbac", "return role in approving_roles(policy) and places != {principal.id}", "return True"),
+        "for whom each of them speaks",
+        change("decide/rbac", "one.isdisjoint(taken)), None)", "True), None)"),
         R + "test_whoever_promotes_does_not_count_again_in_a_delegate",
+        "workspace/test_lent_roles.py::test_whoever_promotes_in_the_place_of_an_approver_brings_no_second_person[whoever lends it]",
+        "workspace/test_lent_roles.py::test_whoever_promotes_in_the_place_of_an_approver_brings_no_second_person"
+        "[another delegate of theirs]",
     ),
     defence(
         ENGINE,
@@ -2144,6 +2147,7 @@ from tests.defences_of_reports import REPORT_LINES, REPORTS  # noqa: E402
 from tests.defences_of_rows import ROWS, ROWS_LINES  # noqa: E402
 from tests.defences_of_the_server import SERVER, SERVER_LINES  # noqa: E402  likewise
 from tests.defences_of_training import TRAINING, TRAINING_LINES  # noqa: E402
+from tests.defences_of_voices import VOICE_LINES, VOICES  # noqa: E402
 
 for lines, defences in (
     (CONCERN_LINES, CONCERN),
@@ -2155,6 +2159,7 @@ for lines, defences in (
     (ROWS_LINES, ROWS),
     (SERVER_LINES, SERVER),
     (TRAINING_LINES, TRAINING),
+    (VOICE_LINES, VOICES),
 ):
     LINES += lines
     DEFENCES += defences

@@ -48,10 +48,6 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         print("interrupted", file=sys.stderr)  # noqa: T201  the last word of a process that is ending
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader went away, as `| head` does; there is nobody left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:
         if _is_usage(error):
             error.show()  # type: ignore[attr-defined]  # every ClickException has it

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from ml_governance.decide.rules import SKEW, makers, revoked
+from ml_governance.decide.rules import SKEW, makers, revoked, revokers
 from ml_governance.errors import NotAuthorizedError
 from ml_governance.evidence.canonical import canonicalise, sha256_hex
 from ml_governance.evidence.predicates import Approval, Waiver
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from ml_governance.decide.decision import Decision
@@ -27,8 +27,10 @@ WAIVABLE = ("fail", "inconclusive", "insufficient", "stale")
 """What is missing or cannot be read is not waivable: nobody knows what would be accepted."""
 
 
-def binding(subject: Subject, stage: str, policy_sha256: str, findings: Sequence[Finding]) -> str:
-    """Return the digest of what people approve: subject, stage, policy, evidence set and findings.
+def binding(
+    subject: Subject, stage: str, policy_sha256: str, findings: Sequence[Finding], names: Collection[str] = ()
+) -> str:
+    """Return the digest of what people approve: subject, stage, policy, evidence set and findings, and names where there are several.
 
     Nothing in it varies with time, so recording an approval or a decision does not void it; new evidence, another policy or
     another outcome does. Numbers count to six significant digits: the last ones differ between machines that compute the same.
@@ -51,6 +53,8 @@ def binding(subject: Subject, stage: str, policy_sha256: str, findings: Sequence
                     }
                     for f in sorted(findings, key=lambda f: f.id)
                 ],
+                # Under each of them the same bytes could be promoted; who approved one has not heard of the other.
+                **({"names": sorted(names)} if len(names) > 1 else {}),
             }
         )
     )
@@ -108,7 +112,7 @@ def count(
         why = None
         if content.binding != bound_to:
             why = "is about another state of the evidence"
-        elif _taken_back(entry, content, withdrawn.get(entry.payload_digest), own_work):
+        elif _taken_back(entry, content, withdrawn.get(entry.payload_digest), own_work, revokers(evidence)):
             why = "was revoked"
         elif entry.principal.id in own_work:
             why = f"was signed by {entry.principal.id}, who made the model"
@@ -150,13 +154,18 @@ def count(
 
 
 def _taken_back(
-    entry: Attestation, content: Approval, withdrawal: Attestation | None, own_work: frozenset[str]
+    entry: Attestation,
+    content: Approval,
+    withdrawal: Attestation | None,
+    own_work: frozenset[str],
+    may_revoke: frozenset[str],
 ) -> bool:
-    """Tell whether a yes or a no was withdrawn; nobody takes back somebody else's no to their own work."""
+    """Tell whether a yes or a no was withdrawn; nobody takes back somebody else's no to their own work, nor a delegate for them."""
     if withdrawal is None:
         return False
-    by = withdrawal.principal.id
-    return content.verdict == "approve" or by == entry.principal.id or by not in own_work
+    by = withdrawal.principal
+    mine = content.verdict == "approve" or by.id == entry.principal.id
+    return mine or any(voice.isdisjoint(own_work) for voice in by.voices(may_revoke))
 
 
 def _holds(principal: Principal | None, role: str, project: str) -> bool:

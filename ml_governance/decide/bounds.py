@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ml_governance.decide.require import CROSS
-from ml_governance.decide.selecting import Unusable, aggregate, counts_of, interval_of, named, required
+from ml_governance.decide.selecting import Unusable, aggregate, counts_of, interval_of, named, required, sufficient
 from ml_governance.errors import DataError
 from ml_governance.evidence import intervals, planning
 
@@ -132,9 +132,7 @@ def _rates(require: Require, definition: Metric, groups: Sequence[Measurement], 
 
 def _scores(require: Require, groups: Sequence[Measurement], attribute: str) -> Judged:
     """Judge a number that counts alone do not give; its interval is the signed one, and must be of the asked level."""
-    small = [named(one.group) for one in groups if one.by and one.n < require.min_group_size]
-    if small:
-        raise Unusable("insufficient", f"fewer than {require.min_group_size} rows in {', '.join(small)}")
+    sufficient(require, groups)
     higher = _wants_higher(require)
     values = [float(one.value) for one in groups if one.value is not None]
     worst = values.index(min(values) if higher else max(values))

@@ -1,7 +1,8 @@
 """Break-glass: promotion against the gate's answer, by a role of its own, for a limited time, and never unseen.
 
 It overrides the policy's rules and approvals that are missing. It overrides nothing else: not a model that was withdrawn, not a
-rejection, not a log, a clock or a trust file in doubt, and never for the people who made the model.
+rejection, not a log, a clock or a trust file in doubt, and never for the people who made the model. Its roles are held of one's
+own, not lent, and whoever put the policy in force that gives them is not the one who breaks the glass by it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ml_governance.decide.past import policy_at
+from ml_governance.decide.policy import in_force
 from ml_governance.decide.rules import makers, revoked
 from ml_governance.decide.withdrawal import withdrawn_model
 from ml_governance.evidence.predicates import BreakGlass, BreakGlassReview, DecisionRecord
@@ -110,7 +112,9 @@ def refusal(
         return f"the policy {policy.policy} has no break_glass"
     roles = " or ".join(policy.break_glass.roles)
     if role_of(principal, policy, project) is None:
-        return f"{principal.id} has the roles {', '.join(sorted(principal.roles)) or 'none'}; break-glass takes {roles}"
+        return f"{principal.id} has the roles {', '.join(sorted(principal.own)) or 'none'} of their own; break-glass takes {roles}"
+    if in_force(evidence, decision.stage).attestation.principal.id == principal.id:
+        return f"{principal.id} put the policy {policy.policy} in force, and nobody breaks the glass by a policy of their own"
     made = makers(decision.subject, evidence)
     if principal.id in made["author"] | made["trainer"]:
         return f"{principal.id} made {decision.subject.name}, and nobody breaks the glass for their own work"
@@ -138,7 +142,7 @@ def role_of(principal: Principal, policy: Policy, project: str) -> str | None:
     """Return the role in which somebody breaks the glass under a policy; None if they have none."""
     if policy.break_glass is None or not {project, "*"} & principal.projects:
         return None
-    return next((role for role in policy.break_glass.roles if role in principal.roles), None)
+    return next((role for role in policy.break_glass.roles if role in principal.own), None)
 
 
 def uses(evidence: EvidenceView) -> tuple[Use, ...]:
@@ -173,7 +177,7 @@ def uses(evidence: EvidenceView) -> tuple[Use, ...]:
 def _flaw(entry: Attestation, content: BreakGlass, policy: Policy | None, evidence: EvidenceView) -> str:
     if policy is None or policy.break_glass is None:
         return "the policy then in force had no break_glass"
-    if content.role not in policy.break_glass.roles or content.role not in entry.principal.roles:
+    if content.role not in policy.break_glass.roles or content.role not in entry.principal.own:
         return f"{entry.principal.id} had not the role {' or '.join(policy.break_glass.roles)}"
     if any(entry.principal.id in made for subject in entry.subjects for made in makers(subject, evidence).values()):
         return f"{entry.principal.id} made the model"
@@ -201,9 +205,9 @@ def review_refusal(
         In which role; default is any that may.
     """
     roles = policy.break_glass.reviewed_by if policy is not None and policy.break_glass is not None else []
-    mine = [one for one in roles if one in principal.roles and role in (None, one)]
+    mine = [one for one in roles if one in principal.own and role in (None, one)]
     if not mine:
-        return f"{principal.id} has not the role {' or '.join(roles) or 'that reviews, for no policy names one'}"
+        return f"{principal.id} has not the role {' or '.join(roles) or 'that reviews, for no policy names one'} of their own"
     if principal.id == use.principal.id:
         return f"{principal.id} broke the glass"
     if any(principal.id in made for subject in use.subjects for made in makers(subject, evidence).values()):
@@ -212,10 +216,15 @@ def review_refusal(
 
 
 def notes(evidence: EvidenceView, at: datetime) -> tuple[str, ...]:
-    """Return a sentence for each use that nobody has reviewed, whichever model it was for, and for reviews that do not count."""
+    """Return a sentence for each use, of whatever model, that nobody has reviewed or can read any more, and for void reviews."""
     every = uses(evidence)
     return (
         *(one.sentence(at) for one in every if one.review is None),
+        *(
+            f"break-glass at #{lost.index}: what it let in, nobody can tell any more: {lost.why}"
+            for lost in evidence.void
+            if lost.kind == BreakGlass.kind
+        ),
         *(note for one in every for note in one.ignored),
     )
 

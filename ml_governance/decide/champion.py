@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ml_governance.decide.bounds import Judged
 from ml_governance.decide.require import CROSS
-from ml_governance.decide.selecting import Unusable, aggregate, counts_of, interval_of, named, required
+from ml_governance.decide.selecting import Unusable, aggregate, counts_of, interval_of, named, required, sufficient
 from ml_governance.errors import DataError
 from ml_governance.evidence import intervals, paired
 from ml_governance.evidence.predicates import Promotion, Registration
@@ -236,9 +236,7 @@ def _of_rates(require: Require, groups: Sequence[Measurement], half: float) -> l
 
 def _of_scores(require: Require, groups: Sequence[Measurement], half: float) -> list[tuple[_Pair, _Pair]]:
     """Return the signed intervals; they are of one level, too narrow for "some of several groups is worse": that stays open."""
-    small = [named(one.group) for one in groups if one.by and one.n < require.min_group_size]
-    if small:
-        raise Unusable("insufficient", f"fewer than {require.min_group_size} rows in {', '.join(small)}")
+    sufficient(require, groups)
     each = [interval_of(one, half, require.sides) for one in groups]
     return [(one, one if len(groups) == 1 else (-math.inf, math.inf)) for one in each]
 

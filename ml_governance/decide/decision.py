@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 from ml_governance import __version__
 from ml_governance.decide import approval, breakglass, circumstances, withdrawal
 from ml_governance.decide.advice import Advice, advise, multiplicity
+from ml_governance.decide.champion import names_of
 from ml_governance.decide.finding import EVIDENCE_PROBLEMS, OPEN, Finding
 from ml_governance.decide.rules import apply, idle, makers, worst_first
 from ml_governance.evidence.predicates import DecisionSummary, InputAttestation, PolicyRef, VerifierId
@@ -194,7 +195,8 @@ def evaluate(
     if all(idle(rule, found) for rule in policy.rules):
         found.append(_nothing_asked(policy))
     found += circumstances.blocking(subject, stage, project, policy, evidence, at, clock)
-    bound_to = approval.binding(subject, stage, policy_sha256, found)
+    names = names_of(subject, evidence)
+    bound_to = approval.binding(subject, stage, policy_sha256, found, names)
     context = {
         "subject": subject,
         "stage": stage,
@@ -223,6 +225,10 @@ def evaluate(
         findings.append(_shared(policy))
     notes += (*ballot.notes, *withdrawal.notes(subject, evidence), *breakglass.notes(evidence, at))
     notes += tuple(said for sha256, said in evidence.notes if sha256 == subject.sha256)
+    if len(names) > 1:
+        notes += (
+            f"these bytes are registered under several names, and this is about each: {', '.join(sorted(names))}",
+        )
     if evidence.verified:
         notes += (f"this rests on {evidence.verified}, up to #{evidence.size - 1}",)
     ordered = worst_first(findings)

@@ -43,7 +43,7 @@ def sources(text: str, subject: Subject, evidence: EvidenceView) -> tuple[Attest
 
 
 def _tier(subject: Subject, evidence: EvidenceView) -> Attestation | None:
-    """Return the newest text that says the risk tier, by somebody in :data:`MAY_TIER` who did not make the model.
+    """Return the newest text that says the risk tier, by somebody in :data:`MAY_TIER` who speaks for none of its makers.
 
     None as well where a later text about the model counts no more: it may have said another tier.
     """
@@ -54,8 +54,7 @@ def _tier(subject: Subject, evidence: EvidenceView) -> Attestation | None:
         for a in evidence.about(subject.sha256, HumanText.kind)
         if isinstance(a.content, HumanText)
         and a.content.name == TIER
-        and a.principal.roles & MAY_TIER
-        and a.principal.id not in made
+        and any(voice.isdisjoint(made) for voice in a.principal.voices(MAY_TIER))
     ]
     lost = [one.index for one in evidence.void if one.kind == HumanText.kind and one.about(subject.sha256)]
     return said[-1] if said and all(index < said[-1].index for index in lost) else None

@@ -109,17 +109,19 @@ def together(
     evidence : EvidenceView
         Its charter says how many people.
     """
-    people = {one.principal.id: one.principal.custody for one in approvals if _another(one, principal, policy)}
-    people[principal.id] = principal.custody
-    for name in people.keys() & evidence.principals.keys():
-        people[name] |= evidence.principals[name].custody
-    names = ", ".join(sorted(people))
-    if len(people) < evidence.charter.people:
+    asked = [(one.principal, {getattr(one.content, "role", "")} & approving_roles(policy)) for one in approvals]
+    every = [(principal, frozenset(policy.promote.roles)), *asked]
+    standing = _apart([voices for one, roles in every if (voices := one.voices(roles))])
+    names = ", ".join(sorted(standing))
+    if len(standing) < evidence.charter.people:
         return Verdict(
             allowed=False,
-            reason=f"{len(people)} of the {evidence.charter.people} different people whom the charter asks for stand behind "
-            f"this: {names}; whoever promotes and whoever approves counts, each once",
+            reason=f"{len(standing)} of the {evidence.charter.people} different people whom the charter asks for stand behind "
+            f"this: {names}; whoever promotes and whoever approves counts, each once, and with whoever lent them the role as one",
         )
+    people = {principal.id: principal.custody, **{one.id: one.custody for one, roles in asked if roles}}
+    for name in people.keys() & evidence.principals.keys():
+        people[name] |= evidence.principals[name].custody
     if policy.custody == "separate":
         for name, places in sorted(people.items()):
             if name != principal.id and (shared := places & people[principal.id]):
@@ -131,11 +133,16 @@ def together(
     return Verdict(allowed=True, reason=f"{names} stand behind this.")
 
 
-def _another(entry: Attestation, principal: Principal, policy: Policy) -> bool:
-    """Tell whether an approval is one that the policy asks for, by somebody who does not act for the one who promotes."""
-    role = getattr(entry.content, "role", "")
-    places = {by for lent, by in entry.principal.delegated if lent == role}
-    return role in approving_roles(policy) and places != {principal.id}
+def _apart(speaking: Sequence[tuple[frozenset[str], ...]]) -> list[str]:
+    """Return people of whom no two speak for the same person, whoever speaks for themselves first."""
+    taken: set[str] = set()
+    found = []
+    for voices in sorted(speaking, key=lambda voices: (min(map(len, voices)), *map(sorted, voices))):
+        voice = next((one for one in voices if one.isdisjoint(taken)), None)
+        if voice is not None:
+            taken |= voice
+            found.append(" with ".join(sorted(voice)))
+    return found
 
 
 def approving_roles(policy: Policy) -> frozenset[str]:

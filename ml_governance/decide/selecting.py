@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from ml_governance.decide.require import CROSS
+from ml_governance.evidence.metrics import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,17 +53,35 @@ def required(
             raise Unusable("missing", f"{shown} was not measured by {attribute}")
     groups = [found[group] for group in wanted]
     for one in groups:
-        _check_usable(one, f"{shown} of {named(one.group)}")
+        if one.status == "undefined":
+            raise Unusable("error", f"{shown} of {named(one.group)} is undefined: {one.reason or 'no reason given'}")
+        if one.value is None or not math.isfinite(one.value):
+            raise Unusable("error", f"{shown} of {named(one.group)} has no value")
+        _in_range(require, one.value, metric, named(one.group))
     return groups
 
 
-def _check_usable(one: Measurement, named: str) -> None:
-    if one.status == "undefined":
-        raise Unusable("error", f"{named} is undefined: {one.reason or 'no reason given'}")
-    if one.value is None or not math.isfinite(one.value):
-        raise Unusable("error", f"{named} has no value")
-    if one.status == "insufficient" and not one.by:  # of groups, the policy's own size says what is too small
-        raise Unusable("insufficient", f"{named}: {one.reason or 'too few rows'}")
+def _in_range(require: Require, value: float, metric: str, of: str) -> None:
+    """Refuse a number that no such metric can have."""
+    known = METRICS.get((require.evidence, metric))
+    if known is None:
+        return
+    if (known.low is not None and value < known.low - TOLERANCE) or (
+        known.high is not None and value > known.high + TOLERANCE
+    ):
+        raise Unusable("error", f"{metric.replace('_', ' ')} of {of} is {value:g}, and its range is {known.range}")
+
+
+def sufficient(require: Require, groups: Sequence[Measurement]) -> None:
+    """Refuse numbers that rest on too few rows, by the policy's size of a group or by what whoever measured them says."""
+    small = [named(one.group) for one in groups if one.by and one.n < require.min_group_size]
+    if small:
+        raise Unusable("insufficient", f"fewer than {require.min_group_size} rows in {', '.join(small)}")
+    for one in groups:
+        if one.status == "insufficient":
+            raise Unusable(
+                "insufficient", f"{one.metric.replace('_', ' ')} of {named(one.group)}: {one.reason or 'too few rows'}"
+            )
 
 
 def aggregate(require: Require, content: Assessment, metric: str, attribute: str, by: tuple[str, ...]) -> Measurement:
@@ -86,6 +105,7 @@ def aggregate(require: Require, content: Assessment, metric: str, attribute: str
         raise Unusable("error", f"{metric} by {attribute} is undefined: {one.reason or 'no reason given'}")
     if one.status == "insufficient":
         raise Unusable("insufficient", f"{metric} by {attribute}: {one.reason or 'too few rows'}")
+    _in_range(require, one.value, metric, f"all groups of {attribute}")
     return one
 
 

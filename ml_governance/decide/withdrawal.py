@@ -49,8 +49,10 @@ def may_revoke(principal: Principal, target: Attestation, evidence: EvidenceView
         return f"{principal.id} neither signed #{target.index} nor is a {roles}"
     if isinstance(target.content, Approval) and target.content.verdict == "reject":
         own = {who for subject in target.subjects for made in makers(subject, evidence).values() for who in made}
-        if principal.id in own and target.principal.id != principal.id:
-            return f"#{target.index} is somebody's no to the work of {principal.id}"
+        speaking = principal.voices(revokers(evidence))
+        if target.principal.id != principal.id and not any(voice.isdisjoint(own) for voice in speaking):
+            maker = min(own.intersection(*speaking), default=min(own))
+            return f"#{target.index} is somebody's no to the work of {maker}"
     return None
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from ml_governance.evidence.keys import PublicKey
@@ -73,6 +73,16 @@ class Principal:
     def custody(self) -> frozenset[str]:
         """With whom or where the keys are, by the trust file and by what is seen."""
         return self.places | {self.custodian}
+
+    def voices(self, roles: Collection[str]) -> tuple[frozenset[str], ...]:
+        """Return who speaks in each capacity that has one of some roles: they alone, or they in the place of whoever lends it."""
+        alone = (frozenset({self.id}),) if self.own.intersection(roles) else ()
+        return (*alone, *(frozenset({self.id, by}) for role, by in sorted(self.delegated) if role in roles))
+
+    @property
+    def own(self) -> frozenset[str]:
+        """The roles that nobody has lent them."""
+        return self.roles - {role for role, _ in self.delegated}
 
 
 ROOT = Principal(id="root", name="Holders of the root key", custodian="root")

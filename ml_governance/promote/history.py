@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ml_governance import __version__
-from ml_governance.decide import breakglass
+from ml_governance.decide import approval, breakglass, rbac
 from ml_governance.decide.decision import evaluate
 from ml_governance.decide.delegation import applied
 from ml_governance.decide.past import policy_at
@@ -15,7 +15,7 @@ from ml_governance.decide.rules import SKEW, makers
 from ml_governance.errors import GovernanceError
 from ml_governance.evidence.canonical import canonicalise, sha256_hex
 from ml_governance.evidence.past import first
-from ml_governance.evidence.predicates import BreakGlass, DecisionRecord, Promotion
+from ml_governance.evidence.predicates import Approval, BreakGlass, DecisionRecord, Promotion, Registration, WriterOpen
 
 if TYPE_CHECKING:
     from ml_governance.decide.policy import Policy
@@ -170,6 +170,8 @@ def flaw(one: Passage, evidence: EvidenceView, project: str) -> str:
         return f"the decision at #{decided.index} was made by {decided.principal.id}"
     if content.token != pass_of(subject, content.stage, decision.policy.digest.get("sha256", ""), content.decision):
         return "its pass is not that of its decision"
+    if not _registered(subject, content.name, intent.index, evidence):
+        return f"its bytes were not registered as {content.name} before it"
     between = [
         a.index
         for a in evidence.attestations
@@ -188,21 +190,27 @@ def flaw(one: Passage, evidence: EvidenceView, project: str) -> str:
     return _made_again(one, decided, decision, evidence, project)
 
 
+def _registered(subject: Subject, name: str, before: int, evidence: EvidenceView) -> bool:
+    """Tell whether bytes were registered under a name before an entry; a registration that is lost may have been that."""
+    lost = any(one.kind == Registration.kind and one.about(subject.sha256) for one in evidence.void)
+    return lost or any(
+        a.index < before and getattr(a.content, "name", None) == name
+        for a in evidence.about(subject.sha256, Registration.kind)
+    )
+
+
 def _made_again(
     one: Passage, decided: Attestation, decision: DecisionRecord, evidence: EvidenceView, project: str
 ) -> str:
     """Decide again on what was in the log then: a decision is anybody's signed word, and this is what it rests on.
 
-    Only where it can be told: by the version that decided, and while nothing that it rested on has been erased or taken back.
+    Who stood behind it is counted whatever version it names. Its rules are applied again only where that can be told:
+    :func:`_comparable`.
     """
     use = next((use for use in breakglass.uses(evidence) if use.entry is one.emergency), None)
     if use is not None and use.flaw:
         return f"its break-glass does not count: {use.flaw}"
     then = applied(first(evidence, decision.log_size), project=project, at=decision.time_verified)
-    if decision.verifier.version.get("ml-governance") != __version__ or any(
-        gone.index < decision.log_size for gone in evidence.void
-    ):
-        return ""
     try:
         reference = in_force(then, decision.stage)
         again = evaluate(
@@ -211,15 +219,33 @@ def _made_again(
         )  # fmt: skip
     except GovernanceError as error:
         return f"the decision at #{decided.index} cannot be made again: {error.found}"
-    if (again.result, again.binding) != (decision.result, decision.binding):
+    comparable = _comparable(one.subject, decided, decision, reference.policy, then)
+    if comparable and (again.result, again.binding) != (decision.result, decision.binding):
         return f"the decision at #{decided.index} says {decision.result}; the evidence before it says {again.result}"
     if use is None:
-        return ""
+        return _alone(one, decision, reference.policy, then, project)
     said = breakglass.Emergency(reason=use.content.reason, lasts=use.content.expires - use.entry.recorded_at)
     refused = breakglass.refusal(
         use.entry.principal, said, policy=reference.policy, project=project, decision=again, evidence=then
     )
-    return f"its break-glass does not count: {refused}" if refused else ""
+    return f"its break-glass does not count: {refused}" if comparable and refused else ""
+
+
+def _comparable(
+    subject: Subject, decided: Attestation, decision: DecisionRecord, policy: Policy, then: EvidenceView
+) -> bool:
+    """Tell whether the rules, applied again, say what they said then.
+
+    Not where an earlier version decided, before this one was in use on the log: what a decision names as its version, its signer
+    chose. And not where something that may have mattered has been erased or taken back since.
+    """
+    if decision.verifier.version.get("ml-governance") != __version__:
+        opened = (a.content for a in then.of_kind(WriterOpen.kind) if a.index < decided.index)
+        in_use = {one.software.get("ml-governance") for one in opened if isinstance(one, WriterOpen)}
+        if __version__ not in in_use:
+            return False
+    others = any(rule.require.champion or rule.require.max_attempts for rule in policy.rules)
+    return not any(others or gone.kind in GLOBAL_KINDS or gone.about(subject.sha256) for gone in then.void)
 
 
 def open_at(place: tuple[str, str, str], evidence: EvidenceView) -> bool:
@@ -239,6 +265,23 @@ def open_at(place: tuple[str, str, str], evidence: EvidenceView) -> bool:
         for intent, content in here
         if content.phase == "intent"
     )
+
+
+def _alone(one: Passage, decision: DecisionRecord, policy: Policy, then: EvidenceView, project: str) -> str:
+    """Return who had to stand behind a promotion and did not, by the approvals of just what its decision names."""
+    lost = {gone.index for gone in then.void if gone.kind == Approval.kind and gone.about(one.subject.sha256)}
+    if lost & {given.index for given in decision.approvals}:
+        return ""  # it may have been the approval that is missing
+    ballot = approval.count(
+        policy, subject=one.subject, stage=decision.stage, bound_to=decision.binding, project=project, evidence=then,
+        at=decision.time_verified if then.newest is None else max(decision.time_verified, then.newest),
+    )  # fmt: skip
+    if ballot.missing:
+        return f"nobody had approved what its decision names as {' and '.join(ballot.missing)}"
+    if ballot.rejections:
+        return f"{ballot.rejections[-1].principal.id} had rejected what its decision names at #{ballot.rejections[-1].index}"
+    said = rbac.together(one.intent.principal, ballot.approvals, policy=policy, evidence=then)
+    return "" if said.allowed else said.reason
 
 
 def unfinished(evidence: EvidenceView, project: str) -> tuple[Passage, ...]:

@@ -186,7 +186,12 @@ def reconcile(
             outcome = recorded.outcome if recorded is not None else None
             version = recorded.content.version if recorded is not None else None
             said = [] if place in dead else list(_differences(name, alias, now, recorded))
-            if recorded is not None and now == version:
+            if recorded is not None and recorded.content.stage != stage:
+                said.append(
+                    f"the alias {alias!r} of {name} stands for {stage}, and was moved by a promotion to {recorded.content.stage} "
+                    f"(#{recorded.intent.index}, {recorded.intent.principal.id}), which another policy allowed"
+                )
+            elif recorded is not None and now == version:
                 said += _no_longer(recorded, registry, evidence, at)
             found += [
                 Misplaced(

@@ -54,8 +54,8 @@ def consider(
         judged_by, text = read_policy(policy)
         sha256 = sha256_hex(text.encode())
         notes.append(
-            f"not signed: what {policy.name} would decide if it were in force, which it is not; approvals and waivers count "
-            "only under the policy that they were given under"
+            f"not signed: what {policy.name} would decide if it were in force; approvals and waivers count only under the policy that "
+            "they were given under"
         )
     else:
         reference = in_force(view, stage)

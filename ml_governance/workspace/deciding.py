@@ -161,7 +161,9 @@ def waive(
         statuses = ", ".join(f"{f.id} is {f.status}" for f in decision.findings if f.rule == rule)
         raise MissingEvidenceError(
             f"{rule} has nothing to waive: {statuses or 'no rule of this policy has that id'}",
-            expected=f"one of {', '.join(sorted(waivable)) or 'none: no rule has failed'}",
+            expected=f"one of {', '.join(sorted(waivable))}"
+            if waivable
+            else "a rule that has failed and is not waived yet; none is",
             next_step=f"mlgov decide {subject.name} --stage {stage}",
         )
     content = Waiver(stage=stage, rule=rule, binding=decision.binding, role=role, reason=reason, expires=expires)

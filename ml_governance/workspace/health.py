@@ -177,11 +177,9 @@ def _aliases(ws: Workspace, view: EvidenceView) -> Iterator[Complaint]:
     for what in unseen:
         yield _warning("registry", what, "find out who put it there; register it, or delete it")
     for one in moved:
-        back = (
-            f"mlgov promote {one.name}/{one.recorded}, or mlgov rollback {one.name}"
-            if one.recorded
-            else "mlgov promote"
-        )
+        back = f"mlgov rollback {one.name}" if one.recorded else "mlgov promote"
+        if one.recorded and one.found != one.recorded:
+            back = f"mlgov promote {one.name}/{one.recorded}, or {back}"
         yield _problem("alias", one.what, f"find out who did it, then {back} --stage {one.stage}")
 
 

@@ -65,7 +65,11 @@ def rollback(ws: Workspace, name: str, *, stage: str) -> Promoted:
             earlier.setdefault(content.version, one.subject)
     if not earlier:
         raise MissingEvidenceError(
-            f"{name} was never in {stage} before" if version else f"{wanted} has no earlier version in {stage}",
+            f"{name} is what stands in {stage}"
+            if version and version == now
+            else f"{name} was never in {stage} before"
+            if version
+            else f"{wanted} has no earlier version in {stage}",
             expected=f"a version{f' other than {now}' if now else ''} that was promoted to {stage}",
             next_step="mlgov log ls --kind promotion",
         )

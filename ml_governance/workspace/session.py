@@ -315,19 +315,19 @@ class Workspace(Recording, Judging, Guarding, Serving):
         )
 
     def registration(self, subject: Subject, view: EvidenceView) -> Registration:
-        """Return the newest registration of a subject: where its bytes are.
+        """Return the newest registration of a subject under its name, or else under any: where its bytes are.
 
         Raises
         ------
         MissingEvidenceError
             If the subject was never registered.
         """
-        entries = view.about(subject.sha256, Registration.kind)
-        if not entries:
+        every = [
+            a.content for a in view.about(subject.sha256, Registration.kind) if isinstance(a.content, Registration)
+        ]
+        if not every:
             raise MissingEvidenceError(
                 f"{subject} was never registered in this ledger",
                 expected="a model made under ws.training(...) or brought in by ws.import_mlflow(...)",
             )
-        content = entries[-1].content
-        assert isinstance(content, Registration)  # noqa: S101  of_kind guarantees it; this tells the type checker
-        return content
+        return next((one for one in reversed(every) if f"{one.name}/{one.version}" == subject.name), every[-1])

@@ -275,6 +275,18 @@ def test_an_unexpected_error_is_5_without_a_traceback_and_raised_with_debug(
         run(["log", "verify", "-w", str(ws), "--debug"])
 
 
+def test_an_answer_that_nobody_heard_to_the_end_is_no_zero(ws: Path) -> None:
+    """As in ``mlgov check ... | head -1`` under ``pipefail``: the reader went away, and whoever asked must not go on."""
+    command = [sys.executable, "-m", "ml_governance.cli", "log", "ls", "--json", "--workspace", str(ws)]
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+    finally:
+        os.close(writer)
+    assert done.returncode != 0 and "Traceback" not in done.stderr
+
+
 def test_an_interruption_is_130(ws: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     from ml_governance.workspace import Workspace
 

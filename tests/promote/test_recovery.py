@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +21,9 @@ from ml_governance.errors import (
     UnavailableError,
     VerificationError,
 )
+from ml_governance.evidence.attestation import Void
 from ml_governance.evidence.door import Guard, GuardError
-from ml_governance.evidence.predicates import BreakGlass, DecisionRecord, Promotion
+from ml_governance.evidence.predicates import BreakGlass, DecisionRecord, Promotion, VerifierId
 from ml_governance.promote import gate, history, recovery
 from tests.promote.killed import POINTS
 
@@ -364,6 +366,63 @@ def test_a_decision_dated_to_when_its_evidence_was_fresh_is_told(approved: House
     assert any("was made for another time" in what for what in said)
 
 
+OTHER = VerifierId(id="urn:ml-governance:gate", version={"ml-governance": "0.0.1"})
+
+
+def test_an_allowed_decision_of_before_is_no_way_past_a_failing_report_whatever_version_it_names(
+    approved: House,
+) -> None:
+    early = approved.decide("credit/1").to_content()
+    approved.measure(approved.decide("credit/1").subject, fair=False)
+    with approved.as_(None) as ws:
+        late = early.model_copy(update={"verifier": OTHER, "log_size": ws.ledger.size})
+    said = enter(approved, signed_by_hand(approved, "credit/1", record=late))
+    assert any("says allow; the evidence before it says deny" in what for what in said)
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [(False, "the evidence before it says review"), (True, "nobody had approved what its decision names")],
+)
+def test_a_forged_decision_is_told_although_something_was_erased(ready: House, own: bool, words: str) -> None:
+    """About another model that changes nothing; about this one, who stood behind it is still there to be counted."""
+    subject = ready.decide("credit/1").subject.sha256 if own else "f" * 64
+    enter(ready, signed_by_hand(ready, "credit/1", record=forged(ready, "credit/1")))
+    gone = Void(index=5, kind="explanation", subjects=frozenset({subject}), why="erased", erased=True)
+    with ready.as_(None) as ws:
+        view = replace(ws.view(), void=(gone,))
+    (one,) = history.passages(view)
+    assert words in history.flaw(one, view, "credit")
+
+
+def test_a_promotion_behind_which_too_few_people_stand_is_told(house: House) -> None:
+    """The gate refuses it, whatever the policy says; and whoever signs the records by hand has not got round that."""
+    file = house.root / "policies" / "pack" / "policy.yaml"
+    text = (
+        file.read_text()
+        .replace("version: 1", "version: 2")
+        .replace("approvals: [{role: validator, expires: 7d}]\n", "")
+    )
+    file.write_text(text)
+    with house.as_("rita") as ws:
+        ws.enact(file)
+    house.ready()
+    assert house.decide("credit/1").result == "allow"
+    said = enter(house, signed_by_hand(house, "credit/1"))
+    assert any("1 of the 2 different people" in what for what in said)
+
+
+def test_an_alias_that_a_promotion_to_another_stage_moved_is_told(approved: House) -> None:
+    """Which alias stands for a stage says governance.toml, which is nobody's signed word."""
+    approved.promote("credit/1")
+    with approved.as_(None) as ws:
+        view = ws.view()
+        found = recovery.reconcile(
+            view, project="credit", registry=ws.registry, aliases={"staging": "production"}, at=approved.clock()
+        )
+    assert ["stands for staging, and was moved by a promotion to production" in one.what for one in found] == [True]
+
+
 def test_a_promotion_without_the_role_is_told(approved: House) -> None:
     said = enter(approved, signed_by_hand(approved, "credit/1", who="ada"), who="ada")
     assert any("ada had not the role release_manager" in what for what in said)
@@ -373,6 +432,16 @@ def test_a_promotion_by_whoever_made_the_model_is_told(house: House) -> None:
     house.approve(house.ready(who="omar"))
     said = enter(house, signed_by_hand(house, "credit/1", who="omar"), who="omar")
     assert any("omar made the model" in what for what in said)
+
+
+def test_a_promotion_under_a_name_that_the_bytes_never_had_is_told(approved: House) -> None:
+    subject = approved.decide("credit/1").subject
+    intent = signed_by_hand(approved, "credit/1").model_copy(update={"name": "credit-fraud"})
+    approved.write(intent, subject, who="max")
+    approved.write(intent.model_copy(update={"phase": "outcome", "result": "done"}), subject, who="max")
+    assert any(
+        "its bytes were not registered as credit-fraud before it" in one.what for one in doctor(approved).complaints
+    )
 
 
 def test_a_promotion_on_somebody_elses_decision_is_told(approved: House) -> None:

@@ -10,11 +10,12 @@ from pydantic import ValidationError
 
 from ml_governance.cli.options import read_end
 from ml_governance.errors import MissingEvidenceError, NotAuthorizedError, UsageError, VerificationError
-from ml_governance.evidence.predicates import Approval, ApprovalRequest, Waiver
+from ml_governance.evidence.predicates import Approval, ApprovalRequest, Registration, Waiver
 from ml_governance.testing import START
 from tests.promote.house import POLICY
 
 if TYPE_CHECKING:
+    from ml_governance.evidence.statement import Subject
     from tests.promote.house import House
 
 SOON = (START + timedelta(days=10)).date()
@@ -204,6 +205,34 @@ def test_an_approval_before_new_evidence_is_worth_nothing(ready: House) -> None:
     ready.measure(ready.decide("credit/1").subject)  # the same numbers, from another entry
     decision = ready.decide("credit/1")
     assert (decision.result, decision.approvals) == ("review", ())
+
+
+def another_name(house: House, subject: Subject, name: str, who: str) -> None:
+    """Register bytes once more, in the registry and in the log, for the first name's label."""
+    with house.as_(who) as ws:
+        kept = ws.registry.store(house.root / "weights.txt", name=name)
+        assert kept.sha256 == subject.sha256
+        where = Registration(registry=kept.registry, name=name, version=kept.version, format="file", files=1, size=1)
+        ws.writer.record(where, [subject])
+
+
+def test_an_approval_before_the_bytes_had_another_name_is_worth_nothing(ready: House) -> None:
+    """What is good enough to score credit was not approved as what detects fraud."""
+    subject = ready.decide("credit/1").subject
+    ready.approve(subject)
+    assert ready.decide(subject).result == "allow"
+    another_name(ready, subject, "credit-fraud", "ada")
+    decision = ready.decide(subject)
+    assert (decision.result, decision.approvals) == ("review", ())
+    assert "registered under several names, and this is about each: credit, credit-fraud" in " ".join(decision.notes)
+
+
+def test_a_promotion_moves_the_alias_of_the_name_that_was_asked_for(ready: House) -> None:
+    subject = ready.decide("credit/1").subject
+    another_name(ready, subject, "credit-fraud", "ada")
+    ready.approve(subject)
+    ready.promote("credit/1")
+    assert (ready.alias("credit"), ready.alias("credit-fraud")) == ("1", None)
 
 
 def test_approvals_that_do_not_count_are_told(ready: House) -> None:

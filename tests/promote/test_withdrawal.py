@@ -260,6 +260,40 @@ def test_nobody_breaks_the_glass_for_their_own_work(house: House) -> None:
     assert house.alias() is None
 
 
+def test_nobody_breaks_the_glass_by_a_policy_that_they_put_in_force_themselves(ready: House) -> None:
+    """Else a policy owner alone would reach production: by giving a role of theirs the glass, and breaking it."""
+    file = ready.root / "policies" / "pack" / "policy.yaml"
+    text = (
+        file.read_text()
+        .replace("version: 1", "version: 2")
+        .replace("[incident_manager]", "[incident_manager, policy_owner]")
+    )
+    file.write_text(text)
+    with ready.as_("rita") as ws:
+        ws.enact(file)
+    with pytest.raises(NotAuthorizedError, match="rita put the policy small-production in force"):
+        break_glass(ready, who="rita")
+    assert ready.alias() is None
+    break_glass(ready)
+    assert ready.alias() == "1"
+
+
+def test_glass_that_was_erased_is_told_although_nobody_can_review_it_any_more(ready: House) -> None:
+    from dataclasses import replace
+
+    from ml_governance.decide import breakglass
+    from ml_governance.evidence.attestation import Void
+
+    use = break_glass(ready).intent - 1
+    with ready.as_(None) as ws:
+        view = ws.view()
+    gone = Void(index=use, kind=BreakGlass.kind, subjects=frozenset(), why="its content was erased", erased=True)
+    without = replace(view, attestations=tuple(a for a in view.attestations if a.index != use), void=(gone,))
+    assert breakglass.notes(without, START) == (
+        f"break-glass at #{use}: what it let in, nobody can tell any more: its content was erased",
+    )
+
+
 def test_the_glass_is_not_broken_for_a_model_that_was_withdrawn(ready: House) -> None:
     revoke(ready, "credit/1")
     with pytest.raises(NotAuthorizedError, match="was withdrawn"):
