@@ -2,8 +2,9 @@
 
     python benchmarks/mlflow_gate.py [--promotions 20] [--megabytes 10] [--entries 500]
 
-Both stores are called in this process, on the same SQLite database; HTTP and passwords cost the same with and without the gate. The first call of
-each is not counted: on a new account it verifies the whole log. Times are of the wall and, behind it, of the processor.
+Both stores are called in this process, on the same SQLite database; HTTP and passwords cost the same with and without the gate.
+The first call of each is not counted: on a new account it verifies the whole log. Times are of the wall and, behind it, of the
+processor.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ def main() -> None:
         house = Governed(root=build(Path(folder), "mlflow+sqlite:///mlflow.db", clock=utc_now), clock=utc_now)
         for weights in "ab":
             house.approve(house.ready(weights * (options.megabytes << 20)))
-        other = (house.ready("c"), house.ready("d"))[1]  # the third version is refused, and the entries are about the fourth
+        other = (house.ready("c"), house.ready("d"))[
+            1
+        ]  # the third version is refused, and the entries are about the fourth
         with house.as_("vera") as ws:
             for number in range(options.entries):
                 text = f"note {number}"
@@ -45,7 +48,11 @@ def main() -> None:
         rows = {"MLflow's own store": [], "the governed store": [], "the governed store, refusing": []}
         for number in range(options.promotions + 1):
             version = str(1 + number % 2)
-            took = (timed(plain, "challenger", version), timed(governed, "production", version), timed(governed, "production", "3"))
+            took = (
+                timed(plain, "challenger", version),
+                timed(governed, "production", version),
+                timed(governed, "production", "3"),
+            )
             for times, one in zip(rows.values(), took, strict=True):
                 times.extend([one] if number else [])
         for name, times in rows.items():

@@ -113,6 +113,18 @@ SERVER = (
     ),
     defence(
         NAMES,
+        "what entered a released name, compared with the log",
+        change("workspace/health", "*released.reconcile(names, view, project=project, registry=registry, at=at),", ""),
+        f"{S}test_reconciling_tells_what_entered_a_released_name_past_the_gate",
+    ),
+    defence(
+        BYTES,
+        "the bytes in a released name, compared with the log",
+        change("promote/released", "same_bytes(registry, one.name, version, passage.subject)", "pass"),
+        f"{S}test_reconciling_tells_of_bytes_and_withdrawals_in_a_released_name",
+    ),
+    defence(
+        NAMES,
         "what may enter a released name",
         change(
             RULES,

@@ -250,10 +250,12 @@ class Gatekeeper:
         raise MissingEvidenceError(
             f"{found.name} has the artifact sha256:{found.sha256}, and nobody has registered that under the name {asked.name}",
             expected=f"a model made under ws.training({asked.name!r}), or brought in with ws.import_mlflow(RUN_ID, name={asked.name!r})",
-            next_step=f"register it, assess it, and ask for approvals: mlgov decide {found.name} --stage {asked.stage} tells what is missing",
+            next_step=f"register it, assess it, and ask for approvals: mlgov decide {found.name} --stage {asked.stage} tells what lacks",
         )
 
-    def _announced(self, asked: Promote, alias: str, found: Subject, view: EvidenceView, ws: Workspace) -> Passage | None:
+    def _announced(
+        self, asked: Promote, alias: str, found: Subject, view: EvidenceView, ws: Workspace
+    ) -> Passage | None:
         """Return the promotion of just these bytes that somebody's own gate has announced a moment ago."""
         place = (self.uri, asked.name, alias)
         for one in history.passages(view):
