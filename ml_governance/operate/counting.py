@@ -306,8 +306,8 @@ def _factorized(values: Any) -> tuple[NDArray[np.integer], Any]:
     """Return each value's place among the distinct ones, -1 where it is missing, and those."""
     import pandas as pd
 
-    array = getattr(values, "array", None)
-    if array is not None and isinstance(values.dtype, pd.StringDtype) and hasattr(array, "__arrow_array__"):
+    array = getattr(values, "array", values)
+    if isinstance(getattr(array, "dtype", None), pd.StringDtype) and hasattr(array, "__arrow_array__"):
         # Half the time that pandas takes for the same.
         import pyarrow as pa
 

@@ -317,6 +317,10 @@ class _Frame(Mapping[str, Any]):
         self.rows = rows
         self._own = rows if isinstance(rows, dict) else rows.columns
         self._names: dict[str, Any] | None = None
+        # pandas makes a column anew whenever it is asked for, which takes longer than counting it. Its arrays are there already.
+        arrays = getattr(rows, "_iter_column_arrays", None)
+        known = arrays is not None and rows.columns.is_unique
+        self._arrays: dict[Any, Any] = dict(zip(self._own.tolist(), arrays(), strict=True)) if known else {}
 
     @property
     def names(self) -> dict[str, Any]:
@@ -326,14 +330,12 @@ class _Frame(Mapping[str, Any]):
         return self._names
 
     def __contains__(self, name: object) -> bool:
-        # Looking a column up makes it anew, and going through all names takes longer than counting one.
-        return name in self._own or name in self.names
+        return name in self._arrays or name in self._own or name in self.names
 
     def __getitem__(self, name: str) -> Any:
-        try:
-            return self.rows[name]
-        except KeyError:
-            return self.rows[self.names[name]]
+        if name in self._arrays:
+            return self._arrays[name]
+        return self.rows[name if name in self._own else self.names[name]]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
