@@ -328,10 +328,11 @@ OPERATION = (
         "other files in the target",
         change(
             "plugins/verified_repository",
-            "if fingerprint.folder(place).sha256 != fingerprint.folder(source).sha256:",
-            "if False:",
+            "    if other:\n",
+            "    if False:\n",
         ),
         f"{L}test_what_was_promoted_comes_whole_or_in_part_and_what_was_not_does_not",
+        f"{L}test_a_link_where_a_model_is_downloaded_to_leads_nowhere",
     ),
     defence(
         LOADED,

@@ -219,7 +219,9 @@ class Windows:
         if isinstance(getattr(ids, "dtype", None), pd.StringDtype):
             ids = ids.array.tolist()  # type: ignore[attr-defined]  # a column gives its texts one by one ten times slower
         texts = np.array([*map(str, ids), ""], dtype=object)[:-1]  # of any length, and never of another dtype
-        found: list[bytes] = pd.util.hash_array(texts, hash_key=self._key, categorize=False).astype("<u8").view("V8").tolist()
+        found: list[bytes] = (
+            pd.util.hash_array(texts, hash_key=self._key, categorize=False).astype("<u8").view("V8").tolist()
+        )
         return found
 
     def _give_way(self, sql: sqlite3.Connection, many: int) -> None:
