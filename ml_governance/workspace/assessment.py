@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ml_governance.assess.fairness import FairnessReport
     from ml_governance.assess.performance import PerformanceReport
     from ml_governance.evidence.attestation import EvidenceView
-    from ml_governance.evidence.ledger import Receipt
+    from ml_governance.evidence.head import Receipt
     from ml_governance.evidence.statement import Subject
     from ml_governance.workspace.session import Workspace
 
