@@ -92,7 +92,8 @@ class Slots:
         table = np.array(
             [*(self.place.get(level_of(one), self.other) for one in uniques), self.size - 1], dtype=np.intp
         )
-        return table[own]  # a missing value is -1, so the last entry
+        found: NDArray[np.intp] = table[own]  # a missing value is -1, so the last entry
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +147,10 @@ class Layout:
 
     def flagged(self, own: NDArray[np.integer], uniques: Any) -> NDArray[np.intp]:
         """Return the flags of values that are given by their place among the distinct ones, -1 where they are missing."""
-        return np.array([*(int(level_of(one) == self.positive) for one in uniques), -1], dtype=np.intp)[own]
+        flags: NDArray[np.intp] = np.array(
+            [*(int(level_of(one) == self.positive) for one in uniques), -1], dtype=np.intp
+        )[own]
+        return flags
 
     def cells(
         self, features: Mapping[str, Any], rows: int, codes: Mapping[str, NDArray[np.intp]]
@@ -293,7 +297,8 @@ def count(
     # A column's slots are those of an attribute of its name only where they have the same levels.
     same = {one.name: codes[one.name] for one in layout.attributes for own in layout.columns
             if own.name == one.name and own.place == one.place and one.name not in extra}  # fmt: skip
-    cells = layout.cells(ChainMap(extra, features), rows, same) if layout.attributes else None
+    groups_of: Mapping[str, Any] = ChainMap(extra, features)  # type: ignore[arg-type]  # nothing is written
+    cells = layout.cells(groups_of, rows, same) if layout.attributes else None
     if cells is not None:
         if len(cells) != rows:
             raise DataError(f"the sensitive features have {len(cells)} values", expected=f"{rows}")

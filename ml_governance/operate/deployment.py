@@ -319,8 +319,9 @@ class _Frame(Mapping[str, Any]):
         self._names: dict[str, Any] | None = None
         # pandas makes a column anew whenever it is asked for, which takes longer than counting it. Its arrays are there already.
         arrays = getattr(rows, "_iter_column_arrays", None)
-        known = arrays is not None and rows.columns.is_unique
-        self._arrays: dict[Any, Any] = dict(zip(self._own.tolist(), arrays(), strict=True)) if known else {}
+        self._arrays: dict[Any, Any] = {}
+        if arrays is not None and rows.columns.is_unique:
+            self._arrays = dict(zip(rows.columns.tolist(), arrays(), strict=True))
 
     @property
     def names(self) -> dict[str, Any]:
