@@ -3,6 +3,8 @@
     python benchmarks/mlflow_gate.py [--promotions 20] [--megabytes 10] [--entries 500]
 
 Both stores are called in this process, on the same SQLite database; HTTP and passwords cost the same with and without the gate.
+The first call of each is not counted: on a new account it verifies the whole log. Times are of the wall and, behind it, of the
+processor.
 """
 
 from __future__ import annotations
@@ -34,33 +36,40 @@ def main() -> None:
         house = Governed(root=build(Path(folder), "mlflow+sqlite:///mlflow.db", clock=utc_now), clock=utc_now)
         for weights in "ab":
             house.approve(house.ready(weights * (options.megabytes << 20)))
-        refused = house.ready("c")
+        other = (house.ready("c"), house.ready("d"))[
+            1
+        ]  # the third version is refused, and the entries are about the fourth
         with house.as_("vera") as ws:
             for number in range(options.entries):
                 text = f"note {number}"
-                ws.writer.record(HumanText(name="note", sha256=sha256_hex(text.encode()), text=text), [refused])
+                ws.writer.record(HumanText(name="note", sha256=sha256_hex(text.encode()), text=text), [other])
         governed, plain = house.opened(), SqlAlchemyStore(house.database)
         print(f"{options.megabytes} MB of artifacts, {options.entries} other entries in the log; milliseconds")
         rows = {"MLflow's own store": [], "the governed store": [], "the governed store, refusing": []}
-        for number in range(options.promotions):
+        for number in range(options.promotions + 1):
             version = str(1 + number % 2)
-            rows["MLflow's own store"].append(timed(plain, "challenger", version))
-            rows["the governed store"].append(timed(governed, "production", version))
-            rows["the governed store, refusing"].append(timed(governed, "production", "3"))
+            took = (
+                timed(plain, "challenger", version),
+                timed(governed, "production", version),
+                timed(governed, "production", "3"),
+            )
+            for times, one in zip(rows.values(), took, strict=True):
+                times.extend([one] if number else [])
         for name, times in rows.items():
-            median, worst = statistics.median(times), max(times)
-            print(f"{name:<30} median {median:8.1f}   worst {worst:8.1f}")
+            wall, processor = (statistics.median(one[i] for one in times) for i in (0, 1))
+            worst = max(one[0] for one in times)
+            print(f"{name:<30} median {wall:8.1f}   worst {worst:8.1f}   processor {processor:8.1f}")
 
 
-def timed(store, alias: str, version: str) -> float:
-    began = time.perf_counter()
+def timed(store, alias: str, version: str) -> tuple[float, float]:
+    began, used = time.perf_counter(), time.process_time()
     with user("max"):
         try:
             store.set_registered_model_alias("credit", alias, version)
         except MlflowException as error:
             if error.error_code != "PERMISSION_DENIED" or version != "3":
                 raise
-    return (time.perf_counter() - began) * 1000
+    return (time.perf_counter() - began) * 1000, (time.process_time() - used) * 1000
 
 
 if __name__ == "__main__":

@@ -72,6 +72,12 @@ CONCERN = (
     ),
     defence(
         LESS,
+        "what came between an announced promotion and its decision",
+        change("workspace/verifying", "if wanted.promotions is not None:", "if False:"),
+        "integrations/test_governed_store.py::test_an_announcement_that_something_came_before_moves_nothing",
+    ),
+    defence(
+        LESS,
         "the version that made the notes",
         change(
             "workspace/noted",

@@ -185,7 +185,11 @@ OPERATION = (
     defence(
         ROWS,
         "the hash of ids",
-        change("operate/windows", "return own.digest()", "return text.encode()"),
+        change(
+            "operate/windows",
+            "pd.util.hash_array(texts, hash_key=self._key, categorize=False)",
+            "texts.astype('S8').view('u8')",
+        ),
         f"{W}test_a_level_that_few_rows_have_is_in_no_baseline_and_in_no_window",
     ),
     defence(
@@ -193,8 +197,8 @@ OPERATION = (
         "the key of the hash",
         change(
             "operate/windows",
-            "hashlib.blake2b(key=self._key, digest_size=_DIGEST)",
-            "hashlib.blake2b(digest_size=_DIGEST)",
+            "hash_key=self._key, ",
+            "",
         ),
         f"{W}test_hashes_of_ids_cannot_be_tried_without_the_file",
     ),
@@ -324,10 +328,11 @@ OPERATION = (
         "other files in the target",
         change(
             "plugins/verified_repository",
-            "if fingerprint.folder(place).sha256 != fingerprint.folder(source).sha256:",
-            "if False:",
+            "    if other:\n",
+            "    if False:\n",
         ),
         f"{L}test_what_was_promoted_comes_whole_or_in_part_and_what_was_not_does_not",
+        f"{L}test_a_link_where_a_model_is_downloaded_to_leads_nowhere",
     ),
     defence(
         LOADED,

@@ -340,7 +340,9 @@ PROMOTION = (
     defence(
         BYTES,
         "the digest, of what stands in a stage",
-        change("promote/recovery", "        same_bytes(registry, one.name, one.version, subject)", "        pass"),
+        change(
+            "promote/recovery", "        same_bytes(registry, one.name, one.version, recorded.subject)", "        pass"
+        ),
         f"{R}test_an_artifact_changed_after_its_promotion_is_told",
     ),
     defence(

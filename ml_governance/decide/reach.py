@@ -16,6 +16,7 @@ from ml_governance.evidence.predicates import (
     Approval,
     Assessment,
     BreakGlass,
+    DecisionRecord,
     Delegation,
     Promotion,
     Registration,
@@ -44,10 +45,13 @@ class Reach:
         Subjects, each with the kinds of entries about it that are wanted; None is every kind.
     terms : frozenset of str
         Words of :mod:`ml_governance.evidence.terms`.
+    promotions : int or None
+        Every promotion from this entry of the log on, whatever it is about; None is no others.
     """
 
     digests: Mapping[str, frozenset[str] | None]
     terms: frozenset[str]
+    promotions: int | None = None
 
 
 def reach(subject: Subject, policy: Policy | None, evidence: EvidenceView) -> Reach:
@@ -95,4 +99,16 @@ def reach(subject: Subject, policy: Policy | None, evidence: EvidenceView) -> Re
         if entry.principal.id in delegates and isinstance(entry.content, Approval | Waiver | Assessment):
             spoken = {Approval.kind} if isinstance(entry.content, Approval) else frozenset()
             add((one.sha256 for one in entry.subjects), MAKING | spoken)
-    return Reach(digests=found, terms=frozenset(words))
+    return Reach(digests=found, terms=frozenset(words), promotions=_announced(subject, evidence))
+
+
+def _announced(subject: Subject, evidence: EvidenceView) -> int | None:
+    """Return how far back promotions of a model that were announced and have no outcome must have been the next thing that happened."""
+    entries = (a.content for a in evidence.about(subject.sha256, Promotion.kind))
+    ends: dict[str, set[str]] = {}
+    for one in entries:
+        if isinstance(one, Promotion):
+            ends.setdefault(one.decision, set()).add(one.phase)
+    waiting = {decision for decision, phases in ends.items() if "outcome" not in phases}
+    decisions = (a for a in evidence.about(subject.sha256, DecisionRecord.kind) if a.payload_digest in waiting)
+    return min((a.content.log_size for a in decisions if isinstance(a.content, DecisionRecord)), default=None)

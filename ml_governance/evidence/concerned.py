@@ -125,10 +125,14 @@ class Concerned:
         """Return how many entries of a kind the log has."""
         return self._kinds.get(kind, subject_index.Value()).count
 
-    def of_kind(self, kind: str) -> None:
-        """Read every entry of a kind."""
+    def of_kind(self, kind: str, *, since: int = 0) -> None:
+        """Read every entry of a kind, or every one from a place in the log on."""
         value = self._kinds.get(kind, subject_index.Value())
-        for row in self._complete(self._ledger.find_kind(kind), value, f"of the kind {kind}"):
+        rows = self._complete(self._ledger.find_kind(kind), value, f"of the kind {kind}", content=not since)
+        if since:
+            self.placed((row.index, merkle.leaf_hash(row.leaf)) for row in rows if row.index >= since)
+            return
+        for row in rows:
             self._take(row)
 
     def _complete(

@@ -99,12 +99,23 @@ def files(path: Path, *, without: frozenset[str] = frozenset()) -> tuple[tuple[s
     VerificationError
         If a file changed while it was read.
     """
+    found = [name for name in names(path) if name not in without]
+    if not found:
+        raise DataError(f"{path} holds no files", expected="at least one file")
+    return tuple((name, *_file_digest(path / name)) for name in found)
+
+
+def names(path: Path) -> tuple[str, ...]:
+    """Return the name of each file of a folder, in byte order; nothing is read.
+
+    Raises
+    ------
+    DataError
+        If it is no folder, or holds a symbolic link, a special file, or a name with a newline or backslash.
+    """
     if path.is_symlink() or not path.is_dir():
         raise DataError(f"{path} is no folder", expected="a folder of files")
-    names = sorted(set(_walk(path, "")) - without, key=os.fsencode)
-    if not names:
-        raise DataError(f"{path} holds no files", expected="at least one file")
-    return tuple((name, *_file_digest(path / name)) for name in names)
+    return tuple(sorted(_walk(path, ""), key=os.fsencode))
 
 
 def of_files(listed: Sequence[tuple[str, str, int]]) -> Fingerprint:

@@ -263,6 +263,8 @@ class MlflowRegistry:
         """
         with _quiet(), _trouble():
             location = str(self._client.get_model_version(name, version).source)
+            if location.startswith("models:"):  # of a copy: where its bytes are
+                location = str(self._client.get_model_version_download_uri(name, version))
             parts = urlsplit(location)
             if parts.scheme == "file":
                 return Path(unquote(parts.path))
@@ -291,13 +293,17 @@ class MlflowRegistry:
                 raise
 
     def _newest_copy(self, name: str, released: str) -> str | None:
-        copies = self.versions(released)
-        if not copies:
-            return None
+        copies = self.copies(released)
+        head, _, version = copies[-1][1].rpartition("/") if copies else ("", "", "")
+        return version if head == name else None
+
+    def copies(self, name: str) -> tuple[tuple[str, str], ...]:
+        """Return each version of a name, oldest first, with what it was made from: ``model/version``, or a place of files."""
         with _quiet(), _trouble():
-            source = str(self._client.get_model_version(released, copies[-1]).source)
-        head, _, version = source.rpartition("/")
-        return version if head == f"models:/{name}" else None
+            return tuple(
+                (version, str(self._client.get_model_version(name, version).source).removeprefix("models:/"))
+                for version in self.versions(name)
+            )
 
     def set_alias(self, name: str, alias: str, version: str) -> None:
         """Point an alias to a version."""

@@ -6,6 +6,7 @@ missing values another.
 
 from __future__ import annotations
 
+from collections import ChainMap
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -82,13 +83,17 @@ class Slots:
             if gone.any():
                 found[gone] = self.size - 1
             return found
-        own, uniques = _factorized(values)
+        return self.coded(*_factorized(values))
+
+    def coded(self, own: NDArray[np.integer], uniques: Any) -> NDArray[np.intp]:
+        """Return the slot of each value of a category, given by its place among the distinct ones, -1 where it is missing."""
         if len(uniques) > len(own) // 2 and len(uniques) > 1000:
             return np.full(len(own), self.other, dtype=np.intp)  # identifiers: looking each up would tell nothing
         table = np.array(
             [*(self.place.get(level_of(one), self.other) for one in uniques), self.size - 1], dtype=np.intp
         )
-        return table[own]  # a missing value is -1, so the last entry
+        found: NDArray[np.intp] = table[own]  # a missing value is -1, so the last entry
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,10 +143,14 @@ class Layout:
 
     def flags(self, values: Any) -> NDArray[np.intp]:
         """Return 1 where a prediction or label reads as the positive one, 0 elsewhere, and -1 where it is missing."""
-        import pandas as pd
+        return self.flagged(*_factorized(np.asarray(values).reshape(-1)))
 
-        own, uniques = pd.factorize(np.asarray(values).reshape(-1))
-        return np.array([*(int(level_of(one) == self.positive) for one in uniques), -1], dtype=np.intp)[own]
+    def flagged(self, own: NDArray[np.integer], uniques: Any) -> NDArray[np.intp]:
+        """Return the flags of values that are given by their place among the distinct ones, -1 where they are missing."""
+        flags: NDArray[np.intp] = np.array(
+            [*(int(level_of(one) == self.positive) for one in uniques), -1], dtype=np.intp
+        )[own]
+        return flags
 
     def cells(
         self, features: Mapping[str, Any], rows: int, codes: Mapping[str, NDArray[np.intp]]
@@ -149,9 +158,9 @@ class Layout:
         """Return the group of each row, or None where an attribute is not among what is given."""
         found = np.zeros(rows, dtype=np.intp)
         for one in self.attributes:
-            if one.name not in features:
-                return None
             own = codes.get(one.name)
+            if own is None and one.name not in features:
+                return None
             found = found * one.size + (own if own is not None else one.codes(features[one.name]))
         return found
 
@@ -268,21 +277,28 @@ def count(
     tally = Tally(layout=layout, predicted=rows, calls=1)
     codes: dict[str, NDArray[np.intp]] = {}
     for one in layout.columns:
-        if one.name not in features:
-            raise DataError(f"the rows have no column {one.name!r}", expected="every column that the model takes")
-        codes[one.name] = own = one.codes(features[one.name])
+        try:
+            values = features[one.name]
+        except KeyError:
+            raise DataError(
+                f"the rows have no column {one.name!r}", expected="every column that the model takes"
+            ) from None
+        codes[one.name] = own = one.codes(values)
         if len(own) != rows:
             raise DataError(f"{one.name!r} has {len(own)} values", expected=f"{rows}, one for each prediction")
         tally.columns[one.name] = np.bincount(own, minlength=one.size)
-    for output, values in ((layout.prediction, predicted), (layout.score, score)):
-        if output is not None and values is not None:
-            tally.columns[output.name] = np.bincount(output.codes(values), minlength=output.size)
-    flags = layout.flags(predicted)
-    every = {one.name: given[one.name] for one in layout.attributes for given in (features, extra) if one.name in given}
+    distinct = _factorized(predicted)
+    if (output := layout.prediction) is not None:
+        own = output.coded(*distinct) if output.edges is None else output.codes(predicted)
+        tally.columns[output.name] = np.bincount(own, minlength=output.size)
+    if layout.score is not None and score is not None:
+        tally.columns[layout.score.name] = np.bincount(layout.score.codes(score), minlength=layout.score.size)
+    flags = layout.flagged(*distinct)
     # A column's slots are those of an attribute of its name only where they have the same levels.
     same = {one.name: codes[one.name] for one in layout.attributes for own in layout.columns
             if own.name == one.name and own.place == one.place and one.name not in extra}  # fmt: skip
-    cells = layout.cells(every, rows, same) if layout.attributes else None
+    groups_of: Mapping[str, Any] = ChainMap(extra, features)  # type: ignore[arg-type]  # nothing is written
+    cells = layout.cells(groups_of, rows, same) if layout.attributes else None
     if cells is not None:
         if len(cells) != rows:
             raise DataError(f"the sensitive features have {len(cells)} values", expected=f"{rows}")
@@ -291,20 +307,19 @@ def count(
     return tally, cells, flags
 
 
-def _factorized(values: Any) -> tuple[NDArray[np.intp], Any]:
+def _factorized(values: Any) -> tuple[NDArray[np.integer], Any]:
     """Return each value's place among the distinct ones, -1 where it is missing, and those."""
     import pandas as pd
 
-    array = getattr(values, "array", None)
-    if array is not None and isinstance(values.dtype, pd.StringDtype) and hasattr(array, "__arrow_array__"):
+    array = getattr(values, "array", values)
+    if isinstance(getattr(array, "dtype", None), pd.StringDtype) and hasattr(array, "__arrow_array__"):
         # Half the time that pandas takes for the same.
         import pyarrow as pa
 
         text = array.__arrow_array__()
         encoded = (text.combine_chunks() if isinstance(text, pa.ChunkedArray) else text).dictionary_encode()
-        return encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(
-            np.intp
-        ), encoded.dictionary.to_pylist()
+        places = encoded.indices.fill_null(-1) if encoded.indices.null_count else encoded.indices
+        return places.to_numpy(zero_copy_only=False), encoded.dictionary.to_pylist()
     extended = isinstance(getattr(values, "dtype", None), pd.api.extensions.ExtensionDtype)
     return pd.factorize(values if extended else np.asarray(values))
 

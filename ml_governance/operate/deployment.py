@@ -228,7 +228,7 @@ class Deployment:
                 tally.uncounted, tally.why = tally.predicted, f"{len(ids)} ids for {tally.predicted} predictions"
                 return tally, []
             groups = cells if cells is not None else np.zeros(tally.predicted, dtype=np.intp)
-            positive = (flags == 1).astype(int).tolist()
+            positive = (flags == 1).astype(np.int8).tolist()
             return tally, list(zip(counts.windows.hashed(ids), groups.tolist(), positive, strict=True))
         except Exception as error:  # noqa: BLE001  a count that fails is counted, with its reason
             rows_here = len(answer) if hasattr(answer, "__len__") else 1
@@ -311,20 +311,38 @@ def columns_of(rows: Any, names: Sequence[str] | None) -> Mapping[str, Any]:
 
 
 class _Frame(Mapping[str, Any]):
-    """A table as a mapping, without copying its columns."""
+    """A table as a mapping, without copying its columns; a name that is no text is known by how it reads."""
 
     def __init__(self, rows: Any) -> None:
         self.rows = rows
-        self.names = {str(name): name for name in (rows if isinstance(rows, dict) else rows.columns)}
+        self._own = rows if isinstance(rows, dict) else rows.columns
+        self._names: dict[str, Any] | None = None
+        # pandas makes a column anew whenever it is asked for, which takes longer than counting it. Its arrays are there already.
+        arrays = getattr(rows, "_iter_column_arrays", None)
+        self._arrays: dict[Any, Any] = {}
+        if arrays is not None and rows.columns.is_unique:
+            self._arrays = dict(zip(rows.columns.tolist(), arrays(), strict=True))
+
+    @property
+    def names(self) -> dict[str, Any]:
+        """Each name as it reads, and as it is."""
+        if self._names is None:
+            self._names = {str(name): name for name in self._own}
+        return self._names
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._arrays or name in self._own or name in self.names
 
     def __getitem__(self, name: str) -> Any:
-        return self.rows[self.names[name]]
+        if name in self._arrays:
+            return self._arrays[name]
+        return self.rows[name if name in self._own else self.names[name]]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self._own)
 
 
 def _outputs(model: Any, answer: Any, layout: Layout) -> tuple[Any, Any]:

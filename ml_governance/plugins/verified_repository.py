@@ -63,12 +63,16 @@ def _inside(artifact_path: str | None) -> PurePosixPath:
 def _copied(whole: Path, wanted: PurePosixPath, target: Path) -> Path:
     """Copy what was asked for to where it was asked for, and refuse a folder in which there is something else as well."""
     source, place = whole / wanted, target / wanted
+    # Before anything is written: a link there would lead the copy elsewhere.
+    other = place.is_symlink() or (
+        source.is_dir() and place.exists() and set(fingerprint.names(place)) - set(fingerprint.names(source))
+    )
+    if other:
+        raise VerificationError(
+            f"{place} holds other files than the model's", expected="an empty folder to download into"
+        )
     if source.is_dir():
         shutil.copytree(source, place, dirs_exist_ok=True)
-        if fingerprint.folder(place).sha256 != fingerprint.folder(source).sha256:
-            raise VerificationError(
-                f"{place} holds other files than the model's", expected="an empty folder to download into"
-            )
     else:
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, place)

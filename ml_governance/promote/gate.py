@@ -94,6 +94,7 @@ def promote(
     clock: Callable[[], datetime],
     emergency: Emergency | None = None,
     along: Sequence[tuple[Content, Sequence[Subject]]] = (),
+    digested: bool = False,
 ) -> Promoted:
     """Move an alias if, and only if, the policy in force allows it now for exactly these bytes.
 
@@ -121,6 +122,8 @@ def promote(
         Break the glass: promote although the answer is not allow.
     along : sequence of (Content, sequence of Subject)
         Appended with the intent or not at all, such as on whose behalf a server promotes; about other subjects than the model.
+    digested : bool
+        The caller knows the subject by having digested the artifact just now. The gate digests it before it acts all the same.
 
     Raises
     ------
@@ -137,7 +140,8 @@ def promote(
     RegistryError
         If the alias could not be moved; the failure is in the ledger.
     """
-    recovery.same_bytes(registry, registration.name, registration.version, subject)
+    if not digested:
+        recovery.same_bytes(registry, registration.name, registration.version, subject)
     notes: tuple[str, ...] = ()
     for _attempt in range(ATTEMPTS):
         evidence = view()

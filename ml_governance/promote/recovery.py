@@ -261,14 +261,31 @@ def _differences(name: str, alias: str, now: str | None, recorded: Passage | Non
 
 
 def _no_longer(recorded: Passage, registry: Registry, evidence: EvidenceView, at: datetime) -> list[str]:
-    """Return why what stands in a stage should stand there no more."""
-    said = []
-    one, subject = recorded.content, recorded.subject
-    what = f"{one.name}/{one.version}, which is {one.alias!r},"
+    """Return why what stands under an alias should stand there no more."""
+    one = recorded.content
+    what, said = f"{one.name}/{one.version}, which is {one.alias!r},", []
     try:
-        same_bytes(registry, one.name, one.version, subject)
+        same_bytes(registry, one.name, one.version, recorded.subject)
     except VerificationError as error:
         said.append(f"{what} was changed after its promotion: {error.found}")
+    return said + no_longer(recorded, evidence, at, what)
+
+
+def no_longer(recorded: Passage, evidence: EvidenceView, at: datetime, what: str) -> list[str]:
+    """Return why what a promotion put into a stage should stand there no more, whatever its bytes are now.
+
+    Parameters
+    ----------
+    recorded : Passage
+        The promotion.
+    evidence : EvidenceView
+        Verified and complete.
+    at : datetime
+        The present, UTC.
+    what : str
+        How the sentences begin.
+    """
+    one, subject, said = recorded.content, recorded.subject, []
     gone = withdrawn_model(subject, evidence) or revoked(evidence).get(one.decision)
     if gone is not None:
         said.append(

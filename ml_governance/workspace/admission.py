@@ -277,10 +277,12 @@ def _given(target: str | Path | Subject) -> tuple[str, ...]:
 
 def _digests(path: Path) -> tuple[str, ...]:
     """Return the digests that bytes may be known by: of all files, and where MLflow downloaded them, without what it adds."""
-    found = [fingerprint.artifact(path).sha256]
-    if path.is_dir() and (path / META).is_file() and (path / "MLmodel").is_file():
-        found.append(fingerprint.folder(path, without=frozenset({META})).sha256)
-    return tuple(found)
+    if not path.is_dir() or path.is_symlink():
+        return (fingerprint.file(path).sha256,)
+    listed = fingerprint.files(path)
+    own = [one for one in listed if one[0] != META]
+    also = [own] if len(own) < len(listed) and any(one[0] == "MLmodel" for one in own) else []
+    return tuple(fingerprint.of_files(one).sha256 for one in (listed, *also))
 
 
 def _named(digests: Sequence[str], view: EvidenceView, target: str) -> Subject:

@@ -8,6 +8,7 @@ stolen password makes no server. That the person asked is the server's signed wo
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from ml_governance.errors import (
     VerificationError,
 )
 from ml_governance.evidence.canonical import canonicalise, sha256_hex
-from ml_governance.evidence.predicates import Registration, RegistryRequest
+from ml_governance.evidence.predicates import DecisionRecord, Registration, RegistryRequest
 from ml_governance.evidence.statement import Subject
 from ml_governance.integrations.mlflow_places import name_alias
 from ml_governance.integrations.mlflow_protection import Protection
@@ -107,7 +108,7 @@ class Gatekeeper:
     def promotions(self, name: str, version: str | None) -> str | None:
         """Return how a model, or one version of it, came into a stage; what was never ended counts too."""
         with self._acting() as ws:
-            for one in history.passages(ws.view()):
+            for one in history.passages(ws.promoted_under(name)):
                 content = one.content
                 fits = content.registry == self.uri and content.name == name and version in (None, content.version)
                 if fits and (one.done or one.outcome is None):
@@ -166,15 +167,16 @@ class Gatekeeper:
             As :func:`ml_governance.promote.gate.promote`.
         """
         alias = asked.alias or name_alias(str(asked.into))
+        found = Subject(name=f"{asked.name}/{asked.version}", sha256=sha256)
         with self._acting() as ws:
-            view = ws.view()
+            _, view = ws.concerning(found, stage=asked.stage)
             ws.me(view)
-            announced = self._announced(asked, alias, view)
             try:
+                announced = self._announced(asked, alias, found, view, ws)
                 if announced is not None:
-                    self._follow(request, announced, place, sha256, view, ws)
+                    self._follow(request, announced, place, view, ws)
                     return
-                subject, registration = self._registered(asked, sha256, model_id, view)
+                subject, registration = self._registered(asked, found, model_id, view, ws)
 
                 seen = [view]  # verified a moment ago: the gate's guard refuses what came since
 
@@ -184,7 +186,8 @@ class Gatekeeper:
 
                 gate.promote(
                     subject=subject, stage=asked.stage, alias=alias, project=self.config.project, registration=registration,
-                    registry=place, view=lambda: seen.pop() if seen else ws.view(), whole=ws.view, me=me, writer=ws.writer, clock=ws.clock,
+                    registry=place, whole=ws.view, me=me, writer=ws.writer, clock=ws.clock, digested=True,
+                    view=lambda: seen.pop() if seen else ws.concerning(subject, stage=asked.stage)[1],
                     along=[self._entry(request, "allowed", f"{subject.name} for {asked.stage}")],
                 )  # fmt: skip
             except PromotionDeniedError as error:
@@ -227,49 +230,56 @@ class Gatekeeper:
             )
 
     def _registered(
-        self, asked: Promote, sha256: str, model_id: str | None, view: EvidenceView
+        self, asked: Promote, found: Subject, model_id: str | None, view: EvidenceView, ws: Workspace
     ) -> tuple[Subject, Registration]:
         """Return what the log knows of these bytes under this name; their number in MLflow proves nothing."""
-        for entry in reversed(view.about(sha256, Registration.kind)):
+        for entry in reversed(view.about(found.sha256, Registration.kind)):
             content = entry.content
             if not isinstance(content, Registration) or (content.registry, content.name) != (self.uri, asked.name):
                 continue
             if model_id is None or content.model_id in (None, model_id):
-                subject = next(one for one in entry.subjects if one.sha256 == sha256)
+                subject = next(one for one in entry.subjects if one.sha256 == found.sha256)
                 return subject, content.model_copy(update={"version": asked.version})
-        called = f"{asked.name}/{asked.version}"
-        known = {one.sha256 for a in view.of_kind(Registration.kind) for one in a.subjects if one.name == called}
-        if known:
+        with suppress(MissingEvidenceError):
+            known, _ = ws.concerning(found.name, stage=asked.stage)
             raise VerificationError(
-                f"the artifact of {called} has the digest sha256:{sha256}",
-                expected=f"sha256:{min(known)}, which was registered and judged under that name",
+                f"the artifact of {found.name} has the digest sha256:{found.sha256}",
+                expected=f"sha256:{known.sha256}, which was registered and judged under that name",
                 next_step="find out who changed the files; register the new bytes as a new version if the change is wanted",
             )
         raise MissingEvidenceError(
-            f"{called} has the artifact sha256:{sha256}, and nobody has registered that under the name {asked.name}",
+            f"{found.name} has the artifact sha256:{found.sha256}, and nobody has registered that under the name {asked.name}",
             expected=f"a model made under ws.training({asked.name!r}), or brought in with ws.import_mlflow(RUN_ID, name={asked.name!r})",
-            next_step=f"register it, assess it, and ask for approvals: mlgov decide {called} --stage {asked.stage} tells what is missing",
+            next_step=f"register it, assess it, and ask for approvals: mlgov decide {found.name} --stage {asked.stage} tells what lacks",
         )
 
-    def _announced(self, asked: Promote, alias: str, view: EvidenceView) -> Passage | None:
-        """Return the promotion of just this that somebody's own gate has announced a moment ago."""
+    def _announced(
+        self, asked: Promote, alias: str, found: Subject, view: EvidenceView, ws: Workspace
+    ) -> Passage | None:
+        """Return the promotion of just these bytes that somebody's own gate has announced a moment ago."""
         place = (self.uri, asked.name, alias)
-        for one in history.unfinished(view, self.config.project):
+        for one in history.passages(view):
             young = self._clock() - one.intent.recorded_at < recovery.GRACE
-            if one.place == place and one.content.version == asked.version and young:
-                return one
+            if one.place != place or one.content.version != asked.version or not young or one.outcome is not None:
+                continue
+            # What is about other bytes, or was decided under another policy or against the answer, may rest on more than is here.
+            same = one.subject.sha256 == found.sha256
+            here = same and one.emergency is None and _policy_of(one) == in_force(view, asked.stage).sha256
+            evidence = view if here else ws.view()
+            whole = one if here else next(p for p in history.passages(evidence) if p.intent.index == one.intent.index)
+            if history.flaw(whole, evidence, self.config.project):
+                continue
+            if not same:
+                raise VerificationError(
+                    f"the artifact of {found.name} has the digest sha256:{found.sha256}",
+                    expected=f"sha256:{one.subject.sha256}, for which the promotion at #{one.intent.index} was announced",
+                )
+            return whole
         return None
 
-    def _follow(
-        self, request: Request, one: Passage, place: AliasPlace, sha256: str, view: EvidenceView, ws: Workspace
-    ) -> None:
+    def _follow(self, request: Request, one: Passage, place: AliasPlace, view: EvidenceView, ws: Workspace) -> None:
         """Do what a promotion that is in the log is waiting for: mlgov promote and ws.promote move the alias through here."""
         content = one.content
-        if sha256 != one.subject.sha256:
-            raise VerificationError(
-                f"the artifact of {content.name}/{content.version} has the digest sha256:{sha256}",
-                expected=f"sha256:{one.subject.sha256}, for which the promotion at #{one.intent.index} was announced",
-            )
         reference = in_force(view, content.stage)
         decision = evaluate(
             subject=one.subject, stage=content.stage, project=self.config.project, policy=reference.policy,
@@ -288,6 +298,11 @@ class Gatekeeper:
         )
         recovery.same_bytes(place, content.name, content.version, one.subject)
         place.set_alias(content.name, content.alias, content.version)
+
+
+def _policy_of(one: Passage) -> str | None:
+    decision = one.decision.content if one.decision is not None else None
+    return decision.policy.digest.get("sha256") if isinstance(decision, DecisionRecord) else None
 
 
 def _next(decision: Decision) -> str:

@@ -14,7 +14,8 @@ from ml_governance.evidence.canonical import MAX_BYTES, parse
 from ml_governance.evidence.envelope import Envelope
 from ml_governance.evidence.predicates import TrainingRun, TrustUpdate, WriterClose, WriterOpen
 from ml_governance.evidence.trust import ROOT
-from ml_governance.promote import history, recovery
+from ml_governance.integrations.mlflow_places import name_alias
+from ml_governance.promote import history, recovery, released
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,12 +92,16 @@ def _warning(check: str, what: str, next_step: str = "") -> Complaint:
 
 def reconcile(ws: Workspace, view: EvidenceView | None = None) -> tuple[Misplaced, ...]:
     """Compare the registry with the log."""
-    return recovery.reconcile(
-        view or ws.view(),
-        project=ws.config.project,
-        registry=ws.registry,
-        aliases={name: stage.alias for name, stage in ws.config.stages.items()},
-        at=ws.clock(),
+    view = view or ws.view()
+    aliases = {name: stage.alias for name, stage in ws.config.stages.items()}
+    names = [
+        released.Released(name=name, stage=stage, alias=name_alias(name))
+        for name, stage in ws.config.server.released.items()
+    ]
+    project, registry, at = ws.config.project, ws.registry, ws.clock()
+    return (
+        *recovery.reconcile(view, project=project, registry=registry, aliases=aliases, at=at),
+        *released.reconcile(names, view, project=project, registry=registry, at=at),
     )
 
 

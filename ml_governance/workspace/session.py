@@ -266,6 +266,10 @@ class Workspace(Recording, Judging, Guarding, Serving):
         """
         return verifying.concerning(self, version, stage=stage)
 
+    def promoted_under(self, name: str) -> EvidenceView:
+        """Return verified evidence with every promotion under a model's name, none missing, and with what says who made those models."""
+        return verifying.promoted_under(self, name)
+
     @property
     def key_folders(self) -> tuple[Path, ...]:
         """Where private keys may lie: the workspace's key folder, and that of the key that acts."""

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ml_governance.decide.policy import in_force
-from ml_governance.decide.reach import reach
+from ml_governance.decide.reach import MAKING, reach
 from ml_governance.errors import GovernanceError, VerificationError
 from ml_governance.evidence import anchors, terms
 from ml_governance.evidence.concerned import Concerned
-from ml_governance.evidence.predicates import Registration
+from ml_governance.evidence.predicates import Promotion, Registration
 from ml_governance.evidence.statement import Subject
 from ml_governance.evidence.verify import verify
 from ml_governance.workspace import key_places, memory
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ml_governance.workspace.noted import Noted
     from ml_governance.workspace.session import Workspace
 
+T = TypeVar("T")
 LISTED = 200
 """With at most so many registrations, an error about an unknown model lists them."""
 
@@ -86,13 +87,21 @@ def concerning(
     MissingEvidenceError
         If the reference means no model, or several.
     """
-    if not ws.full:
-        with memory.notes(ws.config.origin) as noted:
-            found = None if noted is None else _continued(ws, noted, reference, stage, pinned)
-        if found is not None:
-            return found
-    view = ws.acted_in(seen(ws, everything(ws, pinned=pinned).view()), ws.clock())
+    found = _continued(ws, pinned, lambda found: found.concerning(reference, stage))
+    if found is not None:
+        return found
+    view = _whole(ws, pinned)
     return ws.resolve(reference, view), view
+
+
+def promoted_under(ws: Workspace, name: str) -> EvidenceView:
+    """Return evidence with every promotion under a model's name, and with all that says who made what was promoted."""
+    found = _continued(ws, (), lambda found: found.promoted_under(name))
+    return _whole(ws, ()) if found is None else found
+
+
+def _whole(ws: Workspace, pinned: Sequence[Checkpoint]) -> EvidenceView:
+    return ws.acted_in(seen(ws, everything(ws, pinned=pinned).view()), ws.clock())
 
 
 def seen(ws: Workspace, view: EvidenceView) -> EvidenceView:
@@ -103,28 +112,28 @@ def seen(ws: Workspace, view: EvidenceView) -> EvidenceView:
     return key_places.noted(view, ws.key_folders)
 
 
-def _continued(
-    ws: Workspace, noted: Noted, reference: str | Subject, stage: str, pinned: Sequence[Checkpoint]
-) -> tuple[Subject, EvidenceView] | None:
+def _continued(ws: Workspace, pinned: Sequence[Checkpoint], look: Callable[[_Found], T]) -> T | None:
     """Go on from what this account has verified; None where that cannot be, and everything has to be verified."""
-    before = memory.recall(ws.config.origin)
-    if before is None or not noted.fits(before):
-        everything(ws, pinned=pinned, collect=False).require()
-        before = memory.recall(ws.config.origin)
-        if before is None or not noted.fits(before):
+    if ws.full:
+        return None
+    with memory.notes(ws.config.origin) as noted:
+        before = memory.recall(ws.config.origin) if noted is not None else None
+        if noted is not None and (before is None or not noted.fits(before)):
+            everything(ws, pinned=pinned, collect=False).require()
+            before = memory.recall(ws.config.origin)
+        if noted is None or before is None or not noted.fits(before):
             return None
-    with ws.ledger.snapshot():
-        verified = verify(
-            ws.ledger, root=ws.config.trust_root, since=before, pinned=pinned, collect=False, note=noted.add
-        )
-        if verified.problems:
-            return None
-        memory.remember(verified.prefix, noted, since=before)
-        try:
-            found = _Found(ws, Concerned(ws.ledger, verified.prefix), noted, verified.prefix.frontier.size)
-            return found.concerning(reference, stage)
-        except VerificationError:
-            return None
+        with ws.ledger.snapshot():
+            verified = verify(
+                ws.ledger, root=ws.config.trust_root, since=before, pinned=pinned, collect=False, note=noted.add
+            )
+            if verified.problems:
+                return None
+            memory.remember(verified.prefix, noted, since=before)
+            try:
+                return look(_Found(ws, Concerned(ws.ledger, verified.prefix), noted, verified.prefix.frontier.size))
+            except VerificationError:
+                return None
 
 
 class _Found:
@@ -146,7 +155,16 @@ class _Found:
                 self.concerned.about(sha256, kinds)
             for term in wanted.terms:
                 self.concerned.placed(self.noted.places(term, self.size))
+            if wanted.promotions is not None:
+                self.concerned.of_kind(Promotion.kind, since=wanted.promotions)
             asked = wanted
+
+    def promoted_under(self, name: str) -> EvidenceView:
+        self.concerned.placed(self.noted.places(terms.promotions_of(name), self.size))
+        for entry in self.concerned.view().of_kind(Promotion.kind):
+            for one in entry.subjects:
+                self.concerned.about(one.sha256, MAKING)
+        return self._seen()
 
     def _seen(self) -> EvidenceView:
         return self.ws.acted_in(seen(self.ws, self.concerned.view()), self.ws.clock())

@@ -13,5 +13,5 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One MLflow server for all tests: it takes ten seconds and more to start."""
-    with mlflow_house.server(tmp_path_factory.mktemp("mlflow-server")) as url:
+    with mlflow_house.running(tmp_path_factory.mktemp("mlflow-server"), port=mlflow_house.free_port()) as url:
         yield url

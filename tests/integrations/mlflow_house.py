@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
-READY_SECONDS = 120
+READY_SECONDS = 150
 
 
 def installed(folder: Path, **entry_points: str) -> str:
@@ -47,18 +47,24 @@ def python(text: str, *arguments: str, path: str, cwd: Path) -> subprocess.Compl
     )  # fmt: skip
 
 
-@contextmanager
-def server(home: Path) -> Iterator[str]:
-    """Run an MLflow server on a free port, on SQLite, that proxies artifacts."""
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def running(
+    home: Path, *options: str, port: int, destination: str = "", environment: dict[str, str] | None = None
+) -> Iterator[str]:
+    """Run an MLflow server that proxies artifacts until the end of the block, on SQLite where the options name nothing else."""
+    options = options or ("--backend-store-uri", f"sqlite:///{home / 'server.db'}")
     command = [
         sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-        "--backend-store-uri", f"sqlite:///{home / 'server.db'}", "--artifacts-destination", str(home / "artifacts"),
+        "--artifacts-destination", f"{destination}{home / 'artifacts'}", *options,
     ]  # fmt: skip
     with (home / "log.txt").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=home, start_new_session=True)
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=home, env=environment, start_new_session=True)
     try:
         until = time.monotonic() + READY_SECONDS
         while True:
@@ -70,5 +76,10 @@ def server(home: Path) -> Iterator[str]:
                 time.sleep(0.3)
         yield f"http://127.0.0.1:{port}"
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()

@@ -5,12 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-import tomllib
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
@@ -19,11 +13,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.integrations import mlflow_house
+from tests.integrations.mlflow_house import free_port
+
+__all__ = ["free_port"]
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HERE = Path(__file__).resolve().parents[2]
-READY_SECONDS = 150
 PASSWORD = "correct horse battery"
 ADMIN = "root-admin"
 
@@ -69,26 +67,12 @@ class Server:
         return (self.home / "log.txt").read_text()
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
 def entry_points(home: Path) -> list[str]:
     """Return what a process needs on its path to find this checkout's entry points, where nobody has installed them."""
     group = "mlflow.model_registry_store"
     if any(one.name == "governed" for one in metadata.entry_points(group=group)):
         return [str(HERE)]
-    declared = tomllib.loads((HERE / "pyproject.toml").read_text())["project"]["entry-points"]
-    info = home / "entry-points" / "ml_governance_checkout-0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ml-governance-checkout\nVersion: 0\n")
-    lines = [
-        line for name, points in declared.items() for line in (f"[{name}]", *(f"{k} = {v}" for k, v in points.items()))
-    ]
-    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
-    return [str(HERE), str(info.parent)]
+    return mlflow_house.installed(home / "entry-points").split(os.pathsep)
 
 
 @contextmanager
@@ -114,35 +98,13 @@ def running(
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "of this test alone", "PYTHONPATH": os.pathsep.join(entry_points(home)),
         "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true",
     }  # fmt: skip
-    command = [
-        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-        "--backend-store-uri", backend, "--registry-store-uri", f"governed:{backend}",
-        "--artifacts-destination", f"{artifacts}{home / 'artifacts'}",
-    ]  # fmt: skip
-    command += ["--app-name", "basic-auth"] if auth else []
-    with (home / "log.txt").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=home, env=environment, start_new_session=True)
-    server = Server(url=f"http://127.0.0.1:{port}", home=home)
-    try:
-        until = time.monotonic() + READY_SECONDS
-        while True:
-            try:
-                with urllib.request.urlopen(f"{server.url}/health", timeout=5):
-                    break
-            except OSError:
-                assert process.poll() is None and time.monotonic() < until, server.log()
-                time.sleep(0.3)
+    options = ["--backend-store-uri", backend, "--registry-store-uri", f"governed:{backend}"]
+    options += ["--app-name", "basic-auth"] if auth else []
+    with mlflow_house.running(home, *options, port=port, destination=artifacts, environment=environment) as url:
+        server = Server(url=url, home=home)
         for name in users if auth else ():
             made = server.call(
                 "POST", "/api/2.0/mlflow/users/create", {"username": name, "password": PASSWORD}, user=ADMIN
             )
             assert made.status == 200, made.body
         yield server
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()

@@ -22,7 +22,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_governance.errors import ConfigurationError, GovernanceError, LedgerError, NotAuthorizedError, RegistryError
-from ml_governance.evidence.predicates import RegistryRequest
+from ml_governance.evidence.door import Guard
+from ml_governance.evidence.predicates import Promotion, RegistryRequest
 from ml_governance.evidence.statement import Subject
 from ml_governance.evidence.writer import Writer
 from ml_governance.integrations import mlflow_internals as internals
@@ -33,6 +34,7 @@ from ml_governance.integrations.mlflow_protection import Protection, folded
 from ml_governance.integrations.mlflow_rules import COMPOSED, OPEN, READS, RULES
 from ml_governance.promote import gate
 from ml_governance.testing import FrozenClock
+from ml_governance.workspace import Workspace
 from ml_governance.workspace.gatekeeper import Gatekeeper
 from tests.integrations.governed import (
     Governed,
@@ -293,6 +295,42 @@ def test_a_released_name_is_there_before_anybody_takes_it_and_holds_only_what_wa
     house.later(minutes=1)
     refused(house, "create_model_version", name="credit-prod", source="models:/credit/2")
     assert latest(house) == ["models:/credit/1"]
+
+
+def test_reconciling_tells_what_entered_a_released_name_past_the_gate(house: Governed) -> None:
+    behind = SqlAlchemyStore(house.database)
+    with user("max"):
+        house.store.create_model_version(**COPY)
+    with house.as_("max") as ws:
+        assert not ws.reconcile()
+        behind.create_model_version("credit-prod", "models:/credit/2")
+        entered, newest = ws.reconcile()
+        assert (entered.name, entered.found, entered.recorded) == ("credit-prod", "2", "1")
+        assert "credit-prod/2 was made from credit/2, and no promotion that counts put that" in entered.what
+        assert "is a copy of credit/2; the last promotion that counts put credit/1 there" in newest.what
+        assert ws.doctor().exit_code == 4
+        behind.delete_model_version("credit-prod", "2")
+        assert not ws.reconcile()
+        behind.delete_model_version("credit-prod", "1")
+        (gone,) = ws.reconcile()
+        assert gone.found is None and "is not there" in gone.what
+
+
+def test_reconciling_tells_of_bytes_and_withdrawals_in_a_released_name(house: Governed) -> None:
+    house.approve(house.ready("3"))
+    with user("max"):
+        house.store.create_model_version(**COPY)
+        house.store.create_model_version("credit-prod", "models:/credit/3")
+    with house.as_("rita") as ws:
+        assert not ws.reconcile()
+        weights(house, "3").write_text("other")
+        (changed,) = ws.reconcile()
+        assert "credit-prod/2 was changed after its promotion" in changed.what
+        weights(house, "3").write_text("3")
+        assert not ws.reconcile()
+        ws.revoke("credit/3", reason="wrong labels")
+        (gone,) = ws.reconcile()
+        assert "credit-prod/2, a copy of credit/3, was withdrawn by rita" in gone.what
 
 
 def test_a_promotion_into_a_released_name_that_died_is_settled_by_what_stands_there(
@@ -591,6 +629,48 @@ def test_an_announcement_moves_the_alias_once(house: Governed, monkeypatch: pyte
     with user("pipeline"):
         house.store.set_registered_model_alias("credit", "production", "1")
     refused(house, "set_registered_model_alias", "credit", "production", "1", by="pipeline")
+
+
+def test_an_announcement_that_something_came_before_moves_nothing(
+    house: Governed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that asks its guard nothing: between its decision and its intent another model was promoted."""
+    decide = gate._decide
+
+    def decided(*arguments: Any) -> Any:
+        found = decide(*arguments)
+        elsewhere = Promotion(phase="intent", stage="production", registry="local:x", name="other", version="1",
+                              alias="production", decision="0" * 64, token="0" * 64)  # fmt: skip
+        arguments[4].record(elsewhere, [Subject(name="other/1", sha256="ee" * 32)])
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gate, "_decide", decided)
+        patch.setattr(gate, "_guard", lambda _decision, since, token=None: Guard(since=since, token=token))
+        announced(house, monkeypatch)
+    assert "nobody whom the trust file names" in refused(
+        house, "set_registered_model_alias", "credit", "production", "1", by="pipeline"
+    )
+    assert house.stands() is None
+
+
+def test_what_does_not_concern_a_promotion_is_not_read_for_it(house: Governed, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.approve(house.ready("3"))
+    promoted(house)
+
+    def whole(_ws: Any) -> Any:
+        raise AssertionError("the whole log was read")
+
+    monkeypatch.setattr(Workspace, "view", whole)
+    promoted(house, "3")
+    through(house)
+    assert house.stands() == 1
+    refused(house, "set_registered_model_alias", "credit", "production", "2")
+    refused(house, "delete_model_version", "credit", "3")
+    with user("ada"):
+        house.store.delete_model_version("credit", "2")
+    with user("max"):
+        house.store.copy_model_version(house.store.get_model_version("credit", "3"), "credit-prod")
 
 
 def test_an_announcement_is_for_one_version_alone(house: Governed, monkeypatch: pytest.MonkeyPatch) -> None:

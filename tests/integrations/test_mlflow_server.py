@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,44 +13,21 @@ from ml_governance.errors import VerificationError
 from ml_governance.integrations.mlflow import MlflowRegistry
 from ml_governance.promote import gate
 from ml_governance.testing import FrozenClock
-from tests.integrations import browser
+from tests.integrations import browser, mlflow_house
 from tests.promote.house import PEOPLE, POLICY, House
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = pytest.mark.slow
-READY_SECONDS = 120
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """A server that proxies artifacts, and the folder in which it keeps them."""
-    import socket
-
     home = tmp_path_factory.mktemp("server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-        "--backend-store-uri", f"sqlite:///{home / 'server.db'}", "--artifacts-destination", str(home / "artifacts"),
-    ]  # fmt: skip
-    with (home / "log.txt").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=home, start_new_session=True)
-    try:
-        until = time.monotonic() + READY_SECONDS
-        while True:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
-                    break
-            except OSError:
-                assert process.poll() is None and time.monotonic() < until, (home / "log.txt").read_text()
-                time.sleep(0.3)
-        yield f"http://127.0.0.1:{port}", home / "artifacts"
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
+    with mlflow_house.running(home, port=mlflow_house.free_port()) as url:
+        yield url, home / "artifacts"
 
 
 @pytest.fixture

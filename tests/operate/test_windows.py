@@ -127,6 +127,55 @@ def test_hashes_of_ids_cannot_be_tried_without_the_file(tmp_path: Path) -> None:
     assert one.hashed(["7"]) == Windows(tmp_path / "a.sqlite").hashed([7]) != other.hashed(["7"])
 
 
+def siphash(key: bytes, text: bytes) -> int:
+    """SipHash-2-4, written down from Aumasson and Bernstein, "SipHash: a fast short-input PRF" (2012), section 2."""
+    mask = 2**64 - 1
+    halves = [int.from_bytes(key[at : at + 8], "little") for at in (0, 8)]
+    v = [halves[i % 2] ^ one for i, one in enumerate(
+        (0x736F6D6570736575, 0x646F72616E646F6D, 0x6C7967656E657261, 0x7465646279746573))]  # fmt: skip
+
+    def turned(value: int, by: int) -> int:
+        return (value << by | value >> (64 - by)) & mask
+
+    def rounds(many: int) -> None:
+        for _ in range(many):
+            for a, b, by, half in ((0, 1, 13, True), (2, 3, 16, False), (0, 3, 21, False), (2, 1, 17, True)):
+                v[a] = v[a] + v[b] & mask
+                v[b] = turned(v[b], by) ^ v[a]
+                v[a] = turned(v[a], 32) if half else v[a]
+
+    padded = text + bytes(7 - len(text) % 8) + bytes([len(text) % 256])
+    for at in range(0, len(padded), 8):
+        word = int.from_bytes(padded[at : at + 8], "little")
+        v[3] ^= word
+        rounds(2)
+        v[0] ^= word
+    v[2] ^= 0xFF
+    rounds(4)
+    return v[0] ^ v[1] ^ v[2] ^ v[3]
+
+
+def mixed(value: int) -> int:
+    """What pandas makes of it: one number for each, by the end of SplitMix64 (Steele, Lea and Flood 2014)."""
+    for by, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
+        value = (value ^ value >> by) * factor & (2**64 - 1)
+    return value
+
+
+def test_ids_are_kept_as_the_published_hash_of_them(tmp_path: Path) -> None:
+    assert siphash(bytes(range(16)), bytes(range(15))) == 0xA129CA6149BE45E5  # appendix A of the paper
+    windows = Windows(tmp_path / "w.sqlite")
+    texts = ["", "7", "application-1", "ä" * 40, "a\0b"]
+    expected = [mixed(siphash(windows._key.encode(), text.encode())).to_bytes(8, "little") for text in texts]
+    assert (
+        windows.hashed(texts)
+        == windows.hashed(pd.Series(texts))
+        == windows.hashed(np.array(texts, dtype=object))
+        == expected
+    )
+    assert windows.hashed([]) == []
+
+
 def test_several_processes_add_up_and_a_restart_begins_a_line_of_its_own(tmp_path: Path) -> None:
     path = tmp_path / "w.sqlite"
     code = f"""

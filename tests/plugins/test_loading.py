@@ -16,8 +16,8 @@ import pytest
 
 import ml_governance as gov
 from ml_governance.testing import FrozenClock
+from tests.integrations.mlflow_house import free_port
 from tests.operate.house import INPUTS, fitted, rows
-from tests.plugins.conftest import free_port
 from tests.promote.house import PEOPLE, POLICY, House
 
 LOAD = """

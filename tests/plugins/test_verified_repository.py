@@ -79,6 +79,25 @@ def test_what_was_promoted_comes_whole_or_in_part_and_what_was_not_does_not(
     assert other[0] == "MissingEvidenceError"
 
 
+def test_a_link_where_a_model_is_downloaded_to_leads_nowhere(
+    made: House, installed: dict[str, str], tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    for name in ("whole", "part"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights.txt").symlink_to(mine)
+    answers = download(
+        made,
+        installed,
+        ON,
+        ("models:/credit/1", tmp_path / "whole"),
+        ("models:/credit/1/weights.txt", tmp_path / "part"),
+    )
+    assert [one[0] for one in answers] == ["DataError", "VerificationError"]
+    assert mine.read_text() == "mine"
+
+
 def test_what_is_loaded_is_a_copy_in_which_nobody_else_writes(made: House, installed: dict[str, str]) -> None:
     ((told, path),) = download(made, installed, ON, ("models:/credit/1", None))
     with made.as_(None) as ws:
