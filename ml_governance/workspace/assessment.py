@@ -14,21 +14,24 @@ from ml_governance.evidence.predicates import BASELINE, Resource
 from ml_governance.workspace import people
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
 
     from ml_governance.assess.explanation import ExplanationReport
     from ml_governance.assess.fairness import FairnessReport
     from ml_governance.assess.performance import PerformanceReport
+    from ml_governance.assess.recompute import Recomputed
+    from ml_governance.assess.robustness import RobustnessReport
+    from ml_governance.assess.scan import ScanReport
     from ml_governance.evidence.attestation import EvidenceView
     from ml_governance.evidence.ledger import Receipt
     from ml_governance.evidence.statement import Subject
     from ml_governance.workspace.session import Workspace
 
-    Report = FairnessReport | PerformanceReport | ExplanationReport
+    Report = FairnessReport | PerformanceReport | ExplanationReport | RobustnessReport | ScanReport
 
-KINDS = ("performance", "fairness", "explanation")
+KINDS = ("performance", "fairness", "explanation", "robustness")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +45,7 @@ class Assessed:
     dataset : Resource
         The rows, by digest.
     reports : dict of str to report
-        By kind: ``performance``, ``fairness``, ``explanation``.
+        By kind: ``performance``, ``fairness``, ``explanation``, ``robustness``.
     receipts : dict of str to Receipt
         By the same kinds.
     """
@@ -83,6 +86,8 @@ def assess(
     seed: int,
     training: tuple[Any, ...] = (),
     against: str | Subject | None = None,
+    robustness: Mapping[str, Any] | None = None,
+    rerun: str | Subject | None = None,
 ) -> Assessed:
     """Recompute predictions on digested rows, measure, and sign what was measured."""
     from ml_governance.assess.baseline import baseline
@@ -91,11 +96,14 @@ def assess(
     from ml_governance.assess.pairing import joint_counts
     from ml_governance.assess.performance import assess_performance
     from ml_governance.assess.recompute import recompute
+    from ml_governance.assess.robustness import RobustnessReport
     from ml_governance.workspace.overlap import with_training
 
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds:
         raise UsageError(f"the kinds are {list(kinds)}", expected=f"some of {', '.join(KINDS)}")
+    if "robustness" not in kinds and (robustness or rerun is not None):
+        raise UsageError("options of robustness are given", expected=f"robustness among the kinds, which are {list(kinds)}")
     writer = ws.writer
     view = ws.view()
     subject = ws.resolve(version, view)
@@ -119,6 +127,9 @@ def assess(
         pos_label=pos_label,
         background=None if explain is None else _background(background, frame, seed),
         explain=explain,
+        perturb={"seed": seed, "confidence": confidence, "min_group_size": min_group_size, **(robustness or {})}
+        if "robustness" in kinds
+        else None,
     )
     labels, sensitive = frame[y_true], frame[list(sensitive_features)]
     reports: dict[str, Report] = {}
@@ -136,14 +147,24 @@ def assess(
         )  # fmt: skip
     if outcome.explanation is not None:
         reports["explanation"] = ExplanationReport.from_dict(outcome.explanation)
+    if outcome.robustness is not None:
+        report = RobustnessReport.from_dict(outcome.robustness)
+        if rerun is not None:
+            other = ws.resolve(rerun, view)
+            ws.narrate(f"predicting the same rows with {other.name}, the second training")
+            second = asked(
+                ws, view, other, frame, y_true=y_true, sensitive_features=sensitive_features, pos_label=pos_label
+            )
+            report = with_second_training(report, subject, outcome, other, second, sensitive, robustness or {})
+        reports["robustness"] = report
     shared = {OVERLAP: with_training(frame, training, subject, view)} if training else {}
     paired: dict[str, Any] = {}
     if against is not None:
         other = ws.resolve(against, view)
         ws.narrate(f"predicting the same rows with {other.name}")
-        second = predicted(
+        second = asked(
             ws, view, other, frame, y_true=y_true, sensitive_features=sensitive_features, pos_label=pos_label
-        )
+        ).y_pred
         counts = joint_counts(labels, outcome.y_pred, second, sensitive, pos_label=pos_label)
         paired = {PAIRED: {"with": other.sha256, "counts": counts}}
     known = baseline(
@@ -153,13 +174,13 @@ def assess(
     receipts = {}
     for kind, report in reports.items():
         content = report.to_content(predictions="recomputed", dataset=dataset)
-        compared = {BASELINE: known} if kind != "explanation" else {}
+        compared = {BASELINE: known} if kind in ("performance", "fairness") else {}
         content = content.model_copy(update={"details": {**content.details, **shared, **paired, **compared}})
         receipts[kind] = writer.record(content, [subject])
     return Assessed(subject=subject, dataset=dataset, reports=reports, receipts=receipts)
 
 
-def predicted(
+def asked(
     ws: Workspace,
     view: EvidenceView,
     other: Subject,
@@ -168,8 +189,8 @@ def predicted(
     y_true: str,
     sensitive_features: tuple[str, ...],
     pos_label: Any,
-) -> Any:
-    """Return what another registered model predicts for the same rows, its bytes checked."""
+) -> Recomputed:
+    """Return what another registered model says about the same rows, its bytes checked."""
     from ml_governance.assess.recompute import recompute
 
     registration = ws.registration(other, view)
@@ -177,7 +198,34 @@ def predicted(
     return recompute(
         artifact, sha256=other.sha256, loader=ws.registry.LOADER, rows=frame, exclude=(y_true,),
         sensitive_features=sensitive_features, pos_label=pos_label, background=None, explain=None,
-    ).y_pred  # fmt: skip
+    )  # fmt: skip
+
+
+def with_second_training(
+    report: RobustnessReport,
+    subject: Subject,
+    outcome: Recomputed,
+    other: Subject,
+    second: Recomputed,
+    sensitive: pd.DataFrame,
+    options: Mapping[str, Any],
+) -> RobustnessReport:
+    """Return a robustness report that also says how far a second training of the model is apart."""
+    from dataclasses import replace
+
+    from ml_governance.assess.reproducibility import Trained, compared
+    from ml_governance.assess.robustness import Maker, slices_of
+
+    slices, _ = slices_of(sensitive if len(sensitive.columns) else None, len(sensitive))
+    made = Maker(slices=slices, confidence=report.confidence, min_group_size=report.min_group_size)
+    trained = (
+        Trained(decisions=one.y_pred, scores=one.y_score, sha256=of.sha256)
+        for one, of in ((outcome, subject), (second, other))
+    )
+    measurements, details = compared(made, *trained, tolerance=options.get("tolerance"))
+    return replace(
+        report, measurements=(*report.measurements, *measurements), details={**report.details, "rerun": details}
+    )
 
 
 def attest(
