@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from ml_governance.assess.profile import Profile, profile
     from ml_governance.assess.ranking import RankingReport, assess_ranking
     from ml_governance.assess.regression import RegressionReport, assess_regression
+    from ml_governance.assess.reproducibility import assess_reproducibility
+    from ml_governance.assess.robustness import RobustnessReport, assess_robustness
     from ml_governance.assess.rules import FourFifths, four_fifths
+    from ml_governance.assess.scan import ScanReport, scan_artifact
     from ml_governance.decide.decision import Decision
     from ml_governance.errors import (
         CanonicalisationError,
@@ -65,7 +68,10 @@ _HOMES = {
     "ml_governance.assess.profile": ("Profile", "profile"),
     "ml_governance.assess.ranking": ("RankingReport", "assess_ranking"),
     "ml_governance.assess.regression": ("RegressionReport", "assess_regression"),
+    "ml_governance.assess.reproducibility": ("assess_reproducibility",),
+    "ml_governance.assess.robustness": ("RobustnessReport", "assess_robustness"),
     "ml_governance.assess.rules": ("FourFifths", "four_fifths"),
+    "ml_governance.assess.scan": ("ScanReport", "scan_artifact"),
     "ml_governance.decide.decision": ("Decision",),
     "ml_governance.errors": (
         "CanonicalisationError",
@@ -119,6 +125,8 @@ __all__ = [
     "RankingReport",
     "RegistryError",
     "RegressionReport",
+    "RobustnessReport",
+    "ScanReport",
     "Subject",
     "UnavailableError",
     "UnrecordedError",
@@ -134,12 +142,15 @@ __all__ = [
     "assess_performance",
     "assess_ranking",
     "assess_regression",
+    "assess_reproducibility",
+    "assess_robustness",
     "compare_mitigations",
     "four_fifths",
     "init",
     "nyc_ll144",
     "open",
     "profile",
+    "scan_artifact",
 ]
 
 

@@ -116,7 +116,9 @@ class Decider:
         if array.ndim == 2 and array.shape[1] == 1:
             array = array[:, 0]
         if array.shape != (n,):
-            raise DataError(f"the model returned an array of shape {array.shape}", expected=f"one decision for each of {n} rows")
+            raise DataError(
+                f"the model returned an array of shape {array.shape}", expected=f"one decision for each of {n} rows"
+            )
         return array
 
 
@@ -156,9 +158,14 @@ def scores_of(model: Any, rows: pd.DataFrame, pos_label: Any) -> NDArray[np.floa
     if hasattr(model, "predict_proba"):
         chances = np.asarray(model.predict_proba(rows), dtype=np.float64)
         classes = np.asarray(getattr(model, "classes_", np.arange(chances.shape[1]))).tolist()
-        wanted = pos_label if pos_label is not None else 1 if 1 in classes else classes[-1] if len(classes) == 2 else None
-        return chances[:, classes.index(wanted)] if wanted in classes else None
+        wanted = (
+            pos_label if pos_label is not None else 1 if 1 in classes else classes[-1] if len(classes) == 2 else None
+        )
+        if wanted not in classes:
+            return None
+        own: NDArray[np.float64] = chances[:, classes.index(wanted)]
+        return own
     found = np.asarray(getattr(model, "predict", model)(rows)).reshape(-1)
-    if pos_label is not None and found.dtype.kind not in "f":
-        return (found == pos_label).astype(np.float64)
-    return found.astype(np.float64) if found.dtype.kind in "iufb" else None
+    if pos_label is not None and found.dtype.kind != "f":
+        return np.asarray(found == pos_label, dtype=np.float64)
+    return np.asarray(found, dtype=np.float64) if found.dtype.kind in "iufb" else None

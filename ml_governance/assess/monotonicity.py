@@ -68,7 +68,9 @@ def check_directions(monotone: Mapping[str, str], rows: pd.DataFrame, columns: t
     found: dict[str, Direction] = {}
     for name, direction in monotone.items():
         if direction not in ("+", "-"):
-            raise DataError(f"the direction of {name} is {direction!r}", expected="'+', the score rises with it, or '-'")
+            raise DataError(
+                f"the direction of {name} is {direction!r}", expected="'+', the score rises with it, or '-'"
+            )
         if name not in columns:
             raise DataError(f"the model takes no column {name!r}", expected=f"one of {', '.join(columns)}")
         if not is_numeric_dtype(rows[name].dtype) or is_bool_dtype(rows[name].dtype):
@@ -106,16 +108,20 @@ def violations(decider: Decider, rows: pd.DataFrame, column: str, direction: Dir
     for part in decider.parts(rows, max(1, decider.batch // (len(grid) + 1))):
         mine = own[start : start + len(part)]
         start += len(part)
-        points = np.sort(np.column_stack([np.tile(grid, (len(part), 1)), np.where(np.isfinite(mine), mine, grid[0])]), axis=1)
+        points = np.sort(
+            np.column_stack([np.tile(grid, (len(part), 1)), np.where(np.isfinite(mine), mine, grid[0])]), axis=1
+        )
         asked = part.iloc[np.repeat(np.arange(len(part)), points.shape[1])].reset_index(drop=True)
         asked[column] = like(points.reshape(-1), asked[column], whole=asked[column].dtype.kind in "iu")
         scores = scores_of(decider.model, asked, pos_label)
         if scores is None:
-            raise DataError("the model gives no score", expected="predict_proba, numbers, or pos_label to say which label counts")
+            raise DataError(
+                "the model gives no score", expected="predict_proba, numbers, or pos_label to say which label counts"
+            )
         if not np.isfinite(scores).all():
             raise DataError("some scores are NaN or infinite", expected="a score of every row")
-        steps = np.diff(scores.reshape(points.shape), axis=1) * (1 if direction == "+" else -1)
-        sizes.append(np.maximum(0.0, -steps.min(axis=1)) if steps.shape[1] else np.zeros(len(part)))
+        steps: NDArray[np.float64] = np.diff(scores.reshape(len(part), -1), axis=1) * (1 if direction == "+" else -1)
+        sizes.append(np.maximum(0.0, -steps.min(axis=1)))
     size = np.concatenate(sizes)
     at = int(size.argmax())
     bad = size > TOLERANCE
@@ -158,7 +164,10 @@ def find_row(rows: pd.DataFrame, digest: str) -> int:
     for position in range(len(whole)):
         if sha256_hex(f"{table}/{_row(whole, position)}".encode()) == digest:
             return position
-    raise DataError(f"no row has the digest {digest[:12]}", expected="the table that was assessed, with the columns that the model takes")
+    raise DataError(
+        f"no row has the digest {digest[:12]}",
+        expected="the table that was assessed, with the columns that the model takes",
+    )
 
 
 def _row(whole: pd.DataFrame, position: int) -> str:

@@ -98,9 +98,8 @@ def _column(name: str, values: pd.Series[Any]) -> Column:
         return Column(name=name, kind="other", levels=none, shares=np.empty(0))
     shares = shares[shares > 0]
     order = sorted(range(len(shares)), key=lambda at: str(shares.index[at]))  # not by which row comes first
-    return Column(
-        name=name, kind="category", levels=shares.index.to_numpy(dtype=object)[order], shares=shares.to_numpy(dtype=np.float64)[order]
-    )  # fmt: skip
+    frequencies: NDArray[np.float64] = np.asarray(shares, dtype=np.float64)[order]
+    return Column(name=name, kind="category", levels=shares.index.to_numpy(dtype=object)[order], shares=frequencies)
 
 
 def noisy(

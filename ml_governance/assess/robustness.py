@@ -182,7 +182,10 @@ def slices_of(sensitive_features: Any, n: int) -> tuple[tuple[Slice, ...], list[
     made = [Slice((), (), np.ones(n, dtype=bool))]
     found = {} if sensitive_features is None else sensitive.read(sensitive_features, n)
     if COLUMN in found:
-        raise DataError(f"a sensitive feature is called {COLUMN!r}", expected="another name: that one stands for columns of the table")
+        raise DataError(
+            f"a sensitive feature is called {COLUMN!r}",
+            expected="another name: that one stands for columns of the table",
+        )
     for name, (own, levels) in found.items():
         made += [Slice((name,), (level,), own == place) for place, level in enumerate(levels)]
     return tuple(made), list(found)
@@ -222,7 +225,9 @@ class Maker:
     def undefined(self, metric: str, reason: str) -> list[Measurement]:
         """Return why there is no number, of every slice."""
         return [
-            Measurement(metric=metric, by=one.by, group=one.group, n=int(one.rows.sum()), status="undefined", reason=reason)
+            Measurement(
+                metric=metric, by=one.by, group=one.group, n=int(one.rows.sum()), status="undefined", reason=reason
+            )
             for one in self.slices
         ]
 
@@ -287,7 +292,9 @@ def _flips(
             located = True
             touched += np.bincount(where, minlength=columns)
             flipped += np.bincount(where[flips], minlength=columns)
-    return _Flips(per_row=per_row, draws=draws, touched=touched if located else None, flipped=flipped if located else None)
+    return _Flips(
+        per_row=per_row, draws=draws, touched=touched if located else None, flipped=flipped if located else None
+    )
 
 
 def _measured(made: Maker, name: str, seen: _Flips | Refusal | str) -> list[Measurement]:
@@ -314,7 +321,10 @@ def _correct(y_true: Any, base: NDArray[Any], tolerance: float | None) -> Flags 
         raise DataError(f"{int(pd.isna(labels).sum())} labels are missing", expected="a label for every row")
     kinds = (labels.dtype.kind, base.dtype.kind)
     if (kinds[0] in "iufb") != (kinds[1] in "iufb") and "O" not in kinds:
-        raise DataError(f"labels are {labels.dtype} and decisions {base.dtype}", expected="labels that the model's decisions can equal")
+        raise DataError(
+            f"labels are {labels.dtype} and decisions {base.dtype}",
+            expected="labels that the model's decisions can equal",
+        )
     return np.asarray(labels == base, dtype=bool)
 
 
@@ -361,9 +371,13 @@ def _target(
         If there is no such column, or the shares are none.
     """
     if column not in everything.columns:
-        raise DataError(f"the rows have no column {column!r} to shift", expected=f"one of {', '.join(map(str, everything.columns))}")
+        raise DataError(
+            f"the rows have no column {column!r} to shift", expected=f"one of {', '.join(map(str, everything.columns))}"
+        )
     if any(not 0 <= share <= 1 for share in target.values()) or abs(sum(target.values()) - 1) > 1e-9:
-        raise DataError(f"the stated shares of {column} are {dict(target)}", expected="shares from 0 to 1 that sum to 1")
+        raise DataError(
+            f"the stated shares of {column} are {dict(target)}", expected="shares from 0 to 1 that sum to 1"
+        )
     own, levels = sensitive.codes(everything[column], column)
     names = (*levels, *(level for level in target if level not in levels))
     return own.astype(np.intp), names, {names.index(level): float(share) for level, share in target.items()}
@@ -382,11 +396,14 @@ def _directions(
     metric = "monotonicity_violation_rate"
     seen = [monotonicity.violations(decider, table, column, sign, pos_label) for column, sign in directions.items()]
     details["monotone"] = [
-        {"column": one.column, "direction": one.direction, "worst": one.worst, "drop": round(one.drop, 9)} for one in seen
+        {"column": one.column, "direction": one.direction, "worst": one.worst, "drop": round(one.drop, 9)}
+        for one in seen
     ]
     n = len(table)
     each = [
-        rate_measurement(metric, int(one.rows.sum()), n, n, (COLUMN,), (one.column,), made.confidence, made.min_group_size)
+        rate_measurement(
+            metric, int(one.rows.sum()), n, n, (COLUMN,), (one.column,), made.confidence, made.min_group_size
+        )
         for one in seen
     ]
     return [*made.rates(metric, np.logical_or.reduce([one.rows for one in seen])), *each]

@@ -8,6 +8,7 @@ worst mixture that holds at least that share of people like these (by the strata
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -56,7 +57,9 @@ class WorstShift:
     strata: tuple[dict[str, Any], ...] = ()
 
 
-def stratified(correct: Flags, strata: NDArray[np.intp], target: Mapping[int, float], group: tuple[str, ...], names: Sequence[str]) -> Number:
+def stratified(
+    correct: Flags, strata: NDArray[np.intp], target: Mapping[int, float], group: tuple[str, ...], names: Sequence[str]
+) -> Number:
     """Return accuracy under stated shares of strata.
 
     Parameters
@@ -96,7 +99,9 @@ def stratified(correct: Flags, strata: NDArray[np.intp], target: Mapping[int, fl
     return Number(group=group, n=len(correct), size=smallest, value=value, bounds=bounds, method=METHOD)
 
 
-def worst(correct: Flags, rows: pd.DataFrame, columns: Sequence[Column], *, worst_share: float, seed: int) -> WorstShift:
+def worst(
+    correct: Flags, rows: pd.DataFrame, columns: Sequence[Column], *, worst_share: float, seed: int
+) -> WorstShift:
     """Return the accuracy under the shift of one column that hurts most.
 
     Parameters
@@ -114,7 +119,9 @@ def worst(correct: Flags, rows: pd.DataFrame, columns: Sequence[Column], *, wors
     """
     n = len(correct)
     if n < 2 * HALF:
-        return WorstShift(number=Number(group=(), n=n, size=n, value=None, reason=f"{n} rows where {2 * HALF} are halved"))
+        return WorstShift(
+            number=Number(group=(), n=n, size=n, value=None, reason=f"{n} rows where {2 * HALF} are halved")
+        )
     order = np.random.default_rng(seed).permutation(n)
     first, second = np.sort(order[: n // 2]), np.sort(order[n // 2 :])
     found: tuple[float, str, NDArray[np.intp], tuple[str, ...], dict[int, float]] | None = None
@@ -125,7 +132,9 @@ def worst(correct: Flags, rows: pd.DataFrame, columns: Sequence[Column], *, wors
         if len(target) > 0 and (found is None or guess < found[0]):
             found = guess, one.name, strata, names, target
     if found is None:
-        return WorstShift(number=Number(group=(), n=n, size=n, value=None, reason="there is no column that could shift"))
+        return WorstShift(
+            number=Number(group=(), n=n, size=n, value=None, reason="there is no column that could shift")
+        )
     _, column, strata, names, target = found
     share = np.bincount(strata[first], minlength=len(names)) / len(first)
     shown = tuple(
@@ -133,7 +142,9 @@ def worst(correct: Flags, rows: pd.DataFrame, columns: Sequence[Column], *, wors
         for place in range(len(names))
         if share[place] > 0
     )
-    return WorstShift(number=stratified(correct[second], strata[second], target, (), names), column=column, strata=shown)
+    return WorstShift(
+        number=stratified(correct[second], strata[second], target, (), names), column=column, strata=shown
+    )
 
 
 def _strata(values: pd.Series[Any], one: Column, chosen: NDArray[np.intp]) -> tuple[NDArray[np.intp], tuple[str, ...]]:
@@ -145,7 +156,7 @@ def _strata(values: pd.Series[Any], one: Column, chosen: NDArray[np.intp]) -> tu
         codes = np.searchsorted(edges, numbers, side="left").astype(np.intp)
         codes[np.isnan(numbers)] = len(edges) + 1
         ends = [f"{edge:.6g}" for edge in edges]
-        between = [f"above {low}, up to {high}" for low, high in zip(ends, ends[1:], strict=False)]
+        between = [f"above {low}, up to {high}" for low, high in itertools.pairwise(ends)]
         names = [f"up to {ends[0]}", *between, f"above {ends[-1]}"] if ends else ["any"]
         return codes, (*names, "missing")
     import pandas as pd

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 _NOISE = "Hendrycks and Dietterich, ICLR 2019"
 _FLIPS = f"{_NOISE} (flip rate); interval: Wilson, JASA 22 (1927) 209, wide enough for any mean of numbers from 0 to 1"
 _STRATA = "Horvitz and Thompson, JASA 47 (1952) 663; interval: Zou and Donner, Statistics in Medicine 27 (2008) 1693"
-_WORST = "Subbaswamy, Adams and Saria, AISTATS 2021, 2611; Duchi, Hashimoto and Namkoong, Operations Research 71 (2023) 649"
+_WORST = (
+    "Subbaswamy, Adams and Saria, AISTATS 2021, 2611; Duchi, Hashimoto and Namkoong, Operations Research 71 (2023) 649"
+)
 
 
 def _one(name: str, form: Form, better: Better, text: str, formula: str, source: str, edge: str, **more: Any) -> Metric:
@@ -48,8 +50,8 @@ ROBUSTNESS = (
     _one("worst_shift_accuracy", "score", "higher", "accuracy under the shift of one column that half of the rows found worst, measured on "
          "the other half", "sum_b q_b accuracy_b, q_b <= p_b / worst_share", f"{_WORST}; {_STRATA}",
          "undefined without labels, or with too few rows to halve; no worse than the worst shift of bins of one column"),
-    _one("monotonicity_violation_rate", "rate", "lower", "share of rows whose score moves against a stated direction somewhere as one column "
-         "runs through its values", "#(some v < v': s(x_i, v') < s(x_i, v)) / N for '+'", "Sill, NIPS 1997, 661",
+    _one("monotonicity_violation_rate", "rate", "lower", "share of rows whose score moves against a stated direction somewhere as one "
+         "column runs through its values", "#(some v < v': s(x_i, v') < s(x_i, v)) / N for '+'", "Sill, NIPS 1997, 661",
          "by column, and over all stated columns; not measured where none is stated"),
     _one("rerun_disagreement", "rate", "lower", "share of rows that a second training decides differently",
          "#(d(x) != d'(x)) / N", "Milani Fard et al., NIPS 2016, 3179 (churn)", "not measured without a second training"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ml_governance.assess.scan import ScanReport
     from ml_governance.evidence.attestation import EvidenceView
     from ml_governance.evidence.ledger import Receipt
+    from ml_governance.evidence.predicates import Assessment
     from ml_governance.evidence.statement import Subject
     from ml_governance.workspace.session import Workspace
 
@@ -99,11 +101,7 @@ def assess(
     from ml_governance.assess.robustness import RobustnessReport
     from ml_governance.workspace.overlap import with_training
 
-    unknown = [kind for kind in kinds if kind not in KINDS]
-    if unknown or not kinds:
-        raise UsageError(f"the kinds are {list(kinds)}", expected=f"some of {', '.join(KINDS)}")
-    if "robustness" not in kinds and (robustness or rerun is not None):
-        raise UsageError("options of robustness are given", expected=f"robustness among the kinds, which are {list(kinds)}")
+    _check_kinds(kinds, robust=bool(robustness) or rerun is not None)
     writer = ws.writer
     view = ws.view()
     subject = ws.resolve(version, view)
@@ -113,9 +111,8 @@ def assess(
     _require_columns(frame, (y_true, *sensitive_features), dataset.name)
     pos_label = _label_like(pos_label, frame[y_true])
     artifact = ws.registry.artifact(registration.name, registration.version)  # slow, so after every quick refusal
-    explain = (
-        {"seed": seed, "confidence": confidence, "min_group_size": min_group_size} if "explanation" in kinds else None
-    )
+    options = {"seed": seed, "confidence": confidence, "min_group_size": min_group_size}
+    explain = options if "explanation" in kinds else None
     ws.narrate(f"predicting {len(frame):,} rows with {subject.name} in a process without keys")
     outcome = recompute(
         artifact,
@@ -127,9 +124,7 @@ def assess(
         pos_label=pos_label,
         background=None if explain is None else _background(background, frame, seed),
         explain=explain,
-        perturb={"seed": seed, "confidence": confidence, "min_group_size": min_group_size, **(robustness or {})}
-        if "robustness" in kinds
-        else None,
+        perturb={**options, **(robustness or {})} if "robustness" in kinds else None,
     )
     labels, sensitive = frame[y_true], frame[list(sensitive_features)]
     reports: dict[str, Report] = {}
@@ -148,44 +143,45 @@ def assess(
     if outcome.explanation is not None:
         reports["explanation"] = ExplanationReport.from_dict(outcome.explanation)
     if outcome.robustness is not None:
-        report = RobustnessReport.from_dict(outcome.robustness)
-        if rerun is not None:
-            other = ws.resolve(rerun, view)
-            ws.narrate(f"predicting the same rows with {other.name}, the second training")
-            second = asked(
-                ws, view, other, frame, y_true=y_true, sensitive_features=sensitive_features, pos_label=pos_label
-            )
-            report = with_second_training(report, subject, outcome, other, second, sensitive, robustness or {})
-        reports["robustness"] = report
+        reports["robustness"] = RobustnessReport.from_dict(outcome.robustness)
+    ask = partial(
+        asked, ws, view, frame=frame, y_true=y_true, sensitive_features=sensitive_features, pos_label=pos_label
+    )
+    if rerun is not None:
+        other = ws.resolve(rerun, view)
+        tolerance = (robustness or {}).get("tolerance")
+        reports["robustness"] = with_second_training(
+            reports["robustness"], sensitive, (subject, outcome), (other, ask(other)), tolerance
+        )
     shared = {OVERLAP: with_training(frame, training, subject, view)} if training else {}
     paired: dict[str, Any] = {}
     if against is not None:
         other = ws.resolve(against, view)
-        ws.narrate(f"predicting the same rows with {other.name}")
-        second = asked(
-            ws, view, other, frame, y_true=y_true, sensitive_features=sensitive_features, pos_label=pos_label
-        ).y_pred
-        counts = joint_counts(labels, outcome.y_pred, second, sensitive, pos_label=pos_label)
+        counts = joint_counts(labels, outcome.y_pred, ask(other).y_pred, sensitive, pos_label=pos_label)
         paired = {PAIRED: {"with": other.sha256, "counts": counts}}
+    own = {**shared, **paired}
     known = baseline(
         frame.drop(columns=[y_true]), y_pred=outcome.y_pred, y_score=outcome.y_score, y_true=labels,
         sensitive_features=sensitive_features, pos_label=pos_label, min_rows=min_group_size,
     )  # fmt: skip
-    receipts = {}
-    for kind, report in reports.items():
-        content = report.to_content(predictions="recomputed", dataset=dataset)
-        compared = {BASELINE: known} if kind in ("performance", "fairness") else {}
-        content = content.model_copy(update={"details": {**content.details, **shared, **paired, **compared}})
-        receipts[kind] = writer.record(content, [subject])
+    told = {kind: {**own, BASELINE: known} if kind in ("performance", "fairness") else own for kind in reports}
+    receipts = {
+        kind: writer.record(_with_details(report, dataset, told[kind]), [subject]) for kind, report in reports.items()
+    }
     return Assessed(subject=subject, dataset=dataset, reports=reports, receipts=receipts)
+
+
+def _with_details(report: Report, dataset: Resource, details: dict[str, Any]) -> Assessment:
+    content = report.to_content(predictions="recomputed", dataset=dataset)
+    return content.model_copy(update={"details": {**content.details, **details}})
 
 
 def asked(
     ws: Workspace,
     view: EvidenceView,
     other: Subject,
-    frame: pd.DataFrame,
     *,
+    frame: pd.DataFrame,
     y_true: str,
     sensitive_features: tuple[str, ...],
     pos_label: Any,
@@ -193,6 +189,7 @@ def asked(
     """Return what another registered model says about the same rows, its bytes checked."""
     from ml_governance.assess.recompute import recompute
 
+    ws.narrate(f"predicting the same rows with {other.name}")
     registration = ws.registration(other, view)
     artifact = ws.registry.artifact(registration.name, registration.version)
     return recompute(
@@ -202,30 +199,31 @@ def asked(
 
 
 def with_second_training(
-    report: RobustnessReport,
-    subject: Subject,
-    outcome: Recomputed,
-    other: Subject,
-    second: Recomputed,
+    report: Report,
     sensitive: pd.DataFrame,
-    options: Mapping[str, Any],
-) -> RobustnessReport:
+    first: tuple[Subject, Recomputed],
+    second: tuple[Subject, Recomputed],
+    tolerance: float | None,
+) -> Report:
     """Return a robustness report that also says how far a second training of the model is apart."""
-    from dataclasses import replace
-
     from ml_governance.assess.reproducibility import Trained, compared
     from ml_governance.assess.robustness import Maker, slices_of
 
     slices, _ = slices_of(sensitive if len(sensitive.columns) else None, len(sensitive))
     made = Maker(slices=slices, confidence=report.confidence, min_group_size=report.min_group_size)
-    trained = (
-        Trained(decisions=one.y_pred, scores=one.y_score, sha256=of.sha256)
-        for one, of in ((outcome, subject), (second, other))
-    )
-    measurements, details = compared(made, *trained, tolerance=options.get("tolerance"))
+    trained = [Trained(decisions=found.y_pred, scores=found.y_score, sha256=of.sha256) for of, found in (first, second)]
+    measurements, told = compared(made, *trained, tolerance=tolerance)
     return replace(
-        report, measurements=(*report.measurements, *measurements), details={**report.details, "rerun": details}
+        report, measurements=(*report.measurements, *measurements), details={**report.details, "rerun": told}
     )
+
+
+def _check_kinds(kinds: tuple[str, ...], *, robust: bool) -> None:
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown or not kinds:
+        raise UsageError(f"the kinds are {list(kinds)}", expected=f"some of {', '.join(KINDS)}")
+    if robust and "robustness" not in kinds:
+        raise UsageError("options of robustness are given", expected=f"robustness among the kinds {list(kinds)}")
 
 
 def attest(

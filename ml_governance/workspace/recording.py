@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ml_governance.workspace.parts import here
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from ml_governance.capture.lineage_event import Parent
     from ml_governance.capture.training import TrainingRun
@@ -172,6 +172,7 @@ class Recording:
         *,
         requirements: str | Path | None = None,
         advisories: str | Path | None = None,
+        trusted: Collection[str] = (),
     ) -> Scanned:
         """Read the files of a model version without loading them, look up its dependencies, and sign what was found.
 
@@ -183,6 +184,8 @@ class Recording:
             Requirements or lock file of what the model needs; default is what the artifact itself names, as MLflow models do.
         advisories : path, optional
             Advisories in the OSV format: a JSON file, or a folder of them.
+        trusted : collection of str
+            Imports that count as listed besides; the signed report names them.
 
         Returns
         -------
@@ -198,7 +201,9 @@ class Recording:
         """
         from ml_governance.workspace import scanning
 
-        return scanning.scan(here(self), version, requirements=requirements, advisories=advisories)
+        return scanning.scan(
+            here(self), version, requirements=requirements, advisories=advisories, trusted=tuple(trusted)
+        )
 
     def attest(self, version: str | Subject, *reports: Report, data: Any = None) -> tuple[Receipt, ...]:
         """Sign reports that the caller computed; they count as ``caller-supplied``.
