@@ -66,7 +66,7 @@ def measure(
         render.out_json(report.to_dict())
         return
     if not sys.stdout.isatty():
-        render.table(HEAD, [_row(one) for one in report.measurements])
+        render.table(HEAD, [row(one) for one in report.measurements])
         return
     for by_ in dict.fromkeys(one.by for one in report.measurements if one.by):
         _show(report, by_)
@@ -124,7 +124,8 @@ def _label(text: str) -> Any:
     return value if isinstance(value, str | int | float) else text
 
 
-def _row(one: Measurement) -> tuple[str, ...]:
+def row(one: Measurement) -> tuple[str, ...]:
+    """Return a measurement as a row of the table for programs."""
     value = "" if one.value is None else f"{one.value:.4f}"
     where = " x ".join(one.by), " x ".join(one.group)
     return one.metric, *where, value, _interval(one), str(one.n), one.status, one.reason or ""

@@ -21,6 +21,8 @@ from ml_governance.evidence.predicates import (
     Promotion,
     Registration,
     Revocation,
+    Robustness,
+    SecurityScan,
     TrainingRun,
     Waiver,
 )
@@ -69,6 +71,8 @@ class Card:
     performance: dict[str, Any] | None
     fairness: dict[str, Any] | None
     explanation: dict[str, Any] | None
+    robustness: dict[str, Any] | None
+    security: dict[str, Any] | None
     approvals: tuple[dict[str, Any], ...]
     promotions: tuple[dict[str, Any], ...]
     break_glass: tuple[dict[str, Any], ...]
@@ -141,6 +145,8 @@ def build(
         performance=assessment(_newest(about, Performance)),
         fairness=fairness(_newest(about, Fairness), decision),
         explanation=assessment(_newest(about, Explanation)),
+        robustness=assessment(_newest(about, Robustness)),
+        security=assessment(_newest(about, SecurityScan)),
         approvals=tuple(
             _approval(one, withdrawn)
             for one in about
@@ -157,7 +163,7 @@ def build(
         ),
         attempts={
             kind.kind: sum(isinstance(one.content, kind) for one in about)
-            for kind in (Performance, Fairness, Explanation)
+            for kind in (Performance, Fairness, Explanation, Robustness)
         },
         controls=_controls(decision, titles or {}),
         limitations=LIMITATIONS,
@@ -224,7 +230,7 @@ def _data(about: Iterable[Attestation]) -> tuple[dict[str, Any], ...]:
         content = one.content
         if isinstance(content, TrainingRun):
             used = [("training", resource) for resource in content.inputs]
-        elif isinstance(content, Assessment):
+        elif isinstance(content, Assessment) and not isinstance(content, SecurityScan):  # that one reads no rows
             used = [("assessment", content.dataset)]
         else:
             continue
