@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from ml_governance.assess import known_imports, pickles
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
 Loading = Literal["data", "listed", "code", "unknown"]
 MAX_EXPANDED = 1 << 31
@@ -119,3 +121,23 @@ def blocks(source: Any) -> Iterator[bytes]:
     """Yield what a file holds, a bounded part at a time."""
     while block := source.read(1 << 20):
         yield block
+
+
+@contextmanager
+def expanded(source: Iterable[bytes]) -> Iterator[tuple[BinaryIO, int]]:
+    """Give bytes that come in parts as a file, in memory up to some size and on disk beyond, and how many they are.
+
+    Raises
+    ------
+    ValueError
+        If they are more than :data:`MAX_EXPANDED`.
+    """
+    with tempfile.SpooledTemporaryFile(max_size=MAX_TEXT) as target:
+        length = 0
+        for block in source:
+            length += len(block)
+            if length > MAX_EXPANDED:
+                raise ValueError("too large")
+            target.write(block)
+        target.seek(0)
+        yield target, length  # type: ignore[misc]  # it does all that a binary file does

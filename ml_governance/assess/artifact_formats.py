@@ -30,13 +30,12 @@ import gzip
 import json
 import lzma
 import re
-import tempfile
 import zipfile
 import zlib
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from ml_governance.assess import pickles
-from ml_governance.assess.artifact_file import MAX_EXPANDED, MAX_TEXT, File, blocks, npy, of_pickle, pickled, unknown
+from ml_governance.assess.artifact_file import MAX_TEXT, File, blocks, expanded, npy, of_pickle, pickled, unknown
 from ml_governance.assess.artifact_zips import zipped
 
 if TYPE_CHECKING:
@@ -94,9 +93,9 @@ def _look(path: str, stream: BinaryIO, size: int, trusted: Collection[str]) -> F
     if zipfile.is_zipfile(stream):
         return unknown(path, "a zip stands behind other bytes")
     stream.seek(0)
-    opened = _expanded(head, stream)
-    if opened is not None:
-        with opened as (inside, length):
+    unpacked = _unpacked(head, stream)
+    if unpacked is not None:
+        with expanded(unpacked) as (inside, length):
             return pickled(path, inside, length, trusted)
     found = pickles.read(stream, size)
     if any(_IDENTIFIER.fullmatch(module) and _IDENTIFIER.fullmatch(one) for module, one in found.imports):
@@ -115,43 +114,16 @@ def _look(path: str, stream: BinaryIO, size: int, trusted: Collection[str]) -> F
 # --- compressed -----------------------------------------------------------------------------------------
 
 
-class _Expanded:
-    """The bytes of a compressed file, in memory up to some size and in a file beyond."""
-
-    def __init__(self, source: Any) -> None:
-        self.source = source
-        self.target = tempfile.SpooledTemporaryFile(max_size=1 << 26)  # noqa: SIM115  closed on exit
-
-    def __enter__(self) -> tuple[BinaryIO, int]:
-        length = 0
-        for block in self.source:
-            length += len(block)
-            if length > MAX_EXPANDED:
-                raise ValueError("too large")
-            self.target.write(block)
-        self.target.seek(0)
-        return self.target, length  # type: ignore[return-value]  # it does all that a binary file does
-
-    def __exit__(self, *_: object) -> None:
-        self.target.close()
-
-
-def _expanded(head: bytes, stream: BinaryIO) -> _Expanded | None:
+def _unpacked(head: bytes, stream: BinaryIO) -> Iterator[bytes] | None:
     """Return what is in a compressed file, None if it is none: joblib writes these and reads them by their first bytes."""
     if head.startswith(b"\x1f\x8b"):
-        return _Expanded(blocks(gzip.GzipFile(fileobj=stream)))
+        return blocks(gzip.GzipFile(fileobj=stream))
     if head.startswith(b"BZh"):
-        return _Expanded(blocks(bz2.BZ2File(stream)))
+        return blocks(bz2.BZ2File(stream))
     if head.startswith((b"\xfd7zXZ\x00", b"]\x00\x00")):
-        return _Expanded(blocks(lzma.LZMAFile(stream)))
-    if (
-        len(head) > 1
-        and head[0] == 0x78
-        and int.from_bytes(head[:2], "big") % 31 == 0
-        and head[1] in {0x01, 0x5E, 0x9C, 0xDA}
-    ):
-        return _Expanded(_inflated(stream))
-    return None
+        return blocks(lzma.LZMAFile(stream))
+    zlib_made = len(head) > 1 and head[0] == 0x78 and int.from_bytes(head[:2], "big") % 31 == 0
+    return _inflated(stream) if zlib_made and head[1] in {0x01, 0x5E, 0x9C, 0xDA} else None
 
 
 def _inflated(stream: BinaryIO) -> Iterator[bytes]:

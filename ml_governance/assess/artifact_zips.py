@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 import zipfile
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ml_governance.assess import known_imports
-from ml_governance.assess.artifact_file import MAX_EXPANDED, MAX_TEXT, File, blocks, npy, pickled, unknown, worst
+from ml_governance.assess.artifact_file import (
+    MAX_EXPANDED,
+    MAX_TEXT,
+    File,
+    blocks,
+    expanded,
+    npy,
+    pickled,
+    unknown,
+    worst,
+)
 from ml_governance.evidence.loading import SKLEARN_DATA
 
 if TYPE_CHECKING:
@@ -44,22 +54,19 @@ def zipped(path: str, stream: BinaryIO, trusted: Collection[str]) -> File:
         if {"config.json", "metadata.json"} <= set(names):
             return _keras(path, archive)
         if names and all(name.endswith(".npy") for name in names):
-            parts = [npy(f"{path}:{one.filename}", *_member(archive, one), trusted) for one in entries]
-            return worst(path, "npz", parts)
+            return worst(path, "npz", [_array(path, archive, one, trusted) for one in entries])
     return unknown(path, "it is a zip of no format that is known")
 
 
-def _member(archive: zipfile.ZipFile, one: zipfile.ZipInfo) -> tuple[BinaryIO, int]:
-    target = tempfile.SpooledTemporaryFile(max_size=1 << 26)  # noqa: SIM115  closed when nobody holds it
-    length = 0
-    with archive.open(one) as source:
-        for block in blocks(source):
-            length += len(block)
-            if length > MAX_EXPANDED:
-                raise ValueError("too large")
-            target.write(block)
-    target.seek(0)
-    return target, length  # type: ignore[return-value]  # it does all that a binary file does
+@contextmanager
+def _member(archive: zipfile.ZipFile, one: zipfile.ZipInfo) -> Iterator[tuple[BinaryIO, int]]:
+    with archive.open(one) as source, expanded(blocks(source)) as opened:
+        yield opened
+
+
+def _array(path: str, archive: zipfile.ZipFile, one: zipfile.ZipInfo, trusted: Collection[str]) -> File:
+    with _member(archive, one) as (stream, length):
+        return npy(path, stream, length, trusted)
 
 
 def _skops(path: str, stream: BinaryIO, trusted: Collection[str]) -> File:
@@ -90,7 +97,8 @@ def _torch(path: str, archive: zipfile.ZipFile, root: str, trusted: Collection[s
     for one in archive.infolist():
         inside = one.filename.removeprefix(f"{root}/")
         if inside.endswith(".pkl"):
-            parts.append(pickled(path, *_member(archive, one), trusted))
+            with _member(archive, one) as (stream, length):
+                parts.append(pickled(path, stream, length, trusted))
         elif inside.startswith("code/"):
             parts.append(File(path=path, format="torch", loading="code", why="it holds TorchScript, which runs"))
         elif not one.is_dir() and (inside == one.filename or _OF_TORCH.fullmatch(inside) is None):
@@ -102,8 +110,8 @@ def _keras(path: str, archive: zipfile.ZipFile) -> File:
     strange = sorted(set(archive.namelist()) - _OF_KERAS)
     if strange:
         return unknown(path, f"its member {strange[0]:.100} is of no kind that is known")
-    stream, _ = _member(archive, archive.getinfo("config.json"))
-    outside = sorted(set(_classes(json.loads(stream.read(MAX_TEXT)))))
+    with _member(archive, archive.getinfo("config.json")) as (stream, _):
+        outside = sorted(set(_classes(json.loads(stream.read(MAX_TEXT)))))
     if outside:
         return File(
             path=path,
