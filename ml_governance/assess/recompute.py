@@ -133,7 +133,8 @@ def recompute(
         }
         (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
         _run(folder, timeout)
-        return _read(folder, len(rows))
+        wanted = [name for name, asked in (("explanation", explain), ("robustness", perturb)) if asked is not None]
+        return _read(folder, len(rows), wanted)
 
 
 def copied(artifact: Path, folder: Path, sha256: str) -> Path:
@@ -196,15 +197,12 @@ def _run(folder: Path, timeout: float) -> None:
         )
 
 
-def _read(folder: Path, rows: int) -> Recomputed:
+def _read(folder: Path, rows: int, wanted: Sequence[str]) -> Recomputed:
     try:
         with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
             predicted = arrays["y_pred"]
             score = arrays.get("y_score", None)
-        told = {}
-        for name in ("explanation", "robustness"):
-            path = folder / f"{name}.json"
-            told[name] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        told = {name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in wanted}
     except (OSError, ValueError, KeyError) as error:
         raise UnavailableError(f"the predicting process left no readable result: {error}") from error
     for name, array in (("predictions", predicted), ("scores", score)):
@@ -217,4 +215,6 @@ def _read(folder: Path, rows: int) -> Recomputed:
             f"{int((~np.isfinite(score)).sum())} scores are NaN or infinite",
             expected="a probability in every row",
         )
-    return Recomputed(y_pred=predicted, y_score=score, **told)
+    return Recomputed(
+        y_pred=predicted, y_score=score, explanation=told.get("explanation"), robustness=told.get("robustness")
+    )
