@@ -2139,11 +2139,14 @@ from tests.defences_of_concern import CONCERN, CONCERN_LINES  # noqa: E402  it n
 from tests.defences_of_fairness import FAIRNESS, FAIRNESS_LINES  # noqa: E402
 from tests.defences_of_operation import OPERATION, OPERATION_LINES  # noqa: E402
 from tests.defences_of_promotion import PROMOTION, PROMOTION_LINES  # noqa: E402  it needs what is defined above
+from tests.defences_of_scanning import SCANNING, SCANNING_LINES  # noqa: E402
 from tests.defences_of_the_server import SERVER, SERVER_LINES  # noqa: E402  likewise
 from tests.defences_of_training import TRAINING, TRAINING_LINES  # noqa: E402
 
-LINES += CONCERN_LINES + FAIRNESS_LINES + OPERATION_LINES + PROMOTION_LINES + SERVER_LINES + TRAINING_LINES
-DEFENCES += CONCERN + FAIRNESS + OPERATION + PROMOTION + SERVER + TRAINING
+LINES += (
+    CONCERN_LINES + FAIRNESS_LINES + OPERATION_LINES + PROMOTION_LINES + SERVER_LINES + TRAINING_LINES + SCANNING_LINES
+)
+DEFENCES += CONCERN + FAIRNESS + OPERATION + PROMOTION + SERVER + TRAINING + SCANNING
 
 from tests.defences_of_laws import ATTACKS, LAW_LINES, LAWS  # noqa: E402, F401  as above
 
