@@ -57,7 +57,7 @@ SCANNING = (
     defence(
         SILENT, "vulnerabilities that were not looked up",
         change("assess/scan", 'unlooked: str | None = "no advisories were given"', "unlooked: str | None = None"),
-        f"{S}test_what_was_not_looked_up_is_undefined_and_never_zero",
+        f"{S}test_what_was_not_looked_up_is_undefined_and_never_zero[none given]",
     ),
     defence(
         TRUSTED, "the list of dangerous imports", change("assess/scan", "    if worse:", "    if False:"),

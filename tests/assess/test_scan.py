@@ -536,6 +536,7 @@ def test_vulnerabilities_are_counted_by_dependency_and_named(tmp_path: Path) -> 
             "the advisories name no package of PyPI",
         ),
     ],
+    ids=["none given", "not exact", "no version", "for others"],
 )
 def test_what_was_not_looked_up_is_undefined_and_never_zero(
     requirements: str, advisory: Any, reason: str, tmp_path: Path
