@@ -52,7 +52,7 @@ SCANNING = (
             "assess/artifact_formats", '    return unknown(path, "its format is not known")',
             '    return File(path=path, format="x", loading="data")',
         ),
-        f"{UNKNOWN}[bytes of no format]",
+        f"{S}test_a_format_that_nobody_knows_is_unknown[model.onnx]",
     ),
     defence(
         SILENT, "vulnerabilities that were not looked up",

@@ -174,6 +174,12 @@ def test_what_cannot_be_followed_is_unknown_and_leaves_no_count_of_imports(attac
         assert report.get(metric).status == "undefined" and "model.pkl" in report.get(metric).reason
 
 
+@pytest.mark.parametrize("name", ["model.onnx", "model.h5", "saved_model.pb", "model"])
+def test_a_format_that_nobody_knows_is_unknown(name: str, tmp_path: Path) -> None:
+    report = scanned(tmp_path, b"\x08\x07\x12\x05model" * 9, name)
+    assert loading(report) == "unknown" and report.get("unsafe_files").value == 1
+
+
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zlib.compress])
 def test_compression_hides_nothing(pack: Any, tmp_path: Path) -> None:
     assert loading(scanned(tmp_path, pack(pickle.dumps(Evil())), "model.joblib")) == "code"
