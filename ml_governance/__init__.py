@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from ml_governance.assess.ranking import RankingReport, assess_ranking
     from ml_governance.assess.reason_codes import ReasonCodes, reason_codes
     from ml_governance.assess.regression import RegressionReport, assess_regression
+    from ml_governance.assess.reproducibility import assess_reproducibility
+    from ml_governance.assess.robustness import RobustnessReport, assess_robustness
     from ml_governance.assess.rules import FourFifths, four_fifths
+    from ml_governance.assess.scan import ScanReport, scan_artifact
     from ml_governance.decide.decision import Decision
     from ml_governance.errors import (
         CanonicalisationError,
@@ -75,7 +78,10 @@ _HOMES = {
     "ml_governance.assess.ranking": ("RankingReport", "assess_ranking"),
     "ml_governance.assess.reason_codes": ("ReasonCodes", "reason_codes"),
     "ml_governance.assess.regression": ("RegressionReport", "assess_regression"),
+    "ml_governance.assess.reproducibility": ("assess_reproducibility",),
+    "ml_governance.assess.robustness": ("RobustnessReport", "assess_robustness"),
     "ml_governance.assess.rules": ("FourFifths", "four_fifths"),
+    "ml_governance.assess.scan": ("ScanReport", "scan_artifact"),
     "ml_governance.decide.decision": ("Decision",),
     "ml_governance.errors": (
         "CanonicalisationError",
@@ -134,6 +140,8 @@ __all__ = [
     "ReasonCodes",
     "RegistryError",
     "RegressionReport",
+    "RobustnessReport",
+    "ScanReport",
     "Subject",
     "UnavailableError",
     "UnrecordedError",
@@ -151,6 +159,8 @@ __all__ = [
     "assess_privacy",
     "assess_ranking",
     "assess_regression",
+    "assess_reproducibility",
+    "assess_robustness",
     "compare_mitigations",
     "counterfactuals",
     "four_fifths",
@@ -160,6 +170,7 @@ __all__ = [
     "profile",
     "rank_columns",
     "reason_codes",
+    "scan_artifact",
 ]
 
 

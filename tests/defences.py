@@ -2145,6 +2145,7 @@ from tests.defences_of_operation import OPERATION, OPERATION_LINES  # noqa: E402
 from tests.defences_of_promotion import PROMOTION, PROMOTION_LINES  # noqa: E402  it needs what is defined above
 from tests.defences_of_reports import REPORT_LINES, REPORTS  # noqa: E402
 from tests.defences_of_rows import ROWS, ROWS_LINES  # noqa: E402
+from tests.defences_of_scanning import SCANNING, SCANNING_LINES  # noqa: E402
 from tests.defences_of_the_server import SERVER, SERVER_LINES  # noqa: E402  likewise
 from tests.defences_of_training import TRAINING, TRAINING_LINES  # noqa: E402
 from tests.defences_of_voices import VOICE_LINES, VOICES  # noqa: E402
@@ -2157,6 +2158,7 @@ for lines, defences in (
     (PROMOTION_LINES, PROMOTION),
     (REPORT_LINES, REPORTS),
     (ROWS_LINES, ROWS),
+    (SCANNING_LINES, SCANNING),
     (SERVER_LINES, SERVER),
     (TRAINING_LINES, TRAINING),
     (VOICE_LINES, VOICES),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -152,7 +154,19 @@ def governed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Subject]:
         run.uses(train, name="applications")
         model = LogisticRegression().fit(train[["income", "debt"]], train["repaid"])
         version = run.produces(model, name="credit-risk")
+    with gov.open(folder / "ws", signer="author") as ws, ws.training("credit-risk") as run:
+        run.uses(train, name="applications")
+        again = LogisticRegression().fit(train[["income", "debt"]], train["repaid"]).set_params(verbose=0, n_jobs=1)
+        second = run.produces(again, name="credit-risk")
+    (folder / "requirements.txt").write_text(f"scikit-learn=={metadata.version('scikit-learn')}\n")
+    advisory = {
+        "id": "OSV-1",
+        "modified": "2026-01-01T00:00:00Z",
+        "affected": [{"package": {"ecosystem": "PyPI", "name": "other"}}],
+    }
+    (folder / "osv.json").write_text(json.dumps(advisory))
     with gov.open(folder / "ws", signer="validator") as ws:
+        ws.scan(version, requirements=folder / "requirements.txt", advisories=folder / "osv.json")
         ws.assess(
             version,
             test,
@@ -160,6 +174,8 @@ def governed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Subject]:
             sensitive_features=["sex", "race_ethnicity"],
             background=train,
             training=[train],
+            kinds=("performance", "fairness", "explanation", "robustness"),
+            rerun=second,
         )
         ws.assess_data(
             version, test, y_true="repaid", sensitive_features=["sex"], training=[train],

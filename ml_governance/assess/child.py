@@ -1,7 +1,7 @@
 """The process that loads a model: started by :mod:`ml_governance.assess.recompute`, never imported by it.
 
 It reads ``request.json`` and Parquet files in the current folder and writes ``predictions.npz``, and if asked
-``explanation.json``; or ``problem.json`` with what is wrong in words.
+``explanation.json`` and ``robustness.json``; or ``problem.json`` with what is wrong in words.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ def _predict(request: dict[str, Any]) -> None:
         arrays["y_score"] = score
     if request["explain"] is not None:
         _explain(request, model, frame, table)
+    if request["perturb"] is not None:
+        _perturb(request, model, frame)
     np.savez("predictions.npz", **arrays)
 
 
@@ -105,6 +107,20 @@ def _explain(request: dict[str, Any], model: Any, frame: Any, table: Any) -> Non
         **request["explain"],
     )
     Path("explanation.json").write_text(report.to_json(), encoding="utf-8")
+
+
+def _perturb(request: dict[str, Any], model: Any, frame: Any) -> None:
+    from ml_governance.assess.robustness import assess_robustness
+
+    report = assess_robustness(
+        model,
+        rows=frame.drop(columns=request["exclude"]),
+        y_true=frame[request["exclude"][0]] if request["exclude"] else None,
+        sensitive_features=frame[request["sensitiveFeatures"]] if request["sensitiveFeatures"] else None,
+        pos_label=request["posLabel"],
+        **request["perturb"],
+    )
+    Path("robustness.json").write_text(report.to_json(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -92,17 +92,9 @@ class ExplanationReport(Report):
         ], columns=["by", "group", "reference", "gap", "column", "part", "lower", "upper", "p_value"])  # fmt: skip
 
     @classmethod
-    def from_dict(cls, value: dict[str, Any]) -> Self:
+    def from_dict(cls, value: dict[str, Any], **more: Any) -> Self:
         """Read :meth:`Report.to_dict`; the single attributions are not part of it."""
-        return cls(
-            measurements=tuple(Measurement.model_validate(entry) for entry in value["measurements"]),
-            details=value["details"],
-            columns=value["columns"],
-            confidence=value["confidence"],
-            min_group_size=value["minGroupSize"],
-            seed=value["seed"],
-            base=value["details"]["base"],
-        )
+        return super().from_dict(value, base=value["details"]["base"], **more)
 
 
 def assess_explanation(

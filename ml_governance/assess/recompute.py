@@ -51,11 +51,14 @@ class Recomputed:
         Probability of the positive class, where the model gives one.
     explanation : dict or None
         An explanation report as plain values, if it was asked for.
+    robustness : dict or None
+        A robustness report as plain values, if it was asked for.
     """
 
     y_pred: NDArray[Any] = field(repr=False)
     y_score: NDArray[np.float64] | None = field(repr=False)
     explanation: dict[str, Any] | None = field(repr=False)
+    robustness: dict[str, Any] | None = field(default=None, repr=False)
 
 
 def recompute(
@@ -69,6 +72,7 @@ def recompute(
     pos_label: Any = None,
     background: pd.DataFrame | None = None,
     explain: dict[str, Any] | None = None,
+    perturb: dict[str, Any] | None = None,
     timeout: float = TIMEOUT,
 ) -> Recomputed:
     """Load a model by digest in a child process and predict.
@@ -93,6 +97,9 @@ def recompute(
         Rows that the explanation compares with.
     explain : dict, optional
         Options of :func:`ml_governance.assess.explanation.assess_explanation`; None explains nothing.
+    perturb : dict, optional
+        Options of :func:`ml_governance.assess.robustness.assess_robustness`, which takes the first of ``exclude`` as the label; None
+        perturbs nothing.
     timeout : float, default 3600
         Seconds until the child is stopped.
 
@@ -122,10 +129,12 @@ def recompute(
             "sensitiveFeatures": list(sensitive_features),
             "posLabel": pos_label.item() if isinstance(pos_label, np.generic) else pos_label,
             "explain": explain,
+            "perturb": perturb,
         }
         (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
         _run(folder, timeout)
-        return _read(folder, len(rows))
+        wanted = [name for name, asked in (("explanation", explain), ("robustness", perturb)) if asked is not None]
+        return _read(folder, len(rows), wanted)
 
 
 def copied(artifact: Path, folder: Path, sha256: str) -> Path:
@@ -188,13 +197,12 @@ def _run(folder: Path, timeout: float) -> None:
         )
 
 
-def _read(folder: Path, rows: int) -> Recomputed:
+def _read(folder: Path, rows: int, wanted: Sequence[str]) -> Recomputed:
     try:
         with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
             predicted = arrays["y_pred"]
             score = arrays.get("y_score", None)
-        path = folder / "explanation.json"
-        explanation = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        told = {name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in wanted}
     except (OSError, ValueError, KeyError) as error:
         raise UnavailableError(f"the predicting process left no readable result: {error}") from error
     for name, array in (("predictions", predicted), ("scores", score)):
@@ -207,4 +215,6 @@ def _read(folder: Path, rows: int) -> Recomputed:
             f"{int((~np.isfinite(score)).sum())} scores are NaN or infinite",
             expected="a probability in every row",
         )
-    return Recomputed(y_pred=predicted, y_score=score, explanation=explanation)
+    return Recomputed(
+        y_pred=predicted, y_score=score, explanation=told.get("explanation"), robustness=told.get("robustness")
+    )

@@ -6,11 +6,11 @@ import json
 import platform
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ml_governance import __version__
 from ml_governance.errors import DataError
-from ml_governance.evidence.predicates import Resource
+from ml_governance.evidence.predicates import Measurement, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ml_governance.assess.plots import Plot
-    from ml_governance.evidence.predicates import Assessment, Measurement
+    from ml_governance.evidence.predicates import Assessment
 
 SHOWN = 60
 """Rows of the table that a notebook shows."""
@@ -108,6 +108,19 @@ class Report:
             "measurements": [measurement.to_wire() for measurement in self.measurements],
             "details": self.details,
         }
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any], **more: Any) -> Self:
+        """Read what :meth:`to_dict` gave, as from a process that measured; ``more`` are fields that it does not have."""
+        return cls(
+            measurements=tuple(Measurement.model_validate(entry) for entry in value["measurements"]),
+            details=value["details"],
+            columns=value["columns"],
+            confidence=value["confidence"],
+            min_group_size=value["minGroupSize"],
+            seed=value["seed"],
+            **more,
+        )
 
     def to_json(self) -> str:
         """Return :meth:`to_dict` as JSON text."""

@@ -27,21 +27,16 @@ import zipfile
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ml_governance.errors import DataError
+from ml_governance.evidence.loading import SKLEARN_DATA
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-Loading = Literal["data", "code", "unknown"]
-
-SKLEARN_DATA = (
-    "sklearn.tree._tree.Tree",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-)
-"""Types of scikit-learn that hold arrays, check them when loaded, and are not yet on the list of skops."""
+    from ml_governance.evidence.loading import Loading
 
 _CODE = (".pkl", ".pickle", ".joblib", ".cloudpickle", ".pt", ".pth", ".bin", ".h5", ".py", ".dill")
 _DATA = (".ubj", ".json", ".txt", ".safetensors", ".onnx", ".skops", ".parquet", ".csv", ".yaml", ".npy", ".md")

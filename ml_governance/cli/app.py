@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ml_governance.cli import consent, promotion, render, roles, serving
+from ml_governance.cli.artifact import NAMES, scan
 from ml_governance.cli.check import check
 from ml_governance.cli.data import app as data_app
 from ml_governance.cli.keys import app as keys_app
@@ -16,6 +17,7 @@ from ml_governance.cli.log import app as log_app
 from ml_governance.cli.options import As, Full, Json, Stage, Version, Where, moment, opened
 from ml_governance.cli.policy import app as policy_app
 from ml_governance.cli.report import report
+from ml_governance.cli.robustness import options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -191,7 +193,7 @@ def assess(
     kind: Annotated[
         list[str] | None,
         typer.Option(
-            help="performance, fairness or explanation, all three by default; or data, or privacy, by itself."
+            help="performance, fairness, explanation or robustness; default is the first three. Or data, privacy or artifact, by itself."
         ),
     ] = None,
     population: Annotated[
@@ -211,6 +213,33 @@ def assess(
     against: Annotated[
         str | None, typer.Option(help="Another version, such as the one in use, to pair MODEL with row by row.")
     ] = None,
+    rerun: Annotated[
+        str | None, typer.Option(help="Another version, trained alike: with robustness, how far the two are apart.")
+    ] = None,
+    monotone: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=+|-", help="With robustness: where the score must go as the column rises; may be repeated."
+        ),
+    ] = None,
+    shift: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=LEVEL:SHARE,...", help="With robustness: shares to measure accuracy under; may be repeated."
+        ),
+    ] = None,
+    requirements: Annotated[
+        str | None, typer.Option(help="With artifact: requirements or lock file, where the artifact names none.")
+    ] = None,
+    advisories: Annotated[
+        str | None, typer.Option(help="With artifact: advisories in the OSV format, a JSON file or a folder of them.")
+    ] = None,
+    trust: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODULE.NAME", help="With artifact: an import of your own that counts as listed; may be repeated."
+        ),
+    ] = None,
     pos_label: Annotated[str | None, typer.Option(help="The positive label, unless labels are 0 and 1.")] = None,
     confidence: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.95,
     min_group_size: Annotated[int, typer.Option(help="Smaller groups are reported as insufficient.")] = 30,
@@ -224,11 +253,14 @@ def assess(
     """Measure a model and sign the measurements; without a model, measure the fairness of predictions in files.
 
     With MODEL, its predictions on held-out rows are recomputed here. Without it, files are read as they are, in bounded
-    memory: no workspace, no keys, no signature.
+    memory: no workspace, no keys, no signature. With --kind artifact, the files of MODEL, or of the path in --data, are read without
+    loading them: what they would run, what they need, and what is known of that.
 
     Example: mlgov assess credit-risk/2 --data test.parquet --y-true label --by sex --by race --as validator;
     mlgov assess --data 'scored/*.parquet' --y-true label --y-pred prediction --y-score score --by sex --by race;
     mlgov assess credit-risk/2 --kind data --data test.parquet --training train.parquet --y-true label --by sex;
+    mlgov assess credit-risk/2 --data test.parquet --y-true label --by sex --kind robustness --monotone income=+ --as validator;
+    mlgov assess credit-risk/2 --kind artifact --advisories osv/ --as validator; mlgov assess --kind artifact --data model.pkl;
     mlgov assess --list-metrics --kind fairness
     """
     if list_metrics:
@@ -245,12 +277,28 @@ def assess(
             confidential=confidential or (), pos_label=pos_label, confidence=confidence, min_group_size=min_group_size, json=json,
         )  # fmt: skip
         return
+    if NAMES.intersection(kind or ()):
+        if len(kind or ()) != 1 or y_true is not None or by:
+            raise typer.BadParameter("--kind artifact stands alone: it reads files, not rows")
+        scan(model, data or (), requirements, advisories, trust or (), workspace, signer, json=json)
+        return
+    if requirements or advisories or trust:
+        raise typer.BadParameter("--requirements, --advisories and --trust are of --kind artifact")
     if not data or y_true is None or not by:
         raise typer.BadParameter("give --data, --y-true and --by, or --list-metrics")
     if model is None:
         from ml_governance.cli.fairness import measure
 
-        if y_pred is None or background is not None or training or against or set(kind or ()) - {"fairness"}:
+        if (
+            y_pred is None
+            or background is not None
+            or training
+            or against
+            or rerun
+            or monotone
+            or shift
+            or set(kind or ()) - {"fairness"}
+        ):
             raise typer.BadParameter("without MODEL, give --y-pred; only fairness can be measured")
         measure(data, y_true, y_pred, by, y_score, control, weight, pos_label, confidence, min_group_size, json=json)
         return
@@ -271,6 +319,8 @@ def assess(
             min_group_size=min_group_size,
             training=training or (),
             against=against,
+            robustness=options(monotone or (), shift or ()),
+            rerun=rerun,
         )
         if json:
             render.out_json(

@@ -43,7 +43,7 @@ _KEYS = {
     Deployment.kind: _SIGNED | {"stage"},
 }
 _OF_ASSESSMENTS = _SIGNED | {
-    "groups", "all", "scores", "over", "dataset", "rows", "shared", "paired", "earlier", "predictions", "details",
+    "groups", "all", "rates", "scores", "over", "dataset", "rows", "shared", "paired", "earlier", "predictions", "details",
 }  # fmt: skip
 PREVIOUS = Subject(name="credit-risk/0", sha256=sha256_hex(b"the earlier version of the cases"))
 """The version before the one that a case is about."""
@@ -165,6 +165,7 @@ def _assessment(kind: str, compact: Mapping[str, Any]) -> Assessment:
     measurements = [
         *_grouped(compact.get("groups", {})),
         *_rates((), (), compact.get("all", []), "all"),
+        *(_rate(metric, counts) for metric, counts in compact.get("rates", {}).items()),
         *(_score(metric, numbers) for metric, numbers in compact.get("scores", {}).items()),
         *(
             _score(metric, numbers, tuple(attribute.split(CROSS)))
@@ -227,6 +228,15 @@ def _rates(by: tuple[str, ...], group: tuple[str, ...], counts: Any, where: str)
             else Measurement(**common, status="undefined", reason="0/0")
         )
     return made
+
+
+def _rate(metric: str, counts: Any) -> Measurement:
+    if not isinstance(counts, list) or len(counts) != 2 or any(type(one) is not int for one in counts):
+        raise ValueError(f"{metric} has {counts!r:.100}, expected [k, n]: how many of how many rows")
+    k, n = counts
+    if not 0 <= k <= n or n == 0:
+        raise ValueError(f"{metric} has {counts}, expected [k, n]: how many of how many rows")
+    return Measurement(metric=metric, value=k / n, numerator=k, denominator=n, n=n, status="ok")
 
 
 def _score(metric: str, numbers: Sequence[float], by: tuple[str, ...] = ()) -> Measurement:

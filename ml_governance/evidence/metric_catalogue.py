@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ml_governance.evidence.metric_definition import Metric
+from ml_governance.evidence.metrics_of_robustness import ROBUSTNESS
+from ml_governance.evidence.metrics_of_security import SECURITY
 
 if TYPE_CHECKING:
     from ml_governance.evidence.metric_definition import Better
@@ -275,4 +277,5 @@ _MONITORING = (
 
 CATALOGUE = (
     *_BINARY, *_SCORES, *_MULTICLASS, *_REGRESSION, *_RANKING, *_CONTINUOUS, *_PERFORMANCE, *_EXPLANATION, *_MONITORING,
+    *ROBUSTNESS, *SECURITY,
 )  # fmt: skip

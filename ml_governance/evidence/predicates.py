@@ -205,6 +205,21 @@ class Privacy(Assessment):
     kind: ClassVar[str] = "privacy"
 
 
+class Robustness(Assessment):
+    """How decisions hold when rows are noisy, have gaps or shift, and when the model is trained again."""
+
+    kind: ClassVar[str] = "robustness"
+
+
+class SecurityScan(Assessment):
+    """What stands in the artifact's files and its dependencies, read without loading them.
+
+    ``dataset`` is the artifact itself, which has no rows; ``recomputed`` says that whoever signed read the registered bytes.
+    """
+
+    kind: ClassVar[str] = "security-scan"
+
+
 class Monitoring(Assessment):
     """How a model does in production, over a window; the predictions were made by the bytes that the handle verified."""
 
@@ -481,6 +496,7 @@ CONTENTS: dict[str, type[Content]] = {
         Explanation, DataQuality, Privacy, Approval, Waiver, DecisionSummary, Promotion, Revocation, Erasure, HumanText,
         ApprovalRequest, BreakGlass,
         BreakGlassReview, Delegation, ProtectedData, DataAccess, Monitoring, Deployment, RegistryRequest,
+        Robustness, SecurityScan,
     )
 }  # fmt: skip
 """The form of each kind that is written now."""

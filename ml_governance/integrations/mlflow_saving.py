@@ -16,6 +16,7 @@ from ml_governance.capture import serialisation
 from ml_governance.capture.serialisation import Serialisation
 from ml_governance.errors import DataError
 from ml_governance.evidence import fingerprint
+from ml_governance.evidence.loading import SKLEARN_DATA
 
 if TYPE_CHECKING:
     from ml_governance.promote.registry import Format
@@ -84,7 +85,7 @@ def _sklearn(model: Any, target: Path) -> Serialisation:
         return Serialisation(stack="sklearn", format="cloudpickle", loading="code", why=why)
     flavour.save_model(
         model, str(target), pip_requirements=[*_requirements("sklearn"), f"skops=={metadata.version('skops')}"],
-        serialization_format="skops", skops_trusted_types=list(serialisation.SKLEARN_DATA),
+        serialization_format="skops", skops_trusted_types=list(SKLEARN_DATA),
     )  # fmt: skip
     return Serialisation(stack="sklearn", format="skops", loading="data")
 

@@ -26,6 +26,8 @@ from ml_governance.evidence.predicates import (
     Promotion,
     Registration,
     Revocation,
+    Robustness,
+    SecurityScan,
     TrainingRun,
     Waiver,
 )
@@ -77,6 +79,8 @@ class Card:
     explanation: dict[str, Any] | None
     data_quality: dict[str, Any] | None
     privacy: dict[str, Any] | None
+    robustness: dict[str, Any] | None
+    security: dict[str, Any] | None
     approvals: tuple[dict[str, Any], ...]
     promotions: tuple[dict[str, Any], ...]
     break_glass: tuple[dict[str, Any], ...]
@@ -181,6 +185,8 @@ def _assemble(
         explanation=assessment(_newest(about, Explanation)),
         data_quality=rows_of.data_quality(_newest(about, DataQuality)),
         privacy=rows_of.privacy(_newest(about, Privacy)),
+        robustness=assessment(_newest(about, Robustness)),
+        security=assessment(_newest(about, SecurityScan)),
         approvals=tuple(
             _approval(one, withdrawn)
             for one in about
@@ -197,7 +203,7 @@ def _assemble(
         ),
         attempts={
             kind.kind: sum(isinstance(one.content, kind) for one in about)
-            for kind in (Performance, Fairness, Explanation, DataQuality, Privacy)
+            for kind in (Performance, Fairness, Explanation, DataQuality, Privacy, Robustness)
         },
         controls=controls,
         matrix=() if catalogue is None else matrix.matrix(catalogue, controls, recorded, said),
@@ -277,8 +283,8 @@ def _data(about: Iterable[Attestation]) -> tuple[dict[str, Any], ...]:
         content = one.content
         if isinstance(content, TrainingRun):
             used = [("training", resource) for resource in content.inputs]
-        elif isinstance(content, Monitoring):
-            continue  # the counts of a window are no table, and may be many: section 12 lists them
+        elif isinstance(content, Monitoring | SecurityScan):
+            continue  # a scan reads no rows; the counts of a window are no table, and may be many: section 12 lists them
         elif isinstance(content, Assessment):
             used = [("assessment", content.dataset)]
         else:

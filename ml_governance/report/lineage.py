@@ -16,6 +16,7 @@ from ml_governance.evidence.predicates import (
     Promotion,
     Registration,
     Revocation,
+    SecurityScan,
     TrainingRun,
     Waiver,
 )
@@ -146,6 +147,9 @@ def _place(entry: Attestation, subject: Subject, model: str, add: Any, edges: di
             rows = f"{one.rows:,} rows" if one.rows is not None else "bytes"
             data = add(f"data:{one.sha256}", "data", one.name, f"{rows}, {one.sha256[:12]}", index)
             edges[data, run] = None
+    elif isinstance(content, SecurityScan):
+        made = add(f"entry:{index}", "assessment", content.kind, f"by {by}, {content.predictions}", index)
+        edges[model, made] = None
     elif isinstance(content, Assessment):
         rows = f"{content.dataset.rows:,} rows, " if content.dataset.rows is not None else ""
         data = add(

@@ -14,7 +14,7 @@ from ml_governance import __version__
 from ml_governance.report.oscal import NAMESPACE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from ml_governance.report.card import Card
 
@@ -37,9 +37,7 @@ def to_ml_bom(card: Card) -> str:
         Valid against the CycloneDX 1.6 schema. Software without a known licence has none here; what is not recorded is left out.
     """
     data = [_dataset(one) for one in card.data]
-    software = [
-        _library(name, version) for name, version in sorted((card.environment or {}).get("packages", {}).items())
-    ]
+    software = list(_software(card))
     model = _model(card)
     bom: dict[str, Any] = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
@@ -137,14 +135,29 @@ def _dataset(one: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _library(name: str, version: str) -> dict[str, Any]:
-    return {
+def _software(card: Card) -> Iterator[dict[str, Any]]:
+    """Yield what the training ran on and what the artifact needs, each once; licences and digests are what a scan found."""
+    named: dict[tuple[str, str], dict[str, Any]] = {
+        (name, version): {} for name, version in (card.environment or {}).get("packages", {}).items()
+    }
+    for one in ({} if card.security is None else card.security["details"]).get("dependencies", []):
+        if one.get("version"):
+            named[one["name"], one["version"]] = one
+    for (name, version), known in sorted(named.items()):
+        yield _library(name, version, known)
+
+
+def _library(name: str, version: str, known: Mapping[str, Any]) -> dict[str, Any]:
+    library: dict[str, Any] = {
         "type": "library",
         "bom-ref": f"pkg:pypi/{name}@{version}",
         "name": name,
         "version": version,
         "purl": f"pkg:pypi/{name}@{version}",
     }
+    if "licence" in known:
+        library["licenses"] = [{"license": {"name": known["licence"]}}]
+    return library
 
 
 def _sha256(value: str) -> dict[str, str]:

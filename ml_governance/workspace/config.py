@@ -81,7 +81,7 @@ class CheckSection(_Section):
     data: Place | None = None
     y_true: str | None = None
     by: tuple[str, ...] = ()
-    kinds: tuple[Literal["performance", "fairness", "explanation", "data-quality"], ...] = ()
+    kinds: tuple[Literal["performance", "fairness", "explanation", "data-quality", "robustness"], ...] = ()
     pos_label: str | int | float | None = None
     background: Place | None = None
     confidence: float = Field(default=0.95, gt=0, lt=1)

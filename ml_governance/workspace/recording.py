@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ml_governance.workspace.parts import here
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from ml_governance.assess.report import Report
     from ml_governance.capture.lineage_event import Parent
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ml_governance.evidence.head import Receipt
     from ml_governance.evidence.statement import Subject
     from ml_governance.workspace.assessment import Assessed
+    from ml_governance.workspace.scanning import Scanned
 
 
 class Recording:
@@ -98,6 +99,8 @@ class Recording:
         seed: int = 0,
         training: Sequence[Any] = (),
         against: str | Subject | None = None,
+        robustness: Mapping[str, Any] | None = None,
+        rerun: str | Subject | None = None,
     ) -> Assessed:
         """Load the artifact by digest in a process without keys, predict, measure, and sign what was measured.
 
@@ -115,7 +118,7 @@ class Recording:
             The label that counts as positive, needed unless the labels are 0 and 1.
         background : DataFrame or path, optional
             Rows that explanations compare with; default is a sample of ``data``.
-        kinds : sequence of {'performance', 'fairness', 'explanation'}
+        kinds : sequence of {'performance', 'fairness', 'explanation', 'robustness'}
             What to measure.
         confidence : float in (0, 1), default 0.95
             Level of every interval.
@@ -127,6 +130,10 @@ class Recording:
             What the model was trained on: how many test rows stand there is measured and signed as well.
         against : str or Subject, optional
             Another version, such as the one in use: on how many rows both, one or neither is right is counted and signed.
+        robustness : mapping, optional
+            Options of :func:`ml_governance.assess_robustness`, such as ``{"monotone": {"income": "+"}}``.
+        rerun : str or Subject, optional
+            Another version, trained alike: how far its decisions and scores are apart is measured with robustness.
 
         Returns
         -------
@@ -156,6 +163,47 @@ class Recording:
             seed=seed,
             training=tuple(training),
             against=against,
+            robustness=robustness,
+            rerun=rerun,
+        )
+
+    def scan(
+        self,
+        version: str | Subject,
+        *,
+        requirements: str | Path | None = None,
+        advisories: str | Path | None = None,
+        trusted: Collection[str] = (),
+    ) -> Scanned:
+        """Read the files of a model version without loading them, look up its dependencies, and sign what was found.
+
+        Parameters
+        ----------
+        version : str or Subject
+            The model version.
+        requirements : path, optional
+            Requirements or lock file of what the model needs; default is what the artifact itself names, as MLflow models do.
+        advisories : path, optional
+            Advisories in the OSV format: a JSON file, or a folder of them.
+        trusted : collection of str
+            Imports that count as listed besides; the signed report names them.
+
+        Returns
+        -------
+        Scanned
+            The report and its ledger entry.
+
+        Raises
+        ------
+        VerificationError
+            If the artifact's bytes are not the registered ones.
+        DataError
+            If a file that was named cannot be read.
+        """
+        from ml_governance.workspace import scanning
+
+        return scanning.scan(
+            here(self), version, requirements=requirements, advisories=advisories, trusted=tuple(trusted)
         )
 
     def assess_data(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,7 @@ def rows(n: int = 900) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def reports() -> tuple[Any, ...]:
+def reports(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, ...]:
     frame = rows()
     g = {"sensitive_features": frame[["g"]]}
     model = LogisticRegression().fit(frame[["s", "age"]], frame.y)
@@ -81,7 +82,32 @@ def reports() -> tuple[Any, ...]:
             background=frame[["s", "age"]][:20],
             sensitive_features=frame[["age"]][:60].round(-1),
         ),
+        gov.assess_robustness(
+            _Lenient(),
+            rows=frame[["s", "c"]],
+            y_true=frame.y,
+            shift={"c": {"x": 0.7, "y": 0.3}},
+            monotone={"s": "+"},
+            draws=1,
+            **g,
+        ),
+        gov.assess_reproducibility((model, model), rows=frame[["s", "age"]], **g),
+        _scan(tmp_path_factory.mktemp("scan")),
     )
+
+
+class _Lenient:
+    """A model that takes gaps and strange categories."""
+
+    def predict(self, rows: pd.DataFrame) -> Any:
+        return ((rows.s.fillna(0) > 0.5) & (rows.c != "y")).astype(int)
+
+
+def _scan(folder: Path) -> Any:
+    (folder / "requirements.txt").write_text("some-thing==1\n")
+    advisory = {"id": "PYSEC-1", "affected": [{"package": {"ecosystem": "PyPI", "name": "some-thing"}}]}
+    (folder / "osv.json").write_text(json.dumps(advisory))
+    return gov.scan_artifact(folder, advisories=folder / "osv.json")
 
 
 @pytest.fixture(scope="module")

@@ -179,8 +179,8 @@ def test_a_text_of_somebody_without_a_role_is_named_and_does_not_count() -> None
     assert one.status == "missing" and "signed by rita, who has no role here" in one.sentence
 
 
-@pytest.mark.parametrize("kind", ["robustness", "security-scan", "monitoring"])
-def test_evidence_that_nothing_records_yet_is_missing(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["data-quality", "robustness", "privacy", "security-scan", "monitoring"])
+def test_evidence_that_nobody_has_recorded_is_missing(kind: str) -> None:
     asked = policy(evidence=kind)
     (one,) = findings(asked, view_of(asked, evidence())).values()
     assert one.status == "missing" and kind in one.sentence

@@ -22,6 +22,7 @@ from ml_governance.decide.sentences import explain_policy
 from ml_governance.errors import GovernanceError, PolicyError
 from ml_governance.evidence.evidence_kinds import EVIDENCE_KINDS
 from ml_governance.evidence.metrics import METRICS
+from ml_governance.evidence.predicates import CONTENTS
 from ml_governance.workspace import packs
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -114,7 +115,7 @@ def test_the_nearest_valid_name_is_told(old: str, new: str, near: str) -> None:
         ("evidence: security-scan", "evidence: security-scan, inputs_digested: true", "has no inputs"),
         ("inputs_digested: true", f"inputs: ['sha256:{'a' * 63}']", "'sha256:' and 64 hexadecimal digits"),
         ("evidence: security-scan", f"evidence: security-scan, inputs: ['sha256:{'a' * 64}']", "has no inputs"),
-        ("evidence: security-scan", "evidence: security-scan, metric: cves, value_at_most: 0", "none is measured yet"),
+        ("evidence: security-scan", "evidence: security-scan, metric: cves, value_at_most: 0", "has no metric 'cves'"),
         ("evidence: security-scan", "evidence: security-scan, by: [sex]", "there is no metric for it"),
         ("evidence: security-scan", "evidence: privacy, max_overlap: 0.1", "no overlap is asked about"),
         ("metric: accuracy", "metric: selection_rate", "neither more nor less is better"),
@@ -283,7 +284,11 @@ def warned(text: str, **more: Any) -> str:
     return "\n".join(lint(parse_policy(text), **more))
 
 
-def test_only_what_is_not_recorded_yet_is_warned_of_in_a_policy_with_everything() -> None:
+def test_only_what_is_not_recorded_yet_is_warned_of_in_a_policy_with_everything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert warned(EVERYTHING) == ""
+    monkeypatch.delitem(CONTENTS, "security-scan")
     assert re.fullmatch(r"ALL-03: nothing records security-scan evidence yet.*", warned(EVERYTHING))
 
 
