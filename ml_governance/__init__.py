@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from ml_governance.assess.continuous import ContinuousReport, assess_continuous
+    from ml_governance.assess.costs import Costs
     from ml_governance.assess.drift import DriftReport, assess_drift
     from ml_governance.assess.explanation import ExplanationReport, assess_explanation
     from ml_governance.assess.fairness import FairnessReport, assess_fairness
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ml_governance.assess.continuous": ("ContinuousReport", "assess_continuous"),
+    "ml_governance.assess.costs": ("Costs",),
     "ml_governance.assess.drift": ("DriftReport", "assess_drift"),
     "ml_governance.assess.explanation": ("ExplanationReport", "assess_explanation"),
     "ml_governance.assess.fairness": ("FairnessReport", "assess_fairness"),
@@ -96,6 +98,7 @@ __all__ = [
     "CanonicalisationError",
     "ConfigurationError",
     "ContinuousReport",
+    "Costs",
     "DataError",
     "Decision",
     "DeniedError",

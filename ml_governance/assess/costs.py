@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 THRESHOLDS = np.arange(201) / 200
 """Which thresholds are tried; a row is selected if its score is at least the threshold."""
 METHOD = "mover-multinomial"
+CHOSEN = ("chosen_threshold", "chosen_threshold_cost", "chosen_threshold_gain")
+"""What is measured of a threshold that was chosen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +89,7 @@ class ThresholdChoice:
     thresholds, searched, confirmed : array of float64, shape (thresholds,)
         All that were tried, and the mean cost of each on the half that was searched and on the other.
     numbers : mapping of str to Number
-        ``chosen_threshold``, ``chosen_threshold_cost`` and ``chosen_threshold_gain``, of the other half.
+        Those of :data:`CHOSEN`, of the other half.
     seed : int
         Of the split.
     """

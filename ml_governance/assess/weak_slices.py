@@ -20,11 +20,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ml_governance.assess import blocks, labels, means
+from ml_governance.assess import blocks, means
+from ml_governance.assess import cube as cubes
 from ml_governance.assess.cells import levels_of
 from ml_governance.assess.contrasts import Number, measured, mover_difference
 from ml_governance.assess.halves import halves
 from ml_governance.assess.rates import rate_measurement
+from ml_governance.errors import DataError
 from ml_governance.evidence import intervals
 from ml_governance.evidence.predicates import Measurement
 
@@ -42,7 +44,7 @@ DEPTH = 3
 CUTS = 15
 LEVELS = 50
 """Levels of a column that can be a slice; the most frequent ones."""
-MISSING = "missing"
+MISSING = "(missing)"
 _SURE = 1.645
 
 
@@ -108,6 +110,8 @@ class SliceSearch:
         Why there are none.
     columns : tuple of str
         What was searched.
+    left_out : mapping of str to str
+        Columns that were not, such as dates, and why.
     seed : int
         Of the split.
     """
@@ -116,6 +120,7 @@ class SliceSearch:
     measurements: tuple[Measurement, ...]
     reason: str | None
     columns: tuple[str, ...]
+    left_out: Mapping[str, str]
     seed: int
 
     def to_dict(self, confidence: float) -> dict[str, Any]:
@@ -130,13 +135,16 @@ class SliceSearch:
                     "lower": lower, "upper": upper, "n": one.error.n,
                 }
             )  # fmt: skip
-        return {"slices": rows, "columns": list(self.columns), "seed": self.seed, "reason": self.reason}
+        return {
+            "slices": rows, "columns": list(self.columns), "left_out": dict(self.left_out), "seed": self.seed, "reason": self.reason,
+        }  # fmt: skip
 
 
 def search(
-    table: Mapping[str, Any],
+    table: Any,
     error: Floats,
     *,
+    rate: bool,
     confidence: float,
     min_group_size: int,
     seed: int = 0,
@@ -146,10 +154,12 @@ def search(
 
     Parameters
     ----------
-    table : mapping of name to array-like of shape (n,)
+    table : data frame or mapping of name to array-like of shape (n,)
         Columns that slices are described by.
     error : array of float64, shape (n,)
         0 or more; of a classifier, 1 where it is wrong.
+    rate : bool
+        Whether errors are 0 or 1, and their mean a rate.
     confidence : float in (0, 1)
         Level of the intervals.
     min_group_size : int
@@ -162,12 +172,10 @@ def search(
     Raises
     ------
     DataError
-        If a column has another length, or cannot be read.
+        If there is no column, or one has another length.
     """
-    columns = {name: _column(values, name) for name, values in table.items()}
-    labels.same_length(error=error, **{name: one.place for name, one in columns.items()})
+    columns, left_out = _columns(table, len(error))
     searched = halves(len(error), seed)
-    rate = bool(np.isin(error, (0.0, 1.0)).all())
     leaves = [
         (conditions, rows)
         for conditions, rows in _leaves(columns, error, searched, np.ones(len(error), dtype=bool), min_group_size, depth)
@@ -184,7 +192,9 @@ def search(
     reason = None if slices else f"no column cuts the {int(searched.sum())} searched rows into slices that differ"
     of_first = _first(ordered[0][1], error, searched, rate=rate) if slices else None
     made = _measurements(of_first, reason, len(error), confidence, min_group_size, rate=rate)
-    return SliceSearch(slices=slices, measurements=made, reason=reason, columns=tuple(columns), seed=seed)
+    return SliceSearch(
+        slices=slices, measurements=made, reason=reason, columns=tuple(columns), left_out=left_out, seed=seed,
+    )  # fmt: skip
 
 
 def _first(rows: Rows, error: Floats, searched: Rows, *, rate: bool) -> tuple[Number, Number]:
@@ -287,10 +297,23 @@ class _Column:
         return self.place == at
 
 
+def _columns(table: Any, rows: int) -> tuple[dict[str, _Column], dict[str, str]]:
+    """Return the columns that can be cut, and why others cannot."""
+    found, left = {}, {}
+    for name, values in cubes.features(table, rows).items():
+        try:
+            found[name] = _column(values, name)
+        except DataError as problem:
+            left[name] = problem.found
+    return found, left
+
+
 def _column(values: Any, name: str) -> _Column:
-    array = blocks.column(values, name)
-    if array.dtype.kind in "iuf":
-        floats = array.astype(np.float64)
+    import pandas as pd
+
+    series = pd.Series(values)
+    if pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_bool_dtype(series):
+        floats = series.to_numpy(dtype=np.float64, na_value=np.nan)
         known = floats[np.isfinite(floats)]
         cuts = np.unique(np.quantile(known, np.arange(1, CUTS + 1) / (CUTS + 1), method="lower")) if len(known) else known
         cuts = cuts[cuts < known.max()] if len(known) else cuts
