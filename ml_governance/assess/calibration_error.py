@@ -77,7 +77,8 @@ def ece(true: Flags, score: Floats, group: tuple[str, ...] = ()) -> Number:
         inside = draws.normal(size=(REPLICATES, len(rows))) * np.sqrt(share * within / n)
         shares = draws.normal(size=(REPLICATES, len(rows))) * np.sqrt(share)
         moved = (shares - shares.sum(axis=1, keepdims=True) * share) / math.sqrt(n) * gap
-        return np.abs(inside + moved).sum(axis=1)
+        summed: Floats = np.abs(inside + moved).sum(axis=1)
+        return summed
 
     def bounds(confidence: float, sides: Sides) -> tuple[float, float]:
         tail = (1 - confidence) / (2 if sides == "two-sided" else 1)

@@ -284,7 +284,9 @@ def compare_models(
     if task not in get_args(Task):
         raise DataError(f"the task is {task!r}", expected=f"one of {', '.join(get_args(Task))}")
     if (first is None) != (second is None) or (first_score is None) != (second_score is None):
-        raise DataError("one of the two models has predictions or scores that the other lacks", expected="the same of both")
+        raise DataError(
+            "one of the two models has predictions or scores that the other lacks", expected="the same of both"
+        )
     if costs is not None and task != "binary":
         raise DataError(f"costs were given for {task} models", expected="costs with binary ones only")
     if task == "binary":
@@ -350,12 +352,20 @@ def _numbers(read: _Read, rows: _Rows, cluster: Any, costs: Costs | None, task: 
 # --- reading ------------------------------------------------------------------------------------------------
 
 
-def _read_binary(y_true: Any, predicted: tuple[Any, Any], score: tuple[Any, Any], pos_label: Any, threshold: float) -> _Read:
+def _read_binary(
+    y_true: Any, predicted: tuple[Any, Any], score: tuple[Any, Any], pos_label: Any, threshold: float
+) -> _Read:
     names = ("first", "second")
-    scores = None if score[0] is None else [labels.scores(one, f"{name}_score") for one, name in zip(score, names, strict=True)]
+    scores = (
+        None
+        if score[0] is None
+        else [labels.scores(one, f"{name}_score") for one, name in zip(score, names, strict=True)]
+    )
     if predicted[0] is None:
         if scores is None:
-            raise DataError("there are neither predictions nor scores", expected="of both models predictions, scores, or both")
+            raise DataError(
+                "there are neither predictions nor scores", expected="of both models predictions, scores, or both"
+            )
         true = labels.binary(y_true, "y_true", pos_label)[0]
         both = [(one >= threshold).astype(np.uint8) for one in scores]
     else:
@@ -378,14 +388,14 @@ def _minus_log(true: Flags, score: Floats) -> Floats:
 
 
 def _read_classes(y_true: Any, predicted: tuple[Any, Any], score: tuple[Any, Any], classes: Any) -> _Read:
-    one, two = (
-        performance_classes.read(y_true, own, of, classes) for own, of in zip(predicted, score, strict=True)
-    )
+    one, two = (performance_classes.read(y_true, own, of, classes) for own, of in zip(predicted, score, strict=True))
     labels.same_length(y_true=one.true, second=two.true)
     losses: dict[str, tuple[Floats, Floats]] = {}
     if one.score is not None and two.score is not None:
         both = [
-            (part.score, part.score[np.arange(len(part.true)), part.true]) for part in (one, two) if part.score is not None
+            (part.score, part.score[np.arange(len(part.true)), part.true])
+            for part in (one, two)
+            if part.score is not None
         ]
         brier = [(score**2).sum(axis=1) - 2 * own + 1 for score, own in both]
         with np.errstate(divide="ignore"):

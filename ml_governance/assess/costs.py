@@ -231,9 +231,7 @@ def combination(counts: Sequence[float], weights: Sequence[float], n: int, group
 
     def bounds(confidence: float, sides: Sides) -> tuple[float, float]:
         each = [intervals.rate(float(k), float(n), confidence=confidence, sides=sides) for k, _ in parts]
-        down = [
-            w * (k / n - (one.lower if w > 0 else one.upper)) for (k, w), one in zip(parts, each, strict=True)
-        ]
+        down = [w * (k / n - (one.lower if w > 0 else one.upper)) for (k, w), one in zip(parts, each, strict=True)]
         up = [w * ((one.upper if w > 0 else one.lower) - k / n) for (k, w), one in zip(parts, each, strict=True)]
         return value - _joined(down, parts, n), value + _joined(up, parts, n)
 

@@ -39,7 +39,9 @@ def rate(counts: Joint, group: Group, cluster: Any, gap: Floats) -> Numbers:
     """Return a rate of each, with Tango's interval of the difference; with clusters, from ``gap``, case less case of every row."""
     n = sum(counts)
     if not n:
-        return Numbers(None, None, Number(group=group, n=0, size=0, value=None, reason="0/0: no row that it is a share of"))
+        return Numbers(
+            None, None, Number(group=group, n=0, size=0, value=None, reason="0/0: no row that it is a share of")
+        )
     one, two = (counts.both + counts.first) / n, (counts.both + counts.second) / n
     if cluster is not None:
         return Numbers(one, two, _of_influence(one - two, gap - (one - two), group, cluster))

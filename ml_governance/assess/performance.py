@@ -132,7 +132,13 @@ def assess_performance(
     if task not in get_args(Task):
         raise DataError(f"the task is {task!r}", expected=f"one of {', '.join(get_args(Task))}")
     _check_options(
-        task, {"costs": costs, "pos_label": pos_label, "classes": classes, "y_score": y_score if task == "regression" else None}
+        task,
+        {
+            "costs": costs,
+            "pos_label": pos_label,
+            "classes": classes,
+            "y_score": y_score if task == "regression" else None,
+        },
     )
     columns: dict[str, Any] = {"y_true": y_true, "y_pred": y_pred, "y_score": y_score}
     common: dict[str, Any] = {
@@ -187,7 +193,7 @@ def _multiclass(
     scores = {} if rows.score is None else {f"score: {name}": rows.score[:, at] for at, name in enumerate(rows.classes)}
     return _Measured(
         measurements=made,
-        details={"task": "multiclass", "classes": list(rows.classes), "matrix": matrix.tolist() if k <= 20 else None},  # noqa: PLR2004
+        details={"task": "multiclass", "classes": list(rows.classes), "matrix": matrix.tolist() if k <= 20 else None},
         error=(rows.true != rows.predicted).astype(np.float64),
         read={"y_true": names[rows.true], "y_pred": names[rows.predicted], **scores},
         named={"sensitive_features": list(coded), "classes": list(rows.classes)},

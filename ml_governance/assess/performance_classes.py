@@ -217,6 +217,8 @@ def groups(coded: dict[str, Codes], rows: Classified) -> list[tuple[tuple[str, .
         for index, level in enumerate(levels):
             inside = own == index
             score = None if rows.score is None else rows.score[inside]
-            part = Classified(classes=rows.classes, true=rows.true[inside], predicted=rows.predicted[inside], score=score)
+            part = Classified(
+                classes=rows.classes, true=rows.true[inside], predicted=rows.predicted[inside], score=score
+            )
             found.append(((name,), (level,), part))
     return found

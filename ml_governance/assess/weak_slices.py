@@ -15,7 +15,7 @@ Cox, Biometrika 62 (1975) 441, on choosing on one part and testing on the other.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -178,7 +178,9 @@ def search(
     searched = halves(len(error), seed)
     leaves = [
         (conditions, rows)
-        for conditions, rows in _leaves(columns, error, searched, np.ones(len(error), dtype=bool), min_group_size, depth)
+        for conditions, rows in _leaves(
+            columns, error, searched, np.ones(len(error), dtype=bool), min_group_size, depth
+        )
         if conditions
     ]
     ordered = sorted(leaves, key=lambda leaf: -_surely(error[leaf[1] & searched]))
@@ -213,12 +215,15 @@ def _measurements(
         first = rate_measurement(name, own.numerator, own.denominator, own.n, (), (), confidence, minimum)
     else:
         first = _small(measured(name, (), own, confidence, minimum), own.n, minimum)
-    difference = Number(group=(), n=own.n, size=own.n, value=None, reason="the slice, or what is left, has no rows there")
+    difference = Number(
+        group=(), n=own.n, size=own.n, value=None, reason="the slice, or what is left, has no rows there"
+    )
     if own.value is not None and rest.value is not None:
         x, y = own.value, rest.value
 
         def bounds(level: float, sides: Sides) -> tuple[float, float]:
-            assert own.bounds is not None and rest.bounds is not None  # noqa: S101  asked below
+            assert own.bounds is not None  # noqa: S101  asked below
+            assert rest.bounds is not None  # noqa: S101  asked below
             return mover_difference(x, own.bounds(level, sides), y, rest.bounds(level, sides))
 
         known = own.bounds is not None and rest.bounds is not None
@@ -292,9 +297,11 @@ class _Column:
     def met(self, condition: Condition) -> Rows:
         """Return which rows meet the first of two conditions."""
         if isinstance(condition.value, float):
-            return (self.place >= 0) & (self.place <= self.cuts.index(condition.value))
+            below: Rows = (self.place >= 0) & (self.place <= self.cuts.index(condition.value))
+            return below
         at = -1 if condition.value == MISSING and MISSING not in self.levels else self.levels.index(condition.value)
-        return self.place == at
+        same: Rows = self.place == at
+        return same
 
 
 def _columns(table: Any, rows: int) -> tuple[dict[str, _Column], dict[str, str]]:
@@ -315,7 +322,9 @@ def _column(values: Any, name: str) -> _Column:
     if pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_bool_dtype(series):
         floats = series.to_numpy(dtype=np.float64, na_value=np.nan)
         known = floats[np.isfinite(floats)]
-        cuts = np.unique(np.quantile(known, np.arange(1, CUTS + 1) / (CUTS + 1), method="lower")) if len(known) else known
+        cuts = (
+            np.unique(np.quantile(known, np.arange(1, CUTS + 1) / (CUTS + 1), method="lower")) if len(known) else known
+        )
         cuts = cuts[cuts < known.max()] if len(known) else cuts
         place = np.where(np.isfinite(floats), np.searchsorted(cuts, floats, side="left"), -1)
         return _Column(name=name, place=place.astype(np.int64), cuts=tuple(cuts.tolist()))
@@ -342,9 +351,7 @@ def _leaves(
             yield _merged((condition, *more)), leaf
 
 
-def _best_cut(
-    columns: Any, error: Floats, rows: Rows, fewest: int
-) -> tuple[tuple[Condition, Condition], Rows] | None:
+def _best_cut(columns: Any, error: Floats, rows: Rows, fewest: int) -> tuple[tuple[Condition, Condition], Rows] | None:
     """Return the cut of some rows that takes most of the squared deviation; None if none leaves enough rows on both sides."""
     n, total = int(rows.sum()), float(error[rows].sum())
     best, found = 1e-9 * max(1.0, total), None

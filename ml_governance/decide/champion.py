@@ -1,9 +1,9 @@
 """No worse than the model in use: non-inferiority on the same rows. Numbers from different rows are not compared.
 
-The difference is candidate minus champion. Where the evidence says on how many rows both, one or neither of the two is a case, or the
-difference of the two with its paired interval, and says the same as what was signed of each, the interval is the paired one. Otherwise each model's own bound is taken at half
-the error, and the difference of the two bounds then holds with the whole confidence however the two sets of predictions are
-correlated (Bonferroni's inequality): wider than a paired interval, and never narrower than it should be.
+The difference is candidate minus champion. Where the evidence says on how many rows both, one or neither of the two is a case, or what
+their difference is with its paired interval, and says the same as what was signed of each, the interval is the paired one. Otherwise
+each model's own bound is taken at half the error, and the difference of the two bounds then holds with the whole confidence however the
+two sets of predictions are correlated (Bonferroni's inequality): wider than a paired interval, and never narrower than it should be.
 
 Source: Piaggio et al. (CONSORT), JAMA 308 (2012) 2594, on non-inferiority; Dunn, JASA 56 (1961) 52, on the bounds.
 """
@@ -295,7 +295,8 @@ def _apart(
         gap = pair[0].value - pair[1].value
         if joint.value is None or abs(joint.value - gap) > TOLERANCE * max(1.0, abs(pair[0].value), abs(pair[1].value)):
             raise Unusable(
-                "error", f"the difference {joint.value} of the two models contradicts what was signed of each, {gap:+.6g}"
+                "error",
+                f"the difference {joint.value} of the two models contradicts what was signed of each, {gap:+.6g}",
             )
         lower, upper = interval_of(joint, confidence, require.sides)
         if not lower <= joint.value <= upper:

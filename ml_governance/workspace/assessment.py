@@ -18,15 +18,19 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from ml_governance.assess.costs import Costs
     from ml_governance.assess.explanation import ExplanationReport
     from ml_governance.assess.fairness import FairnessReport
-    from ml_governance.assess.performance import PerformanceReport
+    from ml_governance.assess.multiclass import MulticlassReport
+    from ml_governance.assess.performance import PerformanceReport, Task
+    from ml_governance.assess.recompute import Recomputed
+    from ml_governance.assess.regression import RegressionReport
     from ml_governance.evidence.attestation import EvidenceView
     from ml_governance.evidence.ledger import Receipt
     from ml_governance.evidence.statement import Subject
     from ml_governance.workspace.session import Workspace
 
-    Report = FairnessReport | PerformanceReport | ExplanationReport
+    Report = FairnessReport | MulticlassReport | RegressionReport | PerformanceReport | ExplanationReport
 
 KINDS = ("performance", "fairness", "explanation")
 
@@ -83,12 +87,12 @@ def assess(
     seed: int,
     training: tuple[Any, ...] = (),
     against: str | Subject | None = None,
+    task: Task = "binary",
+    costs: Costs | None = None,
 ) -> Assessed:
     """Recompute predictions on digested rows, measure, and sign what was measured."""
     from ml_governance.assess.baseline import baseline
     from ml_governance.assess.explanation import ExplanationReport
-    from ml_governance.assess.fairness import assess_fairness
-    from ml_governance.assess.pairing import joint_counts
     from ml_governance.assess.performance import assess_performance
     from ml_governance.assess.recompute import recompute
     from ml_governance.workspace.overlap import with_training
@@ -96,6 +100,8 @@ def assess(
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds:
         raise UsageError(f"the kinds are {list(kinds)}", expected=f"some of {', '.join(KINDS)}")
+    if task == "multiclass" and "explanation" in kinds:
+        raise UsageError("several classes have no one output to explain", expected="kinds without explanation")
     writer = ws.writer
     view = ws.view()
     subject = ws.resolve(version, view)
@@ -117,6 +123,7 @@ def assess(
         exclude=(y_true,),
         sensitive_features=sensitive_features,
         pos_label=pos_label,
+        task=task,
         background=None if explain is None else _background(background, frame, seed),
         explain=explain,
     )
@@ -125,15 +132,15 @@ def assess(
     if "performance" in kinds:
         ws.narrate("measuring performance")
         reports["performance"] = assess_performance(
-            y_true=labels, y_pred=outcome.y_pred, y_score=outcome.y_score, sensitive_features=sensitive,
-            pos_label=pos_label, confidence=confidence, min_group_size=min_group_size, seed=seed,
+            y_true=labels, y_pred=outcome.y_pred, y_score=outcome.y_score, task=task, classes=outcome.classes,
+            sensitive_features=sensitive, slice_by=frame.drop(columns=[y_true]), costs=costs, pos_label=pos_label,
+            confidence=confidence, min_group_size=min_group_size, seed=seed,
         )  # fmt: skip
     if "fairness" in kinds:
         ws.narrate("measuring fairness")
-        reports["fairness"] = assess_fairness(
-            y_true=labels, y_pred=outcome.y_pred, y_score=outcome.y_score, sensitive_features=sensitive,
-            pos_label=pos_label, confidence=confidence, min_group_size=min_group_size,
-        )  # fmt: skip
+        reports["fairness"] = _fairness(
+            task, outcome, labels, sensitive, pos_label=pos_label, confidence=confidence, min_group_size=min_group_size
+        )
     if outcome.explanation is not None:
         reports["explanation"] = ExplanationReport.from_dict(outcome.explanation)
     shared = {OVERLAP: with_training(frame, training, subject, view)} if training else {}
@@ -141,43 +148,80 @@ def assess(
     if against is not None:
         other = ws.resolve(against, view)
         ws.narrate(f"predicting the same rows with {other.name}")
-        second = predicted(
-            ws, view, other, frame, y_true=y_true, sensitive_features=sensitive_features, pos_label=pos_label
-        )
-        counts = joint_counts(labels, outcome.y_pred, second, sensitive, pos_label=pos_label)
-        paired = {PAIRED: {"with": other.sha256, "counts": counts}}
-    known = baseline(
-        frame.drop(columns=[y_true]), y_pred=outcome.y_pred, y_score=outcome.y_score, y_true=labels,
-        sensitive_features=sensitive_features, pos_label=pos_label, min_rows=min_group_size,
-    )  # fmt: skip
+        paired = {
+            PAIRED: _paired(
+                ws, view, other, frame, outcome, y_true=y_true, sensitive_features=sensitive_features, task=task, costs=costs,
+                pos_label=pos_label, confidence=confidence, min_group_size=min_group_size,
+            )
+        }  # fmt: skip
+    known = None
+    if task == "binary":
+        known = baseline(
+            frame.drop(columns=[y_true]), y_pred=outcome.y_pred, y_score=outcome.y_score, y_true=labels,
+            sensitive_features=sensitive_features, pos_label=pos_label, min_rows=min_group_size,
+        )  # fmt: skip
     receipts = {}
     for kind, report in reports.items():
         content = report.to_content(predictions="recomputed", dataset=dataset)
-        compared = {BASELINE: known} if kind != "explanation" else {}
+        compared = {BASELINE: known} if known is not None and kind != "explanation" else {}
         content = content.model_copy(update={"details": {**content.details, **shared, **paired, **compared}})
         receipts[kind] = writer.record(content, [subject])
     return Assessed(subject=subject, dataset=dataset, reports=reports, receipts=receipts)
 
 
-def predicted(
+def _fairness(
+    task: Task, outcome: Recomputed, labels: Any, sensitive: pd.DataFrame, *, pos_label: Any, **levels: Any
+) -> FairnessReport | MulticlassReport | RegressionReport:
+    """Measure how groups fare, by what the model does."""
+    from ml_governance.assess.fairness import assess_fairness
+    from ml_governance.assess.multiclass import assess_multiclass
+    from ml_governance.assess.regression import assess_regression
+
+    common = {"y_true": labels, "y_pred": outcome.y_pred, "sensitive_features": sensitive, **levels}
+    if task == "multiclass":
+        return assess_multiclass(**common)
+    if task == "regression":
+        return assess_regression(**common)
+    return assess_fairness(**common, y_score=outcome.y_score, pos_label=pos_label)
+
+
+def _paired(
     ws: Workspace,
     view: EvidenceView,
     other: Subject,
     frame: pd.DataFrame,
+    mine: Recomputed,
     *,
     y_true: str,
     sensitive_features: tuple[str, ...],
+    task: Task,
     pos_label: Any,
-) -> Any:
-    """Return what another registered model predicts for the same rows, its bytes checked."""
+    **options: Any,
+) -> dict[str, Any]:
+    """Compare with what another registered model predicts for the same rows, its bytes checked."""
+    from ml_governance.assess.comparison import compare_models
     from ml_governance.assess.recompute import recompute
 
     registration = ws.registration(other, view)
     artifact = ws.registry.artifact(registration.name, registration.version)
-    return recompute(
+    theirs = recompute(
         artifact, sha256=other.sha256, loader=ws.registry.LOADER, rows=frame, exclude=(y_true,),
-        sensitive_features=sensitive_features, pos_label=pos_label, background=None, explain=None,
-    ).y_pred  # fmt: skip
+        sensitive_features=sensitive_features, pos_label=pos_label, task=task, background=None, explain=None,
+    )  # fmt: skip
+    scored = {} if mine.y_score is None or theirs.y_score is None else {
+        "first_score": _by_class(mine), "second_score": _by_class(theirs),
+    }  # fmt: skip
+    return compare_models(
+        y_true=frame[y_true], first=mine.y_pred, second=theirs.y_pred, **scored, task=task, pos_label=pos_label,
+        sensitive_features=frame[list(sensitive_features)] if sensitive_features else None, **options,
+    ).to_details(other.sha256)  # fmt: skip
+
+
+def _by_class(one: Recomputed) -> Any:
+    """Return scores as they are compared: of several classes, by name."""
+    if one.classes is None or one.y_score is None:
+        return one.y_score
+    return {name: one.y_score[:, at] for at, name in enumerate(one.classes)}
 
 
 def attest(

@@ -10,6 +10,8 @@ from ml_governance.workspace.parts import here
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ml_governance.assess.costs import Costs
+    from ml_governance.assess.performance import Task
     from ml_governance.capture.lineage_event import Parent
     from ml_governance.capture.training import TrainingRun
     from ml_governance.evidence.ledger import Receipt
@@ -97,6 +99,8 @@ class Recording:
         seed: int = 0,
         training: Sequence[Any] = (),
         against: str | Subject | None = None,
+        task: Task = "binary",
+        costs: Costs | None = None,
     ) -> Assessed:
         """Load the artifact by digest in a process without keys, predict, measure, and sign what was measured.
 
@@ -125,7 +129,11 @@ class Recording:
         training : sequence of DataFrame or path
             What the model was trained on: how many test rows stand there is measured and signed as well.
         against : str or Subject, optional
-            Another version, such as the one in use: on how many rows both, one or neither is right is counted and signed.
+            Another version, such as the one in use: how the two differ on the same rows is measured and signed.
+        task : {'binary', 'multiclass', 'regression'}
+            What the model does. Explanation is not measured of several classes.
+        costs : Costs, optional
+            What wrong decisions cost, of a binary classifier.
 
         Returns
         -------
@@ -155,6 +163,8 @@ class Recording:
             seed=seed,
             training=tuple(training),
             against=against,
+            task=task,
+            costs=costs,
         )
 
     def attest(self, version: str | Subject, *reports: Report, data: Any = None) -> tuple[Receipt, ...]:

@@ -76,7 +76,11 @@ def reports() -> tuple[Any, ...]:
         gov.assess_ranking(y_score=frame.s, y_true=frame.relevance, query=frame["query"], **g),
         gov.assess_continuous(y_true=frame.y, y_pred=frame.p, sensitive_feature=frame.age, permutations=99),
         gov.assess_performance(
-            y_true=frame.y, y_score=frame.s, costs=gov.Costs(false_positive=1, false_negative=3), slice_by=frame[["age", "c"]], **g
+            y_true=frame.y,
+            y_score=frame.s,
+            costs=gov.Costs(false_positive=1, false_negative=3),
+            slice_by=frame[["age", "c"]],
+            **g,
         ),
         gov.assess_performance(
             y_true=frame["class"],
