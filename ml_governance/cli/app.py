@@ -193,6 +193,13 @@ def assess(
     against: Annotated[
         str | None, typer.Option(help="Another version, such as the one in use, to pair MODEL with row by row.")
     ] = None,
+    task: Annotated[str, typer.Option(help="What the model does: binary, multiclass or regression.")] = "binary",
+    costs: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FP:FN", help="What a false positive and a false negative cost, such as 1:5: measures costs."
+        ),
+    ] = None,
     pos_label: Annotated[str | None, typer.Option(help="The positive label, unless labels are 0 and 1.")] = None,
     confidence: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.95,
     min_group_size: Annotated[int, typer.Option(help="Smaller groups are reported as insufficient.")] = 30,
@@ -203,13 +210,14 @@ def assess(
     workspace: Where = None,
     json: Json = False,
 ) -> None:
-    """Measure a model and sign the measurements; without a model, measure the fairness of predictions in files.
+    """Measure a model and sign the measurements; without a model, measure predictions in files.
 
     With MODEL, its predictions on held-out rows are recomputed here. Without it, files are read as they are, in bounded
     memory: no workspace, no keys, no signature.
 
     Example: mlgov assess credit-risk/2 --data test.parquet --y-true label --by sex --by race --as validator;
     mlgov assess --data 'scored/*.parquet' --y-true label --y-pred prediction --y-score score --by sex --by race;
+    mlgov assess --kind performance --data scored.parquet --y-true label --y-score score --costs 1:5;
     mlgov assess --list-metrics --kind fairness
     """
     if list_metrics:
@@ -217,14 +225,30 @@ def assess(
 
         listed(kind or (), json=json)
         return
-    if not data or y_true is None or not by:
+    performance = model is None and kind == ["performance"]
+    if not data or y_true is None or not (by or performance):
         raise typer.BadParameter("give --data, --y-true and --by, or --list-metrics")
+    from ml_governance.cli.performance import costs_of, task_of
+
+    if performance:
+        from ml_governance.cli import performance as of_files
+
+        if any(one is not None for one in (background, control, weight, against)) or training:
+            raise typer.BadParameter(
+                "performance of files takes none of --background, --control, --weight, --against and --training"
+            )
+        of_files.measure(
+            data, y_true, y_pred, by, y_score, pos_label, task, costs, confidence, min_group_size, json=json
+        )
+        return
     if model is None:
         from ml_governance.cli.fairness import measure
 
-        if y_pred is None or background is not None or training or against or set(kind or ()) - {"fairness"}:
-            raise typer.BadParameter("without MODEL, give --y-pred; only fairness can be measured")
-        measure(data, y_true, y_pred, by, y_score, control, weight, pos_label, confidence, min_group_size, json=json)
+        if y_pred is None or background is not None or training or against or set(kind or ()) - {"fairness"} or costs:
+            raise typer.BadParameter("without MODEL, give --y-pred for fairness, or --kind performance")
+        measure(
+            data, y_true, y_pred, by or (), y_score, control, weight, pos_label, confidence, min_group_size, json=json
+        )
         return
     if any(one is not None for one in (y_pred, y_score, control, weight)) or len(data) != 1:
         raise typer.BadParameter(
@@ -235,9 +259,13 @@ def assess(
             model,
             data[0],
             y_true=y_true,
-            sensitive_features=by,
+            sensitive_features=by or (),
             background=background,
-            kinds=tuple(kind) if kind else ("performance", "fairness", "explanation"),
+            kinds=tuple(kind)
+            if kind
+            else ("performance", "fairness", "explanation")[: 2 if task == "multiclass" else 3],
+            task=task_of(task),
+            costs=costs_of(costs),
             pos_label=pos_label,
             confidence=confidence,
             min_group_size=min_group_size,
