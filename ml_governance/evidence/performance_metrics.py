@@ -95,9 +95,9 @@ _COSTED = (
 )  # fmt: skip
 
 _SLICES = (
-    Metric(name="worst_slice_error_rate", evidence="performance", form="rate", better="lower",
-           text="share of rows predicted wrong in the slice that looked worst on one half, measured on the other",
-           formula="errors / rows of the slice", source=_TREE, edge=_SEARCHED),
+    _number("worst_slice_error_rate", "lower",
+           "share of rows predicted wrong in the slice that looked worst on one half, measured on the other",
+           "errors / rows of the slice", _TREE, edge=_SEARCHED),
     _number("worst_slice_error_rate_gap", "lower", "error rate of that slice minus that of all other rows", "x_slice - x_rest",
            _TREE, low=-1.0, edge=_SEARCHED),
     _number("worst_slice_mean_absolute_error", "lower", "mean absolute error in the slice that looked worst on one half, measured on the "
