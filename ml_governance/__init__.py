@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from ml_governance.assess.comparison import ComparisonReport, compare_models
     from ml_governance.assess.continuous import ContinuousReport, assess_continuous
     from ml_governance.assess.costs import Costs
     from ml_governance.assess.drift import DriftReport, assess_drift
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from ml_governance.workspace import open_workspace as open  # noqa: A004  gov.open reads as it should
 
 _HOMES = {
+    "ml_governance.assess.comparison": ("ComparisonReport", "compare_models"),
     "ml_governance.assess.continuous": ("ContinuousReport", "assess_continuous"),
     "ml_governance.assess.costs": ("Costs",),
     "ml_governance.assess.drift": ("DriftReport", "assess_drift"),
@@ -96,6 +98,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "BiasAudit",
     "CanonicalisationError",
+    "ComparisonReport",
     "ConfigurationError",
     "ContinuousReport",
     "Costs",
@@ -138,6 +141,7 @@ __all__ = [
     "assess_ranking",
     "assess_regression",
     "compare_mitigations",
+    "compare_models",
     "four_fifths",
     "init",
     "nyc_ll144",
