@@ -56,6 +56,8 @@ def required(
             raise Unusable("error", f"{shown} of {named(one.group)} is undefined: {one.reason or 'no reason given'}")
         if one.value is None or not math.isfinite(one.value):
             raise Unusable("error", f"{shown} of {named(one.group)} has no value")
+        if one.status == "insufficient" and not by:  # of a group, the policy's own smallest size says it
+            raise Unusable("insufficient", f"{shown}: {one.reason or 'too few rows'}")
     return groups
 
 

@@ -40,7 +40,10 @@ def test_numbers_and_tests_agree_with_statsmodels_scipy_and_scikit_learn(seed: i
         return
     report = compare_models(y_true=y, first_score=one, second_score=two)
     right = [(score >= 0.5).astype(int) == y for score in (one, two)]
-    table = [[(right[0] & right[1]).sum(), (right[0] & ~right[1]).sum()], [(~right[0] & right[1]).sum(), (~right[0] & ~right[1]).sum()]]
+    table = [
+        [(right[0] & right[1]).sum(), (right[0] & ~right[1]).sum()],
+        [(~right[0] & right[1]).sum(), (~right[0] & ~right[1]).sum()],
+    ]
     accuracy = report.get("accuracy")
     assert accuracy.p_value == pytest.approx(mcnemar(table, exact=True).pvalue, abs=1e-9)
     assert accuracy.difference.value == pytest.approx(right[0].mean() - right[1].mean())
@@ -88,7 +91,12 @@ def test_paired_intervals_hold_and_are_narrower_than_unpaired_ones() -> None:
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [("same", "same score"), ("perfect", "AUC is 0 or 1"), ("clusters", "in clusters"), ("one class", "only one class")],
+    [
+        ("same", "same score"),
+        ("perfect", "AUC is 0 or 1"),
+        ("clusters", "in clusters"),
+        ("one class", "only one class"),
+    ],
 )
 def test_delongs_interval_is_withheld_where_it_says_nothing(change: str, words: str) -> None:
     y, one, two = sample(200, 1)

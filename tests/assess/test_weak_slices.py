@@ -63,7 +63,11 @@ def test_conditions_say_which_rows_they_hold() -> None:
         rows = np.ones(len(frame), dtype=bool)
         for condition in one.conditions:
             values = frame[condition.column]
-            met = values <= condition.value if condition.test in {"<=", ">"} else values.astype(object).fillna("(missing)") == condition.value
+            met = (
+                values <= condition.value
+                if condition.test in {"<=", ">"}
+                else values.astype(object).fillna("(missing)") == condition.value
+            )
             rows &= (~met if condition.test in {">", "!="} else met).to_numpy()
         assert rows.sum() == one.found_rows + one.error.n
     assert sum(one.found_rows + one.error.n for one in found.slices) == len(frame)
