@@ -83,7 +83,7 @@ def _rows(folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("page", ["score-fairness", "data-anywhere", "selection-rules", "drift"])
+@pytest.mark.parametrize("page", ["score-fairness", "data-anywhere", "selection-rules", "drift", "performance"])
 def test_the_examples_of_a_page_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = _rows(tmp_path)
     monkeypatch.chdir(tmp_path)

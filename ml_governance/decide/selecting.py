@@ -52,13 +52,18 @@ def required(
             raise Unusable("missing", f"{shown} was not measured by {attribute}")
     groups = [found[group] for group in wanted]
     for one in groups:
-        if one.status == "undefined":
-            raise Unusable("error", f"{shown} of {named(one.group)} is undefined: {one.reason or 'no reason given'}")
-        if one.value is None or not math.isfinite(one.value):
-            raise Unusable("error", f"{shown} of {named(one.group)} has no value")
-        if one.status == "insufficient" and not by:  # of a group, the policy's own smallest size says it
-            raise Unusable("insufficient", f"{shown}: {one.reason or 'too few rows'}")
+        _check(one, shown)
     return groups
+
+
+def _check(one: Measurement, shown: str) -> None:
+    """Refuse a number that there is not, and one of all rows that rests on too few."""
+    if one.status == "undefined":
+        raise Unusable("error", f"{shown} of {named(one.group)} is undefined: {one.reason or 'no reason given'}")
+    if one.value is None or not math.isfinite(one.value):
+        raise Unusable("error", f"{shown} of {named(one.group)} has no value")
+    if one.status == "insufficient" and not one.by:  # of a group, the policy's own smallest size says it
+        raise Unusable("insufficient", f"{shown}: {one.reason or 'too few rows'}")
 
 
 def aggregate(require: Require, content: Assessment, metric: str, attribute: str, by: tuple[str, ...]) -> Measurement:
