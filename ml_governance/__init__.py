@@ -154,7 +154,6 @@ def __getattr__(name: str) -> Any:
     if name == "open":
         value = import_module("ml_governance.workspace").open_workspace
     elif name == "integrations":
-        import_module("ml_governance.integrations.mlflow")
         value = import_module("ml_governance.integrations")
     elif name in _HOME_OF:
         value = getattr(import_module(_HOME_OF[name]), name)

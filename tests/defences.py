@@ -1181,7 +1181,7 @@ DEFENCES = (
     defence(
         "event dropped by the operator",
         "a view of everything only",
-        change("evidence/verify", "if not self.collected:", "if False:"),
+        change("evidence/verified", "if not self.collected:", "if False:"),
         "evidence/test_attacks.py::test_a_view_that_could_omit_something_is_none",
     ),
     defence(
@@ -1305,7 +1305,7 @@ DEFENCES = (
     defence(
         "every refusal names the reason",
         "the problems, where a view is refused",
-        change("evidence/verify", 'f"the ledger does not verify: {shown}{more}"', '"the ledger does not verify"'),
+        change("evidence/verified", 'f"the ledger does not verify: {shown}{more}"', '"the ledger does not verify"'),
         *named("flip_payload", "delete_middle", "truncate", "forge_checkpoint"),
     ),
     defence(

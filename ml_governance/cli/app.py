@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from typer.models import CommandInfo
 
-    from ml_governance.evidence.ledger import Receipt
+    from ml_governance.evidence.head import Receipt
     from ml_governance.workspace import Workspace
 
 app = typer.Typer(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ml_governance.decide.decision import Decision
     from ml_governance.errors import GovernanceError
-    from ml_governance.evidence.verify import VerifiedLog
+    from ml_governance.evidence.verified import VerifiedLog
 
 _COLOURS = {
     "allow": "green", "pass": "green", "deny": "red", "fail": "red", "error": "red", "missing": "red", "stale": "red",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ml_governance.evidence.checkpoint import Checkpoint
     from ml_governance.evidence.reader import LogReader
-    from ml_governance.evidence.verify import VerifiedLog
+    from ml_governance.evidence.verified import VerifiedLog
 
 PAGE = 1000
 

@@ -8,7 +8,6 @@ log, never with the log. Before a new checkpoint is signed, the stored right edg
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -18,93 +17,20 @@ from ml_governance.evidence.authorship import holder_of, signer_of
 from ml_governance.evidence.checkpoint import Checkpoint, LogSigner, read_note
 from ml_governance.evidence.database import Database, refuse_missing_file
 from ml_governance.evidence.envelope import Envelope
+from ml_governance.evidence.head import Head, Receipt
 from ml_governance.evidence.predicates import TrustUpdate
 from ml_governance.evidence.reader import LogReader, stored_bytes
 from ml_governance.evidence.schema import SCHEMA_VERSION, Runner, guards, metadata, table
 from ml_governance.evidence.trust import read as read_trust
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from sqlalchemy import Connection
 
     from ml_governance.evidence.door import Guard
     from ml_governance.evidence.reader import Anchor
     from ml_governance.evidence.trust import Principal, TrustFile
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
-    """What a writer keeps: its entry is in the log whose checkpoint this is.
-
-    Parameters
-    ----------
-    index : int
-        Ledger index.
-    payload_digest : str
-        How other evidence refers to the entry.
-    leaf_hash : bytes
-        RFC 6962 leaf hash.
-    checkpoint : str
-        Signed note over the tree that holds it.
-    size : int
-        Number of leaves of that tree.
-    edge : mapping of (int, int) to bytes
-        The hashes of that tree from which the proof is taken.
-    """
-
-    index: int
-    payload_digest: str
-    leaf_hash: bytes = field(repr=False)
-    checkpoint: str = field(repr=False)
-    size: int
-    edge: Mapping[tuple[int, int], bytes] = field(repr=False)
-
-    @property
-    def proof(self) -> tuple[bytes, ...]:
-        """Inclusion proof for the checkpoint's tree (RFC 6962 section 2.1.1)."""
-        # Whatever stands left of a new leaf is on the old edge, whatever stands right of it is new.
-        return merkle.inclusion_proof(lambda level, position: self.edge[level, position], self.index, self.size)
-
-
-@dataclass(slots=True)
-class Head:
-    """The right edge from which the log grows, while it grows.
-
-    Parameters
-    ----------
-    frontier : Frontier
-        Of the tree.
-    trie : bytes
-        Root of the index over subjects.
-    kinds : dict of str to Value
-        The index over kinds.
-    latest : datetime, optional
-        The newest time of an entry.
-    trust : int, optional
-        Index of the trust file in force.
-    """
-
-    frontier: merkle.Frontier
-    trie: bytes
-    kinds: dict[str, subject_index.Value]
-    latest: datetime | None = None
-    trust: int | None = None
-
-    def promise(self, origin: str) -> tuple[Checkpoint, bytes]:
-        """Return what the log promises at this edge, and the list of kinds that it promises with it."""
-        kinds = subject_index.pack_kinds(self.kinds)
-        root = subject_index.index_root(self.trie, kinds)
-        return Checkpoint(origin=origin, size=self.frontier.size, root=self.frontier.root, index_root=root), kinds
-
-    def signed(self, origin: str, signer: LogSigner) -> tuple[Checkpoint, dict[str, object]]:
-        """Return what the log promises, and the stored form of this edge with the signed note over it."""
-        promise, kinds = self.promise(origin)
-        return promise, {
-            "size": self.frontier.size, "frontier": self.frontier.to_bytes(), "trie": self.trie, "kinds": kinds,
-            "checkpoint": signer.sign(promise), "latest": self.latest.isoformat() if self.latest else None,
-            "trust": self.trust,
-        }  # fmt: skip
 
 
 class _Added(NamedTuple):

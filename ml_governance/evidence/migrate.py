@@ -13,7 +13,8 @@ from ml_governance.errors import LedgerError, VerificationError
 from ml_governance.evidence import entry, merkle, subject_index
 from ml_governance.evidence.checkpoint import read_note
 from ml_governance.evidence.database import Database, refuse_missing_file
-from ml_governance.evidence.ledger import Head, Ledger
+from ml_governance.evidence.head import Head
+from ml_governance.evidence.ledger import Ledger
 from ml_governance.evidence.predicates import TrustUpdate
 from ml_governance.evidence.schema import SCHEMA_VERSION, guards, metadata, table
 

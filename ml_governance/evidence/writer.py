@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ml_governance.evidence.door import Guard
+    from ml_governance.evidence.head import Receipt
     from ml_governance.evidence.keys import Signer
-    from ml_governance.evidence.ledger import Ledger, Receipt
+    from ml_governance.evidence.ledger import Ledger
 
 
 def log_subject(origin: str) -> Subject:

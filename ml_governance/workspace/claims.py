@@ -16,7 +16,7 @@ from ml_governance.evidence.statement import Subject
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ml_governance.evidence.ledger import Receipt
+    from ml_governance.evidence.head import Receipt
     from ml_governance.workspace.session import Workspace
 
 

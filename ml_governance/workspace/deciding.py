@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from ml_governance.decide.inbox import Item
     from ml_governance.evidence.attestation import EvidenceView
-    from ml_governance.evidence.ledger import Receipt
+    from ml_governance.evidence.head import Receipt
     from ml_governance.workspace.session import Workspace
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ml_governance.decide.rbac import Verdict
-    from ml_governance.evidence.ledger import Receipt
+    from ml_governance.evidence.head import Receipt
 
 
 class Guarding:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from ml_governance.decide.decision import Decision
     from ml_governance.decide.inbox import Item
-    from ml_governance.evidence.ledger import Receipt
+    from ml_governance.evidence.head import Receipt
     from ml_governance.evidence.statement import Subject
     from ml_governance.promote.gate import Promoted
     from ml_governance.promote.recovery import Misplaced

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ml_governance.evidence.anchors import Anchored
-    from ml_governance.evidence.ledger import Receipt
+    from ml_governance.evidence.head import Receipt
     from ml_governance.evidence.outbox import Standing
-    from ml_governance.evidence.verify import VerifiedLog
+    from ml_governance.evidence.verified import VerifiedLog
     from ml_governance.integrations.openlineage import Delivered
     from ml_governance.workspace.session import Workspace
 

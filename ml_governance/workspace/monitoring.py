@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ml_governance.assess.baseline import Baseline
     from ml_governance.decide.finding import Finding
     from ml_governance.evidence.attestation import Attestation, EvidenceView
-    from ml_governance.evidence.ledger import Receipt
+    from ml_governance.evidence.head import Receipt
     from ml_governance.evidence.statement import Subject
     from ml_governance.operate.counting import Layout
     from ml_governance.operate.monitor import MonitoringReport

@@ -19,8 +19,8 @@ from ml_governance.workspace import secrets, setup
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ml_governance.evidence.head import Receipt
     from ml_governance.evidence.keys import Signer
-    from ml_governance.evidence.ledger import Receipt
     from ml_governance.evidence.predicates import Content
     from ml_governance.evidence.statement import Subject
     from ml_governance.evidence.writer import Writer

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ml_governance.decide.policy import Policy
     from ml_governance.evidence.attestation import Attestation, EvidenceView
-    from ml_governance.evidence.ledger import Receipt
+    from ml_governance.evidence.head import Receipt
     from ml_governance.evidence.trust import Principal
     from ml_governance.workspace.session import Workspace
 

@@ -17,7 +17,7 @@ from ml_governance.workspace.deciding import said
 
 if TYPE_CHECKING:
     from ml_governance.evidence.attestation import Attestation, EvidenceView
-    from ml_governance.evidence.ledger import Receipt
+    from ml_governance.evidence.head import Receipt
     from ml_governance.evidence.statement import Subject
     from ml_governance.promote.gate import Promoted
     from ml_governance.workspace.session import Workspace

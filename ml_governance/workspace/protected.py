@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ml_governance.evidence.attestation import Attestation, EvidenceView
-    from ml_governance.evidence.ledger import Receipt
+    from ml_governance.evidence.head import Receipt
     from ml_governance.workspace.session import Workspace
 
 FORMATS: dict[str, Literal["parquet", "csv"]] = {".parquet": "parquet", ".csv": "csv"}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ml_governance.assess.performance import Task
     from ml_governance.capture.lineage_event import Parent
     from ml_governance.capture.training import TrainingRun
-    from ml_governance.evidence.ledger import Receipt
+    from ml_governance.evidence.head import Receipt
     from ml_governance.evidence.statement import Subject
     from ml_governance.workspace.assessment import Assessed, Report
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ml_governance.evidence.keys import Signer
     from ml_governance.evidence.ledger import Ledger
     from ml_governance.evidence.trust import Principal
-    from ml_governance.evidence.verify import VerifiedLog
+    from ml_governance.evidence.verified import VerifiedLog
     from ml_governance.promote.registry import Registry
     from ml_governance.workspace.custody import Custody
     from ml_governance.workspace.keeping import Keeping

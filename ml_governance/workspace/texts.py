@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ml_governance.evidence.attestation import EvidenceView
-    from ml_governance.evidence.ledger import Receipt
+    from ml_governance.evidence.head import Receipt
     from ml_governance.evidence.statement import Subject
     from ml_governance.workspace.session import Workspace
 

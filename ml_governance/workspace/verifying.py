@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ml_governance.decide.policy import Policy
     from ml_governance.evidence.attestation import EvidenceView
     from ml_governance.evidence.checkpoint import Checkpoint
-    from ml_governance.evidence.verify import VerifiedLog
+    from ml_governance.evidence.verified import VerifiedLog
     from ml_governance.workspace.noted import Noted
     from ml_governance.workspace.session import Workspace
 

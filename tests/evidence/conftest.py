@@ -12,7 +12,8 @@ from ml_governance.evidence.checkpoint import LogSigner
 from ml_governance.evidence.ledger import Ledger
 from ml_governance.evidence.predicates import Revocation
 from ml_governance.evidence.statement import Subject
-from ml_governance.evidence.verify import VerifiedLog, verify
+from ml_governance.evidence.verified import VerifiedLog
+from ml_governance.evidence.verify import verify
 from ml_governance.evidence.writer import Writer
 from ml_governance.testing import START, FrozenClock
 

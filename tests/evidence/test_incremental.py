@@ -24,7 +24,7 @@ from tests.evidence.conftest import MODEL, ORIGIN, Log, make_log, note
 from tests.evidence.test_attacks import TRIGGERS
 
 if TYPE_CHECKING:
-    from ml_governance.evidence.verify import VerifiedLog
+    from ml_governance.evidence.verified import VerifiedLog
 
 OTHER = Subject(name="model/2", sha256="cd" * 32)
 

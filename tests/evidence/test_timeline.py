@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from ml_governance.evidence.head import Receipt
     from ml_governance.evidence.keys import Signer
-    from ml_governance.evidence.ledger import Receipt
 
 YEAR = timedelta(days=365)
 NO = Approval(stage="production", binding="0" * 64, verdict="reject", role="validator", reason="no")

@@ -153,6 +153,18 @@ def test_a_token_that_two_runs_have_makes_neither_genuine(tmp_path: Path) -> Non
         assert ws.view().of_kind("training-run") == ()
 
 
+def test_the_integration_is_reached_by_its_name_whatever_was_loaded_before() -> None:
+    import subprocess
+    import sys
+
+    for first in ("", "import ml_governance.integrations.openlineage; "):
+        said = subprocess.run(
+            [sys.executable, "-c", first + "import ml_governance as gov; print(gov.integrations.mlflow.autolog.__name__)"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert said.stdout == "autolog\n", said.stderr
+
+
 def test_autologging_is_refused_where_nothing_would_be_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from importlib import metadata
 

@@ -28,7 +28,7 @@ from ml_governance.evidence.predicates import (
     TrainingRun,
 )
 from ml_governance.evidence.statement import Subject
-from ml_governance.evidence.verify import EVERY
+from ml_governance.evidence.verified import EVERY
 from ml_governance.workspace import deciding, memory
 from tests.evidence.test_concerned import TABLES, TRIGGERS
 from tests.workspace.house import House

@@ -23,7 +23,7 @@ from ml_governance.workspace import Person, people, protected
 from tests.workspace.house import PEOPLE, House
 
 if TYPE_CHECKING:
-    from ml_governance.evidence.ledger import Receipt
+    from ml_governance.evidence.head import Receipt
 
 ROWS = pd.DataFrame({"sex": ["f", "m", "f"], "income": [1, 2, 3]})
 
