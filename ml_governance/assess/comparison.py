@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from ml_governance.assess import labels, paired_numbers, pairing, performance_classes, sensitive, tables
+from ml_governance.assess import labels, paired_numbers, paired_rows, pairing, sensitive, tables
 from ml_governance.assess.contrasts import check_levels, measured
 from ml_governance.assess.performance import Task
 from ml_governance.errors import DataError
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ml_governance.assess.costs import Costs
-    from ml_governance.assess.labels import Flags, Floats
     from ml_governance.assess.paired_numbers import Numbers
+    from ml_governance.assess.paired_rows import Read
     from ml_governance.assess.pairing import PairedCube
     from ml_governance.evidence.intervals import Sides
     from ml_governance.evidence.predicates import Measurement
@@ -215,16 +215,6 @@ class _Rows:
     inside: NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Read:
-    """Both models' columns, as they were read: losses by metric, flags of label, first and second prediction, and scores."""
-
-    rows: int
-    losses: dict[str, tuple[Floats, Floats]]
-    flags: tuple[Flags, Flags, Flags] | None = None
-    scores: tuple[Floats, Floats] | None = None
-
-
 def compare_models(
     *,
     y_true: Any,
@@ -290,11 +280,11 @@ def compare_models(
     if costs is not None and task != "binary":
         raise DataError(f"costs were given for {task} models", expected="costs with binary ones only")
     if task == "binary":
-        read = _read_binary(y_true, (first, second), (first_score, second_score), pos_label, threshold)
+        read = paired_rows.binary(y_true, (first, second), (first_score, second_score), pos_label, threshold)
     elif task == "multiclass":
-        read = _read_classes(y_true, (first, second), (first_score, second_score), classes)
+        read = paired_rows.classes_of(y_true, (first, second), (first_score, second_score), classes)
     else:
-        read = _read_numbers(y_true, first, second)
+        read = paired_rows.numbers(y_true, first, second)
     coded = {} if sensitive_features is None else sensitive.read(sensitive_features, read.rows)
     cluster_of = None if cluster is None else sensitive.codes(cluster, "cluster")[0]
     labels.same_length(y_true=labels.column(y_true, "y_true"), cluster=cluster_of)
@@ -328,7 +318,7 @@ def _counted(task: Task) -> tuple[str, ...]:
     return tuple(pairing.RATES) if task == "binary" else ("accuracy",)
 
 
-def _numbers(read: _Read, rows: _Rows, cluster: Any, costs: Costs | None, task: Task) -> Iterator[tuple[str, Numbers]]:
+def _numbers(read: Read, rows: _Rows, cluster: Any, costs: Costs | None, task: Task) -> Iterator[tuple[str, Numbers]]:
     inside, group = rows.inside, rows.group
     if read.flags is not None:
         true, one, two = (part[inside] for part in read.flags)
@@ -347,78 +337,3 @@ def _numbers(read: _Read, rows: _Rows, cluster: Any, costs: Costs | None, task: 
             yield "roc_auc", paired_numbers.auc(true, *scores, group, clustered=cluster is not None)
     for name, (first, second) in read.losses.items():
         yield name, paired_numbers.loss(name, first[inside], second[inside], group, cluster)
-
-
-# --- reading ------------------------------------------------------------------------------------------------
-
-
-def _read_binary(
-    y_true: Any, predicted: tuple[Any, Any], score: tuple[Any, Any], pos_label: Any, threshold: float
-) -> _Read:
-    names = ("first", "second")
-    scores = (
-        None
-        if score[0] is None
-        else [labels.scores(one, f"{name}_score") for one, name in zip(score, names, strict=True)]
-    )
-    if predicted[0] is None:
-        if scores is None:
-            raise DataError(
-                "there are neither predictions nor scores", expected="of both models predictions, scores, or both"
-            )
-        true = labels.binary(y_true, "y_true", pos_label)[0]
-        both = [(one >= threshold).astype(np.uint8) for one in scores]
-    else:
-        true, *both = labels.pair(y_true, predicted[0], pos_label)[:2]
-        both.append(labels.pair(y_true, predicted[1], pos_label)[1])
-    labels.same_length(y_true=true, first=both[0], second=both[1])
-    losses: dict[str, tuple[Floats, Floats]] = {}
-    if scores is not None:
-        labels.same_length(y_true=true, first_score=scores[0], second_score=scores[1])
-        losses["brier_score"] = ((scores[0] - true) ** 2, (scores[1] - true) ** 2)
-        losses["log_loss"] = (_minus_log(true, scores[0]), _minus_log(true, scores[1]))
-    pair = None if scores is None else (scores[0], scores[1])
-    return _Read(rows=len(true), losses=losses, flags=(true, both[0], both[1]), scores=pair)
-
-
-def _minus_log(true: Flags, score: Floats) -> Floats:
-    with np.errstate(divide="ignore"):
-        loss: Floats = -np.log(np.where(true == 1, score, 1 - score))
-    return loss
-
-
-def _read_classes(y_true: Any, predicted: tuple[Any, Any], score: tuple[Any, Any], classes: Any) -> _Read:
-    one, two = (performance_classes.read(y_true, own, of, classes) for own, of in zip(predicted, score, strict=True))
-    labels.same_length(y_true=one.true, second=two.true)
-    losses: dict[str, tuple[Floats, Floats]] = {}
-    if one.score is not None and two.score is not None:
-        both = [
-            (part.score, part.score[np.arange(len(part.true)), part.true])
-            for part in (one, two)
-            if part.score is not None
-        ]
-        brier = [(score**2).sum(axis=1) - 2 * own + 1 for score, own in both]
-        with np.errstate(divide="ignore"):
-            logs = [-np.log(own) for _, own in both]
-        losses = {"multiclass_brier_score": (brier[0], brier[1]), "log_loss": (logs[0], logs[1])}
-    # What counts is whether each is right: as if all labels were positive.
-    right = [(part.true == part.predicted).astype(np.uint8) for part in (one, two)]
-    every = np.ones(len(one.true), dtype=np.uint8)
-    return _Read(rows=len(one.true), losses=losses, flags=(every, right[0], right[1]))
-
-
-def _read_numbers(y_true: Any, first: Any, second: Any) -> _Read:
-    if first is None:
-        raise DataError("there are no predictions", expected="first and second")
-    true, one, two = (
-        labels.finite(values, name) for name, values in (("y_true", y_true), ("first", first), ("second", second))
-    )
-    labels.same_length(y_true=true, first=one, second=two)
-    errors = [np.abs(part - true) for part in (one, two)]
-    return _Read(
-        rows=len(true),
-        losses={
-            "mean_absolute_error": (errors[0], errors[1]),
-            "root_mean_squared_error": (errors[0] ** 2, errors[1] ** 2),
-        },
-    )
