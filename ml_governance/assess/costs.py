@@ -186,8 +186,14 @@ def choose_threshold(
 
 def _among(true: Flags, score: Floats, chosen: float, costs: Costs) -> Number:
     """Return the chosen threshold, with the range of those that are not shown to cost more."""
-    selected = (score >= chosen).astype(np.uint8)
-    differences = [_more(true, (score >= one).astype(np.uint8), selected, costs) for one in THRESHOLDS]
+    negatives, positives = _below(true, score)
+    at = int(np.flatnonzero(chosen == THRESHOLDS)[0])
+    differences = []
+    for less, fewer in zip((negatives[at] - negatives).tolist(), (positives[at] - positives).tolist(), strict=True):
+        # A lower threshold than the chosen one selects so many negatives and positives more, a higher one as many fewer.
+        side = -1.0 if less < 0 or fewer < 0 else 1.0
+        weights = (side * costs.false_positive, -side * costs.false_negative)
+        differences.append(combination((abs(less), abs(fewer)), weights, len(true)))
 
     def bounds(confidence: float, sides: Sides) -> tuple[float, float]:
         kept = [
@@ -255,7 +261,13 @@ def _table(true: Flags, predicted: Flags) -> tuple[float, float, float, float]:
 
 def _curve(true: Flags, score: Floats, costs: Costs) -> Floats:
     """Return the mean cost at every threshold."""
-    kinds: list[NDArray[np.int64]] = [np.searchsorted(np.sort(score[true == flag]), THRESHOLDS) for flag in (0, 1)]
-    negatives = int((true == 0).sum())
-    curve: Floats = (costs.false_positive * (negatives - kinds[0]) + costs.false_negative * kinds[1]) / len(true)
+    negatives, positives = _below(true, score)
+    selected = int((true == 0).sum()) - negatives
+    curve: Floats = (costs.false_positive * selected + costs.false_negative * positives) / len(true)
     return curve
+
+
+def _below(true: Flags, score: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return how many negatives, and how many positives, score below each threshold."""
+    below = [np.searchsorted(np.sort(score[true == flag]), THRESHOLDS).astype(np.int64) for flag in (0, 1)]
+    return below[0], below[1]

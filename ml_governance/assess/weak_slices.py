@@ -294,6 +294,14 @@ class _Column:
                 Condition(column=self.name, test="!=", value=level),
             )
 
+    def sides(self, sums: NDArray[Any]) -> list[float]:
+        """Return, for every cut in the order of :meth:`conditions`, what the first condition holds of sums by place plus 1."""
+        wide = np.zeros(max(len(self.cuts) + 1, len(self.levels)) + 2)
+        wide[: len(sums)] = sums
+        below = np.cumsum(wide[1:])[: len(self.cuts)].tolist()
+        missing = [float(wide[0])] if (self.place < 0).any() else []
+        return [*below, *wide[1 : 1 + len(self.levels)].tolist(), *missing]
+
     def met(self, condition: Condition) -> Rows:
         """Return which rows meet the first of two conditions."""
         if isinstance(condition.value, float):
@@ -353,20 +361,20 @@ def _leaves(
 
 def _best_cut(columns: Any, error: Floats, rows: Rows, fewest: int) -> tuple[tuple[Condition, Condition], Rows] | None:
     """Return the cut of some rows that takes most of the squared deviation; None if none leaves enough rows on both sides."""
-    n, total = int(rows.sum()), float(error[rows].sum())
+    n, own = int(rows.sum()), error[rows]
+    total = float(own.sum())
     best, found = 1e-9 * max(1.0, total), None
     for column in columns:
-        for pair in column.conditions():
-            met = column.met(pair[0])
-            inside = met & rows
-            k = int(inside.sum())
+        place = column.place[rows] + 1
+        sides = zip(column.sides(np.bincount(place)), column.sides(np.bincount(place, weights=own)), strict=True)
+        for pair, (k, inside) in zip(column.conditions(), sides, strict=True):
             if min(k, n - k) < fewest:
                 continue
-            apart = float(error[inside].sum()) - total * k / n
+            apart = inside - total * k / n
             gain = apart * apart * n / (k * (n - k))
             if gain > best:
-                best, found = gain, (pair, met)
-    return found
+                best, found = gain, (column, pair)
+    return None if found is None else (found[1], found[0].met(found[1][0]))
 
 
 def _merged(conditions: Sequence[Condition]) -> tuple[Condition, ...]:
