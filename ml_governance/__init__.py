@@ -18,7 +18,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from ml_governance.assess.column_ranking import ColumnRanking, rank_columns
+    from ml_governance.assess.comparison import ComparisonReport, compare_models
     from ml_governance.assess.continuous import ContinuousReport, assess_continuous
+    from ml_governance.assess.costs import Costs
     from ml_governance.assess.counterfactuals import Counterfactuals, counterfactuals
     from ml_governance.assess.data_quality import DataQualityReport, assess_data
     from ml_governance.assess.drift import DriftReport, assess_drift
@@ -63,7 +65,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ml_governance.assess.column_ranking": ("ColumnRanking", "rank_columns"),
+    "ml_governance.assess.comparison": ("ComparisonReport", "compare_models"),
     "ml_governance.assess.continuous": ("ContinuousReport", "assess_continuous"),
+    "ml_governance.assess.costs": ("Costs",),
     "ml_governance.assess.counterfactuals": ("Counterfactuals", "counterfactuals"),
     "ml_governance.assess.data_quality": ("DataQualityReport", "assess_data"),
     "ml_governance.assess.drift": ("DriftReport", "assess_drift"),
@@ -111,8 +115,10 @@ __all__ = [
     "BiasAudit",
     "CanonicalisationError",
     "ColumnRanking",
+    "ComparisonReport",
     "ConfigurationError",
     "ContinuousReport",
+    "Costs",
     "Counterfactuals",
     "DataError",
     "DataQualityReport",
@@ -162,6 +168,7 @@ __all__ = [
     "assess_reproducibility",
     "assess_robustness",
     "compare_mitigations",
+    "compare_models",
     "counterfactuals",
     "four_fifths",
     "init",

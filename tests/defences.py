@@ -1688,6 +1688,16 @@ DEFENCES = (
         "decide/test_champion.py::test_joint_counts_with_another_model_say_nothing_of_this_one",
     ),
     defence(
+        "rules: numbers from different rows compared",
+        "a paired difference held against what was signed of each model",
+        change(
+            "decide/champion",
+            "if joint.value is None or abs(joint.value - gap) > TOLERANCE * max(1.0, abs(pair[0].value), abs(pair[1].value)):",
+            "if joint.value is None:",
+        ),
+        "decide/test_champion.py::test_a_paired_difference_that_contradicts_what_was_signed_of_each_model_is_an_error",
+    ),
+    defence(
         "rules: many tries on one test set",
         "attempts with earlier versions",
         change(

@@ -84,7 +84,17 @@ def _rows(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "page", ["score-fairness", "data-anywhere", "selection-rules", "drift", "data-quality", "privacy", "explain"]
+    "page",
+    [
+        "score-fairness",
+        "data-anywhere",
+        "selection-rules",
+        "drift",
+        "data-quality",
+        "privacy",
+        "explain",
+        "performance",
+    ],
 )
 def test_the_examples_of_a_page_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = _rows(tmp_path)

@@ -44,9 +44,7 @@ def _predict(request: dict[str, Any]) -> None:
     frame = pd.read_parquet("rows.parquet")
     table = _inputs(model, frame, request["exclude"])
     arrays = {"y_pred": _plain(model.predict(table))}
-    score = _score(model, table, request["posLabel"])
-    if score is not None:
-        arrays["y_score"] = score
+    arrays |= _scores(model, table, request["task"], request["posLabel"])
     if request["explain"] is not None:
         _explain(request, model, frame, table)
     if request["perturb"] is not None:
@@ -77,11 +75,17 @@ def _plain(predicted: Any) -> Any:
     return array.astype(str) if array.dtype == object else array
 
 
-def _score(model: Any, table: Any, pos_label: Any) -> Any:
-    if not hasattr(model, "predict_proba"):
-        return None
+def _scores(model: Any, table: Any, task: str, pos_label: Any) -> dict[str, Any]:
+    if task == "regression" or not hasattr(model, "predict_proba"):
+        return {}
     probabilities = np.asarray(model.predict_proba(table), dtype=np.float64)
     classes = np.asarray(getattr(model, "classes_", np.arange(probabilities.shape[1]))).tolist()
+    if task == "multiclass":
+        return {"y_score": probabilities, "classes": np.asarray([str(one) for one in classes])}
+    return {"y_score": _positive(probabilities, classes, pos_label)}
+
+
+def _positive(probabilities: Any, classes: list[Any], pos_label: Any) -> Any:
     if len(classes) != 2:
         raise DataError(f"the model knows {len(classes)} classes", expected="two")
     positive = pos_label if pos_label is not None else 1

@@ -157,7 +157,7 @@ def assess_multiclass(
         called ``class``.
     """
     check_levels(confidence, min_group_size)
-    true, predicted, classes = _classes(y_true, y_pred)
+    true, predicted, classes = code(y_true, y_pred)
     coded = sensitive.read(sensitive_features, len(true))
     if CLASS in coded:
         raise DataError(f"a sensitive feature is called {CLASS!r}", expected="another name: classes go by that one")
@@ -208,10 +208,10 @@ def measure(
     cube: ConfusionCube, bys: Sequence[tuple[str, ...]], confidence: float, min_group_size: int
 ) -> list[Measurement]:
     """Measure everything: over all rows, by group, and between groups."""
-    made = _of_groups((), [((), next(iter(cube.groups(())))[1])], cube.classes, confidence, 1)
+    made = of_groups((), [((), next(iter(cube.groups(())))[1])], cube.classes, confidence, 1)
     for by in bys:
         groups = list(cube.groups(by))
-        made += _of_groups(by, groups, cube.classes, confidence, min_group_size)
+        made += of_groups(by, groups, cube.classes, confidence, min_group_size)
         counts = [(group, float(np.trace(matrix)), float(matrix.sum())) for group, matrix in groups]
         for form in ("ratio", "difference"):
             made.append(
@@ -309,10 +309,11 @@ def _macro(
     return Number(group=group, n=n, size=smallest, value=value, bounds=bounds, method="mover-wilson")
 
 
-def _of_groups(
+def of_groups(
     by: tuple[str, ...], groups: list[tuple[tuple[str, ...], NDArray[np.int64]]], classes: tuple[str, ...],
     confidence: float, minimum: int,
 ) -> list[Measurement]:  # fmt: skip
+    """Return accuracy, macro averages and the rates of each class of every group, from its confusion matrix."""
     made = []
     for group, matrix in groups:
         n, right = int(matrix.sum()), float(np.trace(matrix))
@@ -362,7 +363,7 @@ def _over_classes(
     )  # fmt: skip
 
 
-def _classes(y_true: Any, y_pred: Any) -> tuple[NDArray[np.intp], NDArray[np.intp], tuple[str, ...]]:
+def code(y_true: Any, y_pred: Any) -> tuple[NDArray[np.intp], NDArray[np.intp], tuple[str, ...]]:
     """Return labels and predictions as codes into the names of the classes: numbers in their order, or sorted text."""
     read = {name: blocks.distinct(values, name) for name, values in (("y_true", y_true), ("y_pred", y_pred))}
     labels.same_length(**{name: codes for name, (_, codes) in read.items()})

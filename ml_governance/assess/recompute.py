@@ -47,8 +47,10 @@ class Recomputed:
     ----------
     y_pred : array of shape (n,)
         Predicted labels.
-    y_score : array of float64, shape (n,), or None
-        Probability of the positive class, where the model gives one.
+    y_score : array of float64, shape (n,) or (n, classes), or None
+        Probability of the positive class, or of every one of several, where the model gives one.
+    classes : tuple of str or None
+        What the columns of several are.
     explanation : dict or None
         An explanation report as plain values, if it was asked for.
     robustness : dict or None
@@ -59,6 +61,7 @@ class Recomputed:
     y_score: NDArray[np.float64] | None = field(repr=False)
     explanation: dict[str, Any] | None = field(repr=False)
     robustness: dict[str, Any] | None = field(default=None, repr=False)
+    classes: tuple[str, ...] | None = None
 
 
 def recompute(
@@ -70,6 +73,7 @@ def recompute(
     exclude: Sequence[str] = (),
     sensitive_features: Sequence[str] = (),
     pos_label: Any = None,
+    task: str = "binary",
     background: pd.DataFrame | None = None,
     explain: dict[str, Any] | None = None,
     perturb: dict[str, Any] | None = None,
@@ -93,6 +97,8 @@ def recompute(
         Columns of ``rows`` by which attributions are grouped.
     pos_label : object, optional
         The label whose probability is the score; default is 1, or True.
+    task : {'binary', 'multiclass', 'regression'}
+        What the model does: the score is of the positive class, of every class, or there is none.
     background : DataFrame, optional
         Rows that the explanation compares with.
     explain : dict, optional
@@ -128,6 +134,7 @@ def recompute(
             "exclude": list(exclude),
             "sensitiveFeatures": list(sensitive_features),
             "posLabel": pos_label.item() if isinstance(pos_label, np.generic) else pos_label,
+            "task": task,
             "explain": explain,
             "perturb": perturb,
         }
@@ -201,12 +208,13 @@ def _read(folder: Path, rows: int, wanted: Sequence[str]) -> Recomputed:
     try:
         with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
             predicted = arrays["y_pred"]
-            score = arrays.get("y_score", None)
+            score, classes = arrays.get("y_score", None), arrays.get("classes", None)
         told = {name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in wanted}
     except (OSError, ValueError, KeyError) as error:
         raise UnavailableError(f"the predicting process left no readable result: {error}") from error
-    for name, array in (("predictions", predicted), ("scores", score)):
-        if array is not None and array.shape != (rows,):
+    wide = (rows,) if classes is None else (rows, len(classes))
+    for name, array, shape in (("predictions", predicted, (rows,)), ("scores", score, wide)):
+        if array is not None and array.shape != shape:
             raise DataError(
                 f"the model returned {name} of shape {array.shape}", expected=f"one for each of {rows} rows"
             )
@@ -215,6 +223,11 @@ def _read(folder: Path, rows: int, wanted: Sequence[str]) -> Recomputed:
             f"{int((~np.isfinite(score)).sum())} scores are NaN or infinite",
             expected="a probability in every row",
         )
+    named = None if classes is None else tuple(map(str, classes.tolist()))
     return Recomputed(
-        y_pred=predicted, y_score=score, explanation=told.get("explanation"), robustness=told.get("robustness")
+        y_pred=predicted,
+        y_score=score,
+        classes=named,
+        explanation=told.get("explanation"),
+        robustness=told.get("robustness"),
     )

@@ -152,8 +152,9 @@ def square(
     x_axis: str,
     y_axis: str,
     intervals: Sequence[tuple[float, float, float]] = (),
+    diagonal: bool = True,
 ) -> str:
-    """Draw a curve in the unit square, over its diagonal: ROC, or calibration with intervals (x, lower, upper)."""
+    """Draw a curve in the unit square: over its diagonal ROC, or calibration with intervals (x, lower, upper); or costs."""
     left, top, side = 52.0, 14.0, 260.0
     width, height = left + side + 16, top + side + 46
 
@@ -169,7 +170,8 @@ def square(
             _text(gx, top + side + 15, f"{tick:g}", anchor="middle", size=11, muted=True),
             _text(left - 7, hy + 4, f"{tick:g}", anchor="end", size=11, muted=True),
         ]
-    parts.append(_line(*at(0, 0), *at(1, 1), opacity=0.5, dash="4 4"))
+    if diagonal:
+        parts.append(_line(*at(0, 0), *at(1, 1), opacity=0.5, dash="4 4"))
     for x, lower, upper in intervals:
         parts.append(_line(*at(x, lower), *at(x, upper), width=2, opacity=0.45))
     path = " ".join(f"{px:g},{py:g}" for px, py in (at(x, y) for x, y in points))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ml_governance.cli import render
-from ml_governance.cli.fairness import HEAD, row
+from ml_governance.cli.fairness import HEAD, row_of
 from ml_governance.cli.options import opened
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def scan(
 
 def _show(report: ScanReport) -> None:
     if not sys.stdout.isatty():
-        render.table(HEAD, [row(one) for one in report.measurements])
+        render.table(HEAD, [row_of(one) for one in report.measurements])
         return
     told = [
         (one.metric.replace("_", " "), "" if one.value is None else f"{one.value:g}", one.status, one.reason or "")

@@ -58,7 +58,7 @@ def measure(
             y_score=y_score,
             control_features=list(control) if control else None,
             sample_weight=weight,
-            pos_label=None if pos_label is None else _label(pos_label),
+            pos_label=None if pos_label is None else label(pos_label),
             confidence=confidence,
             min_group_size=min_group_size,
         )
@@ -66,7 +66,7 @@ def measure(
         render.out_json(report.to_dict())
         return
     if not sys.stdout.isatty():
-        render.table(HEAD, [row(one) for one in report.measurements])
+        render.table(HEAD, [row_of(one) for one in report.measurements])
         return
     for by_ in dict.fromkeys(one.by for one in report.measurements if one.by):
         _show(report, by_)
@@ -116,7 +116,8 @@ def _value(one: Measurement | None) -> str:
     return f"{one.value:.4f}" + ("*" if one.status == "insufficient" else "")
 
 
-def _label(text: str) -> Any:
+def label(text: str) -> Any:
+    """Read a label: what reads as a JSON number, truth value or quoted text is that."""
     try:
         value = text_of.loads(text)
     except ValueError:
@@ -124,8 +125,8 @@ def _label(text: str) -> Any:
     return value if isinstance(value, str | int | float) else text
 
 
-def row(one: Measurement) -> tuple[str, ...]:
-    """Return a measurement as a row under :data:`HEAD`."""
+def row_of(one: Measurement) -> tuple[str, ...]:
+    """Return a measurement as a row below :data:`HEAD`."""
     value = "" if one.value is None else f"{one.value:.4f}"
     where = " x ".join(one.by), " x ".join(one.group)
     return one.metric, *where, value, _interval(one), str(one.n), one.status, one.reason or ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ml_governance.cli import render
-from ml_governance.cli.fairness import HEAD, row
+from ml_governance.cli.fairness import HEAD, row_of
 from ml_governance.errors import DataError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def measure_rows(
         if len(data) != 1:
             raise typer.BadParameter("with MODEL, give one --data")
         with workspace() as ws:
-            _signed(ws.assess_data(model, data[0], training=list(training), **asked), json=json)
+            signed(ws.assess_data(model, data[0], training=list(training), **asked), json=json)
         return
     if population is not None:
         raise typer.BadParameter("--population goes with --kind data")
@@ -85,7 +85,7 @@ def measure_rows(
     if len(data) != 1 or y_true is None or not training:
         raise typer.BadParameter("of privacy with MODEL, give one --data, --y-true and --training")
     with workspace() as ws:
-        _signed(
+        signed(
             ws.assess_privacy(
                 model, data[0], y_true=y_true, training=list(training), sensitive_features=list(by), pos_label=pos_label,
                 **hidden, **levels,
@@ -112,7 +112,7 @@ def _print(report: Report, *, json: bool) -> None:
     if json:
         render.out_json(report.to_dict())
         return
-    rows = [row(one) for one in report.measurements]
+    rows = [row_of(one) for one in report.measurements]
     if not sys.stdout.isatty():
         render.table(HEAD, rows)
         return
@@ -122,15 +122,18 @@ def _print(report: Report, *, json: bool) -> None:
     render.out(f"  {len(rows) - len(first[:SHOWN]):,} more: --json, or a pipe, has them all")
 
 
-def _signed(assessed: Assessed, *, json: bool) -> None:
-    ((kind, receipt),) = assessed.receipts.items()
+def signed(assessed: Assessed, *, json: bool) -> None:
+    """Print what was signed."""
     if json:
         render.out_json(
             {
-                "subject": assessed.subject.to_dict(), "dataset": assessed.dataset.to_wire(), "entries": {kind: receipt.index},
-                "reports": {kind: assessed.reports[kind].to_dict()},
+                "subject": assessed.subject.to_dict(),
+                "dataset": assessed.dataset.to_wire(),
+                "entries": {kind: receipt.index for kind, receipt in assessed.receipts.items()},
+                "reports": {kind: report.to_dict() for kind, report in assessed.reports.items()},
             }
-        )  # fmt: skip
+        )
         return
     render.out(f"{assessed.subject.name} on {assessed.dataset.name}, {assessed.dataset.rows:,} rows", "bold")
-    render.out(f"  {kind}: signed as ledger #{receipt.index}")
+    for kind, receipt in assessed.receipts.items():
+        render.out(f"  {kind}: signed as ledger #{receipt.index}")

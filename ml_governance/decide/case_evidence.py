@@ -12,7 +12,7 @@ from ml_governance.decide.reading import nearest
 from ml_governance.decide.require import CROSS
 from ml_governance.evidence.canonical import sha256_hex
 from ml_governance.evidence.evidence_kinds import EVIDENCE_KINDS
-from ml_governance.evidence.metrics import rate_counts
+from ml_governance.evidence.metrics import METRICS, rate_counts
 from ml_governance.evidence.predicates import (
     CONTENTS,
     Assessment,
@@ -174,10 +174,7 @@ def _assessment(kind: str, compact: Mapping[str, Any]) -> Assessment:
         ),
     ]
     name = compact.get("dataset", "test")
-    paired = [
-        {"metric": metric, "by": [], "group": [], "counts": counts}
-        for metric, counts in compact.get("paired", {}).items()
-    ]
+    together = _together(kind, compact.get("paired", {}))
     shared = [{"with": _data(other), "rows": rows} for other, rows in compact.get("shared", {}).items()]
     return model(
         predictions=compact.get("predictions", "recomputed"),
@@ -186,9 +183,18 @@ def _assessment(kind: str, compact: Mapping[str, Any]) -> Assessment:
         details={
             **compact.get("details", {}),
             **({OVERLAP: shared} if shared else {}),
-            **({PAIRED: {"with": PREVIOUS.sha256, "counts": paired}} if paired else {}),
+            **({PAIRED: {"with": PREVIOUS.sha256, **together}} if compact.get("paired") else {}),
         },
     )  # fmt: skip
+
+
+def _together(kind: str, paired: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is said of the two models together: joint counts of a rate, the difference of any other number."""
+    rates = {metric for metric in paired if METRICS[kind, metric].form == "rate"}
+    return {
+        "counts": [{"metric": one, "by": [], "group": [], "counts": paired[one]} for one in paired if one in rates],
+        "differences": [_score(one, paired[one]).to_wire() for one in paired if one not in rates],
+    }
 
 
 def _grouped(groups: Mapping[str, Mapping[str, Sequence[int]]]) -> list[Measurement]:

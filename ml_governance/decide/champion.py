@@ -1,9 +1,9 @@
 """No worse than the model in use: non-inferiority on the same rows. Numbers from different rows are not compared.
 
-The difference is candidate minus champion. Where the evidence says on how many rows both, one or neither of the two is a case,
-and says the same as what was signed of each, the interval is the paired one. Otherwise each model's own bound is taken at half
-the error, and the difference of the two bounds then holds with the whole confidence however the two sets of predictions are
-correlated (Bonferroni's inequality): wider than a paired interval, and never narrower than it should be.
+The difference is candidate minus champion. Where the evidence says on how many rows both, one or neither of the two is a case, or what
+their difference is with its paired interval, and says the same as what was signed of each, the interval is the paired one. Otherwise
+each model's own bound is taken at half the error, and the difference of the two bounds then holds with the whole confidence however the
+two sets of predictions are correlated (Bonferroni's inequality): wider than a paired interval, and never narrower than it should be.
 
 Source: Piaggio et al. (CONSORT), JAMA 308 (2012) 2594, on non-inferiority; Dunn, JASA 56 (1961) 52, on the bounds.
 """
@@ -16,10 +16,19 @@ from typing import TYPE_CHECKING
 
 from ml_governance.decide.bounds import Judged
 from ml_governance.decide.require import CROSS
-from ml_governance.decide.selecting import Unusable, aggregate, counts_of, interval_of, named, required, sufficient
+from ml_governance.decide.selecting import (
+    TOLERANCE,
+    Unusable,
+    aggregate,
+    counts_of,
+    interval_of,
+    named,
+    required,
+    sufficient,
+)
 from ml_governance.errors import DataError
 from ml_governance.evidence import intervals, paired
-from ml_governance.evidence.predicates import Promotion, Registration
+from ml_governance.evidence.predicates import Measurement, Promotion, Registration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,15 +38,18 @@ if TYPE_CHECKING:
     from ml_governance.decide.require import Champion, Require
     from ml_governance.evidence.attestation import Attestation, EvidenceView
     from ml_governance.evidence.metrics import Metric
-    from ml_governance.evidence.predicates import Assessment, Measurement
+    from ml_governance.evidence.predicates import Assessment
     from ml_governance.evidence.statement import Subject
 
 
 PAIRED = "paired"
-"""Key of an assessment's details: ``{"with": digest of the other model, "counts": [{"metric", "by", "group", "counts"}]}``."""
+"""Key of an assessment's details: ``{"with": digest of the other model, "counts": [{"metric", "by", "group", "counts"}],
+"differences": [measurement of this model less the other]}``."""
 
 _Pair = tuple[float, float]
-_Joint = dict[tuple[str, tuple[str, ...], tuple[str, ...]], tuple[int, int, int, int]]
+_Key = tuple[str, tuple[str, ...], tuple[str, ...]]
+_Counts = tuple[int, int, int, int]
+_Joint = dict[_Key, "_Counts | Measurement"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +187,11 @@ def _attribute(
         for pair, j in zip(pairs, together, strict=True)
     ]
     every = [
-        _apart(require, share, pair, pair[0].every, pair[1].every, j) for pair, j in zip(pairs, together, strict=True)
+        # A signed interval is of one level, which is that of one group.
+        (-math.inf, math.inf)
+        if isinstance(j, Measurement) and len(pairs) > 1
+        else _apart(require, share, pair, pair[0].every, pair[1].every, j)
+        for pair, j in zip(pairs, together, strict=True)
     ]
     how = "paired" if None not in together else "whatever their correlation"
     worst = gaps.index(min(gaps) if higher else max(gaps))
@@ -277,11 +293,22 @@ def _apart(
     pair: tuple[_Number, _Number],
     mine: _Pair,
     other: _Pair,
-    joint: tuple[int, int, int, int] | None,
+    joint: _Counts | Measurement | None,
 ) -> _Pair:
-    """Return the bounds of a difference: paired where joint counts say what was signed of each model, else between the two."""
+    """Return the bounds of a difference: paired where what was signed of both says what was signed of each, else between the two."""
     if joint is None:
         return _between(mine, other)
+    if isinstance(joint, Measurement):
+        gap = pair[0].value - pair[1].value
+        if joint.value is None or abs(joint.value - gap) > TOLERANCE * max(1.0, abs(pair[0].value), abs(pair[1].value)):
+            raise Unusable(
+                "error",
+                f"the difference {joint.value} of the two models contradicts what was signed of each, {gap:+.6g}",
+            )
+        lower, upper = interval_of(joint, confidence, require.sides)
+        if not lower <= joint.value <= upper:
+            raise Unusable("error", f"the paired interval of {joint.metric} does not hold the difference")
+        return lower, upper
     both, first, second, _ = joint
     n = float(sum(joint))
     if (pair[0].counts, pair[1].counts) != ((both + first, n), (both + second, n)):
@@ -291,7 +318,7 @@ def _apart(
 
 
 def _joint(content: Assessment, champion: Subject) -> _Joint:
-    """Return the joint counts that the evidence has of exactly these two models."""
+    """Return the joint counts, and the differences, that the evidence has of exactly these two models."""
     said = content.details.get(PAIRED)
     if said is None:
         return {}
@@ -305,7 +332,14 @@ def _joint(content: Assessment, champion: Subject) -> _Joint:
             if len(whole) != 4 or min(whole) < 0 or whole != one["counts"] or key in found:
                 raise ValueError(f"{one!r:.200}")
             found[key] = whole[0], whole[1], whole[2], whole[3]
-    except (LookupError, TypeError, ValueError) as error:
+        for one in said.get("differences", ()):
+            difference = Measurement.model_validate(one)
+            key = difference.metric, difference.by, difference.group
+            if key in found:
+                raise ValueError(f"{key!r:.200} stands there twice")
+            if difference.status == "ok" and difference.intervals:
+                found[key] = difference
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise Unusable(
             "error", f"the evidence says of the two models together what cannot be read: {error!s:.200}"
         ) from error

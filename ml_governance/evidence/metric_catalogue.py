@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ml_governance.evidence.metric_definition import Metric
 from ml_governance.evidence.metrics_of_robustness import ROBUSTNESS
 from ml_governance.evidence.metrics_of_security import SECURITY
+from ml_governance.evidence.performance_metrics import PERFORMANCE
 
 if TYPE_CHECKING:
     from ml_governance.evidence.metric_definition import Better
@@ -224,21 +226,6 @@ _CONTINUOUS = (
            edge="undefined where the kernel holds too few rows everywhere; no interval"),
 )  # fmt: skip
 
-_PERFORMANCE = (
-    _score("balanced_accuracy", "higher", "mean of TPR and TNR", "(TPR + TNR) / 2", _BALANCED, evidence="performance",
-           edge="undefined where a class is missing"),
-    _score("f1", "higher", "harmonic mean of precision and recall", "2 TP / (2 TP + FP + FN)", _F1, evidence="performance",
-           edge="undefined where no row is positive or predicted positive"),
-    _score("roc_auc", "higher", "probability that a random positive scores above a random negative, ties counted half",
-           "P(s+ > s-) + P(s+ = s-) / 2", _DELONG, evidence="performance",
-           edge="undefined where a class is missing; all scores equal give 1/2"),
-    _score("brier_score", "lower", "mean squared error of the score", "mean (s - y)^2", _BRIER, evidence="performance",
-           edge="undefined if all rows weigh 0"),
-    _score("log_loss", "lower", "mean negative log likelihood of the score", "-mean log P(y)",
-           "Good, Journal of the Royal Statistical Society B 14 (1952) 107", evidence="performance", high=None, unit="nats",
-           edge="undefined where a score calls a label impossible"),
-)  # fmt: skip
-
 _EXPLANATION = (
     _score("additivity_error", "lower",
            "largest absolute difference between output - base and the sum of attributions, over all explained rows",
@@ -275,7 +262,9 @@ _MONITORING = (
            "by definition", evidence="monitoring", edge="undefined without predictions"),
 )  # fmt: skip
 
+_SHARED = tuple(replace(one, evidence="performance") for one in (*_MULTICLASS, *_REGRESSION) if one.form == "score")
+
 CATALOGUE = (
-    *_BINARY, *_SCORES, *_MULTICLASS, *_REGRESSION, *_RANKING, *_CONTINUOUS, *_PERFORMANCE, *_EXPLANATION, *_MONITORING,
+    *_BINARY, *_SCORES, *_MULTICLASS, *_REGRESSION, *_RANKING, *_CONTINUOUS, *PERFORMANCE, *_SHARED, *_EXPLANATION, *_MONITORING,
     *ROBUSTNESS, *SECURITY,
 )  # fmt: skip

@@ -108,7 +108,8 @@ def _charts(card: Card, ids: svg.Ids) -> dict[str, str]:
             )
     if card.fairness is not None:
         for number, attribute in enumerate(card.fairness["attributes"]):
-            charts[f"impact-{number}"] = _impact(ids, attribute, card.fairness)
+            if not attribute["plain"]:
+                charts[f"impact-{number}"] = _impact(ids, attribute, card.fairness)
     if card.performance is not None:
         details = card.performance["details"]
         if "roc" in details:
@@ -130,6 +131,8 @@ def _charts(card: Card, ids: svg.Ids) -> dict[str, str]:
                 y_axis="observed rate",
                 intervals=[(one["mean_score"], one["lower"], one["upper"]) for one in bins],
             )
+        if "threshold" in details:
+            charts["costs"] = _costs(ids, details["threshold"])
     if card.explanation is not None:
         rows = [
             svg.Dot(label=one["column"], value=one["mean_abs"], lower=one["lower"], upper=one["upper"])
@@ -144,6 +147,16 @@ def _charts(card: Card, ids: svg.Ids) -> dict[str, str]:
                 axis=f"mean absolute attribution, {output}",
             )
     return charts
+
+
+def _costs(ids: svg.Ids, found: dict[str, Any]) -> str:
+    """Draw the mean cost at every threshold, on the half that had no part in the choice, over the largest of them."""
+    curve, most = found["confirmed"], max(found["confirmed"]) or 1.0
+    points = [(x, y / most) for x, y in zip(found["thresholds"], curve, strict=True)]
+    return svg.square(
+        ids, points, title="Mean cost over thresholds", x_axis="threshold", y_axis=f"mean cost, in parts of {most:.3g}", diagonal=False,
+        description=f"Mean cost at {len(points)} thresholds, from {min(curve):.3g} to {most:.3g}; chosen was {found['threshold']:g}.",
+    )  # fmt: skip
 
 
 def _impact(ids: svg.Ids, attribute: dict[str, Any], fairness: dict[str, Any]) -> str:

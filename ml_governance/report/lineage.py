@@ -133,6 +133,19 @@ def _upstream(view: EvidenceView, nodes: dict[str, Node], add: Any, edges: dict[
                     todo.append(above)
 
 
+def _place_measured(
+    entry: Attestation, content: Assessment, model: str, add: Any, edges: dict[tuple[str, str], None]
+) -> None:
+    by = entry.principal.id
+    made = add(f"entry:{entry.index}", "assessment", content.kind, f"by {by}, {content.predictions}", entry.index)
+    edges[model, made] = None
+    if not isinstance(content, SecurityScan):  # whose data are the model's own files
+        used = content.dataset
+        rows = f"{used.rows:,} rows, " if used.rows is not None else ""
+        data = add(f"data:{used.sha256}", "data", used.name, f"{rows}{used.sha256[:12]}", entry.index)
+        edges[data, made] = None
+
+
 def _place(entry: Attestation, subject: Subject, model: str, add: Any, edges: dict[tuple[str, str], None]) -> None:
     content, index, by = entry.content, entry.index, entry.principal.id
     if isinstance(content, Deployment | Monitoring):
@@ -147,21 +160,8 @@ def _place(entry: Attestation, subject: Subject, model: str, add: Any, edges: di
             rows = f"{one.rows:,} rows" if one.rows is not None else "bytes"
             data = add(f"data:{one.sha256}", "data", one.name, f"{rows}, {one.sha256[:12]}", index)
             edges[data, run] = None
-    elif isinstance(content, SecurityScan):
-        made = add(f"entry:{index}", "assessment", content.kind, f"by {by}, {content.predictions}", index)
-        edges[model, made] = None
     elif isinstance(content, Assessment):
-        rows = f"{content.dataset.rows:,} rows, " if content.dataset.rows is not None else ""
-        data = add(
-            f"data:{content.dataset.sha256}",
-            "data",
-            content.dataset.name,
-            f"{rows}{content.dataset.sha256[:12]}",
-            index,
-        )
-        made = add(f"entry:{index}", "assessment", content.kind, f"by {by}, {content.predictions}", index)
-        edges[model, made] = None
-        edges[data, made] = None
+        _place_measured(entry, content, model, add, edges)
     elif isinstance(content, Approval | Waiver):
         made = add(f"entry:{index}", "approval", content.kind, f"by {by} as {content.role.replace('_', ' ')}", index)
         edges[model, made] = None

@@ -79,7 +79,10 @@ SHOWN_RATES = ("selection_rate", "true_positive_rate", "false_positive_rate", "a
 
 
 def fairness(entry: Attestation | None, decision: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return a fairness assessment by attribute, with the decision's bound on selection rates; None where there is none."""
+    """Return a fairness assessment by attribute, with the decision's bound on selection rates; None where there is none.
+
+    Of regressions and of several classes, whose selection rates are none or do not compare, the numbers of groups are ``plain``.
+    """
     base = assessment(entry)
     if base is None or entry is None or not isinstance(entry.content, Assessment):
         return None
@@ -102,6 +105,9 @@ def fairness(entry: Attestation | None, decision: dict[str, Any] | None) -> dict
         attributes.append(
             {
                 "by": " x ".join(by),
+                "plain": []
+                if selection and "classes" not in content.columns
+                else [asdict(cell(one)) for one in own if one.group],
                 "rows": rows,
                 "comparisons": [asdict(cell(one)) for one in own if not one.group],
             }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from ml_governance.assess.recompute import Recomputed
+    from ml_governance.assess.costs import Costs
+    from ml_governance.assess.performance import Task
     from ml_governance.assess.report import Report
-    from ml_governance.evidence.attestation import EvidenceView
     from ml_governance.evidence.head import Receipt
     from ml_governance.evidence.predicates import Assessment
     from ml_governance.evidence.statement import Subject
@@ -84,18 +84,19 @@ def assess(
     against: str | Subject | None = None,
     robustness: Mapping[str, Any] | None = None,
     rerun: str | Subject | None = None,
+    task: Task = "binary",
+    costs: Costs | None = None,
 ) -> Assessed:
     """Recompute predictions on digested rows, measure, and sign what was measured."""
     from ml_governance.assess.baseline import baseline
     from ml_governance.assess.explanation import ExplanationReport
-    from ml_governance.assess.fairness import assess_fairness
-    from ml_governance.assess.pairing import joint_counts
     from ml_governance.assess.performance import assess_performance
     from ml_governance.assess.recompute import recompute
     from ml_governance.assess.robustness import RobustnessReport
+    from ml_governance.workspace import measuring
     from ml_governance.workspace.overlap import with_training
 
-    _check_kinds(kinds, robust=bool(robustness) or rerun is not None)
+    _check_kinds(kinds, task, robust=bool(robustness) or rerun is not None)
     writer = ws.writer
     view = ws.view()
     subject = ws.resolve(version, view)
@@ -105,8 +106,8 @@ def assess(
     require_columns(frame, (y_true, *sensitive_features), dataset.name)
     pos_label = label_like(pos_label, frame[y_true])
     artifact = ws.registry.artifact(registration.name, registration.version)  # slow, so after every quick refusal
-    options = {"seed": seed, "confidence": confidence, "min_group_size": min_group_size}
-    explain = options if "explanation" in kinds else None
+    levels: dict[str, Any] = {"confidence": confidence, "min_group_size": min_group_size}
+    explain = {"seed": seed, **levels} if "explanation" in kinds else None
     ws.narrate(f"predicting {len(frame):,} rows with {subject.name} in a process without keys")
     outcome = recompute(
         artifact,
@@ -116,49 +117,51 @@ def assess(
         exclude=(y_true,),
         sensitive_features=sensitive_features,
         pos_label=pos_label,
+        task=task,
         background=None if explain is None else _background(background, frame, seed),
         explain=explain,
-        perturb={**options, **(robustness or {})} if "robustness" in kinds else None,
+        perturb={"seed": seed, **levels, **(robustness or {})} if "robustness" in kinds else None,
     )
     labels, sensitive = frame[y_true], frame[list(sensitive_features)]
     reports: dict[str, Report] = {}
     if "performance" in kinds:
         ws.narrate("measuring performance")
         reports["performance"] = assess_performance(
-            y_true=labels, y_pred=outcome.y_pred, y_score=outcome.y_score, sensitive_features=sensitive,
-            pos_label=pos_label, confidence=confidence, min_group_size=min_group_size, seed=seed,
+            y_true=labels, y_pred=outcome.y_pred, y_score=outcome.y_score, task=task, classes=outcome.classes,
+            sensitive_features=sensitive, slice_by=frame.drop(columns=[y_true]), costs=costs, pos_label=pos_label,
+            seed=seed, **levels,
         )  # fmt: skip
     if "fairness" in kinds:
         ws.narrate("measuring fairness")
-        reports["fairness"] = assess_fairness(
-            y_true=labels, y_pred=outcome.y_pred, y_score=outcome.y_score, sensitive_features=sensitive,
-            pos_label=pos_label, confidence=confidence, min_group_size=min_group_size,
-        )  # fmt: skip
+        reports["fairness"] = measuring.fairness(task, outcome, labels, sensitive, pos_label=pos_label, **levels)
     if outcome.explanation is not None:
         reports["explanation"] = ExplanationReport.from_dict(outcome.explanation)
     if outcome.robustness is not None:
         reports["robustness"] = RobustnessReport.from_dict(outcome.robustness)
     ask = partial(
-        asked, ws, view, frame=frame, y_true=y_true, sensitive_features=sensitive_features, pos_label=pos_label
-    )
+        measuring.asked, ws, view, frame=frame, y_true=y_true, sensitive_features=sensitive_features, pos_label=pos_label,
+        task=task,
+    )  # fmt: skip
     if rerun is not None:
         other = ws.resolve(rerun, view)
         tolerance = (robustness or {}).get("tolerance")
-        reports["robustness"] = with_second_training(
+        reports["robustness"] = measuring.with_second_training(
             reports["robustness"], sensitive, (subject, outcome), (other, ask(other)), tolerance
         )
-    shared = {OVERLAP: with_training(frame, training, subject, view)} if training else {}
-    paired: dict[str, Any] = {}
+    details: dict[str, Any] = {OVERLAP: with_training(frame, training, subject, view)} if training else {}
     if against is not None:
         other = ws.resolve(against, view)
-        counts = joint_counts(labels, outcome.y_pred, ask(other).y_pred, sensitive, pos_label=pos_label)
-        paired = {PAIRED: {"with": other.sha256, "counts": counts}}
-    own = {**shared, **paired}
-    known = baseline(
-        frame.drop(columns=[y_true]), y_pred=outcome.y_pred, y_score=outcome.y_score, y_true=labels,
-        sensitive_features=sensitive_features, pos_label=pos_label, min_rows=min_group_size,
-    )  # fmt: skip
-    told = {kind: {**own, BASELINE: known} if kind in ("performance", "fairness") else own for kind in reports}
+        paired = measuring.compared(
+            labels, sensitive, outcome, ask(other), task=task, costs=costs, pos_label=pos_label, **levels
+        )
+        details[PAIRED] = paired.to_details(other.sha256)
+    known: dict[str, Any] = {}
+    if task == "binary":
+        known[BASELINE] = baseline(
+            frame.drop(columns=[y_true]), y_pred=outcome.y_pred, y_score=outcome.y_score, y_true=labels,
+            sensitive_features=sensitive_features, pos_label=pos_label, min_rows=min_group_size,
+        )  # fmt: skip
+    told = {kind: {**details, **(known if kind in ("performance", "fairness") else {})} for kind in reports}
     receipts = {
         kind: writer.record(_with_details(report, dataset, told[kind]), [subject]) for kind, report in reports.items()
     }
@@ -170,54 +173,14 @@ def _with_details(report: Report, dataset: Resource, details: dict[str, Any]) ->
     return content.model_copy(update={"details": {**content.details, **details}})
 
 
-def asked(
-    ws: Workspace,
-    view: EvidenceView,
-    other: Subject,
-    *,
-    frame: pd.DataFrame,
-    y_true: str,
-    sensitive_features: tuple[str, ...],
-    pos_label: Any,
-) -> Recomputed:
-    """Return what another registered model says about the same rows, its bytes checked."""
-    from ml_governance.assess.recompute import recompute
-
-    ws.narrate(f"predicting the same rows with {other.name}")
-    registration = ws.registration(other, view)
-    artifact = ws.registry.artifact(registration.name, registration.version)
-    return recompute(
-        artifact, sha256=other.sha256, loader=ws.registry.LOADER, rows=frame, exclude=(y_true,),
-        sensitive_features=sensitive_features, pos_label=pos_label, background=None, explain=None,
-    )  # fmt: skip
-
-
-def with_second_training(
-    report: Report,
-    sensitive: pd.DataFrame,
-    first: tuple[Subject, Recomputed],
-    second: tuple[Subject, Recomputed],
-    tolerance: float | None,
-) -> Report:
-    """Return a robustness report that also says how far a second training of the model is apart."""
-    from ml_governance.assess.reproducibility import Trained, compared
-    from ml_governance.assess.robustness import Maker, slices_of
-
-    slices, _ = slices_of(sensitive if len(sensitive.columns) else None, len(sensitive))
-    made = Maker(slices=slices, confidence=report.confidence, min_group_size=report.min_group_size)
-    trained = [Trained(decisions=found.y_pred, scores=found.y_score, sha256=of.sha256) for of, found in (first, second)]
-    measurements, told = compared(made, *trained, tolerance=tolerance)
-    return replace(
-        report, measurements=(*report.measurements, *measurements), details={**report.details, "rerun": told}
-    )
-
-
-def _check_kinds(kinds: tuple[str, ...], *, robust: bool) -> None:
+def _check_kinds(kinds: tuple[str, ...], task: Task, *, robust: bool) -> None:
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds:
         raise UsageError(f"the kinds are {list(kinds)}", expected=f"some of {', '.join(KINDS)}")
     if robust and "robustness" not in kinds:
         raise UsageError("options of robustness are given", expected=f"robustness among the kinds {list(kinds)}")
+    if task == "multiclass" and "explanation" in kinds:
+        raise UsageError("several classes have no one output to explain", expected="kinds without explanation")
 
 
 def attest(

@@ -10,6 +10,8 @@ from ml_governance.workspace.parts import here
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from ml_governance.assess.costs import Costs
+    from ml_governance.assess.performance import Task
     from ml_governance.assess.report import Report
     from ml_governance.capture.lineage_event import Parent
     from ml_governance.capture.training import TrainingRun
@@ -101,6 +103,8 @@ class Recording:
         against: str | Subject | None = None,
         robustness: Mapping[str, Any] | None = None,
         rerun: str | Subject | None = None,
+        task: Task = "binary",
+        costs: Costs | None = None,
     ) -> Assessed:
         """Load the artifact by digest in a process without keys, predict, measure, and sign what was measured.
 
@@ -134,6 +138,11 @@ class Recording:
             Options of :func:`ml_governance.assess_robustness`, such as ``{"monotone": {"income": "+"}}``.
         rerun : str or Subject, optional
             Another version, trained alike: how far its decisions and scores are apart is measured with robustness.
+            Another version, such as the one in use: how the two differ on the same rows is measured and signed.
+        task : {'binary', 'multiclass', 'regression'}
+            What the model does. Explanation is not measured of several classes.
+        costs : Costs, optional
+            What wrong decisions cost, of a binary classifier.
 
         Returns
         -------
@@ -165,6 +174,8 @@ class Recording:
             against=against,
             robustness=robustness,
             rerun=rerun,
+            task=task,
+            costs=costs,
         )
 
     def scan(

@@ -69,13 +69,28 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, ...]:
     frame = rows()
     g = {"sensitive_features": frame[["g"]]}
     model = LogisticRegression().fit(frame[["s", "age"]], frame.y)
+    generator = np.random.default_rng(1)
     return (
         gov.assess_fairness(y_true=frame.y, y_pred=frame.p, y_score=frame.s, control_features=frame[["c"]], **g),
         gov.assess_multiclass(y_true=frame["class"], y_pred=frame.said, **g),
         gov.assess_regression(y_true=frame.target, y_pred=frame.forecast, **g),
         gov.assess_ranking(y_score=frame.s, y_true=frame.relevance, query=frame["query"], **g),
         gov.assess_continuous(y_true=frame.y, y_pred=frame.p, sensitive_feature=frame.age, permutations=99),
-        gov.assess_performance(y_true=frame.y, y_score=frame.s, **g),
+        gov.assess_performance(
+            y_true=frame.y,
+            y_score=frame.s,
+            costs=gov.Costs(false_positive=1, false_negative=3),
+            slice_by=frame[["age", "c"]],
+            **g,
+        ),
+        gov.assess_performance(
+            y_true=frame["class"],
+            y_score=pd.DataFrame(generator.dirichlet([1, 1, 1], len(frame)), columns=["red", "green", "blue"]),
+            task="multiclass",
+        ),
+        gov.assess_performance(
+            y_true=frame.target, y_pred=frame.forecast, task="regression", slice_by=frame[["age", "c"]], **g
+        ),
         gov.assess_explanation(
             model,
             rows=frame[["s", "age"]][:60],

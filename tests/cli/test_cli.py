@@ -430,7 +430,11 @@ def test_scores_and_strata_of_files_are_printed_by_group(
         (["--y-pred", "p", "--y-score", "s"], 2, "no column 's'"),
         (["--y-pred", "p", "--y-score", "g"], 2, "a probability in every row"),
         (["--y-pred", "p", "--control", "g"], 2, "both a sensitive feature and a control feature"),
-        (["--y-pred", "p", "--kind", "performance"], 2, "only fairness"),
+        (["--y-pred", "p", "--kind", "explanation"], 2, "--kind performance"),
+        (["--y-pred", "p", "--kind", "performance", "--control", "g"], 2, "takes none of"),
+        (["--y-pred", "p", "--kind", "performance", "--costs", "5"], 2, "FP:FN"),
+        (["--y-pred", "p", "--kind", "performance", "--task", "ranking"], 2, "expected one of"),
+        (["--y-pred", "p", "--costs", "1:5"], 2, "--kind performance"),
         (["model/1", "--y-pred", "p"], 2, "the model predicts"),
         (["--y-pred", "nothing"], 2, "no column 'nothing'"),
         (["--y-pred", "p", "--pos-label", "yes"], 2, "same type"),
@@ -444,6 +448,27 @@ def test_an_assessment_of_files_says_what_it_lacks(
     path.write_text("g,y,p\na,0,1\nb,1,1\n", encoding="utf-8")
     got, _, err = mlgov(capsys, "assess", *options, "--data", path, "--y-true", "y", "--by", "g")
     assert got == code and words in err
+
+
+def test_performance_of_files_is_measured_without_a_workspace(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [(0, 0.2, "x"), (1, 0.7, "y"), (0, 0.6, "x"), (1, 0.9, "y")] * 40
+    for number, part in enumerate((rows[:60], rows[60:])):
+        text = "\n".join(",".join(map(str, row)) for row in part)
+        Path(f"part{number}.csv").write_text(f"label,score,site\n{text}\n", encoding="utf-8")
+    call = ["assess", "--kind", "performance", "--data", "part*.csv", "--y-true", "label", "--y-score", "score"]
+    code, out, _ = mlgov(capsys, *call, "--costs", "1:3", "--json")
+    report = json.loads(out)
+    found = {m["metric"]: m for m in report["measurements"]}
+    assert code == 0 and found["accuracy"]["value"] == 0.75 and found["mean_cost"]["value"] == 0.25
+    assert report["details"]["threshold"]["costs"] == {"false_positive": 1.0, "false_negative": 3.0}
+    assert report["details"]["weak_slices"]["slices"][0]["slice"] == "site == x"
+    code, out, _ = mlgov(capsys, *call)
+    assert code == 0 and "roc_auc" in out and "mean_cost" not in out
+    code, _, err = mlgov(capsys, *call[:-1], "scores")
+    assert code == 2 and "no column 'scores'" in err
 
 
 def test_a_command_made_ready_alone_is_the_same_as_among_all() -> None:

@@ -14,7 +14,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from ml_governance.decide import cases
 from ml_governance.decide.cases import AT, PREVIOUS, decide_case
-from ml_governance.decide.champion import compare
+from ml_governance.decide.champion import PAIRED, compare
 from ml_governance.decide.finding import Finding
 from ml_governance.decide.policy import Policy, Require, parse_policy
 from ml_governance.decide.rules import apply
@@ -337,3 +337,61 @@ def test_pairs_of_a_model_worse_by_exactly_the_margin_pass_about_as_often_as_the
         paired.difference(*map(int, row), confidence=0.95, sides="one-sided").lower >= -margin for row in drawn
     )
     assert 0.03 <= passed / runs <= 0.06
+
+
+NEAR = {"scores": {"roc_auc": [0.86, 0.85, 0.87, 0.849, 0.871]}}
+IN_USE = {"scores": {"roc_auc": [0.858, 0.848, 0.868, 0.847, 0.869]}}
+
+
+def paired_auc(numbers: list[float], ours: dict[str, Any] = NEAR) -> Finding:
+    asked = policy(metric="roc_auc", champion={"margin": 0.005})
+    return judged(asked, view_of(asked, case({**ours, "paired": {"roc_auc": numbers}}, IN_USE)))
+
+
+def test_a_signed_paired_difference_settles_what_two_intervals_leave_open() -> None:
+    asked = policy(metric="roc_auc", champion={"margin": 0.005})
+    assert judged(asked, view_of(asked, case(NEAR, IN_USE))).status == "inconclusive"
+    finding = paired_auc([0.002, -0.004, 0.008])
+    assert (finding.status, finding.lower, finding.upper) == ("pass", -0.004, 0.008)
+    assert "paired" in finding.sentence
+    assert paired_auc([0.002, -0.006, 0.010]).status == "inconclusive"
+
+
+def test_a_paired_difference_that_contradicts_what_was_signed_of_each_model_is_an_error() -> None:
+    for numbers in ([0.02, 0.01, 0.03], [-0.002, -0.004, 0.008]):
+        finding = paired_auc(numbers)
+        assert finding.status == "error" and "contradicts" in finding.sentence
+    assert "does not hold the difference" in paired_auc([0.002, 0.003, 0.008]).sentence
+
+
+def test_a_paired_difference_with_another_model_is_not_used() -> None:
+    asked = policy(metric="roc_auc", champion={"margin": 0.005})
+    view = view_of(asked, case({**NEAR, "paired": {"roc_auc": [0.002, -0.004, 0.008]}}, IN_USE))
+    (entry,) = [a for a in view.attestations if PAIRED in getattr(a.content, "details", {})]
+    details = {**entry.content.details, PAIRED: {**entry.content.details[PAIRED], "with": "0" * 64}}
+    other = replace(entry, content=entry.content.model_copy(update={"details": details}))
+    moved = replace(view, attestations=tuple(other if a is entry else a for a in view.attestations))
+    finding = judged(asked, moved)
+    assert finding.status == "inconclusive" and "whatever their correlation" in finding.sentence
+
+
+def test_what_is_said_of_two_models_together_and_cannot_be_read_is_an_error() -> None:
+    asked = policy(metric="roc_auc", champion={"margin": 0.005})
+    view = view_of(asked, case({**NEAR, "paired": {"roc_auc": [0.002, -0.004, 0.008]}}, IN_USE))
+    (entry,) = [a for a in view.attestations if PAIRED in getattr(a.content, "details", {})]
+    said = entry.content.details[PAIRED]
+    for differences in ([{"metric": "roc_auc"}], said["differences"] * 2, 7):
+        details = {**entry.content.details, PAIRED: {**said, "differences": differences}}
+        other = replace(entry, content=entry.content.model_copy(update={"details": details}))
+        moved = replace(view, attestations=tuple(other if a is entry else a for a in view.attestations))
+        assert judged(asked, moved).status == "error"
+
+
+def test_a_number_of_all_rows_that_rests_on_too_few_is_insufficient() -> None:
+    few = Measurement(
+        metric="accuracy", value=0.9, numerator=9, denominator=10, n=10, status="insufficient", reason="10 rows"
+    )
+    one = rates(90, 100).model_copy(update={"measurements": (few,)})
+    require = policy().rules[0].require
+    (found,) = compare(require, metric("performance", "accuracy"), one, rates(90, 100), PREVIOUS)
+    assert found.status == "insufficient" and "10 rows" in found.text
