@@ -73,7 +73,9 @@ def score(k1: Floats, n1: Floats, k2: Floats, n2: Floats, theta: float | Floats)
         with np.errstate(invalid="ignore", divide="ignore"):
             made = np.where((deviation == 0) & (np.abs(gap) < 1e-15), 0.0, gap / deviation)
     sure = p1 >= 1
-    return np.where(sure & (k1 < n1), np.inf, made) if sure.any() else made  # p1 cannot be 1 where not all are cases
+    return (
+        np.where(sure & (k1 < n1 * (1 - 1e-12)), np.inf, made) if sure.any() else made
+    )  # p1 cannot be 1 where not all are cases
 
 
 def ratio_upper(k1: Floats, n1: Floats, k2: Floats, n2: Floats, z: Floats) -> Floats:

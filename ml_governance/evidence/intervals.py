@@ -195,7 +195,7 @@ def _score(k1: float, n1: float, k2: float, n2: float, theta: float) -> float:
     p2 = 2 * (k1 + k2) / (first + second + root)  # the same root without cancellation
     p1 = theta * p2
     if p1 >= 1.0:
-        if k1 < n1:
+        if k1 < n1 * (1 - 1e-12):  # not by rounding alone
             return math.inf
         p1 = 1.0
     # theta k2/n2 - k1/n1 over its standard error under the hypothesis.

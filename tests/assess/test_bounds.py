@@ -19,7 +19,7 @@ from ml_governance.evidence import intervals
 CONFIDENCE = 0.95
 WHOLE = st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 PARTS = st.tuples(st.just(0.0) | st.floats(1e-3, 1), st.floats(0.2, 5000)).map(lambda own: (own[0] * own[1], own[1]))
-"""Effective counts of weighted rows need not be whole."""
+"""Effective counts of weighted rows need not be whole, and may be short of all by rounding alone."""
 COUNTS = WHOLE | PARTS
 TABLES = st.lists(st.lists(COUNTS, min_size=2, max_size=6), min_size=1, max_size=5)
 Count = tuple[float, float]
@@ -165,3 +165,12 @@ def test_rows_that_are_counted_two_at_a_time_are_all_counted(rows: int) -> None:
     numbers = np.ravel_multi_index((*flags, codes + 1), (2, 2, 7))
     assert found.counts.sum() == n
     assert sorted(found.counts.tolist()) == sorted(np.bincount(numbers)[np.bincount(numbers) > 0].tolist())
+
+
+def test_a_rate_short_of_one_by_rounding_alone_has_the_bounds_of_one() -> None:
+    almost, whole = (0.25 * (1 - 2**-53), 0.25), (0.25, 0.25)
+    assert almost[0] < whole[0]
+    plain = intervals.ratio(1, 119, *almost, confidence=CONFIDENCE, sides="two-sided")
+    assert plain == pytest.approx(intervals.ratio(1, 119, *whole, confidence=CONFIDENCE, sides="two-sided"), rel=1e-9)
+    z = np.array([intervals.quantile(CONFIDENCE, "two-sided")])
+    assert 1 / bounds.ratio_upper(*arrays(almost, (1, 119)), z) == pytest.approx([plain.lower], rel=1e-9)
