@@ -67,6 +67,6 @@ ROWS = (
         FEW,
         "what the assessment calls insufficient",
         change("decide/selecting", 'if one.status == "insufficient" and not one.by:', "if False:"),
-        "decide/test_conditions.py::test_a_number_of_all_rows_that_rests_on_too_few_never_passes",
+        "decide/test_champion.py::test_a_number_of_all_rows_that_rests_on_too_few_is_insufficient",
     ),
 )
