@@ -111,7 +111,7 @@ def count(
             continue
         why = None
         if content.binding != bound_to:
-            why = "is about another state of the evidence"
+            why = "is about another state of policy and evidence"
         elif _taken_back(entry, content, withdrawn.get(entry.payload_digest), own_work, revokers(evidence)):
             why = "was revoked"
         elif entry.principal.id in own_work:
@@ -235,7 +235,7 @@ def waivers(
         if entry.payload_digest in withdrawn:
             reason = "was revoked"
         elif content.binding != bound_to:
-            reason = "is about another state of the evidence"
+            reason = "is about another state of policy and evidence"
         elif content.role not in policy.waivers.roles or not _holds(entry.principal, content.role, project):
             reason = f"was signed by {entry.principal.id}, who may not waive"
         elif not _holds(evidence.principals.get(entry.principal.id), content.role, project):

@@ -156,7 +156,7 @@ def _approval(
         Item(
             kind="approval", model=subject.name, sha256=subject.sha256, stage=decision.stage, what=what, roles=tuple(roles),
             findings=findings, asked=_requests(subject, decision, evidence),
-            next_step=f'mlgov approve {subject.name} --stage {decision.stage} --reason "..."{resolve}',
+            next_step=f'mlgov approve {subject.name} --stage {decision.stage} --as {person.id} --reason "..."{resolve}',
         ),
     )  # fmt: skip
 
@@ -206,7 +206,7 @@ def _reviews(person: Principal, evidence: EvidenceView, at: datetime) -> tuple[I
                 Item(
                     kind="break-glass", model=subject.name, sha256=subject.sha256, stage=use.content.stage,
                     what=use.sentence(at), until=use.content.expires,
-                    next_step=f'mlgov review {use.entry.index} --reason "..."',
+                    next_step=f'mlgov review {use.entry.index} --as {person.id} --reason "..."',
                 )
             )  # fmt: skip
     return tuple(found)

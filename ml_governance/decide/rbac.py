@@ -78,7 +78,7 @@ def may(
     rules = rules_of(policy, evidence.charter)
     guarded = policy.stage if policy is not None else ""
     asked = guarded if stage is None else stage
-    what = subject.name if subject is not None else _anything(verb)
+    what = subject.name if subject is not None else f"#{signed.index}" if signed is not None else _anything(verb)
     if verb in cedar.ACTIONS and not (policy is None and verb in cedar.STAGED):
         text = cedar.compile_rules(rules)
         for roles, behalf in _capacities(principal):
@@ -243,7 +243,9 @@ def _takes(verb: str, needed: frozenset[str], policy: Policy | None) -> str:
 
 
 def _anything(verb: str) -> str:
-    return "protected data" if verb in ("protect", "read") else "a model that somebody else made"
+    if verb in ("protect", "read"):
+        return "protected data"
+    return "a model" if verb in ("train", "register") else "a model that somebody else made"
 
 
 def _verb(verb: str, role: str) -> str:

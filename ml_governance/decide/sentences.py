@@ -51,9 +51,9 @@ def explain_policy(policy: Policy) -> str:
         )
     if policy.break_glass is not None:
         lines.append(
-            f"Break-glass: a {_or(policy.break_glass.roles)} may promote against the answer for at most "
+            f"Break-glass: {_some(_or(policy.break_glass.roles))} may promote against the answer for at most "
             f"{policy.break_glass.max_hours} hours, never their own work nor what was revoked; every decision says so until "
-            f"a {_or(policy.break_glass.reviewed_by)} has reviewed it."
+            f"{_some(_or(policy.break_glass.reviewed_by))} has reviewed it."
         )
     return "\n".join(lines)
 

@@ -180,7 +180,7 @@ def of_decision(
     order = sorted(by_rule, key=lambda rule: (lines.get(rule, len(policy_text)), rule))
     cases = [_case(by_rule[rule], decision, lines.get(rule, 1)) for rule in order]
     if decision.approvals_missing:
-        roles = ", ".join(role.replace("_", " ") for role in decision.approvals_missing)
+        roles = " and a ".join(role.replace("_", " ") for role in decision.approvals_missing)
         cases.append(
             Case(
                 id=APPROVALS, title="Everybody who must approve has approved", kind="failed", status="pending",

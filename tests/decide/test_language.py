@@ -237,6 +237,12 @@ def test_what_the_schema_refuses_is_refused(data: st.DataObject) -> None:
 # --- sentences and warnings -------------------------------------------------------------------------------
 
 
+def test_the_glass_is_broken_by_a_role_with_its_article() -> None:
+    glass = "break_glass: {roles: [incident_manager], max_hours: 24, reviewed_by: [auditor]}\nrules:"
+    said = explain_policy(parse_policy(EVERYTHING.replace("rules:", glass, 1).encode()))
+    assert "Break-glass: an incident manager may promote" in said and "until an auditor has reviewed it" in said
+
+
 def test_every_thing_that_a_rule_asks_for_is_said() -> None:
     said = explain_policy(parse_policy(EVERYTHING))
     for words in (

@@ -178,7 +178,7 @@ def test_an_approval_of_another_model_is_worth_nothing(ready: House) -> None:
     ready.write(ready.content(index), other, who="vera")
     decision = ready.decide(other)
     assert (decision.result, decision.approvals) == ("review", ())
-    assert "is about another state of the evidence" in " ".join(decision.notes)
+    assert "is about another state of policy and evidence" in " ".join(decision.notes)
 
 
 def test_an_approval_for_another_stage_is_worth_nothing(ready: House) -> None:
@@ -267,7 +267,7 @@ def test_a_request_is_in_the_inbox_of_whoever_could_approve(ready: House) -> Non
     (item,) = inbox(ready, "vera")
     assert (item.kind, item.model, item.roles) == ("approval", "credit/1", ("validator",))
     assert "ada" in item.asked[0] and "retrained on 2026q3" in item.asked[0]
-    assert "mlgov approve credit/1" in item.next_step
+    assert "mlgov approve credit/1 --stage production --as vera" in item.next_step
     for other in ("ada", "rita", "max", "ines"):
         assert inbox(ready, other) == ()
     ready.approve("credit/1")

@@ -253,6 +253,15 @@ def test_breaking_the_glass_takes_a_role_of_its_own(ready: House, who: str) -> N
     assert ready.alias() is None
 
 
+def test_glass_broken_for_too_long_is_refused_in_hours_and_its_review_is_asked_by_name(ready: House) -> None:
+    with pytest.raises(GovernanceError, match="it is to last 48 hours; the policy allows at most 24 hours"):
+        break_glass(ready, hours=48)
+    use = break_glass(ready).intent - 1
+    with ready.as_("rita") as ws:
+        (item,) = ws.inbox("rita")
+    assert item.next_step == f'mlgov review {use} --as rita --reason "..."'
+
+
 def test_nobody_breaks_the_glass_for_their_own_work(house: House) -> None:
     version = house.ready(who="omar")
     with pytest.raises(NotAuthorizedError, match="own work"):

@@ -375,7 +375,9 @@ def test_can_says_what_stands_in_the_way_besides_roles(house: House) -> None:
             Approval(stage="production", binding="0" * 64, verdict="approve", role="x", reason="r"),
             [people.person_subject("otto")],
         )
-        assert ws.can("otto", "revoke", str(own.index)).allowed
+        told = ws.can("otto", "revoke", str(own.index))
+        assert told.allowed and told.reason == f"otto may revoke #{own.index}."
+        assert ws.can("ada", "train").reason == "ada may train a model."
         ws.custody.revoke("vera", roots=["root"])
         assert "has no key in force" in ws.can("vera", "approve").reason
     house.clock.advance(timedelta(days=400))
