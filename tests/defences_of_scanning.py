@@ -21,17 +21,17 @@ UNKNOWN = f"{S}test_what_cannot_be_followed_is_unknown_and_leaves_no_count_of_im
 SCANNING = (
     defence(
         HIDDEN, "imports by a name that is computed",
-        change("assess/pickles", 'raise _Broken("it imports what it computes while it is loaded")', 'return _Global("builtins", "int")'),
+        change("assess/pickles", 'raise Broken("it imports what it computes while it is loaded")', 'return Global("builtins", "int")'),
         f"{UNKNOWN}[an import whose name is computed]",
     ),
     defence(
         HIDDEN, "calls of what was computed",
-        change("assess/pickles", 'raise _Broken("it calls what is not imported but computed")', "pass"),
+        change("assess/pickles", 'raise Broken("it calls what is not imported but computed")', "pass"),
         f"{UNKNOWN}[a call of what a call returned]",
     ),
     defence(
         HIDDEN, "attributes of what is imported",
-        change("assess/pickles", 'raise _Broken(f"it changes {target.module}.{target.name} itself")', "pass"),
+        change("assess/pickles", 'raise Broken(f"it changes {target.module}.{target.name} itself")', "pass"),
         f"{UNKNOWN}[attributes set on an import]",
     ),
     defence(
@@ -72,15 +72,15 @@ SCANNING = (
     defence(
         HIDDEN, "tags of YAML as the parser reads them",
         change("assess/artifact_texts", "if strange:", 'if "!!python" in text:'),
-        f"{D}test_tags_of_python_are_found_however_they_are_written",
+        f"{D}test_tags_of_python_are_found_however_they_are_written[escaped]",
     ),
     defence(
         HIDDEN, "files outside a model of MLflow", change("assess/artifact_texts", "and _elsewhere(value)", "and False"),
-        f"{D}test_a_model_of_mlflow_loads_what_is_in_it_and_nothing_else",
+        f"{D}test_a_model_of_mlflow_loads_what_is_in_it_and_nothing_else[above]",
     ),
     defence(
         HIDDEN, "code paths of a model of MLflow", change("assess/artifact_texts", "elif key in _CODE:", "elif False:"),
-        f"{D}test_a_model_of_mlflow_loads_what_is_in_it_and_nothing_else",
+        f"{D}test_a_model_of_mlflow_loads_what_is_in_it_and_nothing_else[code file]",
     ),
     defence(
         HIDDEN, "one list of members in a zip",
@@ -89,7 +89,7 @@ SCANNING = (
     ),
     defence(
         SILENT, "lines of pip that name more", change("assess/dependencies", "_OPTION.fullmatch(line)", 'line.startswith("-")'),
-        f"{D}test_a_line_that_may_name_more_is_never_left_out",
+        f"{D}test_a_line_that_may_name_more_is_never_left_out[-rother.txt]",
     ),
     defence(
         SILENT, "comments that end with their line",

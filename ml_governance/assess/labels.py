@@ -209,6 +209,19 @@ def scores(values: Any, name: str = "y_score") -> Floats:
     return floats
 
 
+def selected(score: Floats, threshold: float) -> Flags:
+    """Return flags of the rows whose score is at least a threshold.
+
+    Raises
+    ------
+    DataError
+        If the threshold is not from 0 to 1, where scores are.
+    """
+    if not 0 <= threshold <= 1:
+        raise DataError(f"the threshold is {threshold}", expected="a number from 0 to 1")
+    return (score >= threshold).astype(np.uint8)
+
+
 def extent(floats: Floats) -> tuple[int, float, float]:
     """Return how many numbers are NaN or infinite, and the smallest and largest of the others."""
     finite = np.isfinite(floats)

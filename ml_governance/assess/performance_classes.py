@@ -109,7 +109,10 @@ def _scores(y_score: Any, classes: Sequence[Any] | None) -> tuple[Floats, tuple[
         columns = [labels.scores(y_score[name], f"y_score of {name}") for name in own]
         score, names = np.column_stack(columns), tuple(map(str, own))
     else:
-        score = np.asarray(y_score, dtype=np.float64)
+        try:
+            score = np.asarray(y_score, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise DataError("y_score is not numeric", expected="rows with a probability of each class") from error
         if score.ndim != 2 or classes is None or len(classes) != score.shape[1]:
             raise DataError(
                 f"y_score has the shape {score.shape}, and classes are {None if classes is None else list(classes)[:6]}",

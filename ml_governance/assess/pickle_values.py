@@ -131,7 +131,7 @@ def _with_state(plain: np.dtype[Any], state: Any) -> np.dtype[Any]:
         )
     else:
         built = plain if order == "|" else plain.newbyteorder(order)
-    told = built.__reduce__()[2]  # type: ignore[index]  # function, arguments, state
+    told: Any = built.__reduce__()[2]  # function, arguments, state
     simple = base is None and names is None
     if (size, flags & _OWNS_OBJECTS) != (told[5], told[7] & _OWNS_OBJECTS) or (
         simple and (fields is not None or alignment != told[6])

@@ -138,7 +138,7 @@ def assess_robustness(
     columns of two values are categories. ``missing`` and ``swap`` change one cell of every row. Corruption as a test, and the flip
     rate: Hendrycks and Dietterich, ICLR 2019.
     """
-    check_levels(confidence, min_group_size)
+    check_levels(confidence, min_group_size, seed)
     _check(noise=noise, draws=draws, worst_share=worst_share, batch=batch, tolerance=tolerance)
     if not len(rows):
         raise DataError("there are no rows", expected="rows to decide about")
