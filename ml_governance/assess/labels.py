@@ -30,7 +30,10 @@ def column(values: Any, name: str) -> Any:
         if mask.any():
             values = values.astype(object)
             values[mask] = None  # what lies under a mask is no value
-    array = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
+    own = hasattr(values, "to_numpy") and not type(values).__module__.startswith(
+        "pyarrow"
+    )  # which refuses to copy flags
+    array = values.to_numpy() if own else np.asarray(values)
     if isinstance(values, list | tuple) and (
         array.dtype.kind in "US" or (array.dtype.kind in "iuf" and any(isinstance(value, bool) for value in values))
     ):
