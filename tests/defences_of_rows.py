@@ -25,6 +25,12 @@ ROWS = (
     ),
     defence(
         ALIKE,
+        "folds that learn from common rows",
+        change("assess/separability", "spread * (1 / number + 1 / (FOLDS - 1))", "spread / number"),
+        f"{H}test_the_folds_of_a_category_do_not_make_a_leak_of_chance",
+    ),
+    defence(
+        ALIKE,
         "draws of its own",
         change("assess/halves", "np.random.default_rng((_OWN, seed))", "np.random.default_rng(seed)"),
         f"{H}test_folds_and_halves_have_nothing_to_do_with_rows_of_the_same_seed[0]",

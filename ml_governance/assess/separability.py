@@ -185,7 +185,10 @@ def ordered(counts: Floats) -> tuple[Floats, Floats]:
 
 
 def _crossed(counts: Floats) -> tuple[Floats, Floats]:
-    """Return the same for values without an order, each scored by what the other folds say of it."""
+    """Return the same for values without an order, each scored by what the other folds say of it.
+
+    The variance is Nadeau and Bengio's (Machine Learning 52 (2003) 239): folds learn from common rows, and so do not vary by themselves.
+    """
     whole = counts.sum(axis=0)
     shares = whole.sum(axis=0) / max(whole.sum(), 1.0)
     values, variances = [], []
@@ -199,7 +202,8 @@ def _crossed(counts: Floats) -> tuple[Floats, Floats]:
     usable = np.isfinite(value)
     number = usable.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(usable, value, 0).sum(axis=0) / number, np.where(usable, variance, 0).sum(axis=0) / number**2
+        mean, spread = (np.where(usable, one, 0).sum(axis=0) / number for one in (value, variance))
+        return mean, spread * (1 / number + 1 / (FOLDS - 1))
 
 
 def _scored(held: Floats, score: Floats, level: int) -> tuple[float, float]:
