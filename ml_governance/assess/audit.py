@@ -352,7 +352,9 @@ def _table(rows: pd.DataFrame, y_true: Any) -> tuple[pd.DataFrame, str]:
         raise DataError(f"y_true has the shape {labels.shape}", expected=f"a label for each of {len(rows)} rows")
     name = str(getattr(y_true, "name", None) or "y_true")
     if name in rows.columns:
-        raise DataError(f"y_true was given apart, and the rows have a column {name!r}", expected="its name, or rows without it")
+        raise DataError(
+            f"y_true was given apart, and the rows have a column {name!r}", expected="its name, or rows without it"
+        )
     return rows.assign(**{name: labels}), name
 
 
@@ -361,7 +363,9 @@ def _require(table: pd.DataFrame, wanted: Sequence[str], what: str) -> None:
         raise DataError(f"there are no rows in {what}", expected="at least one")
     for name in wanted:
         if name not in table.columns:
-            raise DataError(f"{what} have no column {name!r}", expected=f"one of {', '.join(map(str, table.columns[:40]))}")
+            raise DataError(
+                f"{what} have no column {name!r}", expected=f"one of {', '.join(map(str, table.columns[:40]))}"
+            )
 
 
 def _asked(model: Any, rows: pd.DataFrame, *, task: Task, pos_label: Any, exclude: Sequence[str]) -> Predicted:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -113,7 +112,9 @@ def drawn(frame: pd.DataFrame, size: int, seed: int) -> pd.DataFrame:
     return frame if len(frame) <= size else frame.sample(n=size, random_state=seed)
 
 
-def training(rows: pd.DataFrame, trained: pd.DataFrame, known: NDArray[np.bool_] | None = None, *, seed: int) -> Training:
+def training(
+    rows: pd.DataFrame, trained: pd.DataFrame, known: NDArray[np.bool_] | None = None, *, seed: int
+) -> Training:
     """Return training rows beside those that are assessed.
 
     Parameters
