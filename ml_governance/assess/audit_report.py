@@ -102,17 +102,17 @@ class AuditReport:
         """Return a long table: kind, and the columns of :meth:`Report.to_frame`; a kind without a report is one ``undefined`` row."""
         import pandas as pd
 
-        frames = []
+        rows = []
         for kind, report in self.reports.items():
-            frame = report.to_frame()
-            frame.insert(0, "kind", kind)
-            frames += frame.to_dict("records")
-        nothing = dict.fromkeys(("value", "lower", "upper"), float("nan"))
+            rows += [{"kind": kind, **row} for row in report.to_frame().to_dict("records")]
+        nothing: dict[str, Any] = {
+            **dict.fromkeys(("metric", "by", "group"), ""),
+            **dict.fromkeys(("value", "lower", "upper", "n")),
+        }
         for kind, one in self.unmeasured.items():
-            frames.append(
-                {"kind": kind, "metric": "", "by": "", "group": "", **nothing, "n": None, "status": "undefined", "reason": one.reason}
-            )  # fmt: skip
-        return pd.DataFrame(frames)
+            rows.append({"kind": kind, **nothing, "status": "undefined", "reason": one.reason})
+        frame = pd.DataFrame(rows)
+        return frame.astype({"value": float, "lower": float, "upper": float})
 
     def __repr__(self) -> str:
         missing = f", not measured: {', '.join(self.unmeasured)}" if self.unmeasured else ""

@@ -92,7 +92,7 @@ class Spec:
 
     def asked(self, kinds: tuple[str, ...]) -> Asked:
         """Return what is asked of an assessment of some kinds; options of the other kinds are left out."""
-        options = {
+        options: dict[str, dict[str, Any]] = {
             "robustness": {"monotone": self.monotone, "shift": self.shift, "noise": self.noise},
             "data-quality": {"population": self.population, "identifiers": self.identifiers, "time": self.time},
             "security-scan": {
