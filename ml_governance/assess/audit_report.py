@@ -102,9 +102,9 @@ class AuditReport:
         """Return a long table: kind, and the columns of :meth:`Report.to_frame`; a kind without a report is one ``undefined`` row."""
         import pandas as pd
 
-        rows = []
+        rows: list[dict[str, Any]] = []
         for kind, report in self.reports.items():
-            rows += [{"kind": kind, **row} for row in report.to_frame().to_dict("records")]
+            rows += [{"kind": kind, **{str(name): value for name, value in row.items()}} for row in report.to_frame().to_dict("records")]
         nothing: dict[str, Any] = {
             **dict.fromkeys(("metric", "by", "group"), ""),
             **dict.fromkeys(("value", "lower", "upper", "n")),
