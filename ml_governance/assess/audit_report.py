@@ -104,7 +104,10 @@ class AuditReport:
 
         rows: list[dict[str, Any]] = []
         for kind, report in self.reports.items():
-            rows += [{"kind": kind, **{str(name): value for name, value in row.items()}} for row in report.to_frame().to_dict("records")]
+            rows += [
+                {"kind": kind, **{str(name): value for name, value in row.items()}}
+                for row in report.to_frame().to_dict("records")
+            ]
         nothing: dict[str, Any] = {
             **dict.fromkeys(("metric", "by", "group"), ""),
             **dict.fromkeys(("value", "lower", "upper", "n")),

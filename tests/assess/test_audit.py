@@ -166,7 +166,9 @@ def test_models_of_several_classes_and_of_numbers_are_attacked_with_their_own_lo
         test, train = TEST.assign(repaid=TEST.income * 2.0), TRAIN.assign(repaid=TRAIN.income * 2.0)
         model: Any = LinearRegression().fit(train[FEATURES], train.repaid)
     else:
-        test, train = (one.assign(repaid=pd.cut(one.income, 3, labels=["c", "a", "b"]).astype(str)) for one in (TEST, TRAIN))
+        test, train = (
+            one.assign(repaid=pd.cut(one.income, 3, labels=["c", "a", "b"]).astype(str)) for one in (TEST, TRAIN)
+        )
         model = LogisticRegression().fit(train[FEATURES], train.repaid)
     found = gov.audit(
         model, test, "repaid", sensitive_features="sex", train=train, task=task, kinds=("fairness", "explanation", "privacy")
@@ -175,7 +177,9 @@ def test_models_of_several_classes_and_of_numbers_are_attacked_with_their_own_lo
     if task == "multiclass":
         assert "no one output" in found.unmeasured["explanation"].reason
         own = [
-            -np.log(model.predict_proba(one[FEATURES])[np.arange(len(one)), np.searchsorted(model.classes_, one.repaid)])
+            -np.log(
+                model.predict_proba(one[FEATURES])[np.arange(len(one)), np.searchsorted(model.classes_, one.repaid)]
+            )
             for one in (train, test)
         ]
         inside, outside = own
@@ -205,7 +209,9 @@ def test_columns_are_not_coded_after_all_rows_are_known_to_differ(monkeypatch: p
 
 def test_robustness_of_some_rows_is_that_of_rows_drawn_from_all() -> None:
     features = TEST.drop(columns="repaid")
-    some = gov.assess_robustness(MODEL, rows=features, y_true=TEST.repaid, sensitive_features=TEST[["sex"]], max_rows=200)
+    some = gov.assess_robustness(
+        MODEL, rows=features, y_true=TEST.repaid, sensitive_features=TEST[["sex"]], max_rows=200
+    )
     assert (some.details["rows"], some.details["drawn_from"]) == (200, 600)
     assert some.get("repeat_flip_rate").n == some.get("noise_unstable_rate").n == 200
     assert sum(one.n for one in some.measurements if one.metric == "repeat_flip_rate" and one.by) == 200

@@ -155,3 +155,67 @@ def test_a_population_that_is_none_is_refused(tmp_path: Path, capsys: pytest.Cap
     asked = ["assess", "--kind", "data", "--data", str(tmp_path / "test.parquet"), "--by", "sex"]
     assert run([*asked, "--population", str(tmp_path / "population.yaml")]) == gov.DataError("x").exit_code
     assert "holds no populations" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_all_kinds_are_measured_from_one_question_to_the_model_and_signed_together(
+    made: tuple[House, Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ml_governance.assess import recompute
+
+    house, plain, _ = made
+    asked = []
+    real = recompute.recompute
+    monkeypatch.setattr(recompute, "recompute", lambda *a, **k: asked.append(k["more"]) or real(*a, **k))
+    TRAIN.to_parquet(tmp_path / "train.parquet")
+    TEST.to_parquet(tmp_path / "test.parquet")
+    kinds = [part for kind in ("artifact", "data", "privacy", "performance") for part in ("--kind", kind)]
+    data = ["--data", str(tmp_path / "test.parquet"), "--training", str(tmp_path / "train.parquet")]
+    capsys.readouterr()
+    where = ["--workspace", str(house.folder / "ws"), "--as", "vera", "--json"]
+    assert run(["assess", plain.name, *data, "--y-true", "repaid", "--by", "sex", *kinds, *where]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [len(more) for more in asked] == [len(TRAIN)]
+    first = told["entries"]["performance"]
+    order = ("performance", "data-quality", "privacy", "security-scan")
+    assert told["entries"] == {kind: first + at for at, kind in enumerate(order)}
+    with house.acting("vera") as ws:
+        alone = ws.assess_privacy(plain, TEST, y_true="repaid", training=[TRAIN], sensitive_features=["sex"])
+    assert told["reports"]["privacy"] == alone.privacy.to_dict()
+
+
+@pytest.mark.slow
+def test_an_assessment_that_is_interrupted_signs_nothing_and_says_what_was_measured(
+    made: tuple[House, Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ml_governance.assess import audit
+
+    def stop(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(audit, "quality", stop)
+    house, plain, _ = made
+    with house.acting("vera") as ws:
+        size = ws.ledger.size
+        with pytest.raises(KeyboardInterrupt) as stopped:
+            ws.assess(plain, TEST, y_true="repaid", sensitive_features=["sex"], kinds=("performance", "data-quality"))
+        assert stopped.value.__notes__ == ["measured: performance; nothing was signed"]
+    with house.acting() as ws:
+        assert ws.ledger.size == size
+
+
+def test_options_of_a_kind_that_is_not_measured_are_refused_before_anything_is_read(
+    made: tuple[House, Any, Any],
+) -> None:
+    house, plain, _ = made
+    asked: dict[str, Any] = {"y_true": "repaid", "sensitive_features": ["sex"], "kinds": ("performance",)}
+    with house.acting("vera") as ws:
+        for options, kind in (
+            ({"population": {"sex": {"Female": 1, "Male": 1}}}, "data-quality"),
+            ({"advisories": "osv.json"}, "security-scan"),
+            ({"rerun": "credit/2"}, "robustness"),
+        ):
+            with pytest.raises(gov.UsageError, match=f"options of {kind} are given"):
+                ws.assess(plain, "nowhere.parquet", **asked, **options)
+        with pytest.raises(DataError, match="no training rows"):
+            ws.assess(plain, "nowhere.parquet", **asked | {"kinds": ("privacy",)})
