@@ -80,7 +80,8 @@ def _rows(folder: Path) -> dict[str, Any]:
     model = LogisticRegression().fit(frame[["score", "weight"]], frame["label"])
     days = [gov.assess_fairness(data=part, **named) for part in (frame[:200], frame[200:])]
     return {
-        "gov": gov, "model": model, "report": gov.assess_fairness(data=frame, y_score="score", **named), "monday": days[0], "tuesday": days[1],
+        "gov": gov, "model": model,
+        "report": gov.assess_fairness(data=frame, y_score="score", **named), "monday": days[0], "tuesday": days[1],
         "test": frame, "people": frame, "p": frame.prediction, "selected": frame.prediction, "score": score,
         "train": frame[:300], "this_week": frame[300:], "first": frame[300:400], "second": frame[400:],
     }  # fmt: skip
