@@ -159,7 +159,7 @@ def test_a_population_that_is_none_is_refused(tmp_path: Path, capsys: pytest.Cap
 
 @pytest.mark.slow
 def test_all_kinds_are_measured_from_one_question_to_the_model_and_signed_together(
-    made: tuple[House, Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    made: tuple[House, Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from ml_governance.assess import recompute
 
@@ -167,21 +167,17 @@ def test_all_kinds_are_measured_from_one_question_to_the_model_and_signed_togeth
     asked = []
     real = recompute.recompute
     monkeypatch.setattr(recompute, "recompute", lambda *a, **k: asked.append(k["more"]) or real(*a, **k))
-    TRAIN.to_parquet(tmp_path / "train.parquet")
-    TEST.to_parquet(tmp_path / "test.parquet")
-    kinds = [part for kind in ("artifact", "data", "privacy", "performance") for part in ("--kind", kind)]
-    data = ["--data", str(tmp_path / "test.parquet"), "--training", str(tmp_path / "train.parquet")]
-    capsys.readouterr()
-    where = ["--workspace", str(house.folder / "ws"), "--as", "vera", "--json"]
-    assert run(["assess", plain.name, *data, "--y-true", "repaid", "--by", "sex", *kinds, *where]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert [len(more) for more in asked] == [len(TRAIN)]
-    first = told["entries"]["performance"]
     order = ("performance", "data-quality", "privacy", "security-scan")
-    assert told["entries"] == {kind: first + at for at, kind in enumerate(order)}
+    asked_for: dict[str, Any] = {"y_true": "repaid", "sensitive_features": ["sex"], "training": [TRAIN]}
     with house.acting("vera") as ws:
-        alone = ws.assess_privacy(plain, TEST, y_true="repaid", training=[TRAIN], sensitive_features=["sex"])
-    assert told["reports"]["privacy"] == alone.privacy.to_dict()
+        found = ws.assess(plain, TEST, kinds=order[::-1], **asked_for)
+        assert [len(more) for more in asked] == [len(TRAIN)]
+        alone = ws.assess_privacy(plain, TEST, **asked_for)
+    first = found.receipts["performance"].index
+    assert {kind: receipt.index for kind, receipt in found.receipts.items()} == {
+        kind: first + at for at, kind in enumerate(order)
+    }
+    assert found.privacy.to_dict() == alone.privacy.to_dict()
 
 
 @pytest.mark.slow
