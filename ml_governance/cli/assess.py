@@ -167,8 +167,9 @@ def assess(
     if not NAMES.intersection(kind or ()) and (requirements or advisories or trust):
         raise typer.BadParameter("--requirements, --advisories and --trust are of --kind artifact")
     performance = model is None and kind == ["performance"]
-    rows_only = model is not None and bool(kind) and set(kind or ()) <= {"data", "data-quality", *NAMES}
-    grouped = bool(by) or performance or set(kind or ()) == {"privacy"}
+    bare = {"data", "data-quality", *NAMES}
+    rows_only = model is not None and bool(kind) and bare.issuperset(kind or ())
+    grouped = bool(by) or performance or (bool(kind) and {"privacy", *bare}.issuperset(kind or ()))
     if not data or not (rows_only or (y_true is not None and grouped)):
         raise typer.BadParameter("give --data, --y-true and --by, or --list-metrics")
     if model is None:

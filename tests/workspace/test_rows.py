@@ -106,58 +106,6 @@ def test_rows_that_the_model_was_not_trained_on_do_not_pass_for_training_rows(ma
 
 
 @pytest.mark.slow
-def test_the_command_line_signs_with_a_model_and_prints_without(
-    made: tuple[House, Any, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    house, plain, _ = made
-    TEST.to_parquet(tmp_path / "test.parquet")
-    TRAIN.to_parquet(tmp_path / "train.parquet")
-    (tmp_path / "population.yaml").write_text("sex: {Female: 1, Male: 1}\n")
-    data = ["--data", str(tmp_path / "test.parquet"), "--training", str(tmp_path / "train.parquet")]
-    asked = ["assess", "--kind", "data", *data, "--y-true", "repaid", "--by", "sex", "--json"]
-    assert run([*asked, "--population", str(tmp_path / "population.yaml")]) == 0
-    printed = json.loads(capsys.readouterr().out)
-    named = {one["metric"] for one in printed["measurements"]}
-    assert {"representation_ratio", "overlap_rate", "proxy_auc", "psi"} <= named
-    assert run(["assess", "--kind", "data", *data]) == 0
-    assert "missing_rate" in capsys.readouterr().out
-    hidden = ["assess", "--kind", "privacy", "--released", str(tmp_path / "test.parquet"), "--quasi-identifier", "sex"]
-    assert run([*hidden, "--json"]) == 0
-    printed = json.loads(capsys.readouterr().out)
-    smallest = min(TEST.sex.value_counts())
-    assert next(one for one in printed["measurements"] if one["metric"] == "k_anonymity")["value"] == smallest
-    for kind in ("data", "privacy"):
-        signed = ["assess", f"{plain.name}", "--kind", kind, *data, "--y-true", "repaid", "--as", "vera", "--json"]
-        code = run([*signed, "--workspace", str(house.folder / "ws")])
-        out = json.loads(capsys.readouterr().out)
-        assert code == 0 and list(out["entries"]) == [{"data": "data-quality"}.get(kind, kind)]
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--kind", "data", "--kind", "privacy", "--data", "x.parquet"],
-        ["--kind", "data"],
-        ["--kind", "privacy", "--data", "x.parquet"],
-        ["--kind", "data", "--data", "x.parquet", "--quasi-identifier", "age"],
-        ["--kind", "fairness", "--released", "x.parquet"],
-        ["credit/1", "--kind", "privacy", "--data", "x.parquet", "--y-true", "y"],
-    ],
-)
-def test_options_that_do_not_go_together_are_told(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["assess", *arguments]) == 2
-    assert "give" in capsys.readouterr().err
-
-
-def test_a_population_that_is_none_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    TEST.to_parquet(tmp_path / "test.parquet")
-    (tmp_path / "population.yaml").write_text("- 3\n")
-    asked = ["assess", "--kind", "data", "--data", str(tmp_path / "test.parquet"), "--by", "sex"]
-    assert run([*asked, "--population", str(tmp_path / "population.yaml")]) == gov.DataError("x").exit_code
-    assert "holds no populations" in capsys.readouterr().err
-
-
-@pytest.mark.slow
 def test_all_kinds_are_measured_from_one_question_to_the_model_and_signed_together(
     made: tuple[House, Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,3 +163,58 @@ def test_options_of_a_kind_that_is_not_measured_are_refused_before_anything_is_r
                 ws.assess(plain, "nowhere.parquet", **asked, **options)
         with pytest.raises(DataError, match="no training rows"):
             ws.assess(plain, "nowhere.parquet", **asked | {"kinds": ("privacy",)})
+
+
+@pytest.mark.slow
+def test_the_command_line_signs_with_a_model_and_prints_without(
+    made: tuple[House, Any, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    house, plain, _ = made
+    TEST.to_parquet(tmp_path / "test.parquet")
+    TRAIN.to_parquet(tmp_path / "train.parquet")
+    (tmp_path / "population.yaml").write_text("sex: {Female: 1, Male: 1}\n")
+    data = ["--data", str(tmp_path / "test.parquet"), "--training", str(tmp_path / "train.parquet")]
+    asked = ["assess", "--kind", "data", *data, "--y-true", "repaid", "--by", "sex", "--json"]
+    assert run([*asked, "--population", str(tmp_path / "population.yaml")]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    named = {one["metric"] for one in printed["measurements"]}
+    assert {"representation_ratio", "overlap_rate", "proxy_auc", "psi"} <= named
+    assert run(["assess", "--kind", "data", *data]) == 0
+    assert "missing_rate" in capsys.readouterr().out
+    hidden = ["assess", "--kind", "privacy", "--released", str(tmp_path / "test.parquet"), "--quasi-identifier", "sex"]
+    assert run([*hidden, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    smallest = min(TEST.sex.value_counts())
+    assert next(one for one in printed["measurements"] if one["metric"] == "k_anonymity")["value"] == smallest
+    for kind in ("data", "privacy"):
+        signed = ["assess", f"{plain.name}", "--kind", kind, *data, "--y-true", "repaid", "--as", "vera", "--json"]
+        code = run([*signed, "--workspace", str(house.folder / "ws")])
+        out = json.loads(capsys.readouterr().out)
+        assert code == 0 and list(out["entries"]) == [{"data": "data-quality"}.get(kind, kind)]
+    together = ["--kind", "artifact", "--kind", "data", "--kind", "privacy", "--workspace", str(house.folder / "ws")]
+    assert run(["assess", plain.name, *data, "--y-true", "repaid", "--as", "vera", "--json", *together]) == 0
+    assert list(json.loads(capsys.readouterr().out)["entries"]) == ["data-quality", "privacy", "security-scan"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--kind", "data", "--kind", "privacy", "--data", "x.parquet"],
+        ["--kind", "data"],
+        ["--kind", "privacy", "--data", "x.parquet"],
+        ["--kind", "data", "--data", "x.parquet", "--quasi-identifier", "age"],
+        ["--kind", "fairness", "--released", "x.parquet"],
+        ["credit/1", "--kind", "privacy", "--data", "x.parquet", "--y-true", "y"],
+    ],
+)
+def test_options_that_do_not_go_together_are_told(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["assess", *arguments]) == 2
+    assert "give" in capsys.readouterr().err
+
+
+def test_a_population_that_is_none_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    TEST.to_parquet(tmp_path / "test.parquet")
+    (tmp_path / "population.yaml").write_text("- 3\n")
+    asked = ["assess", "--kind", "data", "--data", str(tmp_path / "test.parquet"), "--by", "sex"]
+    assert run([*asked, "--population", str(tmp_path / "population.yaml")]) == gov.DataError("x").exit_code
+    assert "holds no populations" in capsys.readouterr().err
