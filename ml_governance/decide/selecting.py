@@ -53,12 +53,19 @@ def required(
             raise Unusable("missing", f"{shown} was not measured by {attribute}")
     groups = [found[group] for group in wanted]
     for one in groups:
-        if one.status == "undefined":
-            raise Unusable("error", f"{shown} of {named(one.group)} is undefined: {one.reason or 'no reason given'}")
-        if one.value is None or not math.isfinite(one.value):
-            raise Unusable("error", f"{shown} of {named(one.group)} has no value")
-        _in_range(require, one.value, metric, named(one.group))
+        _usable(require, one, metric, shown)
     return groups
+
+
+def _usable(require: Require, one: Measurement, metric: str, shown: str) -> None:
+    """Refuse a number that there is not, that no such metric can have, and one of all rows that rests on too few."""
+    if one.status == "undefined":
+        raise Unusable("error", f"{shown} of {named(one.group)} is undefined: {one.reason or 'no reason given'}")
+    if one.value is None or not math.isfinite(one.value):
+        raise Unusable("error", f"{shown} of {named(one.group)} has no value")
+    if one.status == "insufficient" and not one.by:  # of a group, the policy's own smallest size says it
+        raise Unusable("insufficient", f"{shown}: {one.reason or 'too few rows'}")
+    _in_range(require, one.value, metric, named(one.group))
 
 
 def _in_range(require: Require, value: float, metric: str, of: str) -> None:
