@@ -55,12 +55,15 @@ class Recomputed:
         An explanation report as plain values, if it was asked for.
     robustness : dict or None
         A robustness report as plain values, if it was asked for.
+    reasons : dict or None
+        Of declined rows, if they were asked for: ``summary``, and for each of ``declined`` its ``place`` and its ``factors``, by number.
     """
 
     y_pred: NDArray[Any] = field(repr=False)
     y_score: NDArray[np.float64] | None = field(repr=False)
     explanation: dict[str, Any] | None = field(repr=False)
     robustness: dict[str, Any] | None = field(default=None, repr=False)
+    reasons: dict[str, Any] | None = field(default=None, repr=False)
     classes: tuple[str, ...] | None = None
 
 
@@ -77,6 +80,7 @@ def recompute(
     background: pd.DataFrame | None = None,
     explain: dict[str, Any] | None = None,
     perturb: dict[str, Any] | None = None,
+    reasons: dict[str, Any] | None = None,
     timeout: float = TIMEOUT,
 ) -> Recomputed:
     """Load a model by digest in a child process and predict.
@@ -106,6 +110,9 @@ def recompute(
     perturb : dict, optional
         Options of :func:`ml_governance.assess.robustness.assess_robustness`, which takes the first of ``exclude`` as the label; None
         perturbs nothing.
+    reasons : dict, optional
+        Options of :func:`ml_governance.assess.reason_codes.reason_codes`, which compares with ``background`` or else with ``rows``; None
+        looks for none.
     timeout : float, default 3600
         Seconds until the child is stopped.
 
@@ -126,7 +133,7 @@ def recompute(
         folder = Path(name)
         copy = copied(artifact, folder, sha256)
         rows.to_parquet(folder / "rows.parquet", index=False)
-        if explain is not None and background is not None:
+        if (explain is not None or reasons is not None) and background is not None:
             background.to_parquet(folder / "background.parquet", index=False)
         request = {
             "artifact": str(copy),
@@ -137,10 +144,12 @@ def recompute(
             "task": task,
             "explain": explain,
             "perturb": perturb,
+            "reasons": reasons,
         }
         (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
         _run(folder, timeout)
-        wanted = [name for name, asked in (("explanation", explain), ("robustness", perturb)) if asked is not None]
+        asked = {"explanation": explain, "robustness": perturb, "reasons": reasons}
+        wanted = [name for name, options in asked.items() if options is not None]
         return _read(folder, len(rows), wanted)
 
 
@@ -230,4 +239,5 @@ def _read(folder: Path, rows: int, wanted: Sequence[str]) -> Recomputed:
         classes=named,
         explanation=told.get("explanation"),
         robustness=told.get("robustness"),
+        reasons=told.get("reasons"),
     )

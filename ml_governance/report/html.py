@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
     from ml_governance.errors import GovernanceError
+    from ml_governance.report.adverse_action import Stated
     from ml_governance.report.annex_iv import TechnicalFile
     from ml_governance.report.card import Card
     from ml_governance.report.comparison import Comparison
@@ -80,6 +81,11 @@ def technical_file(made: TechnicalFile) -> str:
     return page(
         "annex_iv.html.j2", made=made, card=made.card, titles=TITLES, shown={one["index"] for one in made.card.events}
     )
+
+
+def stated(made: Stated) -> str:
+    """Return the report on stated reasons as a page."""
+    return page("adverse_action.html.j2", made=made, card=made.card)
 
 
 def compared(made: Comparison) -> str:
