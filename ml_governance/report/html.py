@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ MOST_DOTS = 40
 """Most groups in one drawing; the table beside it holds all."""
 GRAVEST = ("error", "fail", "missing", "stale", "insufficient", "inconclusive", "waived")
 """Findings that did not pass, gravest first."""
+_DIGEST = re.compile("[0-9a-f]{64}")
 NAMES = {
     "eu-ai-act": "EU AI Act", "nist-ai-rmf": "NIST AI RMF", "iso-42001": "ISO/IEC 42001", "ll144": "NYC LL144", "ugesp": "UGESP",
     "reg-b": "Reg. B", "sr-11-7": "SR 11-7", "sr-26-2": "SR 26-2", "ss1-23": "SS1/23", "colorado-ai": "Colorado", "mitre-atlas": "ATLAS",
@@ -60,10 +62,12 @@ def render(card: Card) -> str:
     for one in card.events:
         if card.decision is not None and one["index"] > card.decision["index"]:
             since.setdefault(one["kind"], []).append(one["index"])
+    present = [one for one in findings if one["status"] == "pass" and "bound" not in one and "value" not in one]
     tally = Counter(one["status"] for one in findings)
     return page(
         "report.html.j2", most_dots=MOST_DOTS, card=card, charts=charts, since=list(since.items()), risks=risks[:TOP_RISKS],
-        more_risks=len(risks[TOP_RISKS:]), tally=[(word, tally[word]) for word in ("pass", *GRAVEST) if tally[word]],
+        more_risks=len(risks[TOP_RISKS:]), present=present,
+        measured=[one for one in findings if one not in present], tally=[(word, tally[word]) for word in ("pass", *GRAVEST) if tally[word]],
         shown={one["index"] for one in card.events},
         names={one["id"]: NAMES.get(one["id"], NAMES.get(one["framework"], one["name"])) for one in card.editions},
     )  # fmt: skip
@@ -211,7 +215,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(
-        num=_number, pct=_percent, words=_words, short=_short, rows=_rows, spread=_spread, chance=_chance
+        num=_number, pct=_percent, words=_words, short=_short, rows=_rows, spread=_spread, chance=_chance, cut=_cut
     )
     return made
 
@@ -241,6 +245,11 @@ def _percent(value: Any) -> str:
 
 def _words(text: str) -> str:
     return text.replace("_", " ").replace("-", " ")
+
+
+def _cut(text: str) -> str:
+    """Return a digest by its first digits, and any other text as it is."""
+    return _short(text) if _DIGEST.fullmatch(text) else text
 
 
 def _short(digest: str) -> str:
