@@ -44,6 +44,7 @@ SOURCE: dict[str, _Schema] = {"index": WHOLE, "payload": SHA, "by": TEXT, "at": 
 
 
 def of(required: dict[str, _Schema], optional: dict[str, _Schema] | None = None) -> _Schema:
+    """Return the schema of an object that has these parts, perhaps the optional ones, and nothing else."""
     return {
         "type": "object",
         "properties": {**required, **(optional or {})},
@@ -53,14 +54,17 @@ def of(required: dict[str, _Schema], optional: dict[str, _Schema] | None = None)
 
 
 def list_of(items: _Schema) -> _Schema:
+    """Return the schema of a list."""
     return {"type": "array", "items": items}
 
 
 def map_of(values: _Schema) -> _Schema:
+    """Return the schema of an object whose keys are free."""
     return {"type": "object", "additionalProperties": values}
 
 
 def or_null(one: _Schema) -> _Schema:
+    """Return the schema of what may be absent."""
     return {"anyOf": [one, {"type": "null"}]}
 
 
@@ -121,7 +125,8 @@ def report_schema() -> _Schema:
     of_columns = {name: part for name, part in assessment.items() if name not in ("groups", "details")}
     cell = or_null(of({"by": TEXT, **CELL}))
     quality = {
-        **of_columns, "worst": map_of(list_of(GROUP_CELL)), "labels": list_of(GROUP_CELL), "schema": list_of(ANY), "identifiers": list_of(TEXT),
+        **of_columns, "worst": map_of(list_of(GROUP_CELL)), "labels": list_of(GROUP_CELL),
+        "schema": list_of(ANY), "identifiers": list_of(TEXT),
         "attributes": list_of(of({
             "by": TEXT, "rows": list_of(of({"group": TEXT, **dict.fromkeys(OF_GROUPS, cell)})), "proxies": list_of(ANY),
         })),
