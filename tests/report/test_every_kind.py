@@ -129,7 +129,7 @@ def test_the_model_card_has_a_section_of_each_kind_that_the_library_of_the_hub_r
         assert f"## {title}\n\nLedger #" in read
     assert "| noise_flip_rate | sex\\=f |" in read or "| noise_flip_rate | sex=f |" in read
     assert "### Where it errs most" in read and "| joblib |" in read
-    with pytest.raises(ValueError, match=r"."):
+    with pytest.raises(yaml.YAMLError, match="expected"):
         ModelCard(text.replace("tags:", "tags: ["))
 
 
@@ -138,14 +138,14 @@ def test_oscal_junit_and_sarif_have_a_result_of_each_kind(validator: Any) -> Non
     value = json.loads(to_oscal(card))
     assert list(validator.iter_errors(value)) == []
     observed = value["assessment-results"]["results"][0]["observations"]
-    assert {one["title"] for one in observed} == {f"About {kind}" for kind in ASKED}
+    assert {one["title"] for one in observed} >= {f"About {kind}" for kind in ASKED}
     observed[0]["methods"] = "TEST"
     assert list(validator.iter_errors(value))
     outcome = of_decision(decision, policy_text=yaml.safe_dump(POLICY), file="policy.yaml")
     junit, sarif = to_junit(outcome), json.loads(to_sarif(outcome))
     assert all(f"About {kind}" in junit for kind in ASKED)
     rules = sarif["runs"][0]["tool"]["driver"]["rules"]
-    assert {rule["shortDescription"]["text"] for rule in rules} == {f"About {kind}" for kind in ASKED}
+    assert {rule["shortDescription"]["text"] for rule in rules} >= {f"About {kind}" for kind in ASKED}
 
 
 @pytest.mark.schemas
