@@ -20,7 +20,6 @@ from ml_governance.assess.reason_codes import reason_codes
 from ml_governance.cli.run import run
 from ml_governance.errors import DataError, MissingEvidenceError, NotAuthorizedError, UsageError
 from ml_governance.evidence.predicates import AdverseAction
-from ml_governance.report.notices import FEWEST_TOLD
 from tests.assess.test_reason_codes import MODEL, table
 from tests.report.test_report import parsed
 from tests.workspace.house import House
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from ml_governance.evidence.statement import Subject
     from ml_governance.workspace.stating import Statements
 
+FEWEST_TOLD = 10
 WORDS = {
     "income": "Income insufficient for the amount of credit requested",
     "debt": "Excessive obligations in relation to income",
