@@ -120,12 +120,10 @@ def _measured(report: dict[str, Any] | None) -> str:
 
 
 def _slices(card: Card) -> Iterator[str]:
-    found = (card.performance or {}).get("details", {}).get("weak_slices", {}).get("slices")
+    details = {} if card.performance is None else card.performance["details"]
+    found = list(numbers.by_slice({"overall": [], "details": details}))
     if found:
-        rows = (
-            (escaped(where), *_number(one))
-            for where, one in numbers.by_slice({"overall": [], "details": card.performance["details"]})
-        )  # type: ignore[index]  # found above
+        rows = ((escaped(where), *_number(one)) for where, one in found)
         yield "### Where it errs most\n\n" + _table(("slice", "mean error", "interval", "n", "status"), rows)
 
 
