@@ -11,7 +11,7 @@ REASONS = "a declined applicant is told the reasons, and nobody else learns them
 STATING = "workspace/test_stating.py::"
 UNTOLD = "reports: what is missing or withdrawn is left blank"
 
-REPORT_LINES = (UNVERIFIED, GUESSED, ELSEWHERE, UNTOLD)
+REPORT_LINES = (UNVERIFIED, GUESSED, ELSEWHERE, UNTOLD, REASONS)
 
 K, W = "report/test_kinds.py::", "workspace/test_reporting.py::"
 

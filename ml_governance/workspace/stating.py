@@ -10,9 +10,9 @@ from ml_governance.errors import ConfigurationError, UsageError
 from ml_governance.evidence.canonical import sha256_hex
 from ml_governance.evidence.predicates import AdverseAction, HumanText, Resource, StatedReason
 from ml_governance.workspace import texts
-from ml_governance.workspace.assessment import read, require_columns
 from ml_governance.workspace.config import write_atomically
 from ml_governance.workspace.parts import software
+from ml_governance.workspace.tables import read, require_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
