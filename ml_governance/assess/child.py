@@ -1,7 +1,7 @@
 """The process that loads a model: started by :mod:`ml_governance.assess.recompute`, never imported by it.
 
 It reads ``request.json`` and Parquet files in the current folder and writes ``predictions.npz``, and if asked
-``explanation.json`` and ``robustness.json``; or ``problem.json`` with what is wrong in words.
+``explanation.json``, ``robustness.json`` and ``reasons.json``; or ``problem.json`` with what is wrong in words.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ def _predict(request: dict[str, Any]) -> None:
         _explain(request, model, frame, table)
     if request["perturb"] is not None:
         _perturb(request, model, frame)
+    if request["reasons"] is not None:
+        _reasons(request, model, frame)
     np.savez("predictions.npz", **arrays)
 
 
@@ -89,6 +91,24 @@ def _perturb(request: dict[str, Any], model: Any, frame: Any) -> None:
         **request["perturb"],
     )
     Path("robustness.json").write_text(report.to_json(), encoding="utf-8")
+
+
+def _reasons(request: dict[str, Any], model: Any, frame: Any) -> None:
+    """Find the reasons, and let nothing out but which factors they are: no value of a row and no output of one."""
+    import pandas as pd
+
+    from ml_governance.assess.reason_codes import reason_codes
+
+    compared = pd.read_parquet("background.parquet") if Path("background.parquet").exists() else None
+    found = reason_codes(model, applicants=frame, compared=compared, **request["reasons"])
+    told = {
+        "summary": found.summary(),
+        "declined": [
+            {"place": int(row), "factors": [int(at) for at in order if at >= 0]}
+            for row, order in zip(found.rows, found.order, strict=True)
+        ],
+    }
+    Path("reasons.json").write_text(json.dumps(told), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -51,12 +51,15 @@ class Recomputed(Predicted):
         An explanation report as plain values, if it was asked for.
     robustness : dict or None
         A robustness report as plain values, if it was asked for.
+    reasons : dict or None
+        Of declined rows, if they were asked for: ``summary``, and for each of ``declined`` its ``place`` and its ``factors``, by number.
     more : Predicted or None
         What the model said of further rows, if there were some.
     """
 
     explanation: dict[str, Any] | None = field(default=None, repr=False)
     robustness: dict[str, Any] | None = field(default=None, repr=False)
+    reasons: dict[str, Any] | None = field(default=None, repr=False)
     more: Predicted | None = field(default=None, repr=False)
 
 
@@ -73,6 +76,7 @@ def recompute(
     background: pd.DataFrame | None = None,
     explain: dict[str, Any] | None = None,
     perturb: dict[str, Any] | None = None,
+    reasons: dict[str, Any] | None = None,
     more: pd.DataFrame | None = None,
     timeout: float = TIMEOUT,
 ) -> Recomputed:
@@ -103,6 +107,9 @@ def recompute(
     perturb : dict, optional
         Options of :func:`ml_governance.assess.robustness.assess_robustness`, which takes the first of ``exclude`` as the label; None
         perturbs nothing.
+    reasons : dict, optional
+        Options of :func:`ml_governance.assess.reason_codes.reason_codes`, which compares with ``background`` or else with ``rows``; None
+        looks for none.
     more : DataFrame, optional
         Further rows to predict and nothing else, such as some that the model was trained on.
     timeout : float, default 3600
@@ -125,7 +132,7 @@ def recompute(
         folder = Path(name)
         copy = copied(artifact, folder, sha256)
         rows.to_parquet(folder / "rows.parquet", index=False)
-        if explain is not None and background is not None:
+        if (explain is not None or reasons is not None) and background is not None:
             background.to_parquet(folder / "background.parquet", index=False)
         if more is not None:
             more.to_parquet(folder / "more.parquet", index=False)
@@ -138,10 +145,12 @@ def recompute(
             "task": task,
             "explain": explain,
             "perturb": perturb,
+            "reasons": reasons,
         }
         (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
         _run(folder, timeout)
-        wanted = [name for name, asked in (("explanation", explain), ("robustness", perturb)) if asked is not None]
+        asked = {"explanation": explain, "robustness": perturb, "reasons": reasons}
+        wanted = [name for name, options in asked.items() if options is not None]
         return _read(folder, len(rows), wanted, None if more is None else len(more))
 
 
@@ -216,7 +225,7 @@ def _read(folder: Path, rows: int, wanted: Sequence[str], more: int | None) -> R
         raise UnavailableError(f"the predicting process left no readable result: {error}") from error
     return Recomputed(
         y_pred=own.y_pred, y_score=own.y_score, classes=own.classes, explanation=told.get("explanation"),
-        robustness=told.get("robustness"), more=further,
+        robustness=told.get("robustness"), reasons=told.get("reasons"), more=further,
     )  # fmt: skip
 
 
