@@ -89,6 +89,7 @@ def test_a_preparation_that_mixes_columns_has_no_parents() -> None:
     assert parents(mixed, list(table.columns)) is None
 
 
+@pytest.mark.full
 def test_a_boosted_probability_is_sampled_and_the_reason_told(frame: pd.DataFrame) -> None:
     model = HistGradientBoostingClassifier(max_iter=3).fit(frame[NUMBERS], frame.label)
     found = assess_explanation(model, rows=frame[NUMBERS], background=frame[:10], max_rows=5)

@@ -52,6 +52,7 @@ SHOWN = {
 
 
 @pytest.mark.parametrize("task", list(MODELS))
+@pytest.mark.full
 def test_a_model_of_every_kind_is_assessed_against_another_and_reported(task: Any, tmp_path: Path) -> None:
     model, label, metric = MODELS[task]
     data = rows()
