@@ -99,13 +99,16 @@ def peers(model, background: np.ndarray | None) -> dict[str, tuple]:
         try:
             maker = import_module(library)
             make = maker.WoodelfExplainer if library == "woodelf" else maker.TreeExplainer
-            explainer = make(model, background, feature_perturbation=kind)
+            framed = pd.DataFrame if library == "woodelf" else np.asarray
+            explainer = make(model, None if background is None else framed(background), feature_perturbation=kind)
         except Exception as error:  # noqa: BLE001  what a peer cannot read is told
             print(f"    {library}: cannot ({type(error).__name__})")
             continue
-        given = {} if library == "woodelf" else {"check_additivity": False}
+        given = {"verbose": False} if library == "woodelf" else {"check_additivity": False}
         found[library] = (
-            lambda table, run=explainer, given=given: last(run.shap_values(table, **given), len(table)),
+            lambda table, run=explainer, as_it_takes=framed, given=given: last(
+                run.shap_values(as_it_takes(table), **given), len(table)
+            ),
             rows,
         )
     if background is None and type(model).__name__.startswith("XGB"):
@@ -212,7 +215,7 @@ def grown(wanted: argparse.Namespace) -> None:
             ("100 background rows", table[:100]),
             (f"{len(table):,} background rows", table),
         ):
-            built = processor(lambda b=background: TreeKernel.of(ensemble, background=b), 1)
+            built = processor(lambda e=ensemble, b=background: TreeKernel.of(e, background=b), 1)
             kernel = TreeKernel.of(ensemble, background=background)
             ours = speed(lambda rows, k=kernel: k.values(rows), table, wanted.rounds)
             print(f"  {kind}: {ours:,.0f} rows/s, forward/ours x{passes / ours:.1f}, tables {built:.2f} s", flush=True)
@@ -237,9 +240,10 @@ def grown(wanted: argparse.Namespace) -> None:
 def ranked(model, output: str, table: np.ndarray) -> None:
     """Rank the columns over a million rows: as few as the ranking needs, with bounds, and all of them."""
     many = pd.DataFrame(np.tile(table, (-(-MILLION // len(table)), 1))[:MILLION])
-    model_rows, background = many, many[: len(table)]
+    background = pd.DataFrame(table)
+    many.columns = background.columns = getattr(model, "feature_names_in_", many.columns)
     began = time.process_time()
-    found = rank_columns(model, rows=model_rows, background=background, output=output, top=5, tie=0.1)
+    found = rank_columns(model, rows=many, background=background, output=output, top=5, tie=0.1)
     took = time.process_time() - began
     kernel = TreeKernel.of(tree_explanation.read(model, output), background=background.to_numpy())
     every = spent(lambda: [np.abs(kernel.values(part)).sum(axis=0) for part in np.array_split(many.to_numpy(), 100)])

@@ -96,7 +96,7 @@ def assess(
     from ml_governance.workspace import measuring
     from ml_governance.workspace.overlap import with_training
 
-    _check_kinds(kinds, task, robust=bool(robustness) or rerun is not None)
+    _check_kinds(kinds, robust=bool(robustness) or rerun is not None)
     writer = ws.writer
     view = ws.view()
     subject = ws.resolve(version, view)
@@ -173,14 +173,12 @@ def _with_details(report: Report, dataset: Resource, details: dict[str, Any]) ->
     return content.model_copy(update={"details": {**content.details, **details}})
 
 
-def _check_kinds(kinds: tuple[str, ...], task: Task, *, robust: bool) -> None:
+def _check_kinds(kinds: tuple[str, ...], *, robust: bool) -> None:
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds:
         raise UsageError(f"the kinds are {list(kinds)}", expected=f"some of {', '.join(KINDS)}")
     if robust and "robustness" not in kinds:
         raise UsageError("options of robustness are given", expected=f"robustness among the kinds {list(kinds)}")
-    if task == "multiclass" and "explanation" in kinds:
-        raise UsageError("several classes have no one output to explain", expected="kinds without explanation")
 
 
 def attest(

@@ -140,7 +140,7 @@ class Recording:
             Another version, trained alike: how far its decisions and scores are apart is measured with robustness.
             Another version, such as the one in use: how the two differ on the same rows is measured and signed.
         task : {'binary', 'multiclass', 'regression'}
-            What the model does. Explanation is not measured of several classes.
+            What the model does.
         costs : Costs, optional
             What wrong decisions cost, of a binary classifier.
 
