@@ -17,12 +17,12 @@ Of several classes each has its own attributions; the importance of a column is 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from ml_governance.assess import gaps, sensitive
+from ml_governance.assess import column_ranking, gaps, sensitive
 from ml_governance.assess.explanation_engines import Answer, Game, Output, attribute, classes_of, game_of
 from ml_governance.assess.report import Report, digest_of
 from ml_governance.errors import DataError
@@ -103,7 +103,8 @@ class ExplanationReport(Report):
         named = ["class"] if "classes" in self.details else []
         return pd.DataFrame([
             {
-                **{name: entry[name] for name in named}, "by": entry["by"][0], "group": entry["group"][0], "reference": entry["reference"][0], "gap": entry["gap"],
+                **{name: entry[name] for name in named}, "by": entry["by"][0], "group": entry["group"][0],
+                "reference": entry["reference"][0], "gap": entry["gap"],
                 "column": part["column"], "part": part["value"], "lower": part.get("lower"), "upper": part.get("upper"),
                 "p_value": part.get("p_value"),
             }
@@ -129,6 +130,7 @@ def assess_explanation(
     confidence: float = 0.95,
     min_group_size: int = 30,
     seed: int = 0,
+    top: int = 0,
 ) -> ExplanationReport:
     """Attribute a model's output to its original columns.
 
@@ -155,6 +157,9 @@ def assess_explanation(
         Smaller groups are left out of the group means.
     seed : int, default 0
         Seed of the draws.
+    top : int, default 0
+        If 1 or more, columns are also ranked over all rows until so many are settled, as :func:`ml_governance.rank_columns` does, and
+        the details hold it as ``ranking``. This takes an exact engine, and one output.
 
     Returns
     -------
@@ -166,12 +171,14 @@ def assess_explanation(
         If the tables do not fit the model, or an attribution is not finite.
     """
     intervals.quantile(confidence, "two-sided")
+    classes = classes_of(model)
+    if top and classes:
+        raise DataError("several classes have no one ranking", expected="top=0", next_step="importance_by_class")
     if len(rows) == 0 or len(background) == 0:
         raise DataError("there is nothing to explain, or nothing to compare with", expected="rows and background rows")
     generator = np.random.default_rng(seed)
     pick = np.sort(generator.choice(len(rows), size=min(max_rows, len(rows)), replace=False))
     chosen = rows.iloc[pick].reset_index(drop=True)
-    classes = classes_of(model)
     game = game_of(model, chosen, background, output, every=bool(classes))
     answer = attribute(game, output, seed)
     if not (np.isfinite(answer.phi).all() and np.isfinite(answer.base).all()):
@@ -195,6 +202,11 @@ def assess_explanation(
             )
         ]  # fmt: skip
     report.details.update(by_group=by_group, gaps=split)
+    if top:
+        found = column_ranking.rank_columns(
+            model, rows=rows, background=background, output=output, top=top, confidence=confidence, seed=seed
+        )
+        report.details["ranking"] = asdict(found) | {"ranked": [asdict(one) for one in found.ranked]}
     if classes:
         report.details.update(classes=list(classes), importance_by_class=[
             {**named, **one}
