@@ -241,7 +241,7 @@ def ranked(model, output: str, table: np.ndarray) -> None:
     """Rank the columns over a million rows: as few as the ranking needs, with bounds, and all of them."""
     many = pd.DataFrame(np.tile(table, (-(-MILLION // len(table)), 1))[:MILLION])
     background = pd.DataFrame(table)
-    many.columns = background.columns = getattr(model, "feature_names_in_", many.columns)
+    many.columns = background.columns = getattr(model, "feature_names_in_", [f"c{at}" for at in range(COLUMNS)])
     began = time.process_time()
     found = rank_columns(model, rows=many, background=background, output=output, top=5, tie=0.1)
     took = time.process_time() - began

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from ml_governance.assess import column_ranking, gaps, sensitive
+from ml_governance.assess import column_ranking, explanation_parts, gaps, sensitive
 from ml_governance.assess.explanation_engines import Answer, Game, Output, attribute, classes_of, game_of
 from ml_governance.assess.report import Report, digest_of
 from ml_governance.errors import DataError
@@ -121,7 +121,7 @@ class ExplanationReport(Report):
 def assess_explanation(
     model: Any,
     *,
-    rows: pd.DataFrame,
+    rows: Any,
     background: pd.DataFrame,
     sensitive_features: Any = None,
     reference: Mapping[str, str] | None = None,
@@ -140,11 +140,12 @@ def assess_explanation(
         With ``predict_proba``, or ``decision_function`` for the margin, or ``predict`` as a last resort. With more than two
         ``classes_``, each class is explained.
     rows : DataFrame of shape (n, columns)
-        Rows to explain, with the columns that the model takes.
+        Rows to explain, with the columns that the model takes. Or a PySpark data frame, or a path or pattern of Parquet files:
+        then every row is explained where it lies, and only sums and a sample of ``max_rows`` come back.
     background : DataFrame
         Rows to compare with; the fewer, the faster and the noisier.
     sensitive_features : data frame, column or dict of columns, optional
-        Groups of ``rows`` whose mean attributions are compared.
+        Groups of ``rows`` whose mean attributions are compared. Of rows elsewhere: names of their columns.
     reference : mapping of str to str, optional
         By sensitive column: the group that gaps are measured from; default is the one with the most rows.
     output : {'probability', 'margin'}
@@ -171,6 +172,11 @@ def assess_explanation(
         If the tables do not fit the model, or an attribution is not finite.
     """
     intervals.quantile(confidence, "two-sided")
+    if explanation_parts.is_elsewhere(rows):
+        return _elsewhere(
+            model, rows, background, sensitive_features, reference=reference or {}, output=output, few=max_rows,
+            confidence=confidence, min_group_size=min_group_size, seed=seed, top=top,
+        )  # fmt: skip
     classes = classes_of(model)
     if top and classes:
         raise DataError("several classes have no one ranking", expected="top=0", next_step="importance_by_class")
@@ -219,6 +225,20 @@ def assess_explanation(
         return digest_of("rows that the explanation used", **columns)
 
     return replace(report, source=source, table=rows.iloc[pick][list(game.columns)])
+
+
+def _elsewhere(
+    model: Any, rows: Any, background: pd.DataFrame, sensitive_features: Any, *, top: int, **options: Any
+) -> ExplanationReport:
+    from ml_governance.assess import explanation_elsewhere
+
+    names = [sensitive_features] if isinstance(sensitive_features, str) else list(sensitive_features or ())
+    if not all(isinstance(name, str) for name in names) or top or len(background) == 0:
+        raise DataError(
+            "rows that lie elsewhere come with columns of their own, and every one of them is explained",
+            expected="sensitive_features as names of columns of the rows, top=0, and background rows",
+        )
+    return explanation_elsewhere.assess(model, rows=rows, background=background, groups=names, **options)
 
 
 def _report(

@@ -27,10 +27,9 @@ def frame() -> pd.DataFrame:
 
 def page_of(folder: Path, model: object, report: gov.ExplanationReport, frame: pd.DataFrame) -> str:
     workspace(folder).close()
-    with gov.open(folder, signer="author") as ws:
-        with ws.training("credit") as run:
-            run.uses(frame, name="train")
-            version = run.produces(model, name="credit")
+    with gov.open(folder, signer="author") as ws, ws.training("credit") as run:
+        run.uses(frame, name="train")
+        version = run.produces(model, name="credit")
     with gov.open(folder, signer="validator") as ws:
         ws.attest(version, report, data=frame)
         ws.report(version, folder / "report")
