@@ -143,7 +143,11 @@ def packed(part: Part) -> bytes:
     import pandas as pd
 
     told = {**part.told, "error": part.error, "sizes": list(part.sizes), "groups": [list(key) for key in part.groups]}
-    arrays = {"keys": part.keys, "phi": part.phi, "told": np.frombuffer(json.dumps(told).encode(), dtype=np.uint8)}
+    arrays: dict[str, Any] = {
+        "keys": part.keys,
+        "phi": part.phi,
+        "told": np.frombuffer(json.dumps(told).encode(), dtype=np.uint8),
+    }
     table = io.BytesIO()
     pd.DataFrame(part.sample).to_parquet(table, index=False)
     arrays["sample"] = np.frombuffer(table.getvalue(), dtype=np.uint8)

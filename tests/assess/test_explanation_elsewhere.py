@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 
 from ml_governance import ExplanationReport, assess_explanation
 from ml_governance.assess import explanation_parts
-from ml_governance.errors import DataError
+from ml_governance.errors import DataError, UnavailableError
 
 COLUMNS = ["a", "b", "c"]
 
@@ -131,6 +132,8 @@ def test_bad_places_are_named(frame: pd.DataFrame, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def spark() -> Iterator[Any]:
     session = pytest.importorskip("pyspark.sql").SparkSession
+    patch = pytest.MonkeyPatch()
+    patch.setenv("PYSPARK_PYTHON", sys.executable)  # workers find what this process finds
     made = (
         session.builder.master("local[2]")
         .config("spark.ui.enabled", "false")
@@ -140,6 +143,7 @@ def spark() -> Iterator[Any]:
     )
     yield made
     made.stop()
+    patch.undo()
 
 
 @pytest.mark.spark
@@ -157,5 +161,5 @@ def test_a_partition_that_cannot_be_explained_is_named_on_spark(spark: Any, fram
 
     model = HistGradientBoostingClassifier(max_iter=3).fit(frame[COLUMNS], frame.label)
     broken = spark.createDataFrame(frame.assign(c="text"))
-    with pytest.raises(Exception, match="could not"):
+    with pytest.raises(UnavailableError, match="Spark could not explain"):
         assess_explanation(model, rows=broken, background=frame[COLUMNS][:10], output="margin")
