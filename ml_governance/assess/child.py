@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ml_governance.errors import DataError, GovernanceError
+from ml_governance.assess.predicting import Predicted, inputs, predict
+from ml_governance.errors import GovernanceError
 
 
 def main() -> None:
@@ -42,9 +43,12 @@ def _predict(request: dict[str, Any]) -> None:
     module, _, function = request["loader"].partition(":")
     model = getattr(import_module(module), function)(Path(request["artifact"]))
     frame = pd.read_parquet("rows.parquet")
-    table = _inputs(model, frame, request["exclude"])
-    arrays = {"y_pred": _plain(model.predict(table))}
-    arrays |= _scores(model, table, request["task"], request["posLabel"])
+    table = inputs(model, frame, request["exclude"])
+    asked = {"task": request["task"], "pos_label": request["posLabel"]}
+    arrays = _arrays(predict(model, table, **asked))
+    if Path("more.parquet").exists():
+        more = predict(model, inputs(model, pd.read_parquet("more.parquet"), request["exclude"]), **asked)
+        arrays |= {f"more_{name}": array for name, array in _arrays(more).items()}
     if request["explain"] is not None:
         _explain(request, model, frame, table)
     if request["perturb"] is not None:
@@ -52,49 +56,9 @@ def _predict(request: dict[str, Any]) -> None:
     np.savez("predictions.npz", **arrays)
 
 
-def _inputs(model: Any, frame: Any, exclude: list[str]) -> Any:
-    wanted = getattr(model, "feature_names_in_", None)
-    if wanted is None:
-        return frame.drop(columns=exclude)
-    absent = [str(name) for name in wanted if name not in frame.columns]
-    if absent:
-        raise DataError(f"the rows lack {', '.join(absent)}", expected="every column that the model takes")
-    leaked = [str(name) for name in wanted if name in exclude]
-    if leaked:
-        raise DataError(
-            f"the model takes {', '.join(leaked)}, which is the label",
-            expected="a model that does not read its label",
-        )
-    return frame[list(wanted)]
-
-
-def _plain(predicted: Any) -> Any:
-    array = np.asarray(predicted)
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    return array.astype(str) if array.dtype == object else array
-
-
-def _scores(model: Any, table: Any, task: str, pos_label: Any) -> dict[str, Any]:
-    if task == "regression" or not hasattr(model, "predict_proba"):
-        return {}
-    probabilities = np.asarray(model.predict_proba(table), dtype=np.float64)
-    classes = np.asarray(getattr(model, "classes_", np.arange(probabilities.shape[1]))).tolist()
-    if task == "multiclass":
-        return {"y_score": probabilities, "classes": np.asarray([str(one) for one in classes])}
-    return {"y_score": _positive(probabilities, classes, pos_label)}
-
-
-def _positive(probabilities: Any, classes: list[Any], pos_label: Any) -> Any:
-    if len(classes) != 2:
-        raise DataError(f"the model knows {len(classes)} classes", expected="two")
-    positive = pos_label if pos_label is not None else 1
-    if positive not in classes:
-        raise DataError(
-            f"the model's classes are {classes}",
-            expected="0 and 1, or pos_label to say which one is positive",
-        )
-    return probabilities[:, classes.index(positive)]
+def _arrays(found: Predicted) -> dict[str, Any]:
+    named = {"y_pred": found.y_pred, "y_score": found.y_score, "classes": found.classes}
+    return {name: np.asarray(array) for name, array in named.items() if array is not None}
 
 
 def _explain(request: dict[str, Any], model: Any, frame: Any, table: Any) -> None:

@@ -75,7 +75,7 @@ def contents(kind: str, compact: Mapping[str, Any], *, model: str) -> Iterator[M
     LookupError, TypeError, ValueError, AttributeError
         If the compact form is malformed.
     """
-    kinds = [*(name for name, one in EVIDENCE_KINDS.items() if one.recorded), Deployment.kind]
+    kinds = [*EVIDENCE_KINDS, Deployment.kind]
     if kind not in kinds:
         near = nearest(kind, kinds)
         raise ValueError(

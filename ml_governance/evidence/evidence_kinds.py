@@ -1,14 +1,11 @@
 """The kinds of evidence that a rule may ask for: one table.
 
-A kind that stands here and that nothing records yet may be named in a policy; its rules are ``missing`` until something
-does. Whatever comes to record one adds its predicate, and its metrics to the registry of metrics.
+Each has its predicate, and its metrics in the registry of metrics.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from ml_governance.evidence.predicates import CONTENTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +25,6 @@ class EvidenceKind:
     name: str
     text: str
     assessment: bool = True
-
-    @property
-    def recorded(self) -> bool:
-        """Whether anything records it yet."""
-        return self.name in CONTENTS
 
 
 EVIDENCE_KINDS = {

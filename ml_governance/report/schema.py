@@ -115,7 +115,7 @@ def report_schema() -> _Schema:
         "overall": _list(_of(CELL)), "groups": _list(GROUP_CELL), "details": _map(ANY),
     }  # fmt: skip
     attribute = _of({
-        "by": TEXT, "comparisons": _list(_of(CELL)),
+        "by": TEXT, "plain": _list(_of(CELL)), "comparisons": _list(_of(CELL)),
         "rows": _list(_of({"group": TEXT, "n": _or_null(WHOLE), "rates": _map(_of(CELL)), "impact": IMPACT})),
     })  # fmt: skip
     of_columns = {name: part for name, part in assessment.items() if name not in ("groups", "details")}
@@ -170,6 +170,8 @@ def report_schema() -> _Schema:
         "explanation": _or_null(_of(assessment)),
         "data_quality": _or_null(_of(quality)),
         "privacy": _or_null(_of(assessment)),
+        "robustness": _or_null(_of(assessment)),
+        "security": _or_null(_of(assessment)),
         "approvals": _list(consent),
         "promotions": _list(_statement(Promotion, definitions)),
         "break_glass": _list(_statement(
