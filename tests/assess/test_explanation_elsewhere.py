@@ -106,7 +106,7 @@ def test_what_comes_back_survives_its_bytes_and_runs_nothing(frame: pd.DataFrame
     pd.testing.assert_frame_equal(again.sample, part.sample)
     poisoned = np.array([print], dtype=object)
     with pytest.raises(ValueError, match="allow_pickle"):
-        explanation_parts.unpacked(explanation_parts.packed(part)[:0] + _saved(told=poisoned))
+        explanation_parts.unpacked(_saved(told=poisoned))
 
 
 def _saved(**arrays: Any) -> bytes:
