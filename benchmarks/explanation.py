@@ -36,6 +36,7 @@ from ml_governance import counterfactuals, rank_columns, reason_codes  # noqa: E
 from ml_governance.assess import additive, logistic, sampled, tree_boosters, tree_explanation  # noqa: E402
 from ml_governance.assess.explanation_engines import attribute, game_of  # noqa: E402
 from ml_governance.assess.tree_kernel import TreeKernel  # noqa: E402
+from ml_governance.assess.trees import TreesRefusedError  # noqa: E402
 
 COLUMNS = 30
 MILLION = 1_000_000
@@ -256,13 +257,17 @@ def grown(wanted: argparse.Namespace) -> None:
         reach = float(np.ptp(outputs(model, output, table[:1000])))
         passes = speed(lambda rows, m=model, o=output: outputs(m, o, rows), table, wanted.rounds)
         print(f"{name}: forward pass {passes:,.0f} rows per processor second", flush=True)
-        TreeKernel.of(ensemble, background=table[:10]), TreeKernel.of(ensemble)  # compiles
+        TreeKernel.of(ensemble, background=table[:10]).values(table[:10])  # compiles
         for kind, background in (
             ("by covers", None),
             ("100 background rows", table[:100]),
             (f"{len(table):,} background rows", table),
         ):
-            built = processor(lambda e=ensemble, b=background: TreeKernel.of(e, background=b), 1)
+            try:
+                built = processor(lambda e=ensemble, b=background: TreeKernel.of(e, background=b), 1)
+            except TreesRefusedError as refused:
+                print(f"  {kind}: refused, because {refused.found}", flush=True)
+                continue
             kernel = TreeKernel.of(ensemble, background=background)
             ours = speed(lambda rows, k=kernel: k.values(rows), table, wanted.rounds)
             print(f"  {kind}: {ours:,.0f} rows/s, forward/ours x{passes / ours:.1f}, tables {built:.2f} s", flush=True)
