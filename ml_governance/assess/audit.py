@@ -376,8 +376,6 @@ def _asked(model: Any, rows: pd.DataFrame, *, task: Task, pos_label: Any, exclud
 def _explanation(model: Any, given: Material, background: pd.DataFrame | None, options: Mapping[str, Any]) -> Report:
     from ml_governance.assess.explanation import assess_explanation
 
-    if given.task == "multiclass":
-        raise DataError("several classes have no one output to explain", expected="a binary model, or a regression")
     compared = shared.drawn(given.rows if background is None else background, shared.MAX_BACKGROUND, given.seed)
     table = inputs(model, given.rows, (given.y_true,))
     return assess_explanation(

@@ -194,7 +194,7 @@ def assess(
         raise typer.BadParameter(
             "with MODEL, give one --data and none of --y-pred, --y-score, --control and --weight: the model predicts"
         )
-    usual = ("performance", "fairness") if task == "multiclass" else ("performance", "fairness", "explanation")
+    usual = ("performance", "fairness", "explanation")
     _fit(of_rows, population=population is not None, hidden=any(hidden.values()), training=bool(training))
     with opened(workspace, signer) as ws:
         assessed = ws.assess(

@@ -92,8 +92,6 @@ class Asked:
             raise UsageError(
                 f"options of {strange[0]} are given", expected=f"{strange[0]} among the kinds {list(self.kinds)}"
             )
-        if self.task == "multiclass" and "explanation" in self.kinds:
-            raise UsageError("several classes have no one output to explain", expected="kinds without explanation")
         if "privacy" in self.kinds and not self.training:
             raise DataError("there are no training rows", expected="training, what the model was trained on")
         if self.y_true is None and set(self.kinds) & set(PREDICTED):

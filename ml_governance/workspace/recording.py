@@ -148,7 +148,7 @@ class Recording:
         rerun : str or Subject, optional
             Another version, trained alike: how far its decisions and scores are apart is measured with robustness.
         task : {'binary', 'multiclass', 'regression'}
-            What the model does. Explanation is not measured of several classes.
+            What the model does.
         costs : Costs, optional
             What wrong decisions cost, of a binary classifier.
         population : mapping of attribute to mapping of level to float, optional
