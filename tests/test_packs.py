@@ -17,7 +17,6 @@ from ml_governance.decide.cases import run_cases
 from ml_governance.decide.lint import lint
 from ml_governance.decide.policy import parse_policy
 from ml_governance.decide.sentences import explain_policy
-from ml_governance.evidence.evidence_kinds import EVIDENCE_KINDS
 from ml_governance.testing import workspace
 from ml_governance.workspace import catalogue, packs
 
@@ -92,11 +91,6 @@ def test_the_evidence_of_a_rule_is_evidence_for_the_controls_it_names(name: str)
         assert rule.controls
         for control in rule.controls:
             assert rule.require.evidence in catalogue().control(control).evidence, (rule.id, control)
-
-
-@each_pack
-def test_a_pack_asks_for_nothing_that_nothing_records(name: str) -> None:
-    assert all(EVIDENCE_KINDS[rule.require.evidence].recorded for rule in pack(name)[0].rules)
 
 
 @each_pack

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     Matrix = NDArray[np.float64]
 
 Output = Literal["probability", "margin"]
+BATCH = 64
+"""Coalitions of which the model is asked at once, each beside the whole background; results do not depend on it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,7 +270,7 @@ def _by_shap(game: Game, output: Output, seed: int, why: str) -> Answer:
                 engine, exact = "shap.TreeExplainer", True
             else:
                 explainer = shap.PermutationExplainer(game.play, masker, seed=seed)
-                found = explainer(game.rows, max_evals=2 * game.rows.shape[1] + 1, silent=True)
+                found = explainer(game.rows, max_evals=2 * game.rows.shape[1] + 1, batch_size=BATCH, silent=True)
                 engine = "shap.PermutationExplainer"
     finally:
         np.random.set_state(state)  # noqa: NPY002  see above

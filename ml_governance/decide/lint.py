@@ -8,7 +8,6 @@ from ml_governance.decide import expression, facts
 from ml_governance.decide.difference import at_least_as_strong
 from ml_governance.decide.reading import nearest
 from ml_governance.evidence import intervals
-from ml_governance.evidence.evidence_kinds import EVIDENCE_KINDS
 from ml_governance.evidence.trust import ROLES
 
 if TYPE_CHECKING:
@@ -60,8 +59,6 @@ def _of_rule(rule: Rule, roles: Collection[str]) -> Iterator[str]:
         always = expression.constant(text) if text is not None else None
         if always is not None:
             yield f"{rule.id}: {key} is always {str(always).lower()}, whatever the model and its evidence are: {text}"
-    if not EVIDENCE_KINDS[require.evidence].recorded:
-        yield f"{rule.id}: nothing records {require.evidence} evidence yet, so this rule is always missing and never passes"
     if require.signed_by is not None and require.signed_by not in roles:
         yield f"{rule.id}: nobody can satisfy this rule, for {_nobody(require.signed_by, roles)}"
     for what, names in (

@@ -145,7 +145,7 @@ class Require(Part):
     """What evidence a rule asks for, and what it must show."""
 
     evidence: Kind
-    """Kind of evidence. One that nothing records yet may be named; its rules are missing until something does."""
+    """Kind of evidence."""
     metric: Text | None = None
     """A metric of that kind; without one the evidence must only be there."""
     by: list[Text] = Field(default_factory=list)

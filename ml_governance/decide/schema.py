@@ -35,9 +35,7 @@ def policy_schema() -> dict[str, Any]:
 
 
 def _listed_kinds() -> str:
-    return "".join(
-        f" {kind.name}: {kind.text}{'' if kind.recorded else ' (not yet)'}." for kind in EVIDENCE_KINDS.values()
-    )
+    return "".join(f" {kind.name}: {kind.text}." for kind in EVIDENCE_KINDS.values())
 
 
 def _metrics_of(kind: str) -> dict[str, Any]:

@@ -53,12 +53,17 @@ def required(
             raise Unusable("missing", f"{shown} was not measured by {attribute}")
     groups = [found[group] for group in wanted]
     for one in groups:
-        if one.status == "undefined":
-            raise Unusable("error", f"{shown} of {named(one.group)} is undefined: {one.reason or 'no reason given'}")
-        if one.value is None or not math.isfinite(one.value):
-            raise Unusable("error", f"{shown} of {named(one.group)} has no value")
-        _in_range(require, one.value, metric, named(one.group))
+        _usable(require, one, metric, shown)
     return groups
+
+
+def _usable(require: Require, one: Measurement, metric: str, shown: str) -> None:
+    """Refuse a number that there is not, or that no such metric can have."""
+    if one.status == "undefined":
+        raise Unusable("error", f"{shown} of {named(one.group)} is undefined: {one.reason or 'no reason given'}")
+    if one.value is None or not math.isfinite(one.value):
+        raise Unusable("error", f"{shown} of {named(one.group)} has no value")
+    _in_range(require, one.value, metric, named(one.group))
 
 
 def _in_range(require: Require, value: float, metric: str, of: str) -> None:
@@ -117,6 +122,8 @@ def counts_of(require: Require, groups: Sequence[Measurement]) -> list[tuple[flo
         k, n = one.numerator, one.denominator
         if k is None or n is None or one.value is None:
             raise Unusable("error", f"{one.metric} of {named(one.group)} comes without counts")
+        if one.status == "insufficient" and not one.by:  # of a group, the policy's own smallest size says it
+            raise Unusable("insufficient", f"{one.metric} of all rows: {one.reason or 'too few rows'}")
         weighted = any(interval.method.endswith("-effective") for interval in one.intervals)
         if weighted or not (float(k).is_integer() and float(n).is_integer()):
             raise Unusable(

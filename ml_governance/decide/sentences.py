@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ml_governance.evidence.evidence_kinds import EVIDENCE_KINDS
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
@@ -110,10 +108,7 @@ def _what(require: Require) -> str:
     if require.text is not None:
         return f"A person must have signed a text {require.text!r} about exactly these bytes."
     if require.metric is None:
-        nothing = (
-            "" if EVIDENCE_KINDS[require.evidence].recorded else " Nothing records such evidence yet, so it is missing."
-        )
-        return f"There must be {require.evidence} evidence about exactly these bytes.{nothing}"
+        return f"There must be {require.evidence} evidence about exactly these bytes."
     definition = require.definition()
     level = f"with {require.confidence:.0%} {require.sides} confidence"
     said = _no_worse(require, level) if require.champion is not None else _bounded(require, level)

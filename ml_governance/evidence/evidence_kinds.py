@@ -1,14 +1,11 @@
 """The kinds of evidence that a rule may ask for: one table.
 
-A kind that stands here and that nothing records yet may be named in a policy; its rules are ``missing`` until something
-does. Whatever comes to record one adds its predicate, and its metrics to the registry of metrics.
+Each has its predicate, and its metrics in the registry of metrics.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from ml_governance.evidence.predicates import CONTENTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +26,6 @@ class EvidenceKind:
     text: str
     assessment: bool = True
 
-    @property
-    def recorded(self) -> bool:
-        """Whether anything records it yet."""
-        return self.name in CONTENTS
-
 
 EVIDENCE_KINDS = {
     kind.name: kind
@@ -46,6 +38,7 @@ EVIDENCE_KINDS = {
         EvidenceKind(name="privacy", text="what the model gives away about its training data"),
         EvidenceKind(name="security-scan", text="what a scan of the artifact and its dependencies found"),
         EvidenceKind(name="monitoring", text="how the model does in production"),
+        EvidenceKind(name="adverse-action", text="the reasons that declined applicants were told", assessment=False),
         EvidenceKind(name="training-run", text="an observed training run that ended well", assessment=False),
         EvidenceKind(name="registration", text="the bytes' entry in a model registry", assessment=False),
         EvidenceKind(name="human-text", text="a text that a person wrote and signed", assessment=False),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
     from ml_governance.errors import GovernanceError
+    from ml_governance.report.adverse_action import Stated
     from ml_governance.report.annex_iv import TechnicalFile
     from ml_governance.report.card import Card
     from ml_governance.report.comparison import Comparison
@@ -29,6 +31,7 @@ MOST_DOTS = 40
 """Most groups in one drawing; the table beside it holds all."""
 GRAVEST = ("error", "fail", "missing", "stale", "insufficient", "inconclusive", "waived")
 """Findings that did not pass, gravest first."""
+_DIGEST = re.compile("[0-9a-f]{64}")
 NAMES = {
     "eu-ai-act": "EU AI Act", "nist-ai-rmf": "NIST AI RMF", "iso-42001": "ISO/IEC 42001", "ll144": "NYC LL144", "ugesp": "UGESP",
     "reg-b": "Reg. B", "sr-11-7": "SR 11-7", "sr-26-2": "SR 26-2", "ss1-23": "SS1/23", "colorado-ai": "Colorado", "mitre-atlas": "ATLAS",
@@ -59,10 +62,12 @@ def render(card: Card) -> str:
     for one in card.events:
         if card.decision is not None and one["index"] > card.decision["index"]:
             since.setdefault(one["kind"], []).append(one["index"])
+    present = [one for one in findings if one["status"] == "pass" and "bound" not in one and "value" not in one]
     tally = Counter(one["status"] for one in findings)
     return page(
         "report.html.j2", most_dots=MOST_DOTS, card=card, charts=charts, since=list(since.items()), risks=risks[:TOP_RISKS],
-        more_risks=len(risks[TOP_RISKS:]), tally=[(word, tally[word]) for word in ("pass", *GRAVEST) if tally[word]],
+        more_risks=len(risks[TOP_RISKS:]), present=present,
+        measured=[one for one in findings if one not in present], tally=[(word, tally[word]) for word in ("pass", *GRAVEST) if tally[word]],
         shown={one["index"] for one in card.events},
         names={one["id"]: NAMES.get(one["id"], NAMES.get(one["framework"], one["name"])) for one in card.editions},
     )  # fmt: skip
@@ -80,6 +85,11 @@ def technical_file(made: TechnicalFile) -> str:
     return page(
         "annex_iv.html.j2", made=made, card=made.card, titles=TITLES, shown={one["index"] for one in made.card.events}
     )
+
+
+def stated(made: Stated) -> str:
+    """Return the report on stated reasons as a page."""
+    return page("adverse_action.html.j2", made=made, card=made.card)
 
 
 def compared(made: Comparison) -> str:
@@ -205,7 +215,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(
-        num=_number, pct=_percent, words=_words, short=_short, rows=_rows, spread=_spread, chance=_chance
+        num=_number, pct=_percent, words=_words, short=_short, rows=_rows, spread=_spread, chance=_chance, cut=_cut
     )
     return made
 
@@ -235,6 +245,11 @@ def _percent(value: Any) -> str:
 
 def _words(text: str) -> str:
     return text.replace("_", " ").replace("-", " ")
+
+
+def _cut(text: str) -> str:
+    """Return a digest by its first digits, and any other text as it is."""
+    return _short(text) if _DIGEST.fullmatch(text) else text
 
 
 def _short(digest: str) -> str:

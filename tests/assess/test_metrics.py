@@ -108,7 +108,30 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, ...]:
         ),
         gov.assess_reproducibility((model, model), rows=frame[["s", "age"]], **g),
         _scan(tmp_path_factory.mktemp("scan")),
+        _data(frame),
+        _privacy(frame),
     )
+
+
+def _data(frame: pd.DataFrame) -> Any:
+    columns = ["g", "c", "age", "s", "y"]
+    test = frame[columns].assign(case=np.arange(len(frame)))
+    test.loc[:30, "age"] = np.nan
+    training = pd.concat([rows(600)[columns].assign(case=np.arange(5_000, 5_600)), test[:20]], ignore_index=True)
+    return gov.assess_data(
+        test, y_true="y", sensitive_features=["g"], training=training, population={"g": {"a": 0.5, "b": 0.5}},
+        ranges={"age": (0.0, 120.0)}, identifiers=["case"],
+    )  # fmt: skip
+
+
+def _privacy(frame: pd.DataFrame) -> Any:
+    generator = np.random.default_rng(2)
+    numbers = frame[["age", "s"]]
+    return gov.assess_privacy(
+        member=generator.random(len(frame)) < 0.5, y_true=frame.y, y_score=frame.s, sensitive_features=frame[["g"]],
+        released=frame[["g", "c", "class"]], quasi_identifiers=["g", "c"], confidential=["class"],
+        generated=numbers[:200] + 0.01, training=numbers[:450], held_out=numbers[450:],
+    )  # fmt: skip
 
 
 class _Lenient:

@@ -431,7 +431,7 @@ def test_scores_and_strata_of_files_are_printed_by_group(
         (["--y-pred", "p", "--y-score", "g"], 2, "a probability in every row"),
         (["--y-pred", "p", "--control", "g"], 2, "both a sensitive feature and a control feature"),
         (["--y-pred", "p", "--kind", "explanation"], 2, "--kind performance"),
-        (["--y-pred", "p", "--kind", "performance", "--control", "g"], 2, "takes none of"),
+        (["--y-pred", "p", "--kind", "performance", "--control", "g"], 2, "--weight with fairness"),
         (["--y-pred", "p", "--kind", "performance", "--costs", "5"], 2, "FP:FN"),
         (["--y-pred", "p", "--kind", "performance", "--task", "ranking"], 2, "expected one of"),
         (["--y-pred", "p", "--costs", "1:5"], 2, "--kind performance"),

@@ -107,7 +107,7 @@ def test_a_test_set_with_the_rows_that_it_names_settles_what_was_inconclusive() 
 
 def test_the_family_of_comparisons_is_stated_in_the_decision_that_is_signed() -> None:
     said = multiplicity(POLICY)
-    assert "6 comparisons in 5 rules" in said and "intersection-union" in said and "simultaneous" in said
+    assert "7 comparisons in 6 rules" in said and "intersection-union" in said and "simultaneous" in said
     assert decided("allow").to_content().multiplicity == said and said in decided("allow").explain()
     only_runs = parse_policy(
         TEXT[: TEXT.index("  - id: CRD-01")] + TEXT[TEXT.index("  - id: CRD-02") : TEXT.index("  - id: CRD-03")]
