@@ -87,7 +87,7 @@ SERVER = (
     defence(
         BYTES,
         "a folder of a model is no file",
-        change("integrations/mlflow_artifacts", "and not standing.is_dir and", "and"),
+        change("integrations/mlflow_artifacts", " and not standing.is_dir", ""),
         f"{W}test_a_file_does_not_take_the_place_of_a_models_folder",
     ),
     defence(
