@@ -74,9 +74,7 @@ SERVER = (
         BYTES,
         "what may hold a model is not deleted",
         change(
-            "integrations/mlflow_artifacts",
-            "if _OF_A_MODEL.search(where) or not _OF_A_RUN.search(where) or self._holds_a_model(where):",
-            "if False:",
+            "integrations/mlflow_artifacts", "if _OF_A_MODEL.search(where) or not _OF_A_RUN.search(where):", "if False:"
         ),
         f"{W}test_nothing_that_may_hold_a_model_is_deleted[1]",
     ),
@@ -89,7 +87,7 @@ SERVER = (
     defence(
         BYTES,
         "a folder of a model is no file",
-        change("integrations/mlflow_artifacts", "                and not standing.is_dir\n", ""),
+        change("integrations/mlflow_artifacts", " and not standing.is_dir", ""),
         f"{W}test_a_file_does_not_take_the_place_of_a_models_folder",
     ),
     defence(

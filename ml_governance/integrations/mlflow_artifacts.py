@@ -92,11 +92,8 @@ class WriteOnce(ArtifactRepository):  # type: ignore[misc]
         where = _plain(posixpath.join(artifact_path or "", Path(local_file).name))
         standing = self._standing(where) if _OF_A_MODEL.search(where) else None
         if standing is not None:
-            if (
-                posixpath.normpath(standing.path) == where
-                and not standing.is_dir
-                and self._same(where, Path(local_file))
-            ):
+            unchanged = posixpath.normpath(standing.path) == where and not standing.is_dir
+            if unchanged and self._same(where, Path(local_file)):
                 return
             raise refusal(
                 f"{where} is a file of a model and is not overwritten. "
