@@ -52,7 +52,7 @@ def view_of(asked: Policy, case: dict[str, Any]) -> EvidenceView:
 
 
 def judged(asked: Policy, view: EvidenceView) -> Finding:
-    (finding,) = apply(asked.rules[0], cases.SUBJECT, view, AT, policy=asked)
+    (finding,) = apply(asked.rules[0], cases.SUBJECT, view, AT, policy=asked, project=cases.PROJECT)
     return finding
 
 
