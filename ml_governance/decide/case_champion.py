@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ml_governance.evidence.predicates import Content
     from ml_governance.evidence.statement import Subject
 
-THEN = {"who owned the policy": frozenset({"policy_owner"}), "who approved it": frozenset({"approver_of_then"})}
+THEN = {"owner-of-then": frozenset({"policy_owner"}), "approver-of-then": frozenset({"approver_of_then"})}
 """Who stood behind the earlier promotion, with their roles: nobody whom a case names."""
 
 
@@ -60,7 +60,7 @@ def promotion(
         "rules": [{"id": "OLD-01", "title": "It is registered", "require": {"evidence": "registration"}}],
     })  # fmt: skip
     sha256, old = sha256_hex(text.encode()), parse_policy(text)
-    add("who owned the policy", PolicyInForce(name=policy.policy, version=1, stage=stage, sha256=sha256, text=text))
+    add("owner-of-then", PolicyInForce(name=policy.policy, version=1, stage=stage, sha256=sha256, text=text))
 
     def judged() -> Decision:
         return evaluate(
@@ -70,7 +70,7 @@ def promotion(
     yes = Approval(
         stage=stage, binding=judged().binding, verdict="approve", role="approver_of_then", reason="case", resolves=()
     )
-    add("who approved it", yes)
+    add("approver-of-then", yes)
     decided = add(by, judged().to_content())
     intent = Promotion(
         phase="intent", stage=stage, registry="cases", name=name, version="0", alias=stage,

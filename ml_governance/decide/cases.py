@@ -236,10 +236,6 @@ def _add_champion(entries: list[Attestation], cast: _Cast, policy: Policy, champ
     if not champion:
         return
     stage, by = champion.get("stage", policy.stage), champion.get("promoted_by", "max")
-    for kind, compact in champion.items():
-        if kind not in ("stage", "promoted_by"):
-            for made in contents(kind, compact, model=cast.model):
-                _add(entries, cast, made.by, made.age, made.content, PREVIOUS)
 
     def add(who: str, content: Content) -> Attestation:
         _add(entries, cast, who, timedelta(hours=8), content, PREVIOUS)
@@ -249,6 +245,10 @@ def _add_champion(entries: list[Attestation], cast: _Cast, policy: Policy, champ
         policy, PREVIOUS, cast.model, stage=stage, project=cast.project, by=by, at=AT - timedelta(hours=8), add=add,
         view=lambda: _view(entries, cast),
     )  # fmt: skip
+    for kind, compact in champion.items():
+        if kind not in ("stage", "promoted_by"):
+            for made in contents(kind, compact, model=cast.model):
+                _add(entries, cast, made.by, made.age, made.content, PREVIOUS)
 
 
 def _merged(

@@ -217,7 +217,7 @@ def _registered(subject: Subject, name: str, before: int, evidence: EvidenceView
 def alone(one: Passage, decision: DecisionRecord, policy: Policy, then: EvidenceView, project: str) -> str:
     """Return who had to stand behind a promotion and did not, by the approvals of just what its decision names."""
     at = decision.time_verified if then.newest is None else max(decision.time_verified, then.newest)
-    return _missing(one, decision, policy, then, _ballot(one, decision, policy, then, project, at))
+    return _missing(one, policy, then, _ballot(one, decision, policy, then, project, at))
 
 
 def _ballot(
@@ -234,9 +234,7 @@ def _ballot(
     )
 
 
-def _missing(
-    one: Passage, decision: DecisionRecord, policy: Policy, then: EvidenceView, ballot: approval.Ballot
-) -> str:
+def _missing(one: Passage, policy: Policy, then: EvidenceView, ballot: approval.Ballot) -> str:
     if ballot.missing:
         return f"nobody had approved what its decision names as {' and '.join(ballot.missing)}"
     if ballot.rejections:
@@ -276,7 +274,7 @@ def unproven(one: Passage, evidence: EvidenceView, project: str) -> str:
     if decision.policy.digest.get("sha256") != reference.sha256:
         return f"the decision at #{one.decision.index} was made by another policy than the one in force"
     ballot = _ballot(one, decision, reference.policy, then, project, at)
-    fault = _missing(one, decision, reference.policy, then, ballot)
+    fault = _missing(one, reference.policy, then, ballot)
     if fault:
         return fault
     seen = min((given.index for given in ballot.approvals), default=decision.log_size)
