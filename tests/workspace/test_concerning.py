@@ -162,8 +162,8 @@ def steps(story: Story, model: Subject, other: Subject) -> dict[str, Any]:
 
 
 NAMES = (
-    "good", "bad", "other's", "stranger's", "of both", "promoted", "through the gate", "forged", "promoted by nobody", "approved", "rejected",
-    "said of another", "delegate's", "of the stranger", "withdrawn", "other withdrawn", "delegated", "broken", "made by vera",
+    "good", "bad", "other's", "stranger's", "of both", "promoted", "through the gate", "forged", "promoted by nobody",
+    "approved", "rejected", "said of another", "delegate's", "of the stranger", "withdrawn", "other withdrawn", "delegated", "broken", "made by vera",
 )  # fmt: skip
 
 
@@ -340,11 +340,9 @@ def test_a_release_manager_alone_puts_no_weak_model_up_to_be_compared_with(story
         (finding,) = (one for one in story.both(MODELS[0])[0].findings if one.id == "HSE-01")
         return finding.status
 
-    for model, value in ((MODELS[1], 0.95), (MODELS[2], 0.5)):
+    for model, value in ((MODELS[1], 0.99), (MODELS[2], 0.5)):
         story.made(model)
         story.sign("vera", performance(value), model)
-    story.sign("vera", Approval(stage="production", binding=story.binding(MODELS[1]), verdict="approve", role="validator",
-                                reason="looked", resolves=()), MODELS[1])  # fmt: skip
     story.through_the_gate(MODELS[1])
     assert status() == "fail"
     story.through_the_gate(MODELS[2], approved=False)
