@@ -175,4 +175,8 @@ def _findings(ws: Workspace, subject: Subject, stage: str) -> tuple[Finding, ...
     view = ws.view()
     policy = in_force(view, stage).policy
     asked = [rule for rule in policy.rules if rule.require.evidence == Monitoring.kind]
-    return tuple(finding for rule in asked for finding in rules.apply(rule, subject, view, ws.clock(), policy=policy))
+    return tuple(
+        finding
+        for rule in asked
+        for finding in rules.apply(rule, subject, view, ws.clock(), policy=policy, project=ws.config.project)
+    )

@@ -46,7 +46,7 @@ def policy(**rule: Any) -> Policy:
 
 def findings(asked: Policy, view: EvidenceView | None = None) -> dict[str, Finding]:
     seen = view_of(asked, CASE) if view is None else view
-    return {one.id: one for one in apply(asked.rules[0], SUBJECT, seen, AT, policy=asked)}
+    return {one.id: one for one in apply(asked.rules[0], SUBJECT, seen, AT, policy=asked, project="credit")}
 
 
 def statuses(asked: Policy, view: EvidenceView | None = None) -> dict[str, str]:
