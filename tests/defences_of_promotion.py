@@ -291,22 +291,22 @@ PROMOTION = (
     defence(
         PASS,
         "passes that were used, when promotions are read",
-        change("promote/history", "if one.used_at is not None:", "if False:"),
+        change("decide/passage", "if one.used_at is not None:", "if False:"),
         f"{R}test_a_pass_is_good_for_one_promotion",
     ),
     defence(
         PASS,
         "the stage of a decision",
         (
-            change("promote/history", " or decision.stage != content.stage:", ":"),
-            change("promote/history", "pass_of(subject, content.stage,", "pass_of(subject, decision.stage,"),
+            change("decide/passage", " or decision.stage != content.stage:", ":"),
+            change("decide/passage", "pass_of(subject, content.stage,", "pass_of(subject, decision.stage,"),
         ),
         f"{R}test_a_pass_for_another_stage_or_of_another_decision_is_no_promotion[change0-is about something else]",
     ),
     defence(
         PASS,
         "the pass of a decision",
-        change("promote/history", "if content.token != pass_of(", "if False and content.token != pass_of("),
+        change("decide/passage", "if content.token != pass_of(", "if False and content.token != pass_of("),
         f"{R}test_a_pass_for_another_stage_or_of_another_decision_is_no_promotion"
         "[change1-its pass is not that of its decision]",
     ),
@@ -394,26 +394,26 @@ PROMOTION = (
     defence(
         ROUND,
         "what came in between decision and intent",
-        change("promote/history", "if between:", "if False:"),
+        change("decide/passage", "if between:", "if False:"),
         f"{R}test_a_decision_made_before_a_failing_report_is_no_way_past_it",
     ),
     defence(
         ROUND,
         "the time of the decision",
-        change("promote/history", "if abs(decision.time_verified - decided.recorded_at) > SKEW:", "if False:"),
+        change("decide/passage", "if abs(decision.time_verified - decided.recorded_at) > SKEW:", "if False:"),
         f"{R}test_a_decision_dated_to_when_its_evidence_was_fresh_is_told",
     ),
     defence(
         ROUND,
         "the role of whoever promoted",
-        change("promote/history", "if not entry.principal.roles & set(policy.promote.roles):", "if False:"),
+        change("decide/passage", "if not entry.principal.roles & set(policy.promote.roles):", "if False:"),
         f"{R}test_a_promotion_without_the_role_is_told",
     ),
     defence(
         ROUND,
         "who made the model",
         change(
-            "promote/history",
+            "decide/passage",
             "if any(entry.principal.id in made[relation] for relation in policy.promote.not_):",
             "if False:",
         ),
@@ -422,7 +422,7 @@ PROMOTION = (
     defence(
         ROUND,
         "who decided",
-        change("promote/history", "if decided.principal.id != intent.principal.id:", "if False:"),
+        change("decide/passage", "if decided.principal.id != intent.principal.id:", "if False:"),
         f"{R}test_a_promotion_on_somebody_elses_decision_is_told",
     ),
     defence(
@@ -498,7 +498,7 @@ PROMOTION = (
         KILLED,
         "who may say what became of a promotion",
         change(
-            "promote/history",
+            "decide/passage",
             "return entry.principal.id == intent.principal.id or not _barred(",
             "return True or not _barred(",
         ),
@@ -507,7 +507,7 @@ PROMOTION = (
     defence(
         KILLED,
         "promotions, among what an intent must not be overtaken by",
-        change("promote/history", '"erasure", "promotion")', '"erasure")'),
+        change("decide/passage", '"erasure", "promotion")', '"erasure")'),
         f"{R}test_a_promotion_elsewhere_between_decision_and_intent_starts_it_again",
     ),
     defence(

@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import ValidationError
 
+from ml_governance.decide import case_champion
 from ml_governance.decide.case_evidence import PREVIOUS, age_of, contents, registration
 from ml_governance.decide.decision import Decision, evaluate
 from ml_governance.decide.finding import Status
@@ -45,7 +46,7 @@ from ml_governance.decide.reading import nearest, read_yaml
 from ml_governance.errors import GovernanceError, PolicyError
 from ml_governance.evidence.attestation import Attestation, EvidenceView
 from ml_governance.evidence.canonical import canonicalise, sha256_hex
-from ml_governance.evidence.predicates import Approval, Content, Promotion, Registration
+from ml_governance.evidence.predicates import Approval, Content, Registration
 from ml_governance.evidence.statement import Subject
 from ml_governance.evidence.trust import Principal
 
@@ -235,15 +236,19 @@ def _add_champion(entries: list[Attestation], cast: _Cast, policy: Policy, champ
     if not champion:
         return
     stage, by = champion.get("stage", policy.stage), champion.get("promoted_by", "max")
+
+    def add(who: str, content: Content) -> Attestation:
+        _add(entries, cast, who, timedelta(hours=8), content, PREVIOUS)
+        return entries[-1]
+
+    case_champion.promotion(
+        policy, PREVIOUS, cast.model, stage=stage, project=cast.project, by=by, at=AT - timedelta(hours=8), add=add,
+        view=lambda: _view(entries, cast),
+    )  # fmt: skip
     for kind, compact in champion.items():
         if kind not in ("stage", "promoted_by"):
             for made in contents(kind, compact, model=cast.model):
                 _add(entries, cast, made.by, made.age, made.content, PREVIOUS)
-    promotion = Promotion(
-        phase="outcome", stage=stage, registry="cases", name=cast.model, version="0", alias=stage,
-        decision=sha256_hex(b"decision"), token=sha256_hex(b"token"), result="done",
-    )  # fmt: skip
-    _add(entries, cast, by, timedelta(hours=8), promotion, PREVIOUS)
 
 
 def _merged(
@@ -295,16 +300,17 @@ def _add(
 
 
 def _person(name: str, cast: _Cast = _USUAL) -> Principal:
-    if name not in cast.people:
+    roles = cast.people.get(name, case_champion.THEN.get(name))
+    if roles is None:
         known = ", ".join(f"{who} ({', '.join(sorted(roles))})" for who, roles in cast.people.items())
         raise ValueError(f"nobody in the case is {name!r:.100}, expected one of {known}, or somebody under people")
     return Principal(
-        id=name, name=name, custodian=f"account of {name}", roles=cast.people[name], projects=frozenset({cast.project})
+        id=name, name=name, custodian=f"account of {name}", roles=roles, projects=frozenset({cast.project})
     )
 
 
 def _view(entries: Sequence[Attestation], cast: _Cast = _USUAL) -> EvidenceView:
     return EvidenceView(
         origin="cases", size=len(entries), root_hash=sha256_hex(b"cases"), attestations=tuple(entries),
-        principals={name: _person(name, cast) for name in cast.people}, trust_expires_at=AT + timedelta(days=365),
+        principals={name: _person(name, cast) for name in (*cast.people, *case_champion.THEN)}, trust_expires_at=AT + timedelta(days=365),
     )  # fmt: skip

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ml_governance.decide.bounds import Judged
@@ -59,13 +60,16 @@ class Incumbent:
     Parameters
     ----------
     subject : Subject or None
-        None if none was ever promoted.
+        None if no promotion counts.
     note : str
         Promotions that were recorded and do not count, as a clause; empty if there are none.
+    doubt : str
+        Why another model may be in use, or why this one should not be, as a clause: then nothing passes by comparison with it.
     """
 
     subject: Subject | None
     note: str = ""
+    doubt: str = ""
 
 
 def names_of(subject: Subject, evidence: EvidenceView) -> frozenset[str]:
@@ -85,8 +89,11 @@ def versions_of(names: frozenset[str], evidence: EvidenceView) -> frozenset[str]
     )
 
 
-def incumbent(subject: Subject, asked: Champion, policy: Policy, evidence: EvidenceView) -> Incumbent:
-    """Return the model that was last promoted to a stage under the candidate's name, by somebody who may promote.
+def incumbent(subject: Subject, asked: Champion, policy: Policy, evidence: EvidenceView, project: str) -> Incumbent:
+    """Return the model that was last promoted to a stage under the candidate's name, through the gate, by somebody who may.
+
+    Whoever may promote can record a promotion that never went through the gate. Such a one makes no champion, and casts a doubt
+    until a later promotion counts: what it says may be so.
 
     Raises
     ------
@@ -96,12 +103,13 @@ def incumbent(subject: Subject, asked: Champion, policy: Policy, evidence: Evide
     """
     stage = asked.stage or policy.stage
     found: dict[str, Subject] = {}
-    strangers = []
+    strangers, doubts = [], []
     for name in sorted(names_of(subject, evidence)):
         done = [a for a in evidence.of_kind(Promotion.kind) if _entered(a, name, stage)]
         counting = [a for a in done if a.principal.roles & set(policy.promote.roles)]
         strangers += [f"#{a.index}, signed by {a.principal.id}, who may not promote" for a in done if a not in counting]
-        newest = max(counting, key=lambda a: a.index, default=None)
+        newest, doubted = _newest(counting, evidence, project)
+        doubts += doubted
         versions = versions_of(frozenset({name}), evidence)
         for gone in evidence.void:
             if gone.kind == Promotion.kind and gone.subjects & versions and (not newest or gone.index > newest.index):
@@ -116,7 +124,37 @@ def incumbent(subject: Subject, asked: Champion, policy: Policy, evidence: Evide
         in_use = ", ".join(one.name for one in others)
         raise Unusable("error", f"the model is registered under several names, and {in_use} are in use under them")
     note = f"; promotions that do not count: {', '.join(strangers)}" if strangers else ""
-    return Incumbent(subject=others[0] if others else subject if found else None, note=note)
+    return Incumbent(subject=others[0] if others else subject if found else None, note=note, doubt="; ".join(doubts))
+
+
+def _newest(done: Sequence[Attestation], evidence: EvidenceView, project: str) -> tuple[Attestation | None, list[str]]:
+    """Return the outcome of the newest promotion that counts, and what speaks against it and those after it."""
+    from ml_governance.decide import passage  # it counts approvals, which rests on rules, and those on this
+
+    known: dict[int, passage.Passage] = {}
+    for sha256 in dict.fromkeys(one.sha256 for a in done for one in a.subjects):
+        about = next(one for a in done for one in a.subjects if one.sha256 == sha256)
+        known |= {one.outcome.index: one for one in passage.passages(evidence, about) if one.outcome is not None}
+    doubts: list[str] = []
+    # In the order in which they were announced: who signs the outcome of an old one late brings nothing back.
+    ordered = sorted(done, key=lambda a: known[a.index].intent.index if a.index in known else a.index, reverse=True)
+    for entry in ordered:
+        one = known.get(entry.index)
+        if one is None:
+            fault = "no promotion was announced whose end this is"
+        elif len(entry.subjects) > 1:
+            fault = "it is about several models"
+        else:
+            fault = evidence.once(
+                ("unproven", one.intent.index, project), partial(passage.unproven, one, evidence, project)
+            )
+        if not fault and one is not None:
+            since = passage.taken_back(one, evidence)
+            return entry, [*doubts, *([f"of the promotion at #{entry.index}, {since}"] if since else [])]
+        doubts.append(
+            f"the promotion at #{entry.index}, signed by {entry.principal.id}, did not go through the gate: {fault}"
+        )
+    return None, doubts
 
 
 def _entered(entry: Attestation, name: str, stage: str) -> bool:

@@ -191,7 +191,11 @@ def evaluate(
         Never raises because of what the evidence holds: what cannot be judged blocks.
     """
     clock, at = at, at if evidence.newest is None else max(at, evidence.newest)
-    found = [finding for rule in policy.rules for finding in apply(rule, subject, evidence, at, policy=policy)]
+    found = [
+        finding
+        for rule in policy.rules
+        for finding in apply(rule, subject, evidence, at, policy=policy, project=project)
+    ]
     if all(idle(rule, found) for rule in policy.rules):
         found.append(_nothing_asked(policy))
     found += circumstances.blocking(subject, stage, project, policy, evidence, at, clock)

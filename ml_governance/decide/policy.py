@@ -7,6 +7,7 @@ at once and with their lines.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,7 +17,7 @@ from pydantic import Field, ValidationError
 from ml_governance.decide import problems, reading
 from ml_governance.decide.expression import MAX_LENGTH
 from ml_governance.decide.require import BOUNDS, CROSS, Duration, Form, Name, Part, Require, Role, Text
-from ml_governance.errors import EvidenceError, MissingEvidenceError
+from ml_governance.errors import EvidenceError, GovernanceError, MissingEvidenceError
 from ml_governance.evidence.canonical import sha256_hex
 from ml_governance.evidence.predicates import PolicyInForce
 
@@ -306,6 +307,16 @@ def _in_force(view: EvidenceView, stage: str) -> PolicyInForceRef:
     return PolicyInForceRef(
         policy=policy, sha256=content.sha256, version=content.version, attestation=current, notes=tuple(notes)
     )
+
+
+def signed_policies(view: EvidenceView, stages: Collection[str]) -> tuple[Policy, ...]:
+    """Return every policy that was ever signed for some stages, whether it was in force or not; unreadable ones left out."""
+    found = []
+    for entry in view.of_kind(PolicyInForce.kind):
+        if isinstance(entry.content, PolicyInForce) and entry.content.stage in stages:
+            with suppress(GovernanceError):
+                found.append(_signed_text(entry.content.text))
+    return tuple(found)
 
 
 @lru_cache(maxsize=64)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ml_governance.decide.champion import names_of
+from ml_governance.decide.policy import signed_policies
 from ml_governance.evidence import terms
 from ml_governance.evidence.predicates import (
     Approval,
@@ -86,13 +87,22 @@ def reach(subject: Subject, policy: Policy | None, evidence: EvidenceView) -> Re
         words |= {terms.versions_of(name) for name in names}
         versions = [a for a in evidence.of_kind(Registration.kind) if getattr(a.content, "name", None) in names]
         add((one.sha256 for a in versions for one in a.subjects), attempts | {Promotion.kind})
-    for kind in attempts:
-        about = (a.content for a in evidence.about(subject.sha256, kind))
-        words |= {terms.assessed_on(one.dataset.sha256) for one in about if isinstance(one, Assessment)}
+    words |= _tried(subject, attempts, evidence)
+    promoted: frozenset[str] = frozenset()
+    tried = _ever_tried(stages, evidence)
     for entry in evidence.of_kind(Promotion.kind):
         one = entry.content
         if compared and isinstance(one, Promotion) and one.name in names and one.stage in stages:
-            add((about.sha256 for about in entry.subjects), compared | MAKING)
+            # Whether it makes a champion is told by all that is about the model, and by what its own decision reached.
+            for about in entry.subjects:
+                add([about.sha256], None)
+                promoted |= names_of(about, evidence)
+                words |= _tried(about, tried, evidence)
+    words |= {terms.promotions_of(name) for name in promoted}
+    if tried:
+        words |= {terms.versions_of(name) for name in promoted}
+        again = [a for a in evidence.of_kind(Registration.kind) if getattr(a.content, "name", None) in promoted]
+        add((one.sha256 for a in again for one in a.subjects), tried)
     # A delegate's word counts only where whoever delegates did not make what it is about, and has not said so themselves.
     delegates = {a.content.to for a in evidence.of_kind(Delegation.kind) if isinstance(a.content, Delegation)}
     for entry in evidence.attestations if delegates else ():
@@ -100,6 +110,21 @@ def reach(subject: Subject, policy: Policy | None, evidence: EvidenceView) -> Re
             spoken = {Approval.kind} if isinstance(entry.content, Approval) else frozenset()
             add((one.sha256 for one in entry.subjects), MAKING | spoken)
     return Reach(digests=found, terms=frozenset(words), promotions=_announced(subject, evidence))
+
+
+def _tried(subject: Subject, kinds: frozenset[str], evidence: EvidenceView) -> set[str]:
+    about = (a.content for kind in kinds for a in evidence.about(subject.sha256, kind))
+    return {terms.assessed_on(one.dataset.sha256) for one in about if isinstance(one, Assessment)}
+
+
+def _ever_tried(stages: set[str], evidence: EvidenceView) -> frozenset[str]:
+    """Return the kinds of evidence whose attempts some policy of some stages has counted, in force or not."""
+    return frozenset(
+        rule.require.evidence
+        for policy in signed_policies(evidence, stages)
+        for rule in policy.rules
+        if rule.require.max_attempts is not None
+    )
 
 
 def _announced(subject: Subject, evidence: EvidenceView) -> int | None:

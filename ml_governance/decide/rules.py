@@ -66,10 +66,12 @@ def _makers(subject: Subject, evidence: EvidenceView) -> dict[str, frozenset[str
     return {"author": signed(Registration.kind), "trainer": signed(TrainingRun.kind)}
 
 
-def apply(rule: Rule, subject: Subject, evidence: EvidenceView, at: datetime, *, policy: Policy) -> tuple[Finding, ...]:
+def apply(
+    rule: Rule, subject: Subject, evidence: EvidenceView, at: datetime, *, policy: Policy, project: str
+) -> tuple[Finding, ...]:
     """Apply one rule; whatever goes wrong inside becomes a finding that blocks."""
     try:
-        return _apply(rule, subject, evidence, at, policy)
+        return _apply(rule, subject, evidence, at, policy, project)
     except GovernanceError as error:
         return (_finding(rule, "error", f"the rule could not be applied: {error.found}"),)
     except (ArithmeticError, ValueError, TypeError, LookupError, AttributeError) as error:
@@ -83,16 +85,18 @@ def idle(rule: Rule, findings: Sequence[Finding]) -> bool:
     }
 
 
-def _apply(rule: Rule, subject: Subject, evidence: EvidenceView, at: datetime, policy: Policy) -> tuple[Finding, ...]:
+def _apply(
+    rule: Rule, subject: Subject, evidence: EvidenceView, at: datetime, policy: Policy, project: str
+) -> tuple[Finding, ...]:
     if rule.when is None:
-        return _required(rule, subject, evidence, at, policy)
+        return _required(rule, subject, evidence, at, policy, project)
     answer, told = facts.applies(rule, subject, evidence, policy.stage)
     said = _judged(rule, told, facts.sources(rule.when, subject, evidence))
-    return (said, *(_required(rule, subject, evidence, at, policy) if answer else ()))
+    return (said, *(_required(rule, subject, evidence, at, policy, project) if answer else ()))
 
 
 def _required(
-    rule: Rule, subject: Subject, evidence: EvidenceView, at: datetime, policy: Policy
+    rule: Rule, subject: Subject, evidence: EvidenceView, at: datetime, policy: Policy, project: str
 ) -> tuple[Finding, ...]:
     require = rule.require
     entry, refusal = counting(rule, subject, evidence)
@@ -112,22 +116,41 @@ def _required(
         checked = facts.check(rule, subject, entry, evidence, policy.stage)
         found = (*found, _judged(rule, checked, (entry, *facts.sources(rule.check, subject, evidence))))
     if isinstance(content, Assessment) and require.champion is not None:
-        return (*_against_champion(rule, subject, entry, content, evidence, policy), *found)
+        used = _champion(rule, subject, evidence, policy, project)
+        if isinstance(used, Unusable):
+            return (_finding(rule, used.status, used.text, (entry,)), *found)
+        compared = _against_champion(rule, subject, entry, content, evidence, policy, used)
+        return (*(_doubted(one, used.doubt) for one in compared), *found)
     if isinstance(content, Assessment) and require.metric is not None:
         judged = bounds.judge(require, require.definition(), content)
         return (*(_judged(rule, one, (entry,), asked=_asked(rule)) for one in judged), *found)
     return (_finding(rule, "pass", f"{_told(entry)} is there, signed by {entry.principal.id}", (entry,)), *found)
 
 
+def _champion(
+    rule: Rule, subject: Subject, evidence: EvidenceView, policy: Policy, project: str
+) -> champion.Incumbent | Unusable:
+    assert rule.require.champion is not None  # noqa: S101  the caller looked
+    try:
+        return champion.incumbent(subject, rule.require.champion, policy, evidence, project)
+    except Unusable as problem:
+        return problem
+
+
+def _doubted(one: Finding, doubt: str) -> Finding:
+    """Return a finding as it stands when it is doubtful which model is in use: then nothing passes, and what fails still does."""
+    if not doubt:
+        return one
+    sentence = f"{one.sentence} Which model is in use is in doubt: {doubt}."
+    return replace(one, status="inconclusive" if one.status == "pass" else one.status, sentence=sentence)
+
+
 def _against_champion(
-    rule: Rule, subject: Subject, entry: Attestation, content: Assessment, evidence: EvidenceView, policy: Policy
-) -> tuple[Finding, ...]:
+    rule: Rule, subject: Subject, entry: Attestation, content: Assessment, evidence: EvidenceView, policy: Policy,
+    used: champion.Incumbent,
+) -> tuple[Finding, ...]:  # fmt: skip
     asked = rule.require.champion
     assert asked is not None  # noqa: S101  the caller looked
-    try:
-        used = champion.incumbent(subject, asked, policy, evidence)
-    except Unusable as problem:
-        return (_finding(rule, problem.status, problem.text, (entry,)),)
     if used.subject is None:
         none = f"no model was promoted to {asked.stage or policy.stage} under this name yet{used.note}"
         return (_finding(rule, asked.first, none, (entry,)),)

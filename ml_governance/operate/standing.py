@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from ml_governance.decide.passage import Passage
     from ml_governance.evidence.attestation import Attestation, EvidenceView
     from ml_governance.evidence.statement import Subject
-    from ml_governance.promote.history import Passage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
 
+    from ml_governance.decide.passage import Passage
     from ml_governance.decide.policy import Policy
     from ml_governance.evidence.attestation import EvidenceView
     from ml_governance.evidence.statement import Subject
     from ml_governance.evidence.trust import Principal
     from ml_governance.evidence.writer import Writer
-    from ml_governance.promote.history import Passage
     from ml_governance.promote.registry import Registry
 
 GRACE = SKEW + timedelta(minutes=5)

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
+    from ml_governance.decide.passage import Passage
     from ml_governance.evidence.attestation import EvidenceView
-    from ml_governance.promote.history import Passage
     from ml_governance.promote.registry import Registry
 
 

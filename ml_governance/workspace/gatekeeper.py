@@ -40,12 +40,12 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from ml_governance.decide.decision import Decision
+    from ml_governance.decide.passage import Passage
     from ml_governance.evidence.attestation import EvidenceView
     from ml_governance.evidence.trust import Principal
     from ml_governance.integrations.mlflow_places import AliasPlace
     from ml_governance.integrations.mlflow_rules import Promote
     from ml_governance.integrations.mlflow_store import Request
-    from ml_governance.promote.history import Passage
 
 WORKSPACE_VARIABLE = "MLGOV_WORKSPACE"
 MAX_DETAIL = 4000

@@ -162,7 +162,7 @@ def _layout(baseline: Baseline, windows: Windows, since: Any, until: Any) -> Lay
 
 
 def _labels(path: Path) -> tuple[list[Any], Any]:
-    from ml_governance.workspace.assessment import read_file
+    from ml_governance.workspace.tables import read_file
 
     frame = read_file(path)
     absent = [name for name in (ID, LABEL) if name not in frame.columns]
@@ -175,4 +175,8 @@ def _findings(ws: Workspace, subject: Subject, stage: str) -> tuple[Finding, ...
     view = ws.view()
     policy = in_force(view, stage).policy
     asked = [rule for rule in policy.rules if rule.require.evidence == Monitoring.kind]
-    return tuple(finding for rule in asked for finding in rules.apply(rule, subject, view, ws.clock(), policy=policy))
+    return tuple(
+        finding
+        for rule in asked
+        for finding in rules.apply(rule, subject, view, ws.clock(), policy=policy, project=ws.config.project)
+    )

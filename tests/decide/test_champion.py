@@ -12,16 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
-from ml_governance.decide import cases
+from ml_governance.decide import case_champion, cases
 from ml_governance.decide.cases import AT, PREVIOUS, decide_case
 from ml_governance.decide.champion import PAIRED, compare
 from ml_governance.decide.finding import Finding
 from ml_governance.decide.policy import Policy, Require, parse_policy
 from ml_governance.decide.rules import apply
 from ml_governance.evidence import paired
-from ml_governance.evidence.attestation import EvidenceView, Void
+from ml_governance.evidence.attestation import Attestation, EvidenceView, Void
 from ml_governance.evidence.metrics import metric
-from ml_governance.evidence.predicates import Measurement, Performance, Resource
+from ml_governance.evidence.predicates import Measurement, Performance, Resource, Revocation
 from ml_governance.evidence.statement import Subject
 
 
@@ -52,7 +52,7 @@ def view_of(asked: Policy, case: dict[str, Any]) -> EvidenceView:
 
 
 def judged(asked: Policy, view: EvidenceView) -> Finding:
-    (finding,) = apply(asked.rules[0], cases.SUBJECT, view, AT, policy=asked)
+    (finding,) = apply(asked.rules[0], cases.SUBJECT, view, AT, policy=asked, project=cases.PROJECT)
     return finding
 
 
@@ -66,6 +66,21 @@ def case(candidate: Any, champion: Any, **more: Any) -> dict[str, Any]:
 def against(candidate: Any, champion: Any, **require: Any) -> Finding:
     asked = policy(**require)
     return judged(asked, view_of(asked, case(candidate, champion)))
+
+
+def through_the_gate(view: EvidenceView, asked: Policy, subject: Subject, name: str = "credit-risk") -> EvidenceView:
+    """Return evidence with every record of a promotion by max, now."""
+    entries = list(view.attestations)
+
+    def add(who: str, content: Any) -> Attestation:
+        cases._add(entries, cases._USUAL, who, timedelta(0), content, subject)
+        return entries[-1]
+
+    case_champion.promotion(
+        asked, subject, name, stage="production", project=cases.PROJECT, by="max", at=AT, add=add,
+        view=lambda: cases._view(entries),
+    )  # fmt: skip
+    return replace(view, attestations=tuple(entries), size=len(entries))
 
 
 GOOD, WORSE, FEW = [8500, 750, 750, 10_000], [8000, 1250, 1250, 9500], [85, 8, 7, 100]
@@ -206,16 +221,12 @@ def test_a_second_name_does_not_bring_a_weaker_champion() -> None:
     asked = policy()
     view = view_of(asked, case(WORSE, GOOD))
     poor = Subject(name="poor/1", sha256="d" * 64)
-    mine, promotion = (next(a for a in view.attestations if a.kind == kind and test(a)) for kind, test in (
-        ("registration", lambda a: a.about(cases.SUBJECT.sha256)), ("promotion", lambda _: True)
-    ))  # fmt: skip
+    mine = next(a for a in view.about(cases.SUBJECT.sha256, "registration"))
     again = replace(mine, index=view.size, content=mine.content.model_copy(update={"name": "poor"}))
-    in_use = replace(
-        promotion, index=view.size + 1, subjects=(poor,), content=promotion.content.model_copy(update={"name": "poor"})
-    )
+    its = replace(again, index=view.size + 1, subjects=(poor,))
     assert judged(asked, view).status == "fail"
-    both = replace(view, attestations=(*view.attestations, again, in_use))
-    finding = judged(asked, both)
+    both = replace(view, attestations=(*view.attestations, again, its), size=view.size + 2)
+    finding = judged(asked, through_the_gate(both, asked, poor, "poor"))
     assert finding.status == "error" and "several names" in finding.sentence
 
 
@@ -238,8 +249,7 @@ def test_evidence_about_the_model_in_use_that_counts_no_more_blocks() -> None:
 def test_the_model_in_use_is_no_worse_than_itself() -> None:
     asked = policy()
     view = view_of(asked, case(GOOD, GOOD))
-    moved = tuple(replace(a, subjects=(cases.SUBJECT,)) if a.kind == "promotion" else a for a in view.attestations)
-    assert judged(asked, replace(view, attestations=moved)).status == "pass"
+    assert judged(asked, through_the_gate(view, asked, cases.SUBJECT)).status == "pass"
 
 
 def test_the_champions_evidence_must_count_as_the_candidates_must() -> None:
@@ -252,9 +262,152 @@ def test_the_newest_promotion_names_the_champion() -> None:
     asked = policy()
     view = view_of(asked, case(WORSE, GOOD))
     assert judged(asked, view).status == "fail"
-    promotion = next(a for a in view.attestations if a.kind == "promotion")
-    back = replace(promotion, index=view.size, subjects=(cases.SUBJECT,), recorded_at=AT - timedelta(minutes=1))
-    assert judged(asked, replace(view, attestations=(*view.attestations, back))).status == "pass"
+    assert judged(asked, through_the_gate(view, asked, cases.SUBJECT)).status == "pass"
+
+
+# --- promotions that did not go through the gate ----------------------------------------------------------
+
+WEAK = Subject(name="credit-risk/7", sha256="7" * 64)
+
+
+def with_weak(asked: Policy, found: dict[str, Any] | None = None) -> EvidenceView:
+    """Return evidence about a candidate that is worse than the model in use, and about one that is as weak as the candidate."""
+    view = view_of(asked, found or case(WORSE, GOOD))
+    mine = [a for a in view.about(cases.SUBJECT.sha256) if a.kind in ("registration", "performance")]
+    same = tuple(
+        replace(a, index=view.size + n, subjects=(WEAK,), payload_digest=f"{n}" * 64) for n, a in enumerate(mine)
+    )
+    return replace(view, attestations=(*view.attestations, *same), size=view.size + len(same))
+
+
+def tampered(view: EvidenceView, since: int, kind: str, change: Any) -> EvidenceView:
+    """Return evidence in which some entries since a place are others, or are missing where the change gives None."""
+    entries = [change(a) if a.index >= since and a.kind == kind else a for a in view.attestations]
+    return replace(view, attestations=tuple(a for a in entries if a is not None))
+
+
+def test_the_weak_model_would_be_the_champion_if_it_had_gone_through_the_gate() -> None:
+    asked = policy()
+    assert judged(asked, with_weak(asked)).status == "fail"
+    assert judged(asked, through_the_gate(with_weak(asked), asked, WEAK)).status == "pass"
+
+
+def said(a: Attestation, **change: Any) -> Attestation:
+    return replace(a, content=a.content.model_copy(update=change))
+
+
+def only_outcome(a: Attestation) -> Attestation | None:
+    return a if getattr(a.content, "phase", "") == "outcome" else None
+
+
+FORGERIES: dict[str, tuple[str, Any, str]] = {
+    "the outcome alone": ("promotion", only_outcome, "no promotion was announced"),
+    "no decision": ("decision", lambda _: None, "the decision that it names is not in the log"),
+    "a decision of another stage": ("decision", lambda a: said(a, stage="staging"), "is about something else"),
+    "a decision that denies": ("decision", lambda a: said(a, result="deny"), "is deny"),
+    "another binding": ("decision", lambda a: said(a, binding="0" * 64), "nobody had approved what its decision names"),
+    "nobody approved": ("approval", lambda _: None, "nobody had approved what its decision names"),
+    "approved by the promoter": (
+        "approval", lambda a: replace(a, principal=cases._person("max")), "nobody had approved what its decision names"
+    ),
+    "a pass of one's own": ("promotion", lambda a: said(a, token="0" * 64), "its pass is not that of its decision"),
+    "a decision on what is to come": ("decision", lambda a: said(a, log_size=10**6), "rests on 1000000 entries"),
+    "another name": ("registration", lambda a: said(a, name="other"), "were not registered as credit-risk before it"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "change", "words"), FORGERIES.values(), ids=FORGERIES)
+def test_a_weak_model_that_a_release_manager_alone_says_is_in_use_is_not_compared_with(
+    kind: str, change: Any, words: str
+) -> None:
+    """The comparison stays the one with the model that did go through the gate, and its result cannot become better."""
+    asked = policy()
+    before = with_weak(asked)
+    finding = judged(asked, tampered(through_the_gate(before, asked, WEAK), before.size - 2, kind, change))
+    assert finding.status == "fail" and "did not go through the gate" in finding.sentence
+    assert words in finding.sentence and PREVIOUS.name in finding.sentence
+
+
+def test_nothing_passes_by_comparison_while_it_is_in_doubt_which_model_is_in_use() -> None:
+    """Nor because there was none before, nor because the candidate itself is said to be in use."""
+    asked = policy(champion={"margin": 0.02, "first": "pass"})
+    lonely = {"evidence": {"performance": {"all": GOOD}}}
+    for found, subject in ((case(GOOD, GOOD), WEAK), (lonely, WEAK), (case(GOOD, GOOD), cases.SUBJECT)):
+        view = with_weak(asked, found)
+        assert judged(asked, view).status == "pass"
+        forged = tampered(through_the_gate(view, asked, subject), view.size, "approval", lambda _: None)
+        assert judged(asked, forged).status == "inconclusive"
+        assert (
+            judged(asked, through_the_gate(forged, asked, WEAK if subject is not WEAK else PREVIOUS)).status != "fail"
+        )
+
+
+def test_a_later_promotion_through_the_gate_ends_the_doubt() -> None:
+    asked = policy()
+    view = with_weak(asked, case(GOOD, GOOD))
+    forged = tampered(through_the_gate(view, asked, WEAK), view.size, "approval", lambda _: None)
+    assert judged(asked, forged).status == "inconclusive"
+    later = replace(forged, size=forged.size)
+    assert judged(asked, through_the_gate(filled(later), asked, PREVIOUS)).status == "pass"
+
+
+def filled(view: EvidenceView) -> EvidenceView:
+    """Return evidence whose places have no gaps after the last entry of a removed one."""
+    gap = replace(
+        view.attestations[0], index=-1, subjects=(Subject(name="x", sha256="e" * 64),), payload_digest="e" * 64
+    )
+    missing = set(range(view.size)) - {a.index for a in view.attestations}
+    entries = sorted([*view.attestations, *(replace(gap, index=index) for index in missing)], key=lambda a: a.index)
+    return replace(view, attestations=tuple(entries))
+
+
+def test_the_records_of_an_old_promotion_written_once_more_bring_nothing_back() -> None:
+    asked = policy()
+    weak = through_the_gate(with_weak(asked), asked, WEAK)
+    after = through_the_gate(weak, asked, PREVIOUS)
+    assert judged(asked, after).status == "fail"
+    old = list(weak.about(WEAK.sha256, "promotion"))
+    for again in (old, old[1:]):
+        more = tuple(replace(a, index=after.size + n) for n, a in enumerate(again))
+        finding = judged(asked, replace(after, attestations=(*after.attestations, *more)))
+        assert finding.status == "fail" and "did not go through the gate" in finding.sentence
+
+
+def test_an_outcome_that_is_signed_late_brings_no_old_model_back() -> None:
+    asked = policy()
+    weak = through_the_gate(with_weak(asked), asked, WEAK)
+    after = through_the_gate(weak, asked, PREVIOUS)
+    outcome = weak.attestations[-1]
+    late = [a for a in after.attestations if a is not outcome]
+    assert judged(asked, replace(after, attestations=(*late, replace(outcome, index=after.size)))).status == "fail"
+
+
+def test_an_approval_from_before_the_evidence_shows_no_promotion() -> None:
+    """Else a model that was approved once, and was found weak since, could be put up by whoever has the old decision."""
+    asked = policy()
+    view = through_the_gate(with_weak(asked), asked, WEAK)
+    decided, intent, outcome = view.attestations[-3:]
+    again = replace(view.about(WEAK.sha256, "registration")[-1], index=decided.index, payload_digest="9" * 64)
+    moved = replace(decided, index=decided.index + 1)
+    late = said(moved, log_size=moved.index)
+    rest = (replace(intent, index=intent.index + 1), replace(outcome, index=outcome.index + 1))
+    finding = judged(
+        asked, replace(view, attestations=(*view.attestations[:-3], again, late, *rest), size=view.size + 1)
+    )
+    assert finding.status == "fail" and "after somebody had approved it" in finding.sentence
+
+
+def test_a_model_in_use_whose_decision_was_withdrawn_is_still_compared_with_and_lets_nothing_pass() -> None:
+    asked = policy()
+    for ours, status in ((GOOD, "inconclusive"), (WORSE, "fail")):
+        view = view_of(asked, case(ours, GOOD))
+        decided = view.about(PREVIOUS.sha256, "decision")[-1]
+        entry = replace(
+            decided, index=view.size, kind="revocation", payload_digest="c" * 64,
+            content=Revocation(target=decided.payload_digest, reason="wrong"),
+        )  # fmt: skip
+        finding = judged(asked, replace(view, attestations=(*view.attestations, entry), size=view.size + 1))
+        assert finding.status == status and "was withdrawn" in finding.sentence
 
 
 # --- pairs ------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ def evidence(**performance: Any) -> dict[str, Any]:
 
 
 def findings(asked: Policy, view: EvidenceView) -> dict[str, Finding]:
-    return {one.id: one for one in apply(asked.rules[0], SUBJECT, view, AT, policy=asked)}
+    return {one.id: one for one in apply(asked.rules[0], SUBJECT, view, AT, policy=asked, project="credit")}
 
 
 def found(suffix: str, asked: Policy, case: dict[str, Any]) -> Finding:

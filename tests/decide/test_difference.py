@@ -28,7 +28,9 @@ def with_require(**require: Any) -> Policy:
 
 
 def passes(policy: Policy, view: EvidenceView) -> bool:
-    return all(one.status == "pass" for one in apply(policy.rules[0], SUBJECT, view, AT, policy=policy))
+    return all(
+        one.status == "pass" for one in apply(policy.rules[0], SUBJECT, view, AT, policy=policy, project="credit")
+    )
 
 
 def told(old: Policy, new: Policy) -> dict[str, str]:

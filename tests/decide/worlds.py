@@ -16,7 +16,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import strategies as st
 
-from ml_governance.decide import expression
+from ml_governance.decide import case_champion, expression
 from ml_governance.decide.case_evidence import PREVIOUS, contents
 from ml_governance.decide.cases import AT, SUBJECT
 from ml_governance.decide.decision import Decision, evaluate
@@ -221,7 +221,7 @@ class Log:
     """A log while it is written."""
 
     policy: Policy
-    roles: dict[str, frozenset[str]] = field(default_factory=lambda: dict(PEOPLE))
+    roles: dict[str, frozenset[str]] = field(default_factory=lambda: {**PEOPLE, **case_champion.THEN})
     entries: list[Attestation] = field(default_factory=list)
     version: int = 0
 
@@ -265,7 +265,14 @@ def started(policy: Policy) -> Log:
     log.trust(timedelta(days=8))
     log.add("omar", registered(version="0"), PREVIOUS, old)
     log.add("vera", assessment("performance", "good"), PREVIOUS, old)
-    log.add("max", promoted("credit-risk", "0"), PREVIOUS, old)
+
+    def add(by: str, content: Content) -> Attestation:
+        log.add(by, content, PREVIOUS, old)
+        return log.entries[-1]
+
+    case_champion.promotion(
+        policy, PREVIOUS, "credit-risk", stage=STAGE, project=PROJECT, by="max", at=AT - old, add=add, view=log.view
+    )
     log.add("ada", run(), age=old)
     log.add("ada", registered(), age=old)
     for kind in ("fairness", "performance", "explanation"):

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ml_governance as gov
+from ml_governance.decide.passage import pass_of
 from ml_governance.decide.withdrawal import withdrawn_model
 from ml_governance.errors import GovernanceError, MissingEvidenceError, VerificationError
 from ml_governance.evidence.attestation import Void
@@ -84,6 +85,21 @@ class Story(House):
         with self.acting() as ws:
             return deciding.judge(ws, model, stage="production", view=ws.view())[1].binding
 
+    def through_the_gate(self, model: Subject, *, approved: bool = True) -> None:
+        """Sign every record of a promotion by hand; without approvals, the decision says that it allows it all the same."""
+        if approved:
+            self.sign("vera", Approval(stage="production", binding=self.binding(model), verdict="approve", role="validator",
+                                       reason="looked", resolves=()), model)  # fmt: skip
+        with self.acting() as ws:
+            content = deciding.judge(ws, model, stage="production", view=ws.view())[1].to_content()
+        self.clock.advance(timedelta(minutes=-1))  # to sign takes one
+        allowed = content.model_copy(update={"result": "allow", "verification_result": "PASSED", "exit_code": 0})
+        decided = self.sign("max", allowed, model)
+        token = pass_of(model, "production", content.policy.digest["sha256"], decided.payload_digest)
+        done = promoted(model, token).model_copy(update={"decision": decided.payload_digest})
+        self.sign("max", done.model_copy(update={"phase": "intent", "result": None}), model)
+        self.sign("max", done, model)
+
     def both(self, model: Subject) -> tuple[Any, Any]:
         """Return the decision on what concerns a model, and the decision on everything."""
         decisions = []
@@ -127,6 +143,8 @@ def steps(story: Story, model: Subject, other: Subject) -> dict[str, Any]:
         "stranger's": lambda: story.sign("vera", performance(0.7), STRANGER),
         "of both": lambda: story.sign("vera", performance(0.8), model, other),
         "promoted": lambda: story.sign("max", promoted(other), other),
+        "through the gate": lambda: story.through_the_gate(other),
+        "forged": lambda: story.through_the_gate(other, approved=False),
         "promoted by nobody": lambda: story.sign("ada", promoted(STRANGER), STRANGER),
         "approved": lambda: approve("vera", "approve", model),
         "rejected": lambda: approve("vera", "reject", model),
@@ -144,8 +162,8 @@ def steps(story: Story, model: Subject, other: Subject) -> dict[str, Any]:
 
 
 NAMES = (
-    "good", "bad", "other's", "stranger's", "of both", "promoted", "promoted by nobody", "approved", "rejected",
-    "said of another", "delegate's", "of the stranger", "withdrawn", "other withdrawn", "delegated", "broken", "made by vera",
+    "good", "bad", "other's", "stranger's", "of both", "promoted", "through the gate", "forged", "promoted by nobody",
+    "approved", "rejected", "said of another", "delegate's", "of the stranger", "withdrawn", "other withdrawn", "delegated", "broken", "made by vera",
 )  # fmt: skip
 
 
@@ -160,11 +178,20 @@ def test_what_concerns_a_decision_decides_as_everything_does(tmp_path_factory: A
     "plan",
     [
         ("good", "other's", "promoted", "stranger's", "approved"),
+        ("other's", "good", "through the gate"),
+        ("other's", "good", "through the gate", "bad", "forged", "other withdrawn"),
         ("delegated", "made by vera", "good", "delegate's", "said of another"),
         ("delegated", "good", "delegate's", "of the stranger"),
         ("good", "bad", "other's", "broken", "approved", "withdrawn"),
     ],
-    ids=["champion and attempts", "delegates", "the one voice, about another", "withdrawn, and broken glass"],
+    ids=[
+        "champion and attempts",
+        "a champion",
+        "a forged champion",
+        "delegates",
+        "the one voice, about another",
+        "withdrawn, and broken glass",
+    ],
 )
 def test_every_way_in_which_other_entries_count_is_followed(tmp_path: Path, plan: tuple[str, ...]) -> None:
     told(tmp_path, plan)
@@ -304,3 +331,22 @@ def test_notes_that_lost_an_entry_are_of_no_use(story: Story) -> None:
         assert not noted.fits(before)
         noted._connection.execute("DELETE FROM noted")
     assert concerned(story, "credit/1")[0] == MODELS[0]
+
+
+def test_a_release_manager_alone_puts_no_weak_model_up_to_be_compared_with(story: Story) -> None:
+    """With the records of a promotion that never went through the gate, a worse candidate stays worse."""
+
+    def status() -> str:
+        (finding,) = (one for one in story.both(MODELS[0])[0].findings if one.id == "HSE-01")
+        return finding.status
+
+    for model, value in ((MODELS[1], 0.99), (MODELS[2], 0.5)):
+        story.made(model)
+        story.sign("vera", performance(value), model)
+    story.through_the_gate(MODELS[1])
+    assert status() == "fail"
+    story.through_the_gate(MODELS[2], approved=False)
+    assert status() == "fail"
+    short, whole = story.both(MODELS[0])
+    assert short == whole
+    assert any("did not go through the gate: nobody had approved" in one.sentence for one in short.findings)
