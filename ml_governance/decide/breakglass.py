@@ -119,7 +119,8 @@ def refusal(
     if principal.id in made["author"] | made["trainer"]:
         return f"{principal.id} made {decision.subject.name}, and nobody breaks the glass for their own work"
     if not timedelta(0) < emergency.lasts <= timedelta(hours=policy.break_glass.max_hours):
-        return f"it is to last {emergency.lasts / timedelta(hours=1):g} hours; the policy allows at most {policy.break_glass.max_hours} hours"
+        hours = emergency.lasts / timedelta(hours=1)
+        return f"it is to last {hours:g} hours; the policy allows at most {policy.break_glass.max_hours} hours"
     gone = withdrawn_model(decision.subject, evidence)
     if gone is not None:
         return f"{decision.subject.name} was withdrawn at #{gone.index}"

@@ -180,11 +180,11 @@ def of_decision(
     order = sorted(by_rule, key=lambda rule: (lines.get(rule, len(policy_text)), rule))
     cases = [_case(by_rule[rule], decision, lines.get(rule, 1)) for rule in order]
     if decision.approvals_missing:
-        roles = " and a ".join(role.replace("_", " ") for role in decision.approvals_missing)
+        roles = " and as ".join(role.replace("_", " ") for role in decision.approvals_missing)
         cases.append(
             Case(
                 id=APPROVALS, title="Everybody who must approve has approved", kind="failed", status="pending",
-                text=f"Waiting for an approval by a {roles}.",
+                text=f"Waiting for an approval as {roles}.",
                 advice=tuple(one.text for one in decision.advice if one.about == "approvals"), line=lines.get("approvals", 1),
             )
         )  # fmt: skip

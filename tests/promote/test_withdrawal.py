@@ -254,7 +254,7 @@ def test_breaking_the_glass_takes_a_role_of_its_own(ready: House, who: str) -> N
 
 
 def test_glass_broken_for_too_long_is_refused_in_hours_and_its_review_is_asked_by_name(ready: House) -> None:
-    with pytest.raises(GovernanceError, match="it is to last 48 hours; the policy allows at most 24 hours"):
+    with pytest.raises(NotAuthorizedError, match="it is to last 48 hours; the policy allows at most 24 hours"):
         break_glass(ready, hours=48)
     use = break_glass(ready).intent - 1
     with ready.as_("rita") as ws:
