@@ -5,6 +5,7 @@ python docs/make_reference.py
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,23 @@ def schema() -> str:
     return json.dumps(report_schema(), indent=2, sort_keys=True) + "\n"
 
 
-PAGES = {"report.schema.json": schema, "cli.md": commands, "metrics.md": metrics, "controls.md": controls}
+def of_document(name: str) -> str:
+    """Return the JSON Schema of a named report."""
+    import json
+
+    from ml_governance.report.schema_of_kinds import schema_of
+
+    return json.dumps(schema_of(name), indent=2, sort_keys=True) + "\n"
+
+
+DOCUMENTS = ("annex-iv", "compare", "ll144-summary", "adverse-action", "adverse-action-notice", "measurement")
+PAGES = {
+    "report.schema.json": schema,
+    **{f"{name}.schema.json": partial(of_document, name) for name in DOCUMENTS},
+    "cli.md": commands,
+    "metrics.md": metrics,
+    "controls.md": controls,
+}
 
 if __name__ == "__main__":
     for page, make in PAGES.items():

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from ml_governance.assess.audit import audit
+    from ml_governance.assess.audit_report import AuditReport, Unmeasured
     from ml_governance.assess.column_ranking import ColumnRanking, rank_columns
     from ml_governance.assess.comparison import ComparisonReport, compare_models
     from ml_governance.assess.continuous import ContinuousReport, assess_continuous
@@ -64,6 +66,8 @@ if TYPE_CHECKING:
     from ml_governance.workspace import open_workspace as open  # noqa: A004  gov.open reads as it should
 
 _HOMES = {
+    "ml_governance.assess.audit": ("audit",),
+    "ml_governance.assess.audit_report": ("AuditReport", "Unmeasured"),
     "ml_governance.assess.column_ranking": ("ColumnRanking", "rank_columns"),
     "ml_governance.assess.comparison": ("ComparisonReport", "compare_models"),
     "ml_governance.assess.continuous": ("ContinuousReport", "assess_continuous"),
@@ -112,6 +116,7 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "AuditReport",
     "BiasAudit",
     "CanonicalisationError",
     "ColumnRanking",
@@ -150,6 +155,7 @@ __all__ = [
     "ScanReport",
     "Subject",
     "UnavailableError",
+    "Unmeasured",
     "UnrecordedError",
     "UsageError",
     "VerificationError",
@@ -167,6 +173,7 @@ __all__ = [
     "assess_regression",
     "assess_reproducibility",
     "assess_robustness",
+    "audit",
     "compare_mitigations",
     "compare_models",
     "counterfactuals",

@@ -11,10 +11,14 @@ RANKING = "explanation: more said of a ranking than its rows bear"
 GAP = "explanation: a part of a gap found by looking at many"
 FLIP = "explanation: a counterfactual that flips nothing, or changes what may not"
 
-EXPLANATION_LINES = (TREES, FORM, REASONS, RANKING, GAP, FLIP)
+SAMPLED = "explanation: sampled attributions told as better than they are, or of the wrong class"
+ELSEWHERE = "explanation: what comes back from where rows lie runs, or is of a part alone"
+
+EXPLANATION_LINES = (TREES, FORM, REASONS, RANKING, GAP, FLIP, SAMPLED, ELSEWHERE)
 
 T, K, B = "assess/test_tree_explanation.py::", "assess/test_tree_kernel.py::", "assess/test_tree_boosters.py::"
 A, R, C = "assess/test_additive.py::", "assess/test_reason_codes.py::", "assess/test_counterfactuals.py::"
+W = "assess/test_sampled.py::"
 S, G = "assess/test_column_ranking.py::", "assess/test_gaps.py::"
 NO_SUM = f"{A}test_what_is_no_sum_over_columns_gets_no_closed_form"
 BASIS = f"{R}test_a_prohibited_basis_that_was_scored_is_refused_under_any_name"
@@ -102,6 +106,36 @@ EXPLANATION = (
         "refusing a function that is not known to work on each column alone",
         change("assess/prepared", "return origins if alone and not step.kw_args else None", "return origins"),
         f"{NO_SUM}[unknown function]",
+    ),
+    defence(
+        FORM,
+        "the probability held against the model",
+        change("assess/explanation_engines", "if not gap <= logistic.TOLERANCE:", "if False:"),
+        "assess/test_logistic.py::test_another_link_is_refused_loudly",
+    ),
+    defence(
+        SAMPLED,
+        "taking off only what the walks are known to be wrong by",
+        change("assess/sampled", "(moves[..., 1] - known)", "moves[..., 1]"),
+        f"{W}test_walks_are_unbiased_and_their_errors_are_those_of_repetition[True]",
+    ),
+    defence(
+        SAMPLED,
+        "errors told by walks from the same row of the background",
+        change("assess/sampled", "(2 * len(background))", "(8 * len(background))"),
+        f"{W}test_walks_are_unbiased_and_their_errors_are_those_of_repetition[False]",
+    ),
+    defence(
+        SAMPLED,
+        "an output for each class",
+        change("assess/explanation_engines", "if every and made.shape != (len(made), classes):", "if False:"),
+        f"{W}test_outputs_that_are_not_one_for_each_class_are_refused",
+    ),
+    defence(
+        ELSEWHERE,
+        "reading what parts say as arrays that run nothing",
+        change("assess/explanation_parts", "allow_pickle=False", "allow_pickle=True"),
+        "assess/test_explanation_elsewhere.py::test_what_comes_back_survives_its_bytes_and_runs_nothing",
     ),
     defence(
         REASONS,

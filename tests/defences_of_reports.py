@@ -7,9 +7,11 @@ from tests.defences import change, defence
 UNVERIFIED = "reports: a log that does not verify is reported on"
 GUESSED = "reports: a number is published that the log does not hold"
 ELSEWHERE = "reports: making a page fetches something"
+REASONS = "a declined applicant is told the reasons, and nobody else learns them"
+STATING = "workspace/test_stating.py::"
 UNTOLD = "reports: what is missing or withdrawn is left blank"
 
-REPORT_LINES = (UNVERIFIED, GUESSED, ELSEWHERE, UNTOLD)
+REPORT_LINES = (UNVERIFIED, GUESSED, ELSEWHERE, UNTOLD, REASONS)
 
 K, W = "report/test_kinds.py::", "workspace/test_reporting.py::"
 
@@ -69,5 +71,33 @@ REPORTS = (
         "what WeasyPrint fetches with",
         change("report/pdf", ", url_fetcher=_nothing(weasyprint)", ""),
         "report/test_pdf.py::test_a_page_that_asks_for_something_elsewhere_is_refused_and_nothing_is_fetched",
+    ),
+    defence(
+        REASONS,
+        "texts that speak of a prohibited basis",
+        change("report/notices", "if _speaks_of(text, one)", "if False"),
+        f"{STATING}test_what_may_not_be_told_or_left_out_stops_all_notices_and_the_record[options1-DataError-speaks of sex]",
+    ),
+    defence(
+        REASONS,
+        "reasons without words",
+        change("report/notices", 'if not words.get(names[at], "").strip()', "if False"),
+        f"{STATING}test_what_may_not_be_told_or_left_out_stops_all_notices_and_the_record[options2-MissingEvidenceError-has no text]",
+    ),
+    defence(
+        REASONS,
+        "counts that name a few",
+        change("report/notices", "FEWEST_TOLD = 10", "FEWEST_TOLD = 0"),
+        f"{STATING}test_a_reason_that_few_were_told_is_recorded_without_their_number",
+    ),
+    defence(
+        REASONS,
+        "the key of the references",
+        change(
+            "report/notices",
+            'hmac.new(key, f"{table}:{place}".encode(), sha256)',
+            'sha256(f"{table}:{place}".encode())',
+        ),
+        f"{STATING}test_whose_a_notice_is_stands_in_one_list_that_only_its_owner_reads",
     ),
 )

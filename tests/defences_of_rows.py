@@ -6,13 +6,65 @@ from tests.defences import change, defence
 
 HIDDEN = "data: copies, leaks and gaps that are hidden"
 FLATTERED = "privacy: an attack that is weaker than it looks, or noise that looks like one"
+ALIKE = "data: a leak that ranks do not see, or folds that are what they judge"
+SILENT = "data: options and rows that measure nothing"
 FEW = "rules: a number of all rows that rests on too few"
 
-ROWS_LINES = (HIDDEN, FLATTERED, FEW)
+ROWS_LINES = (HIDDEN, FLATTERED, ALIKE, SILENT, FEW)
 
 Q, P, W = "assess/test_data_quality.py::", "assess/test_privacy.py::", "workspace/test_rows.py::"
+H = "assess/test_hostile_rows.py::"
+REFUSED = f"{H}test_what_measures_nothing_is_refused_by_name"
 
 ROWS = (
+    defence(
+        ALIKE,
+        "numbers as categories too",
+        change("assess/separability", "two if _surely(two) > one.strength else one", "one"),
+        f"{H}test_a_number_that_gives_the_label_away_at_both_ends_is_a_leak",
+    ),
+    defence(
+        ALIKE,
+        "folds that learn from common rows",
+        change("assess/separability", "spread * (1 / number + 1 / (FOLDS - 1))", "spread / number"),
+        f"{H}test_the_folds_of_a_category_do_not_make_a_leak_of_chance",
+    ),
+    defence(
+        ALIKE,
+        "draws of its own",
+        change("assess/halves", "np.random.default_rng((_OWN, seed))", "np.random.default_rng(seed)"),
+        f"{H}test_folds_and_halves_have_nothing_to_do_with_rows_of_the_same_seed[0]",
+    ),
+    defence(
+        SILENT,
+        "thresholds that are none",
+        change("assess/labels", "if not 0 <= threshold <= 1:", "if False:"),
+        f"{REFUSED}[a threshold]",
+    ),
+    defence(
+        SILENT,
+        "sizes that are none",
+        change("assess/contrasts", "if not min_group_size >= 1:", "if min_group_size < 1:"),
+        f"{REFUSED}[a size]",
+    ),
+    defence(
+        SILENT,
+        "ranges that are none",
+        change("assess/data_quality", "if not low <= high]", "if False]"),
+        f"{REFUSED}[a range]",
+    ),
+    defence(
+        SILENT,
+        "what lies under a mask",
+        change("assess/membership", 'labels.numbers(loss, "loss", "the loss of each row")', "np.asarray(loss)"),
+        f"{REFUSED}[masked losses]",
+    ),
+    defence(
+        SILENT,
+        "a class of people that is none",
+        change("assess/anonymity", "not (isinstance(k, int | np.integer) and k >= 2)", "k < 2"),
+        f"{REFUSED}[k]",
+    ),
     defence(
         HIDDEN,
         "leaving identifiers out where rows are compared",
@@ -60,7 +112,7 @@ ROWS = (
     defence(
         FLATTERED,
         "leaving out test rows that are training rows",
-        change("workspace/rows", "frame[~shared_rows(frame, inside)]", "frame"),
+        change("assess/audit", "np.flatnonzero(~trained.known)", "np.arange(len(given.rows))"),
         f"{W}test_rows_that_the_model_was_not_trained_on_do_not_pass_for_training_rows",
     ),
     defence(

@@ -79,6 +79,34 @@ SERVER = (
         f"{W}test_nothing_that_may_hold_a_model_is_deleted[1]",
     ),
     defence(
+        BYTES,
+        "a run that holds a model is not deleted",
+        change("integrations/mlflow_artifacts", " or self._holds_a_model(where):", ":"),
+        f"{W}test_a_run_in_whose_folder_an_experiment_keeps_models_is_not_deleted",
+    ),
+    defence(
+        BYTES,
+        "a folder of a model is no file",
+        change("integrations/mlflow_artifacts", " and not standing.is_dir", ""),
+        f"{W}test_a_file_does_not_take_the_place_of_a_models_folder",
+    ),
+    defence(
+        BYTES,
+        "places in which a run can write",
+        change(
+            "integrations/mlflow_artifacts",
+            'if parts.scheme != "mlflow-artifacts" or "%" in place or model is None or _OF_A_RUN.search(place[: model.start()]):',
+            "if False:",
+        ),
+        f"{W}test_a_version_in_a_place_that_a_run_can_write_to_is_not_judged[file:///srv/artifacts/{'1/models/m-' + 'a' * 32}/artifacts]",
+    ),
+    defence(
+        BYTES,
+        "artifacts of another server",
+        change(INTERNALS, "if parts.netloc not in", "if False and parts.netloc not in"),
+        f"{W}test_bytes_that_lie_here_do_not_speak_for_another_server",
+    ),
+    defence(
         NAMES,
         "what databases take for equal",
         change(

@@ -75,9 +75,13 @@ def _rows(folder: Path) -> dict[str, Any]:
     frame.iloc[:200].to_parquet(folder / "scored" / "a.parquet")
     frame.iloc[200:].to_parquet(folder / "scored" / "b.parquet")
     named: dict[str, Any] = {"y_true": "label", "y_pred": "prediction", "sensitive_features": ["sex", "race"]}
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression().fit(frame[["score", "weight"]], frame["label"])
     days = [gov.assess_fairness(data=part, **named) for part in (frame[:200], frame[200:])]
     return {
-        "gov": gov, "report": gov.assess_fairness(data=frame, y_score="score", **named), "monday": days[0], "tuesday": days[1],
+        "gov": gov, "model": model,
+        "report": gov.assess_fairness(data=frame, y_score="score", **named), "monday": days[0], "tuesday": days[1],
         "test": frame, "people": frame, "p": frame.prediction, "selected": frame.prediction, "score": score,
         "train": frame[:300], "this_week": frame[300:], "first": frame[300:400], "second": frame[400:],
     }  # fmt: skip
@@ -94,6 +98,7 @@ def _rows(folder: Path) -> dict[str, Any]:
         "privacy",
         "explain",
         "performance",
+        "audit",
     ],
 )
 def test_the_examples_of_a_page_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

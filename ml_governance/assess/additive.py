@@ -41,6 +41,7 @@ SINGLE_TOLERANCE = 1e-5
 """The same where the model computes in single precision."""
 
 _LINKED = ("GammaRegressor", "PoissonRegressor", "TweedieRegressor")
+_LOGISTIC = ("LinearDiscriminantAnalysis", "LogisticRegression", "LogisticRegressionCV")
 _HOMES = ("sklearn.linear_model.", "sklearn.svm.", "sklearn.discriminant_analysis")
 _ROWS, _BACKGROUND = 3, 2
 
@@ -51,9 +52,9 @@ class Additive:
 
     Parameters
     ----------
-    parts, compared : array of float64, shape (n, columns)
+    parts, compared : array of float64, shape (n, columns) or (n, columns, classes)
         What each column adds to the output, for the rows and for the background.
-    constant : float
+    constant : array of float64, shape () or (classes,)
         What the output is without them.
     single : bool
         Whether the model computes in single precision, so that its own output is known to about six digits only.
@@ -61,16 +62,16 @@ class Additive:
 
     parts: Matrix
     compared: Matrix
-    constant: float
+    constant: Matrix
     single: bool
 
     @property
-    def base(self) -> float:
-        """Mean output over the background."""
-        return float(self.constant + self.compared.mean(axis=0).sum())
+    def base(self) -> Matrix:
+        """Mean output over the background, shape () or (classes,)."""
+        return np.asarray(self.constant + self.compared.mean(axis=0).sum(axis=0))
 
     def values(self) -> Matrix:
-        """Return the attributions of the rows, shape (n, columns), in units of the output."""
+        """Return the attributions of the rows, as the parts have their shape, in units of the output."""
         found: Matrix = self.parts - self.compared.mean(axis=0)
         return found
 
@@ -89,8 +90,8 @@ class Additive:
         UnavailableError
             If the model says otherwise.
         """
-        scale = abs(self.constant) + float(np.abs(self.parts).sum(axis=1).max())
-        scale = max(scale, abs(self.constant) + float(np.abs(self.compared).sum(axis=1).max()))
+        sizes = [np.abs(one).sum(axis=1).max() for one in (self.parts, self.compared)]
+        scale = float(np.abs(self.constant).max() + max(sizes))
         allowed = (SINGLE_TOLERANCE if self.single else TOLERANCE) * scale
         made = play(rows)
         _within(np.abs(self.constant + self.parts.sum(axis=1) - made), allowed, "miss the model's output by")
@@ -116,7 +117,12 @@ def _within(gaps: Matrix, allowed: float, words: str) -> None:
 
 
 def read(
-    model: Any, rows: pd.DataFrame, background: pd.DataFrame, output: Literal["probability", "margin"]
+    model: Any,
+    rows: pd.DataFrame,
+    background: pd.DataFrame,
+    output: Literal["probability", "margin"],
+    *,
+    every: bool = False,
 ) -> Additive | None:
     """Read a model as a sum over the columns of its rows; None if it is not known to be one.
 
@@ -128,6 +134,8 @@ def read(
         With the columns that the model takes, in its order.
     output : {'probability', 'margin'}
         Which output; 'probability' of a regressor is its prediction.
+    every : bool, default False
+        Whether the margin of each of several classes is wanted, not only the last.
     """
     steps = getattr(model, "steps", [("", model)])
     form = _form(steps[-1][1], output)
@@ -142,14 +150,29 @@ def read(
             return None
         players = found
         tables = [model[:-1].transform(table) for table in tables]
-    weights, constant, single = form
-    if any(table.shape[1] != len(players) for table in tables) or len(weights) != len(players):
+    weights, constants, single = form
+    weights = weights if every else weights[-1:]
+    if any(table.shape[1] != len(players) for table in tables) or weights.shape[1] != len(players):
         return None
     try:
-        parts = [_parts(table, weights, players, rows.shape[1]) for table in tables]
+        parts = [[_parts(table, own, players, rows.shape[1]) for own in weights] for table in tables]
     except (TypeError, ValueError):  # text that the model itself will refuse
         return None
-    return Additive(parts=parts[0], compared=parts[1], constant=constant, single=single)
+    if every:
+        own, compared = (np.stack(one, axis=2) for one in parts)
+        return Additive(parts=own, compared=compared, constant=np.broadcast_to(constants, len(weights)), single=single)
+    return Additive(parts=parts[0][-1], compared=parts[1][-1], constant=np.asarray(constants[-1]), single=single)
+
+
+def logistic(model: Any) -> bool:
+    """Tell whether a classifier's probability is the logistic function of its margin."""
+    last = getattr(model, "steps", [("", model)])[-1][1]
+    name = type(last).__name__
+    return (
+        type(last).__module__.startswith(_HOMES)
+        and (name in _LOGISTIC or (name == "SGDClassifier" and last.loss == "log_loss"))
+        and len(getattr(last, "classes_", ())) == 2
+    )
 
 
 def _parts(table: Any, weights: Matrix, players: tuple[int, ...], columns: int) -> Matrix:
@@ -163,8 +186,8 @@ def _parts(table: Any, weights: Matrix, players: tuple[int, ...], columns: int) 
     return np.asarray(table @ to_players, dtype=np.float64)
 
 
-def _form(estimator: Any, output: str) -> tuple[Matrix, float, bool] | None:
-    """Return the weights and the constant of a linear model, and whether it computes in single precision."""
+def _form(estimator: Any, output: str) -> tuple[Matrix, Matrix, bool] | None:
+    """Return the weights and constants of a linear model by output, and whether it computes in single precision."""
     if not type(estimator).__module__.startswith(_HOMES) or type(estimator).__name__ in _LINKED:
         return None
     classifies = hasattr(estimator, "classes_") and hasattr(estimator, "decision_function")
@@ -182,4 +205,4 @@ def _form(estimator: Any, output: str) -> tuple[Matrix, float, bool] | None:
         return None
     if hasattr(estimator, "kernel") and outputs > 2:
         return None
-    return weights[-1], float(constants[-1]), single
+    return weights, constants, single

@@ -120,9 +120,10 @@ def _holds(affected: Mapping[str, Any], version: str) -> bool:
     ]
     try:
         own = Version(version)
-        if any(comparable(str(one)) and Version(str(one)) == own for one in listed):
+        public = Version(own.public)  # what a local build is a build of
+        if any(comparable(str(one)) and Version(str(one)) in {own, public} for one in listed):
             return True
-        return any(_inside(one.get("events") or [], own) for one in ranges) if ranges else not listed
+        return any(_inside(one.get("events") or [], public) for one in ranges) if ranges else not listed
     except (InvalidVersion, TypeError, AttributeError):
         return True
 
@@ -134,6 +135,8 @@ def _inside(events: list[dict[str, str]], own: Any) -> bool:
     told = [
         (None if at == "0" else Version(at), kind) for event in events for kind, at in event.items() if kind in order
     ]
+    if all(kind != "introduced" for _, kind in told):
+        return True  # no range at all
     held = False
     for at, kind in sorted(told, key=lambda one: (one[0] is not None, one[0] or own, order[one[1]])):
         if kind == "introduced" and (at is None or own >= at):

@@ -56,9 +56,12 @@ def hidden(
         If there is no quasi-identifier, a column is not there or named twice, or ``k`` is under 2.
     """
     named = [*quasi_identifiers, *confidential]
-    if not quasi_identifiers or k < 2:
+    if isinstance(quasi_identifiers, str) or isinstance(confidential, str):
+        raise DataError("columns are named by one text", expected="a list of column names")
+    if not quasi_identifiers or not (isinstance(k, int | np.integer) and k >= 2):
         raise DataError(
-            f"there are {len(quasi_identifiers)} quasi-identifiers, and k is {k}", expected="one or more, and 2 or more"
+            f"there are {len(quasi_identifiers)} quasi-identifiers, and k is {k}",
+            expected="one or more, and a whole number of 2 or more",
         )
     absent = [name for name in named if name not in table.names]
     if absent or len(set(named)) < len(named):

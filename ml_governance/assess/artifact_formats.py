@@ -13,8 +13,8 @@ xgboost        JSON or UBJSON of a learner                       data
 lightgbm       the first line of the text                        data
 catboost       magic bytes                                       data
 parquet        magic bytes at both ends                          data
-mlflow-model   ``MLmodel``                                       data; code, if its loader is not MLflow's own
-text           suffix, and UTF-8 without tags of Python in YAML  data
+mlflow-model   ``MLmodel``                                       data; code, if it names code, other loaders, or files elsewhere
+text           suffix, and UTF-8                                 data; code, if it is YAML with tags that make objects
 source         suffix of a program or library                    code
 any other                                                        unknown
 =============  ================================================  ========================================================
@@ -30,10 +30,12 @@ import gzip
 import json
 import lzma
 import re
+import struct
 import zipfile
 import zlib
 from typing import TYPE_CHECKING, BinaryIO
 
+from ml_governance.assess import artifact_texts as texts
 from ml_governance.assess import pickles
 from ml_governance.assess.artifact_file import MAX_TEXT, File, blocks, expanded, npy, of_pickle, pickled, unknown
 from ml_governance.assess.artifact_zips import zipped
@@ -50,9 +52,7 @@ _SOURCE = frozenset(
 _TEXT = frozenset({".txt", ".md", ".rst", ".yaml", ".yml", ".json", ".csv", ".toml", ".cfg", ".ini", ".lock"})
 _NAMES = frozenset({"MLmodel", "LICENSE", "NOTICE", "README", ".gitattributes", ".gitignore"})
 _PICKLES = frozenset({".pkl", ".pickle", ".joblib", ".cloudpickle", ".dill", ".pt", ".pth", ".bin"})
-_YAML = frozenset({".yaml", ".yml"})
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
-_TREE = b"tree\nversion=v"
 
 
 def look(path: str, stream: BinaryIO, size: int, trusted: Collection[str] = ()) -> File:
@@ -76,7 +76,8 @@ def look(path: str, stream: BinaryIO, size: int, trusted: Collection[str] = ()) 
 
 
 _UNREADABLE = (
-    OSError, ValueError, EOFError, KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
+    OSError, ValueError, EOFError, KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error, struct.error,
+    lzma.LZMAError,
 )  # fmt: skip
 """What readers raise over damaged or hostile bytes."""
 
@@ -105,9 +106,9 @@ def _look(path: str, stream: BinaryIO, size: int, trusted: Collection[str]) -> F
         return binary
     if suffix in _PICKLES or (head[:1] == b"\x80" and head[1:2] <= b"\x05"):
         return of_pickle(path, found, trusted)
-    if size <= MAX_TEXT and (suffix in _TEXT or name in _NAMES or head.startswith(_TREE)):
+    if size <= MAX_TEXT and (suffix in _TEXT or name in _NAMES or head.startswith(texts.TREE)):
         stream.seek(0)
-        return _text(path, name, suffix, stream.read())
+        return texts.look(path, name, suffix, stream.read())
     return unknown(path, "its format is not known")
 
 
@@ -136,7 +137,7 @@ def _inflated(stream: BinaryIO) -> Iterator[bytes]:
         yield block
 
 
-# --- other bytes, and texts -----------------------------------------------------------------------------
+# --- other bytes ------------------------------------------------------------------------------------
 
 
 def _binary(path: str, head: bytes, stream: BinaryIO, size: int, trusted: Collection[str]) -> File | None:
@@ -172,54 +173,3 @@ def _safetensors(head: bytes, stream: BinaryIO, size: int) -> bool:
     spans = [one.get("data_offsets") if isinstance(one, dict) else None for one in tensors]
     ends = [span[-1] for span in spans if isinstance(span, list) and len(span) == 2 and isinstance(span[-1], int)]
     return len(ends) == len(spans) and max(ends, default=0) == size - 8 - length
-
-
-def _text(path: str, name: str, suffix: str, data: bytes) -> File:
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        return unknown(path, "it is no text in UTF-8")
-    if "\x00" in text:
-        return unknown(path, "it is no text: it has a NUL in it")
-    if text.startswith(_TREE.decode()):
-        return File(path=path, format="lightgbm", loading="data")
-    if suffix == ".json":
-        return _json(path, text)
-    if suffix in _YAML or name == "MLmodel":
-        if "!!python" in text or "tag:yaml.org,2002:python" in text:
-            return File(path=path, format="text", loading="code", why="YAML with tags of Python")
-        if name == "MLmodel":
-            return _mlmodel(path, text)
-    return File(path=path, format="text", loading="data")
-
-
-def _json(path: str, text: str) -> File:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return unknown(path, "it is called JSON and is none")
-    learner = isinstance(value, dict) and isinstance(value.get("learner"), dict)
-    return File(path=path, format="xgboost" if learner else "text", loading="data")
-
-
-def _mlmodel(path: str, text: str) -> File:
-    import yaml
-
-    try:
-        described = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError):
-        return unknown(path, "it is no YAML")
-    flavors = described.get("flavors") if isinstance(described, dict) else None
-    if not isinstance(flavors, dict):
-        return unknown(path, "it names no flavors")
-    function = flavors.get("python_function")
-    loader = function.get("loader_module") if isinstance(function, dict) else None
-    if loader is not None and not (isinstance(loader, str) and loader.partition(".")[0] == "mlflow"):
-        return File(
-            path=path,
-            format="mlflow-model",
-            loading="code",
-            unlisted=(str(loader),),
-            why="its loader is not MLflow's own",
-        )
-    return File(path=path, format="mlflow-model", loading="data")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 import zipfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -30,6 +31,12 @@ _OF_TORCH = re.compile(
     r"(data/\d+|data\.pkl|constants\.pkl|version|byteorder|\.format_version|\.storage_alignment|\.data/serialization_id)"
 )
 _OF_KERAS = frozenset({"config.json", "metadata.json", "model.weights.h5"})
+_CODE_OF_KERAS = frozenset(
+    {"Lambda", "__lambda__", "function", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"}
+)
+"""What Keras itself names and what runs functions, pickles or models that come with it."""
+_END, _END_64, _LOCATOR_64 = "<4s4H2LH", "<4sQ2H2L4Q", "<4sLQL"
+_MASK = 0xFFFFFFFF
 
 
 def zipped(path: str, stream: BinaryIO, trusted: Collection[str]) -> File:
@@ -42,8 +49,13 @@ def zipped(path: str, stream: BinaryIO, trusted: Collection[str]) -> File:
                 path,
                 "members of the zip have one name" if len(names) <= MAX_MEMBERS else "the zip has too many members",
             )
-        if any(one.file_size > MAX_EXPANDED for one in entries):
-            return unknown(path, "a member of the zip is too large")
+        size = stream.seek(0, 2)
+        if sum(one.file_size for one in entries) > max(MAX_EXPANDED, 2 * size) or any(
+            one.file_size > MAX_TEXT for one in entries if one.filename.endswith(".json")
+        ):
+            return unknown(path, "what is in the zip is too large")
+        if not _plain(stream, size, archive.start_dir):
+            return unknown(path, "readers of zips would find different members in it")
         if "schema.json" in names and all(
             name.endswith((".npy", ".npz", ".bin")) for name in set(names) - {"schema.json"}
         ):
@@ -56,6 +68,30 @@ def zipped(path: str, stream: BinaryIO, trusted: Collection[str]) -> File:
         if names and all(name.endswith(".npy") for name in names):
             return worst(path, "npz", [_array(path, archive, one, trusted) for one in entries])
     return unknown(path, "it is a zip of no format that is known")
+
+
+def _plain(stream: BinaryIO, size: int, directory: int) -> bool:
+    """Tell whether the list of members that was read is the one that the end of the file names, with nothing before or behind it."""
+    at = size - struct.calcsize(_END)
+    (mark, *_, length, offset, comment) = _record(stream, at, _END)
+    if mark != b"PK\x05\x06" or comment:
+        return False
+    at_locator = at - struct.calcsize(_LOCATOR_64)
+    end = at
+    if at_locator > 0 and (locator := _record(stream, at_locator, _LOCATOR_64))[0] == b"PK\x06\x07":
+        end = at_locator - struct.calcsize(_END_64)
+        whole = _record(stream, end, _END_64) if end > 0 else (b"",)
+        if locator[2] != end or whole[0] != b"PK\x06\x06":
+            return False
+        if length not in {_MASK, whole[-2]} or offset not in {_MASK, whole[-1]}:
+            return False
+        length, offset = whole[-2:]
+    return bool(offset == directory and offset + length == end)
+
+
+def _record(stream: BinaryIO, at: int, form: str) -> tuple[Any, ...]:
+    stream.seek(at)
+    return struct.unpack(form, stream.read(struct.calcsize(form)))
 
 
 @contextmanager
@@ -136,5 +172,5 @@ def _classes(config: Any) -> Iterator[str]:
                 module, name = one.get("module") or "", one["class_name"]
                 own = module in {"keras", "builtins"} or str(module).startswith("keras.")
                 builtin = module == "" and one.get("registered_name") in {None, name}
-                if name in {"Lambda", "__lambda__", "function"} or not (own or builtin):
+                if name in _CODE_OF_KERAS or not (own or builtin):
                     yield f"{module}.{name}" if module else str(name)

@@ -1,7 +1,7 @@
 """The process that loads a model: started by :mod:`ml_governance.assess.recompute`, never imported by it.
 
 It reads ``request.json`` and Parquet files in the current folder and writes ``predictions.npz``, and if asked
-``explanation.json`` and ``robustness.json``; or ``problem.json`` with what is wrong in words.
+``explanation.json``, ``robustness.json`` and ``reasons.json``; or ``problem.json`` with what is wrong in words.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ml_governance.errors import DataError, GovernanceError
+from ml_governance.assess.predicting import Predicted, inputs, predict
+from ml_governance.errors import GovernanceError
 
 
 def main() -> None:
@@ -42,59 +43,24 @@ def _predict(request: dict[str, Any]) -> None:
     module, _, function = request["loader"].partition(":")
     model = getattr(import_module(module), function)(Path(request["artifact"]))
     frame = pd.read_parquet("rows.parquet")
-    table = _inputs(model, frame, request["exclude"])
-    arrays = {"y_pred": _plain(model.predict(table))}
-    arrays |= _scores(model, table, request["task"], request["posLabel"])
+    table = inputs(model, frame, request["exclude"])
+    asked = {"task": request["task"], "pos_label": request["posLabel"]}
+    arrays = _arrays(predict(model, table, **asked))
+    if Path("more.parquet").exists():
+        more = predict(model, inputs(model, pd.read_parquet("more.parquet"), request["exclude"]), **asked)
+        arrays |= {f"more_{name}": array for name, array in _arrays(more).items()}
     if request["explain"] is not None:
         _explain(request, model, frame, table)
     if request["perturb"] is not None:
         _perturb(request, model, frame)
+    if request["reasons"] is not None:
+        _reasons(request, model, frame)
     np.savez("predictions.npz", **arrays)
 
 
-def _inputs(model: Any, frame: Any, exclude: list[str]) -> Any:
-    wanted = getattr(model, "feature_names_in_", None)
-    if wanted is None:
-        return frame.drop(columns=exclude)
-    absent = [str(name) for name in wanted if name not in frame.columns]
-    if absent:
-        raise DataError(f"the rows lack {', '.join(absent)}", expected="every column that the model takes")
-    leaked = [str(name) for name in wanted if name in exclude]
-    if leaked:
-        raise DataError(
-            f"the model takes {', '.join(leaked)}, which is the label",
-            expected="a model that does not read its label",
-        )
-    return frame[list(wanted)]
-
-
-def _plain(predicted: Any) -> Any:
-    array = np.asarray(predicted)
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    return array.astype(str) if array.dtype == object else array
-
-
-def _scores(model: Any, table: Any, task: str, pos_label: Any) -> dict[str, Any]:
-    if task == "regression" or not hasattr(model, "predict_proba"):
-        return {}
-    probabilities = np.asarray(model.predict_proba(table), dtype=np.float64)
-    classes = np.asarray(getattr(model, "classes_", np.arange(probabilities.shape[1]))).tolist()
-    if task == "multiclass":
-        return {"y_score": probabilities, "classes": np.asarray([str(one) for one in classes])}
-    return {"y_score": _positive(probabilities, classes, pos_label)}
-
-
-def _positive(probabilities: Any, classes: list[Any], pos_label: Any) -> Any:
-    if len(classes) != 2:
-        raise DataError(f"the model knows {len(classes)} classes", expected="two")
-    positive = pos_label if pos_label is not None else 1
-    if positive not in classes:
-        raise DataError(
-            f"the model's classes are {classes}",
-            expected="0 and 1, or pos_label to say which one is positive",
-        )
-    return probabilities[:, classes.index(positive)]
+def _arrays(found: Predicted) -> dict[str, Any]:
+    named = {"y_pred": found.y_pred, "y_score": found.y_score, "classes": found.classes}
+    return {name: np.asarray(array) for name, array in named.items() if array is not None}
 
 
 def _explain(request: dict[str, Any], model: Any, frame: Any, table: Any) -> None:
@@ -125,6 +91,24 @@ def _perturb(request: dict[str, Any], model: Any, frame: Any) -> None:
         **request["perturb"],
     )
     Path("robustness.json").write_text(report.to_json(), encoding="utf-8")
+
+
+def _reasons(request: dict[str, Any], model: Any, frame: Any) -> None:
+    """Find the reasons, and let nothing out but which factors they are: no value of a row and no output of one."""
+    import pandas as pd
+
+    from ml_governance.assess.reason_codes import reason_codes
+
+    compared = pd.read_parquet("background.parquet") if Path("background.parquet").exists() else None
+    found = reason_codes(model, applicants=frame, compared=compared, **request["reasons"])
+    told = {
+        "summary": found.summary(),
+        "declined": [
+            {"place": int(row), "factors": [int(at) for at in order if at >= 0]}
+            for row, order in zip(found.rows, found.order, strict=True)
+        ],
+    }
+    Path("reasons.json").write_text(json.dumps(told), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -151,7 +151,10 @@ def _of_pandas(frame: pd.DataFrame, name: str) -> Table:
     place = {one: at for at, one in enumerate(names)}
 
     def column(wanted: str) -> pa.ChunkedArray:
-        return pa.chunked_array([pa.Array.from_pandas(frame.iloc[:, place[wanted]])])
+        values = frame.iloc[:, place[wanted]]
+        if isinstance(values.dtype, pd.DatetimeTZDtype):
+            return pa.chunked_array(values)  # by another way pandas warns that the time zone is lost
+        return pa.chunked_array([pa.Array.from_pandas(values)])
 
     def spelled(wanted: str) -> pa.ChunkedArray:
         values = frame.iloc[:, place[wanted]]

@@ -70,17 +70,19 @@ class Number:
     counts: tuple[float, float] | None = None
 
 
-def check_levels(confidence: float, min_group_size: int) -> None:
-    """Refuse a level that is none, and a size that would call nothing small.
+def check_levels(confidence: float, min_group_size: int, seed: int | None = None) -> None:
+    """Refuse a level that is none, a size that would call nothing small, and a seed that draws nothing.
 
     Raises
     ------
     DataError
-        If the level is not between 0 and 1, or the size is under 1.
+        If the level is not between 0 and 1, the size is under 1 or NaN, or the seed is no whole number of 0 or more.
     """
     intervals.quantile(confidence, "two-sided")
-    if min_group_size < 1:
+    if not min_group_size >= 1:
         raise DataError(f"min_group_size is {min_group_size}", expected="1 or more")
+    if seed is not None and not (isinstance(seed, int | np.integer) and seed >= 0):
+        raise DataError(f"the seed is {seed!r}", expected="a whole number of 0 or more")
 
 
 def measured(metric: str, by: Sequence[str], number: Number, confidence: float, min_group_size: int) -> Measurement:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ml_governance.assess.columns import coded
 from ml_governance.assess.contrasts import both_sides
+from ml_governance.assess.halves import draws
 from ml_governance.assess.rates import rate_measurement
 from ml_governance.assess.row_keys import RowKeys
 from ml_governance.errors import DataError
@@ -62,7 +63,7 @@ def copied(
         raise DataError(
             "generated, training and held-out rows have different columns", expected="the same columns in all three"
         )
-    random = np.random.default_rng(seed)
+    random = draws(seed)
     size = min(training.rows, held_out.rows, MAX_REFERENCE)
     wanted = (min(generated.rows, MAX_COMPARED), size, size)
     picks = [np.sort(random.choice(one.rows, size=n, replace=False)) for one, n in zip(stack, wanted, strict=True)]

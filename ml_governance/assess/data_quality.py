@@ -16,6 +16,7 @@ from ml_governance.assess import columns as tables
 from ml_governance.assess import extremes, proxies, representation, separability, splits
 from ml_governance.assess.column_checks import COLUMN, Asked, Found, Groups, gap, groups_of, look, rate_of
 from ml_governance.assess.contrasts import both_sides, check_levels
+from ml_governance.assess.halves import draws
 from ml_governance.assess.report import Report
 from ml_governance.assess.row_keys import RowKeys
 from ml_governance.errors import DataError
@@ -104,12 +105,17 @@ def assess_data(
     DataError
         If a table, a column or an argument cannot be used.
     """
-    check_levels(confidence, min_group_size)
+    check_levels(confidence, min_group_size, seed)
     table = tables.opened(data, "data")
     other = None if training is None else tables.opened(training, "training data")
     names = [name for name in table.names if name not in exclude]
     named = (y_true, time, *sensitive_features, *(identifiers or ()), *(ranges or ()), *exclude)
     _require([one for one in named if one is not None], table)
+    empty = [name for name, (low, high) in (ranges or {}).items() if not low <= high]
+    if empty:
+        raise DataError(
+            f"the range of {empty[0]} is {(ranges or {})[empty[0]]}", expected="its lowest and its highest value"
+        )
     strange = [name for name in population or {} if name not in sensitive_features]
     if strange:
         raise DataError(f"there is a population of {strange[0]}", expected="populations of sensitive features")
@@ -189,7 +195,7 @@ def _asked(
         later = code > np.sort(code[~undated])[(int((~undated).sum()) - 1) // 2]
     pick = np.arange(table.rows)
     if table.rows > proxies.MAX_ROWS:
-        pick = np.sort(np.random.default_rng(seed).choice(table.rows, size=proxies.MAX_ROWS, replace=False))
+        pick = np.sort(draws(seed).choice(table.rows, size=proxies.MAX_ROWS, replace=False))
     return Asked(
         rows=table.rows, y_true=y_true, label=label, groups=tuple(groups_of(tables.coded(name, [table])) for name in sensitive_features),
         identifiers=None if identifiers is None else frozenset(identifiers), ranges=ranges, later=later, undated=undated,

@@ -128,8 +128,15 @@ def columns_taken(model: Any, rows: pd.DataFrame) -> tuple[str, ...]:
     Raises
     ------
     DataError
-        If one is not there.
+        If one is not there, or twice, or the rows are no data frame of pandas.
     """
+    import pandas as pd
+
+    if not isinstance(rows, pd.DataFrame):
+        raise DataError(f"the rows are a {type(rows).__name__}", expected="a pandas data frame, as models are given")
+    if not rows.columns.is_unique:
+        twice = rows.columns[rows.columns.duplicated()][0]
+        raise DataError(f"the rows have the column {twice} twice", expected="distinct column names")
     wanted = getattr(model, "feature_names_in_", None)
     names = tuple(str(name) for name in (rows.columns if wanted is None else wanted))
     absent = [name for name in names if name not in rows.columns]

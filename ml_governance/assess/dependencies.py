@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 _REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^\]]*\])?\s*(?P<rest>.*)", re.DOTALL)
 _EXACT = re.compile(r"\(?\s*={2,3}\s*(?P<version>[A-Za-z0-9.!+_-]+)\s*\)?")
 _HASH = re.compile(r"--hash[=\s]+(\w+:[0-9a-fA-F]+)")
+_OPTION = re.compile(
+    r"(-i|-f|--index-url|--extra-index-url|--find-links|--trusted-host|--no-binary|--only-binary|--use-feature)(\s+|=)[^\s-]\S*"
+    r"|--pre|--no-index|--prefer-binary|--require-hashes"
+)
+"""Lines that name nothing to be installed. Any other option may, as ``-rmore.txt`` and ``--requir more.txt`` do."""
+_COMMENT = re.compile(r"(^|\s+)#.*")
+_ENCODED = re.compile(rb"coding[:=]\s*([-\w.]+)")
 _MAX_LICENCE = 100
 _CLASSIFIER = "License :: "
 
@@ -61,9 +68,17 @@ def read(path: Path) -> tuple[Dependency, ...]:
         If it cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        data = path.read_bytes()
+        text = data.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path.name} cannot be read: {error}", expected="requirements in pip's format") from error
+    for line in data.split(b"\n")[:2]:
+        told = _ENCODED.search(line) if line.startswith(b"#") else None
+        if told and told[1].lower() not in {b"utf-8", b"utf8"}:
+            raise DataError(
+                f"{path.name} says that it is written in {told[1]!r}, in which pip may read other lines",
+                expected="UTF-8",
+            )
     return parse(text)
 
 
@@ -74,11 +89,9 @@ def parse(text: str) -> tuple[Dependency, ...]:
 
 def _each(text: str) -> Iterator[Dependency]:
     seen = set()
-    for whole in re.sub(r"\\\r?\n", " ", text).splitlines():
-        line = re.sub(r"(^|\s)#.*", "", whole).strip()
-        if not line or (
-            line.startswith("-") and not re.match(r"(-r|-e|-c|--requirement|--editable|--constraint)\b", line)
-        ):
+    for whole in _joined(text):
+        line = _COMMENT.sub("", whole).strip()
+        if not line or _OPTION.fullmatch(line):
             continue
         digests = tuple(sorted(_HASH.findall(line)))
         plain = _HASH.sub("", line).partition(";")[0].strip()
@@ -89,6 +102,18 @@ def _each(text: str) -> Iterator[Dependency]:
         if (name, version) not in seen:
             seen.add((name, version))
             yield Dependency(name=name, version=version, licence=_licence(name, version), digests=digests)
+
+
+def _joined(text: str) -> Iterator[str]:
+    """Yield lines with those that they go on in, as pip joins them: a comment ends with its line."""
+    before = ""
+    for line in text.splitlines():
+        if line.endswith("\\") and not _COMMENT.match(line):
+            before += line.strip("\\")
+            continue
+        yield before + (f" {line}" if _COMMENT.match(line) else line)
+        before = ""
+    yield before
 
 
 def _licence(name: str, version: str | None) -> str | None:

@@ -37,7 +37,7 @@ WIDEST = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Means:
+class GroupMeans:
     """What is known of one group: rows, means, and covariance of the means. The last column is the output itself."""
 
     level: str
@@ -95,33 +95,66 @@ def decompose(
         )
     made = []
     for name, (own, levels) in groups.items():
-        sizes = np.bincount(own, minlength=len(levels))
-        at = levels.index(reference[name]) if reference.get(name) in levels else int(sizes.argmax())
-        if name in reference and (reference[name] not in levels or sizes[at] < max(min_group_size, 2)):
-            raise DataError(
-                f"{reference[name]!r} is no group of {name} with {min_group_size} rows among those explained",
-                expected=f"one of {', '.join(level for level, n in zip(levels, sizes, strict=True) if n >= min_group_size)}",
-                next_step="max_rows=, to explain more rows",
-            )
-        found = [
-            _means(level, np.column_stack([values, outputs])[own == index])
-            for index, level in enumerate(levels)
-            if sizes[index] >= max(min_group_size, 2)
-        ]
-        base = next((one for one in found if one.level == levels[at]), None)
-        if base is not None and len(found) > 1:
-            made += _against(name, columns, base, [one for one in found if one is not base], confidence, seed)
+        table = np.column_stack([values, outputs])
+        found = {
+            level: _means(level, table[own == index]) for index, level in enumerate(levels) if (own == index).any()
+        }
+        made += of_means(
+            name,
+            columns,
+            found,
+            reference=reference.get(name),
+            confidence=confidence,
+            min_group_size=min_group_size,
+            seed=seed,
+        )
     return made
 
 
-def _means(level: str, table: Matrix) -> _Means:
-    return _Means(
-        level=level, n=len(table), mean=table.mean(axis=0), covariance=np.cov(table, rowvar=False).reshape(table.shape[1], -1) / len(table)
+def of_means(
+    name: str, columns: Sequence[str], found: Mapping[str, GroupMeans], *, reference: str | None, confidence: float,
+    min_group_size: int, seed: int,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Return, for each group but the reference of one attribute, the gap and its parts, as :func:`decompose`.
+
+    Raises
+    ------
+    DataError
+        If the reference is no level, or too small.
+    """
+    least = max(min_group_size, 2)
+    large = [one for one in found.values() if one.n >= least]
+    largest = max(found.values(), key=lambda one: one.n).level
+    at = largest if reference is None else reference
+    if reference is not None and (reference not in found or found[reference].n < least):
+        raise DataError(
+            f"{reference!r} is no group of {name} with {min_group_size} rows among those explained",
+            expected=f"one of {', '.join(one.level for one in large)}",
+            next_step="max_rows=, to explain more rows",
+        )
+    base = next((one for one in large if one.level == at), None)
+    if base is None or len(large) < 2:
+        return []
+    return _against(name, columns, base, [one for one in large if one is not base], confidence, seed)
+
+
+def _covariance(table: Matrix) -> Matrix:
+    """Return the covariance of the means; of one row there is none."""
+    width = table.shape[1]
+    if len(table) < 2:
+        return np.full((width, width), math.nan)
+    found: Matrix = np.cov(table, rowvar=False).reshape(width, -1) / len(table)
+    return found
+
+
+def _means(level: str, table: Matrix) -> GroupMeans:
+    return GroupMeans(
+        level=level, n=len(table), mean=table.mean(axis=0), covariance=_covariance(table)
     )  # fmt: skip
 
 
 def _against(
-    name: str, columns: Sequence[str], base: _Means, others: Sequence[_Means], confidence: float, seed: int
+    name: str, columns: Sequence[str], base: GroupMeans, others: Sequence[GroupMeans], confidence: float, seed: int
 ) -> list[dict[str, Any]]:
     """Compare all groups of an attribute with the reference, as one family."""
     width = len(columns)
@@ -174,7 +207,7 @@ def _against(
     return made
 
 
-def _freedom(one: _Means, base: _Means) -> Matrix:
+def _freedom(one: GroupMeans, base: GroupMeans) -> Matrix:
     """Return the degrees of freedom of Welch and Satterthwaite."""
     first, second = np.diag(one.covariance), np.diag(base.covariance)
     with np.errstate(invalid="ignore"):

@@ -30,7 +30,10 @@ def column(values: Any, name: str) -> Any:
         if mask.any():
             values = values.astype(object)
             values[mask] = None  # what lies under a mask is no value
-    array = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
+    own = hasattr(values, "to_numpy") and not type(values).__module__.startswith(
+        "pyarrow"
+    )  # which refuses to copy flags
+    array = values.to_numpy() if own else np.asarray(values)
     if isinstance(values, list | tuple) and (
         array.dtype.kind in "US" or (array.dtype.kind in "iuf" and any(isinstance(value, bool) for value in values))
     ):
@@ -207,6 +210,19 @@ def scores(values: Any, name: str = "y_score") -> Floats:
     floats = numbers(values, name, "probabilities of the positive class")
     check_scores(name, *extent(floats))
     return floats
+
+
+def selected(score: Floats, threshold: float) -> Flags:
+    """Return flags of the rows whose score is at least a threshold.
+
+    Raises
+    ------
+    DataError
+        If the threshold is not from 0 to 1, where scores are.
+    """
+    if not 0 <= threshold <= 1:
+        raise DataError(f"the threshold is {threshold}", expected="a number from 0 to 1")
+    return (score >= threshold).astype(np.uint8)
 
 
 def extent(floats: Floats) -> tuple[int, float, float]:

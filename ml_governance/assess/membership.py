@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml_governance.assess import ranks, roc
+from ml_governance.assess import labels, ranks, roc
 from ml_governance.assess.contrasts import both_sides
+from ml_governance.assess.halves import draws
 from ml_governance.assess.rates import rate_measurement
 from ml_governance.errors import DataError
 from ml_governance.evidence import intervals
@@ -50,10 +51,9 @@ def checked(loss: Any, member: Any) -> tuple[Floats, Flags]:
     DataError
         If they do not fit, a loss is NaN, or a flag is neither true nor false.
     """
-    losses = np.asarray(loss, dtype=np.float64)
-    flags = np.asarray(member)
-    if losses.ndim != 1 or losses.shape != flags.shape or not len(losses):
-        raise DataError(f"there are {losses.shape} losses and {flags.shape} flags", expected="one of each in every row")
+    losses = labels.numbers(loss, "loss", "the loss of each row")
+    flags = labels.column(member, "member")
+    labels.same_length(loss=losses, member=flags)
     if np.isnan(losses).any():
         raise DataError(f"{int(np.isnan(losses).sum())} losses are NaN", expected="a loss in every row")
     if flags.dtype.kind not in "biu" or not np.isin(flags, (0, 1)).all():
@@ -119,7 +119,7 @@ def attacked(
 
 def _halved(member: Flags, seed: int) -> NDArray[np.bool_]:
     """Return which rows thresholds are set on: one half of either kind, drawn at random."""
-    shuffled = np.random.default_rng(seed).permutation(len(member))
+    shuffled = draws(seed).permutation(len(member))
     order = shuffled[np.argsort(member[shuffled], kind="stable")]
     learnt = np.zeros(len(member), dtype=bool)
     learnt[order[::2]] = True

@@ -47,6 +47,8 @@ def shared(test: pd.DataFrame, training: pd.DataFrame) -> NDArray[np.bool_]:
         raise DataError("test and training data have no column in common", expected="the same columns in both")
     keys = RowKeys(ours.rows + theirs.rows)
     for name in common:
+        if keys.all_differ:
+            break
         column = coded(name, [ours, theirs])
         keys.add(column.codes, len(column.values))
     found = keys.settled()

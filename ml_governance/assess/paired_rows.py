@@ -50,7 +50,7 @@ def binary(y_true: Any, predicted: tuple[Any, Any], score: tuple[Any, Any], pos_
                 "there are neither predictions nor scores", expected="of both models predictions, scores, or both"
             )
         true = labels.binary(y_true, "y_true", pos_label)[0]
-        both = [(one >= threshold).astype(np.uint8) for one in scores]
+        both = [labels.selected(one, threshold) for one in scores]
     else:
         true, *both = labels.pair(y_true, predicted[0], pos_label)[:2]
         both.append(labels.pair(y_true, predicted[1], pos_label)[1])

@@ -126,9 +126,10 @@ def assess_performance(
     Raises
     ------
     DataError
-        If neither predictions nor scores are given, a column cannot be used, or an option does not go with the task.
+        If neither predictions nor scores are given, a column cannot be used, or an option is out of its range or does not go with the
+        task.
     """
-    check_levels(confidence, min_group_size)
+    check_levels(confidence, min_group_size, seed)
     if task not in get_args(Task):
         raise DataError(f"the task is {task!r}", expected=f"one of {', '.join(get_args(Task))}")
     _check_options(
@@ -255,7 +256,7 @@ def _binary(
         assert score is not None  # noqa: S101  one of the two is there
         true, positive = labels.binary(y_true, "y_true", pos_label)
         labels.same_length(y_true=true, y_score=score)
-        predicted = (score >= threshold).astype(np.uint8)
+        predicted = labels.selected(score, threshold)
     else:
         true, predicted, positive = labels.pair(y_true, y_pred, pos_label)
         labels.same_length(y_true=true, y_score=score)

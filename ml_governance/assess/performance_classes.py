@@ -1,7 +1,8 @@
 """Predictive performance of a classifier with several classes: confusion, macro averages, one-vs-rest ranking, proper scores.
 
-Bounds: Wilson's of rates and their combination by MOVER for macro recall and precision; of the macro AUC, from the influence of every
-row on the mean of the one-vs-rest AUCs, on the logit scale; of means of losses, those of :mod:`ml_governance.assess.means`.
+Bounds: Wilson's of rates and their combination by MOVER for macro recall and precision; of the macro AUC, those of the one-vs-rest
+AUCs, combined by MOVER with the correlations of the influences of rows; of means of losses, those of
+:mod:`ml_governance.assess.means`.
 
 Sources: Yang, Information Retrieval 1 (1999) 69, for macro averages; Provost and Domingos, CeDER 00-04 (2000), for one-vs-rest AUCs;
 DeLong et al., Biometrics 44 (1988) 837, for the influence of a row; Brier, Monthly Weather Review 78 (1950) 1.
@@ -15,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml_governance.assess import calibration_error, labels, means, multiclass
+from ml_governance.assess import calibration_error, labels, means, multiclass, roc
 from ml_governance.assess.contrasts import Number, measured
 from ml_governance.errors import DataError
-from ml_governance.evidence import intervals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,7 +109,10 @@ def _scores(y_score: Any, classes: Sequence[Any] | None) -> tuple[Floats, tuple[
         columns = [labels.scores(y_score[name], f"y_score of {name}") for name in own]
         score, names = np.column_stack(columns), tuple(map(str, own))
     else:
-        score = np.asarray(y_score, dtype=np.float64)
+        try:
+            score = np.asarray(y_score, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise DataError("y_score is not numeric", expected="rows with a probability of each class") from error
         if score.ndim != 2 or classes is None or len(classes) != score.shape[1]:
             raise DataError(
                 f"y_score has the shape {score.shape}, and classes are {None if classes is None else list(classes)[:6]}",
@@ -154,8 +157,8 @@ def measure(
 def macro_roc_auc(rows: Classified, group: tuple[str, ...] = ()) -> Number:
     """Return the mean over classes of the AUC of the class against the rest, 0 to 1; undefined if a class has no row.
 
-    Bounds: normal on the logit scale; none where all pairs of a class are ordered alike for every class. Its size is that of the
-    smallest class.
+    Bounds: those of each AUC, combined by the method of variance estimates recovery with the correlations of the influences of rows;
+    so they hold for small classes, and where all pairs are ordered alike, as those of one AUC do. Its size is that of the smallest class.
     """
     from scipy.stats import rankdata
 
@@ -164,26 +167,36 @@ def macro_roc_auc(rows: Classified, group: tuple[str, ...] = ()) -> Number:
     common: dict[str, Any] = {"group": group, "n": n, "size": int(sizes.min())}
     if not sizes.min() or sizes.max() == n:
         return Number(**common, value=None, reason=f"it has no row of {rows.classes[int(sizes.argmin())]}")
-    influence, values = np.zeros(n), []
+    influence, values, each = np.zeros((len(sizes), n)), [], []
     for index, size in enumerate(sizes.tolist()):
         own, column = rows.true == index, rows.score[:, index]
         together = rankdata(column)
         above = (together[own] - rankdata(column[own])) / (n - size)
         below = 1 - (together[~own] - rankdata(column[~own])) / size  # share of the class above each other row
         values.append(float(above.mean()))
-        influence[own] += (above - values[-1]) / size
-        influence[~own] += (below - values[-1]) / (n - size)
-    value = float(np.mean(values))
-    variance = float(((influence / len(sizes)) ** 2).sum()) * n / (n - 1)
-    if not (variance > 0 and 0 < value < 1):
-        return Number(**common, value=value, reason="no interval: all pairs are ordered alike")
-    centre, scale = math.log(value / (1 - value)), math.sqrt(variance) / (value * (1 - value))
+        enough = 1 < size < n - 1
+        variance = float(above.var(ddof=1) / size + below.var(ddof=1) / (n - size)) if enough else 0.0
+        each.append(roc.auc_bounds(values[-1], variance, size, n - size)[0])
+        influence[index, own] = (above - values[-1]) / size
+        influence[index, ~own] = (below - values[-1]) / (n - size)
+    value, together_with = float(np.mean(values)), _correlation(influence)
 
     def bounds(confidence: float, sides: Sides) -> tuple[float, float]:
-        half = intervals.quantile(confidence, sides) * scale
-        return 1 / (1 + means.exp(half - centre)), 1 / (1 + means.exp(-half - centre))
+        ends = np.array([of(confidence, sides) for of in each])
+        down, up = np.array(values) - ends[:, 0], ends[:, 1] - np.array(values)
+        reach = [math.sqrt(float(one @ together_with @ one)) / len(values) for one in (down, up)]
+        return max(0.0, value - reach[0]), min(1.0, value + reach[1])
 
-    return Number(**common, value=value, bounds=bounds, method="influence-logit")
+    return Number(**common, value=value, bounds=bounds, method="mover-auc")
+
+
+def _correlation(influence: Floats) -> Floats:
+    """Return the correlations of several numbers of the same rows, none below 0; 1 where a number does not vary and none is known."""
+    size = np.sqrt((influence**2).sum(axis=1))
+    known = np.outer(size, size) > 0
+    found: Floats = np.where(known, influence @ influence.T / np.where(known, np.outer(size, size), 1.0), 1.0)
+    np.fill_diagonal(found, 1.0)
+    return np.clip(found, 0.0, 1.0)
 
 
 def mean(losses: Floats, group: tuple[str, ...] = ()) -> Number:

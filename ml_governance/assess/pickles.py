@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from ml_governance.assess.pickle_values import DTYPE, OPAQUE, WRAPPER, Broken, Global, Made, array, typed
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_OPCODES = 20_000_000
 MAX_PICKLES = 64
-_WRAPPER = ("joblib.numpy_pickle", "NumpyArrayWrapper")
 _LEGACY_TORCH = 0x1950A86A20F9469CFC6C
 """What the first of the pickles in a file of old versions of PyTorch holds; four more follow, and then the tensors' bytes."""
 _MORE_OF_TORCH = 4
@@ -45,29 +46,6 @@ class Pickle:
     problems: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Global:
-    module: str
-    name: str
-
-
-@dataclass(slots=True, eq=False)
-class _Made:
-    """What a call would return."""
-
-    by: Any
-    args: Any
-    state: Any = None
-
-
-class _Broken(Exception):  # noqa: N818  it ends the reading, and nobody else sees it
-    """The real machine would raise here, or goes where this one cannot follow."""
-
-
-_OPAQUE = object()
-"""A value that stands for anything."""
-
-
 def read(stream: BinaryIO, size: int) -> Pickle:
     """Follow the pickles in a file.
 
@@ -80,7 +58,7 @@ def read(stream: BinaryIO, size: int) -> Pickle:
     """
     start = stream.tell()
     plain = _follow(stream, size, arrays=False)
-    if _WRAPPER not in plain.imports:
+    if (WRAPPER.module, WRAPPER.name) not in plain.imports:
         return plain
     stream.seek(start)
     past = _follow(stream, size, arrays=True)
@@ -135,6 +113,9 @@ class _Machine:
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
+        self.fixed: dict[int, Any] = {}  # the fields of types of arrays, which NumPy keeps and does not copy
+        self.protocol = 0
+        self.wrappers = 0  # how often the class of joblib's arrays was pushed and not yet made an object of
         self.frame_end = 0
         self.broken = False
 
@@ -144,15 +125,17 @@ class _Machine:
             for opcode, argument, _ in pickletools.genops(self.stream):
                 self.budget[0] -= 1
                 if self.budget[0] < 0:
-                    raise _Broken(f"more than {MAX_OPCODES:,} opcodes")
+                    raise Broken(f"more than {MAX_OPCODES:,} opcodes")
                 if opcode.name == "STOP":
+                    if self.arrays and self.wrappers:
+                        raise Broken("the class of joblib's arrays is used for something else")
                     return self.pop()
                 step = _STEPS.get(opcode.name)
                 if step is None:
                     self.stack.append(argument)
                 else:
                     step(self, argument)
-        except _Broken as problem:
+        except Broken as problem:
             self.problems.append(str(problem))
         except (
             ValueError,
@@ -168,6 +151,10 @@ class _Machine:
         self.broken = True
         return None
 
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
+        self.wrappers += value == WRAPPER
+
     def pop(self) -> Any:
         return self.stack.pop()
 
@@ -176,79 +163,55 @@ class _Machine:
         self.stack = self.marks.pop()
         return items
 
-    def imported(self, module: Any, name: Any) -> _Global:
+    def imported(self, module: Any, name: Any) -> Global:
         if not isinstance(module, str) or not isinstance(name, str):
-            raise _Broken("it imports what it computes while it is loaded")
-        module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
+            raise Broken("it imports what it computes while it is loaded")
+        if self.protocol < 3:
+            module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
         self.imports.add((module, name))
-        return _Global(module, name)
+        return Global(module, name)
 
     def called(self, what: Any, args: Any) -> None:
-        if not isinstance(what, _Global):
-            raise _Broken("it calls what is not imported but computed")
-        self.stack.append(_Made(what, args))
+        if not isinstance(what, Global):
+            raise Broken("it calls what is not imported but computed")
+        self.stack.append(Made(what, args))
 
     def changed(self, target: Any) -> Any:
-        if isinstance(target, _Global):
-            raise _Broken(f"it changes {target.module}.{target.name} itself")
+        if isinstance(target, Global):
+            raise Broken(f"it changes {target.module}.{target.name} itself")
         return target
 
     def build(self, _: Any) -> None:
         state = self.pop()
         made = self.changed(self.stack[-1])
-        if isinstance(made, _Made):
-            made.state = state
-            if self.arrays and isinstance(made.by, _Global) and (made.by.module, made.by.name) == _WRAPPER:
-                self.past_array(state)
+        if isinstance(made, Made):
+            made.state, made.changes = state, made.changes + 1
+            if made.by == DTYPE:
+                typed(made)
+                fields = state[4]
+                self.fixed[id(fields)] = fields
+            elif self.arrays and made.by == WRAPPER:
+                self.past_array(made)
 
-    def past_array(self, state: Any) -> None:
+    def past_array(self, made: Made) -> None:
         """Go past the bytes of an array, as joblib does when it has read the object that stands for it."""
         if self.stream.tell() < self.frame_end:
-            raise _Broken("an array stands inside a frame, where joblib reads other bytes than stand there")
-        if not isinstance(state, dict):
-            raise _Broken("an array says nothing of itself")
-        shape, (itemsize, objects) = state.get("shape"), _layout(state.get("dtype"))
-        if objects:
-            self.stack[-1] = _OPAQUE
+            raise Broken("an array stands inside a frame, where joblib reads other bytes than stand there")
+        told = array(made)
+        self.stack[-1] = OPAQUE
+        if told.objects:
             inner = _Machine(self.stream, self.size, self.imports, self.problems, self.budget, arrays=False)
             inner.run()
             if inner.broken:
-                raise _Broken("an array of objects cannot be followed")
+                raise Broken("an array of objects cannot be followed")
             return
-        if not isinstance(shape, tuple) or not all(type(one) is int and one >= 0 for one in shape):
-            raise _Broken("an array has no shape")
-        count = 1
-        for one in shape:
-            count *= one
-        if state.get("numpy_array_alignment_bytes") is not None:
+        if told.padded:
             padding = self.stream.read(1)
             self.stream.seek(self.stream.tell() + int.from_bytes(padding, "little"))
-        end = self.stream.tell() + count * itemsize
+        end = self.stream.tell() + told.length
         if end > self.size:
-            raise _Broken("an array ends beyond the file")
+            raise Broken("an array ends beyond the file")
         self.stream.seek(end)
-        self.stack[-1] = _OPAQUE
-
-
-def _layout(dtype: Any) -> tuple[int, bool]:
-    """Return the bytes of an item, and whether it holds objects."""
-    import numpy as np
-
-    code = dtype.args[0] if isinstance(dtype, _Made) and isinstance(dtype.args, tuple) and dtype.args else None
-    if not isinstance(dtype, _Made) or dtype.by != _Global("numpy", "dtype") or not isinstance(code, str):
-        raise _Broken("an array is of a type that cannot be read")
-    state = dtype.state if isinstance(dtype.state, tuple) else ()
-    fields = state[4] if len(state) > 4 else None
-    nested = state[2] if len(state) > 2 else None
-    if nested is not None:
-        raise _Broken("an array is of a type that cannot be read")
-    objects = code.lstrip("<>|=")[:1] == "O"
-    if isinstance(fields, dict):
-        objects |= any(_layout(one[0])[1] for one in fields.values() if isinstance(one, tuple))
-    try:
-        return np.dtype(code).itemsize, objects
-    except TypeError:
-        raise _Broken("an array is of a type that cannot be read") from None
 
 
 # --- opcodes --------------------------------------------------------------------------------------------
@@ -257,7 +220,10 @@ def _layout(dtype: Any) -> tuple[int, bool]:
 def _into_dict(machine: _Machine, items: list[Any]) -> None:
     target = machine.changed(machine.stack[-1])
     if isinstance(target, dict):
-        target.update((key, value) for key, value in zip(items[::2], items[1::2], strict=True) if isinstance(key, str))
+        if id(target) in machine.fixed:
+            raise Broken("it changes the fields of a type of arrays")
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            target[key if isinstance(key, str) else OPAQUE] = value
 
 
 def _setitem(machine: _Machine, _: Any) -> None:
@@ -304,12 +270,12 @@ def _popped(machine: _Machine, _: Any) -> None:
 
 def _global(machine: _Machine, argument: Any) -> None:
     module, _, name = argument.partition(" ")
-    machine.stack.append(machine.imported(module, name))
+    machine.push(machine.imported(module, name))
 
 
 def _stack_global(machine: _Machine, _: Any) -> None:
     name, module = machine.pop(), machine.pop()
-    machine.stack.append(machine.imported(module, name))
+    machine.push(machine.imported(module, name))
 
 
 def _inst(machine: _Machine, argument: Any) -> None:
@@ -325,12 +291,18 @@ def _obj(machine: _Machine, _: Any) -> None:
 
 def _reduce(machine: _Machine, _: Any) -> None:
     args, what = machine.pop(), machine.pop()
-    if isinstance(what, _Global) and (what.module, what.name) in _NEW and isinstance(args, tuple) and args:
+    if isinstance(what, Global) and (what.module, what.name) in _NEW and isinstance(args, tuple) and args:
         what, args = args[0], args[1:]  # these make an object of the class that they are given
     machine.called(what, args)
 
 
 _NEW = {("copyreg", "_reconstructor"), ("copyreg", "__newobj__")}
+
+
+def _newobj(machine: _Machine, _: Any) -> None:
+    args, what = machine.pop(), machine.pop()
+    machine.wrappers -= what == WRAPPER
+    machine.called(what, args)
 
 
 def _newobj_ex(machine: _Machine, _: Any) -> None:
@@ -339,7 +311,7 @@ def _newobj_ex(machine: _Machine, _: Any) -> None:
 
 
 def _extension(_: _Machine, argument: Any) -> None:
-    raise _Broken(f"it imports by the extension code {argument}, which says nothing of what that is")
+    raise Broken(f"it imports by the extension code {argument}, which says nothing of what that is")
 
 
 def _frame(machine: _Machine, argument: Any) -> None:
@@ -367,7 +339,7 @@ def _collected(make: Callable[[list[Any]], Any]) -> Callable[[_Machine, Any], No
 
 
 def _got(machine: _Machine, argument: Any) -> None:
-    machine.stack.append(machine.memo[int(argument)])
+    machine.push(machine.memo[int(argument)])
 
 
 def _put(machine: _Machine, argument: Any) -> None:
@@ -378,28 +350,32 @@ def _memoized(machine: _Machine, _: Any) -> None:
     machine.memo[len(machine.memo)] = machine.stack[-1]
 
 
+def _protocol(machine: _Machine, argument: Any) -> None:
+    machine.protocol = argument
+
+
 def _nothing(_: _Machine, __: Any) -> None:
     return None
 
 
 def _persistent(machine: _Machine, _: Any) -> None:
     machine.pop()
-    machine.stack.append(_OPAQUE)
+    machine.stack.append(OPAQUE)
 
 
 _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
-    "PROTO": _nothing, "FRAME": _frame, "MARK": _mark, "POP": _popped, "POP_MARK": _mark_popped,
-    "DUP": lambda machine, _: machine.stack.append(machine.stack[-1]),
+    "PROTO": _protocol, "FRAME": _frame, "MARK": _mark, "POP": _popped, "POP_MARK": _mark_popped,
+    "DUP": lambda machine, _: machine.push(machine.stack[-1]),
     "NONE": _pushes(lambda: None), "NEWTRUE": _pushes(lambda: True), "NEWFALSE": _pushes(lambda: False),
-    "NEXT_BUFFER": _pushes(lambda: _OPAQUE), "READONLY_BUFFER": _nothing,
+    "NEXT_BUFFER": _pushes(lambda: OPAQUE), "READONLY_BUFFER": _nothing,
     "EMPTY_LIST": _pushes(list), "EMPTY_TUPLE": _pushes(tuple), "EMPTY_DICT": _pushes(dict), "EMPTY_SET": _pushes(set),
-    "LIST": _collected(lambda _: []), "TUPLE": _collected(tuple), "FROZENSET": _collected(lambda _: _OPAQUE),
+    "LIST": _collected(lambda _: []), "TUPLE": _collected(tuple), "FROZENSET": _collected(lambda _: OPAQUE),
     "TUPLE1": _tuple_of(1), "TUPLE2": _tuple_of(2), "TUPLE3": _tuple_of(3),
     "APPEND": _appended, "APPENDS": _many_appended, "ADDITEMS": _many_appended,
     "DICT": _dict, "SETITEM": _setitem, "SETITEMS": _setitems,
     "GET": _got, "BINGET": _got, "LONG_BINGET": _got, "PUT": _put, "BINPUT": _put, "LONG_BINPUT": _put, "MEMOIZE": _memoized,
-    "GLOBAL": _global, "STACK_GLOBAL": _stack_global, "INST": _inst, "OBJ": _obj, "REDUCE": _reduce, "NEWOBJ": _reduce,
+    "GLOBAL": _global, "STACK_GLOBAL": _stack_global, "INST": _inst, "OBJ": _obj, "REDUCE": _reduce, "NEWOBJ": _newobj,
     "NEWOBJ_EX": _newobj_ex, "BUILD": _Machine.build, "EXT1": _extension, "EXT2": _extension, "EXT4": _extension,
-    "PERSID": _pushes(lambda: _OPAQUE), "BINPERSID": _persistent,
+    "PERSID": _pushes(lambda: OPAQUE), "BINPERSID": _persistent,
 }  # fmt: skip
 """What opcodes do; every other pushes its argument, which is a number, a text or bytes."""

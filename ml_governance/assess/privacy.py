@@ -85,7 +85,7 @@ def assess_privacy(
     DataError
         If nothing is given to measure, a part of what one needs is absent, or something cannot be used.
     """
-    check_levels(confidence, min_group_size)
+    check_levels(confidence, min_group_size, seed)
     levels: dict[str, Any] = {"confidence": confidence, "min_rows": min_group_size, "seed": seed}
     measurements: list[Measurement] = []
     details: dict[str, Any] = {}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ml_governance.assess import ranks
+from ml_governance.assess.halves import draws
 from ml_governance.assess.separability import FOLDS, Separation
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _out_of_fold(
 
 def _stratified(groups: Codes, seed: int) -> Codes:
     """Deal the rows of every level over the folds in turn, after shuffling them."""
-    shuffled = np.random.default_rng(seed).permutation(len(groups))
+    shuffled = draws(seed).permutation(len(groups))
     order = shuffled[np.argsort(groups[shuffled], kind="stable")]
     fold = np.empty(len(groups), dtype=np.int64)
     fold[order] = np.arange(len(groups)) % FOLDS

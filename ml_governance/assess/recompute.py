@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ml_governance.assess.predicting import Predicted
 from ml_governance.errors import DataError, UnavailableError, VerificationError
 from ml_governance.evidence import fingerprint
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
-    from numpy.typing import NDArray
 
 PASSED_ON = (
     "PATH", "HOME", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR",
@@ -40,28 +40,27 @@ _SAID = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recomputed:
+class Recomputed(Predicted):
     """What the child sent back, checked for form.
 
     Parameters
     ----------
-    y_pred : array of shape (n,)
-        Predicted labels.
-    y_score : array of float64, shape (n,) or (n, classes), or None
-        Probability of the positive class, or of every one of several, where the model gives one.
-    classes : tuple of str or None
-        What the columns of several are.
+    y_pred, y_score, classes
+        As :class:`~ml_governance.assess.predicting.Predicted`.
     explanation : dict or None
         An explanation report as plain values, if it was asked for.
     robustness : dict or None
         A robustness report as plain values, if it was asked for.
+    reasons : dict or None
+        Of declined rows, if they were asked for: ``summary``, and for each of ``declined`` its ``place`` and its ``factors``, by number.
+    more : Predicted or None
+        What the model said of further rows, if there were some.
     """
 
-    y_pred: NDArray[Any] = field(repr=False)
-    y_score: NDArray[np.float64] | None = field(repr=False)
-    explanation: dict[str, Any] | None = field(repr=False)
+    explanation: dict[str, Any] | None = field(default=None, repr=False)
     robustness: dict[str, Any] | None = field(default=None, repr=False)
-    classes: tuple[str, ...] | None = None
+    reasons: dict[str, Any] | None = field(default=None, repr=False)
+    more: Predicted | None = field(default=None, repr=False)
 
 
 def recompute(
@@ -77,6 +76,8 @@ def recompute(
     background: pd.DataFrame | None = None,
     explain: dict[str, Any] | None = None,
     perturb: dict[str, Any] | None = None,
+    reasons: dict[str, Any] | None = None,
+    more: pd.DataFrame | None = None,
     timeout: float = TIMEOUT,
 ) -> Recomputed:
     """Load a model by digest in a child process and predict.
@@ -106,6 +107,11 @@ def recompute(
     perturb : dict, optional
         Options of :func:`ml_governance.assess.robustness.assess_robustness`, which takes the first of ``exclude`` as the label; None
         perturbs nothing.
+    reasons : dict, optional
+        Options of :func:`ml_governance.assess.reason_codes.reason_codes`, which compares with ``background`` or else with ``rows``; None
+        looks for none.
+    more : DataFrame, optional
+        Further rows to predict and nothing else, such as some that the model was trained on.
     timeout : float, default 3600
         Seconds until the child is stopped.
 
@@ -126,8 +132,10 @@ def recompute(
         folder = Path(name)
         copy = copied(artifact, folder, sha256)
         rows.to_parquet(folder / "rows.parquet", index=False)
-        if explain is not None and background is not None:
+        if (explain is not None or reasons is not None) and background is not None:
             background.to_parquet(folder / "background.parquet", index=False)
+        if more is not None:
+            more.to_parquet(folder / "more.parquet", index=False)
         request = {
             "artifact": str(copy),
             "loader": loader,
@@ -137,11 +145,13 @@ def recompute(
             "task": task,
             "explain": explain,
             "perturb": perturb,
+            "reasons": reasons,
         }
         (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
         _run(folder, timeout)
-        wanted = [name for name, asked in (("explanation", explain), ("robustness", perturb)) if asked is not None]
-        return _read(folder, len(rows), wanted)
+        asked = {"explanation": explain, "robustness": perturb, "reasons": reasons}
+        wanted = [name for name, options in asked.items() if options is not None]
+        return _read(folder, len(rows), wanted, None if more is None else len(more))
 
 
 def copied(artifact: Path, folder: Path, sha256: str) -> Path:
@@ -204,30 +214,25 @@ def _run(folder: Path, timeout: float) -> None:
         )
 
 
-def _read(folder: Path, rows: int, wanted: Sequence[str]) -> Recomputed:
+def _read(folder: Path, rows: int, wanted: Sequence[str], more: int | None) -> Recomputed:
     try:
         with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
-            predicted = arrays["y_pred"]
-            score, classes = arrays.get("y_score", None), arrays.get("classes", None)
+            found = dict(arrays)
         told = {name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in wanted}
+        own = _predicted(found, "", rows)
+        further = None if more is None else _predicted(found, "more_", more)
     except (OSError, ValueError, KeyError) as error:
         raise UnavailableError(f"the predicting process left no readable result: {error}") from error
-    wide = (rows,) if classes is None else (rows, len(classes))
-    for name, array, shape in (("predictions", predicted, (rows,)), ("scores", score, wide)):
-        if array is not None and array.shape != shape:
-            raise DataError(
-                f"the model returned {name} of shape {array.shape}", expected=f"one for each of {rows} rows"
-            )
-    if score is not None and not np.isfinite(score).all():
-        raise DataError(
-            f"{int((~np.isfinite(score)).sum())} scores are NaN or infinite",
-            expected="a probability in every row",
-        )
-    named = None if classes is None else tuple(map(str, classes.tolist()))
     return Recomputed(
-        y_pred=predicted,
-        y_score=score,
-        classes=named,
-        explanation=told.get("explanation"),
-        robustness=told.get("robustness"),
-    )
+        y_pred=own.y_pred, y_score=own.y_score, classes=own.classes, explanation=told.get("explanation"),
+        robustness=told.get("robustness"), reasons=told.get("reasons"), more=further,
+    )  # fmt: skip
+
+
+def _predicted(arrays: dict[str, Any], prefix: str, rows: int) -> Predicted:
+    classes = arrays.get(f"{prefix}classes")
+    return Predicted(
+        y_pred=arrays[f"{prefix}y_pred"],
+        y_score=arrays.get(f"{prefix}y_score"),
+        classes=None if classes is None else tuple(map(str, classes.tolist())),
+    ).checked(rows)

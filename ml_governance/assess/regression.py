@@ -228,11 +228,11 @@ def add_up(
     """
     if not 0 < quantile < 1:
         raise DataError(f"the quantile is {quantile}", expected="a number between 0 and 1")
-    origin = float(true.mean()) if origin is None else origin
     levels, cell = tuple(entry[1] for entry in coded.values()), sensitive.cell(coded, len(true))
     size = math.prod(map(len, levels))
     sums = np.empty((size, len(TERMS)))
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # such sums are refused
+        origin = float(true.mean()) if origin is None else origin
         e, y = predicted - true, true - origin
         absolute, loss, one = np.abs(e), np.maximum(-quantile * e, (1 - quantile) * e), np.ones_like(e)
         square = e * e

@@ -83,6 +83,7 @@ def assess_robustness(
     confidence: float = 0.95,
     min_group_size: int = 30,
     batch: int = 10_000,
+    max_rows: int | None = None,
     seed: int = 0,
 ) -> RobustnessReport:
     """Measure how a model's decisions hold when its rows are not quite these.
@@ -117,6 +118,8 @@ def assess_robustness(
         A smaller group's numbers are ``insufficient``.
     batch : int, default 10000
         Most rows that the model is asked at once; memory follows it, results do not.
+    max_rows : int, optional
+        At most so many rows, drawn at random, are decided about; the default is all. The intervals are those of the rows drawn.
     seed : int, default 0
         Seed of every draw.
 
@@ -138,10 +141,13 @@ def assess_robustness(
     columns of two values are categories. ``missing`` and ``swap`` change one cell of every row. Corruption as a test, and the flip
     rate: Hendrycks and Dietterich, ICLR 2019.
     """
-    check_levels(confidence, min_group_size)
-    _check(noise=noise, draws=draws, worst_share=worst_share, batch=batch, tolerance=tolerance)
+    check_levels(confidence, min_group_size, seed)
+    _check(noise=noise, draws=draws, worst_share=worst_share, batch=batch, tolerance=tolerance, max_rows=max_rows)
     if not len(rows):
         raise DataError("there are no rows", expected="rows to decide about")
+    given = len(rows)
+    if max_rows is not None and given > max_rows:
+        rows, y_true, sensitive_features = _drawn(rows, y_true, sensitive_features, max_rows, seed)
     names = columns_taken(model, rows)
     everything, table = rows.reset_index(drop=True), rows[list(names)].reset_index(drop=True)
     directions = monotonicity.check_directions(monotone or {}, table, names)
@@ -152,6 +158,8 @@ def assess_robustness(
     made = Maker(slices=slices, confidence=confidence, min_group_size=min_group_size)
     measurements = made.rates("repeat_flip_rate", decider.differ(base, decider.decide(table)))
     details: dict[str, Any] = {"rows": len(table), "draws": draws, "noise": noise}
+    if len(table) < given:
+        details["drawn_from"] = given
     for place, (name, own, change) in enumerate(_probes(columns, noise)):
         seen = _flips(decider, table, base, change, draws, (seed, place), len(columns)) if own else _NOT[name]
         measurements += _measured(made, name, seen)
@@ -168,6 +176,21 @@ def assess_robustness(
         confidence=confidence, min_group_size=min_group_size, seed=seed,
         source=lambda: digest_of("rows of the robustness report", **{str(name): table[name] for name in table.columns}),
     )  # fmt: skip
+
+
+def _drawn(
+    rows: pd.DataFrame, y_true: Any, sensitive_features: Any, size: int, seed: int
+) -> tuple[pd.DataFrame, Any, dict[str, Any] | None]:
+    """Return some rows, drawn at random, with their labels and groups."""
+    pick = np.sort(np.random.default_rng((_TAG, seed)).choice(len(rows), size=size, replace=False))
+    if y_true is not None:
+        labels = np.asarray(y_true)
+        if len(labels) != len(rows):
+            raise DataError(f"y_true has the shape {labels.shape}", expected=f"a label for each of {len(rows)} rows")
+        y_true = labels[pick]
+    groups = {} if sensitive_features is None else sensitive.read(sensitive_features, len(rows))
+    named = {name: np.asarray(levels, dtype=object)[own[pick]] for name, (own, levels) in groups.items()}
+    return rows.iloc[pick], y_true, named or None
 
 
 # --- slices and their numbers ---------------------------------------------------------------------------
@@ -411,11 +434,15 @@ def _directions(
     return [*made.rates(metric, np.logical_or.reduce([one.rows for one in seen])), *each]
 
 
-def _check(*, noise: float, draws: int, worst_share: float, batch: int, tolerance: float | None) -> None:
+def _check(
+    *, noise: float, draws: int, worst_share: float, batch: int, tolerance: float | None, max_rows: int | None
+) -> None:
     if not (np.isfinite(noise) and noise > 0):
         raise DataError(f"noise is {noise}", expected="standard deviations of each column, above 0")
     if draws < 1 or batch < 1:
         raise DataError(f"draws is {draws} and batch {batch}", expected="1 or more of each")
+    if max_rows is not None and max_rows < 1:
+        raise DataError(f"max_rows is {max_rows}", expected="1 or more")
     if not 0 < worst_share <= 1:
         raise DataError(f"worst_share is {worst_share}", expected="a share above 0, at most 1")
     if tolerance is not None and not (np.isfinite(tolerance) and tolerance >= 0):

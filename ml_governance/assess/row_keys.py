@@ -51,6 +51,11 @@ class RowKeys:
         self._keys = self._keys * width + (codes + 1)
         self._size *= width
 
+    @property
+    def all_differ(self) -> bool:
+        """Whether it is already known that no two rows are alike, so that further columns change nothing."""
+        return self._all_differ
+
     def settled(self) -> Codes:
         """Return the keys as numbers from 0 to one less than how many distinct rows there are."""
         self._compact()

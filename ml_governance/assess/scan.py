@@ -82,7 +82,7 @@ def scan_artifact(
     named = Path(requirements) if requirements is not None else place / REQUIREMENTS
     needs = dependencies.read(named) if requirements is not None or named.is_file() else None
     known = None if advisories is None else known_advisories.read(Path(advisories))
-    found = {one.name: known.of(one.name, one.version) for one in needs or () if known and one.version}
+    found = {(one.name, one.version): known.of(one.name, one.version) for one in needs or () if known and one.version}
     details: dict[str, Any] = {
         "files": [one.to_dict() for one in sorted(files, key=lambda one: (one.safe, one.path))[:SHOWN]],
         "scanner": {name: metadata.version(name) for name in ("skops", "scikit-learn")},
@@ -95,7 +95,9 @@ def scan_artifact(
     if known is not None:
         details["advisories"] = {"count": known.count, "newest": known.newest, "sha256": known.sha256}
         details["vulnerabilities"] = [
-            {"name": name, **one} for name, several in sorted(found.items()) for one in several
+            {"name": name, "version": version, **one}
+            for (name, version), several in sorted(found.items())
+            for one in several
         ]
     resource = Resource(name=place.name, sha256=digest.sha256)
     return ScanReport(
@@ -138,7 +140,9 @@ def _of_files(files: Sequence[File]) -> tuple[Measurement, ...]:
 
 
 def _of_needs(
-    needs: Sequence[Dependency] | None, known: Advisories | None, found: dict[str, tuple[dict[str, Any], ...]]
+    needs: Sequence[Dependency] | None,
+    known: Advisories | None,
+    found: dict[tuple[str, str], tuple[dict[str, Any], ...]],
 ) -> tuple[Measurement, ...]:
     none = "the artifact names no dependencies" if needs is None else None
     own = needs or ()

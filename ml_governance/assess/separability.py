@@ -1,8 +1,10 @@
 """How well one column by itself tells groups of rows apart: an AUC with its interval, from counts by value.
 
-A number is ranked as it is, missing values below all, and an AUC under one half is turned round: it tells as much. Values of a
-category have no order; each is scored by the share of the group among its rows in the other folds, and the AUC is that within
-each fold, averaged, so that a category of many values does not look informative by having been learnt by heart.
+A number is ranked as it is, missing values below all, and an AUC under one half is turned round: it tells as much. Where the group is
+at both ends, or in the middle, ranks say nothing; so its values are taken as categories too, in bins of as many rows each, and that
+AUC counts where it is surely the larger. Values of a category have no order; each is scored by the share of the group among its rows
+in the other folds, and the AUC is that within each fold, averaged, so that a category of many values does not look informative by
+having been learnt by heart.
 
 Sources: DeLong et al., Biometrics 44 (1988) 837; LeDell, Petersen and van der Laan, Electronic Journal of Statistics 9 (2015)
 1583, for the variance of an average over folds.
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ml_governance.assess import roc
+from ml_governance.assess.halves import draws
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +37,9 @@ FEW_VALUES = 10
 """A number with no more distinct values is taken as a category: it may be a code."""
 BINS = 1 << 14
 """Of a number with more distinct values, the variance is that of so many bins; its AUC is exact all the same."""
+
+SHAPE = 64
+"""Bins of a number that is taken as a category."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +85,7 @@ class Separation:
 
 def folds_of(rows: int, seed: int) -> Codes:
     """Return the fold of every row, drawn at random."""
-    return np.random.default_rng(seed).integers(0, FOLDS, rows)
+    return draws(seed).integers(0, FOLDS, rows)
 
 
 def separate(column: Column, groups: Codes, levels: int, folds: Codes) -> list[Separation]:
@@ -100,17 +106,37 @@ def separate(column: Column, groups: Codes, levels: int, folds: Codes) -> list[S
     # A missing value has the place below all.
     own, code, size = groups[kept], column.of(0)[kept] + 1, len(column.values) + 1
     rows = np.bincount(own, minlength=levels)
-    if column.kind != "text" and size > FEW_VALUES + 1:
-        value, variance = _ranked(own, code, size, levels)
-        turned = True
-    else:
+
+    def told(found: tuple[Floats, Floats], *, turned: bool) -> list[Separation]:
+        return [
+            Separation(value=float(v), variance=float(s), rows=int(n), others=len(own) - int(n), turned=turned)
+            for v, s, n in zip(*found, rows, strict=True)
+        ]
+
+    def by_value(code: Codes, size: int) -> list[Separation]:
         flat = np.bincount((folds[kept] * size + code) * levels + own, minlength=FOLDS * size * levels)
-        value, variance = _crossed(flat.reshape(FOLDS, size, levels).astype(np.float64))
-        turned = False
-    return [
-        Separation(value=float(v), variance=float(s), rows=int(n), others=len(own) - int(n), turned=turned)
-        for v, s, n in zip(value, variance, rows, strict=True)
-    ]
+        return told(_crossed(flat.reshape(FOLDS, size, levels).astype(np.float64)), turned=False)
+
+    if column.kind == "text" or size <= FEW_VALUES + 1:
+        return by_value(code, size)
+    ranked = told(_ranked(own, code, size, levels), turned=True)
+    shaped = by_value(_binned(code, size), SHAPE + 1)
+    return [two if _surely(two) > one.strength else one for one, two in zip(ranked, shaped, strict=True)]
+
+
+def _binned(code: Codes, size: int) -> Codes:
+    """Return bins of as many rows each; a missing value, code 0, has one of its own."""
+    every = np.bincount(code, minlength=size)
+    every[0] = 0
+    place = (np.cumsum(every) - every) * SHAPE // max(int(every.sum()), 1) + 1
+    place[0] = 0
+    binned: Codes = place[code]
+    return binned
+
+
+def _surely(one: Separation) -> float:
+    """Return what the AUC of a category exceeds but once in two thousand samples; 0 where that cannot be said."""
+    return one.bounds(0.999, "two-sided")[0] if math.isfinite(one.value) and math.isfinite(one.variance) else 0.0
 
 
 def _ranked(own: Codes, code: Codes, size: int, levels: int) -> tuple[Floats, Floats]:
@@ -159,7 +185,10 @@ def ordered(counts: Floats) -> tuple[Floats, Floats]:
 
 
 def _crossed(counts: Floats) -> tuple[Floats, Floats]:
-    """Return the same for values without an order, each scored by what the other folds say of it."""
+    """Return the same for values without an order, each scored by what the other folds say of it.
+
+    The variance is Nadeau and Bengio's (Machine Learning 52 (2003) 239): folds learn from common rows, and so do not vary by themselves.
+    """
     whole = counts.sum(axis=0)
     shares = whole.sum(axis=0) / max(whole.sum(), 1.0)
     values, variances = [], []
@@ -173,7 +202,8 @@ def _crossed(counts: Floats) -> tuple[Floats, Floats]:
     usable = np.isfinite(value)
     number = usable.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(usable, value, 0).sum(axis=0) / number, np.where(usable, variance, 0).sum(axis=0) / number**2
+        mean, spread = (np.where(usable, one, 0).sum(axis=0) / number for one in (value, variance))
+        return mean, spread * (1 / number + 1 / (FOLDS - 1))
 
 
 def _scored(held: Floats, score: Floats, level: int) -> tuple[float, float]:

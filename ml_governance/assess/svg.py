@@ -78,6 +78,7 @@ def dots(
     axis: str,
     low: float = 0.0,
     high: float = 1.0,
+    tick: float = TICK,
     bound: float | None = None,
     bound_label: str = "",
 ) -> str:
@@ -93,6 +94,8 @@ def dots(
         What is shown, and in what unit.
     low, high : float
         Range of the axis; intervals that reach beyond it end in an arrow-less line at the edge.
+    tick : float
+        Distance of the marks of the axis.
     bound : float, optional
         Where to draw the line.
     bound_label : str
@@ -106,10 +109,11 @@ def dots(
 
     bottom = top + step * len(rows)
     parts = []
-    for index in range(round((high - low) / TICK) + 1):
-        tick = low + TICK * index
-        parts.append(_line(x(tick), top - 4, x(tick), bottom, opacity=0.13))
-        parts.append(_text(x(tick), bottom + 16, f"{tick:.1f}", anchor="middle", size=11, muted=True))
+    for index in range(round((high - low) / tick) + 1):
+        mark = low + tick * index
+        parts.append(_line(x(mark), top - 4, x(mark), bottom, opacity=0.13))
+        told = f"{mark:.1f}" if tick == TICK else f"{round(mark, 12):g}"
+        parts.append(_text(x(mark), bottom + 16, told, anchor="middle", size=11, muted=True))
     parts.append(_text((left + width - right) / 2, bottom + 36, axis, anchor="middle", size=11.5, muted=True))
     if bound is not None:
         parts.append(_line(x(bound), top - 8, x(bound), bottom, width=1.6, dash="5 3", colour="var(--bound, #b3261e)"))

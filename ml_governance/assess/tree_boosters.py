@@ -52,7 +52,7 @@ def knows(model: Any) -> bool:
 
 
 def margin(model: Any, table: Any) -> NDArray[np.float64]:
-    """Return the sum over leaves as the library computes it; of several classes, that of the last."""
+    """Return the sum over leaves as the library computes it, shape (n,), or (n, classes) of several classes."""
     name = type(model).__name__
     if name.startswith("XGB"):
         made = model.predict(table, output_margin=True)
@@ -60,8 +60,7 @@ def margin(model: Any, table: Any) -> NDArray[np.float64]:
         made = model.predict(table, raw_score=True)
     else:
         made = model.predict(table, prediction_type="RawFormulaVal")
-    made = np.asarray(made, dtype=np.float64)
-    return made if made.ndim == 1 else made[:, -1]
+    return np.asarray(made, dtype=np.float64)
 
 
 def read(model: Any, output: Output) -> Ensemble:

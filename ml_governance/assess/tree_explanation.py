@@ -61,16 +61,15 @@ class TreeAnswer:
 
     Parameters
     ----------
-    phi : array of float64, shape (n, players)
-        Of more than two classes, the last.
-    base : float
+    phi : array of float64, shape (n, players) or (n, players, classes)
+    base : array of float64, shape () or (classes,)
         Mean output over the background.
     check : str
         What was compared with shap.
     """
 
     phi: Matrix
-    base: float
+    base: Matrix
     check: str
 
 
@@ -81,8 +80,8 @@ def explain(trees: Trees, output: Output, made: Matrix) -> TreeAnswer:
     ----------
     trees : Trees
     output : {'probability', 'margin'}
-    made : array of float64, shape (n,)
-        What the model itself makes of the rows.
+    made : array of float64, shape (n,) or (n, classes)
+        What the model itself makes of the rows; the first shape asks for the last of several classes.
 
     Returns
     -------
@@ -96,7 +95,8 @@ def explain(trees: Trees, output: Output, made: Matrix) -> TreeAnswer:
         If the attributions do not add up to what the model made, or differ from shap's.
     """
     ensemble, kernel = tabulated(trees, output)
-    values, base = attributed(ensemble, kernel, trees.rows, made), float(kernel.base[-1])
+    values = attributed(ensemble, kernel, trees.rows, made)
+    base = np.asarray(kernel.base[-1] if made.ndim == 1 else kernel.base)
     return TreeAnswer(phi=values, base=base, check=agrees(trees, ensemble))
 
 
@@ -113,15 +113,21 @@ def tabulated(trees: Trees, output: Output) -> tuple[Ensemble, TreeKernel]:
 
 
 def attributed(ensemble: Ensemble, kernel: TreeKernel, rows: Matrix, made: Matrix) -> Matrix:
-    """Return the attributions of rows, shape (n, players), once they add up to what the model made of them.
+    """Return the attributions of rows, shape (n, players) or (n, players, classes), once they add up to what the model made of them.
 
     Raises
     ------
     UnavailableError
         As :func:`explain`.
     """
-    values: Matrix = kernel.values(rows)[:, :, -1]
-    base = float(kernel.base[-1])
+    values = kernel.values(rows)
+    if made.ndim == 1:
+        values, made = values[:, :, -1:], made[:, None]
+    base = kernel.base[-made.shape[1] :]
+    if values.shape[2] != made.shape[1]:
+        raise UnavailableError(
+            f"the trees have {values.shape[2]} outputs, and the model {made.shape[1]}", expected="the same number"
+        )
     gap = float(np.abs(values.sum(axis=1) + base - made).max())
     allowed = (SINGLE_TOLERANCE if ensemble.single_sum else TOLERANCE) * max(ensemble.scale, 1e-300)
     if not gap <= allowed:
@@ -130,7 +136,7 @@ def attributed(ensemble: Ensemble, kernel: TreeKernel, rows: Matrix, made: Matri
             expected=f"at most {allowed:.3g}",
             next_step="report this model: its trees were read wrongly, and nothing was recorded",
         )
-    return values
+    return values[:, :, 0] if values.shape[2] == 1 else values
 
 
 def knows(estimator: Any) -> bool:
@@ -160,7 +166,11 @@ def agrees(trees: Trees, ensemble: Ensemble) -> str:
         theirs, version = _shap(trees.estimator, rows, background)
     except Exception as error:  # noqa: BLE001  whatever shap cannot read is told, not thrown
         return f"not compared with shap, which does not read this model ({type(error).__name__})"
-    ours = TreeKernel.of(ensemble, background=background).values(rows)[:, :, -1]
+    ours = TreeKernel.of(ensemble, background=background).values(rows)
+    if theirs.ndim == 2:
+        ours = ours[:, :, -1]
+    elif theirs.shape[2] == 2 and ours.shape[2] == 1:
+        theirs = theirs[:, :, -1:]
     if theirs.shape != ours.shape:
         return f"not compared with shap, which returned the shape {theirs.shape}"
     gap = float(np.abs(ours - theirs).max())
@@ -194,4 +204,4 @@ def _shap(estimator: Any, rows: Matrix, background: Matrix) -> tuple[Matrix, str
             found = np.asarray(explainer.shap_values(rows, check_additivity=False), dtype=np.float64)
     finally:
         np.random.set_state(state)  # noqa: NPY002  see above
-    return (found[:, :, -1] if found.ndim == 3 else found), str(shap.__version__)
+    return found, str(shap.__version__)

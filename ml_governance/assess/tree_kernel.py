@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 VERSION = "1"
 """Of the numbers: it grows when the same trees and rows give others."""
 
-_BLOCK = 1024
+_BLOCK = 2048
 _PART = 4096
 
 

@@ -326,6 +326,8 @@ def _columns(table: Any, rows: int) -> tuple[dict[str, _Column], dict[str, str]]
 def _column(values: Any, name: str) -> _Column:
     import pandas as pd
 
+    if getattr(values, "ndim", 1) != 1:
+        raise DataError(f"{name} has {values.ndim} dimensions", expected="one column")
     series = pd.Series(values)
     if pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_bool_dtype(series):
         floats = series.to_numpy(dtype=np.float64, na_value=np.nan)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +13,13 @@ from ml_governance.cli.options import As, Json, Where, opened
 from ml_governance.cli.performance import costs_of, task_of
 from ml_governance.cli.performance import measure as of_predictions
 from ml_governance.cli.robustness import options
-from ml_governance.cli.rows import measure_rows, signed
+from ml_governance.cli.rows import measure_rows, read_population, signed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EVIDENCE = {"data": "data-quality", "artifact": "security-scan"}
+"""What kinds are called as evidence, where their short names differ."""
 
 
 def assess(
@@ -61,7 +67,8 @@ def assess(
     kind: Annotated[
         list[str] | None,
         typer.Option(
-            help="performance, fairness, explanation or robustness; default is the first three. Or data, privacy or artifact, by itself."
+            help="performance, fairness, explanation, robustness, data, privacy or artifact; default is the first three. With MODEL, "
+            "repeat it to combine them: the rows are read and predicted once."
         ),
     ] = None,
     population: Annotated[
@@ -127,12 +134,14 @@ def assess(
 ) -> None:
     """Measure a model and sign the measurements; without a model, measure predictions in files.
 
-    With MODEL, its predictions on held-out rows are recomputed here. Without it, files are read as they are, in bounded
+    With MODEL, its predictions on held-out rows are recomputed here, once for all kinds. Without it, files are read as they are, in bounded
     memory: no workspace, no keys, no signature. With --kind artifact, the files of MODEL, or of the path in --data, are read without
     loading them: what they would run, what they need, and what is known of that.
 
     Example: mlgov assess credit-risk/2 --data test.parquet --y-true label --by sex --by race --as validator;
     mlgov assess --data 'scored/*.parquet' --y-true label --y-pred prediction --y-score score --by sex --by race;
+    mlgov assess credit-risk/2 --kind performance --kind fairness --kind robustness --kind data --kind privacy --data test.parquet
+    --training train.parquet --y-true label --by sex --as validator;
     mlgov assess credit-risk/2 --kind data --data test.parquet --training train.parquet --y-true label --by sex;
     mlgov assess credit-risk/2 --data test.parquet --y-true label --by sex --kind robustness --monotone income=+ --as validator;
     mlgov assess credit-risk/2 --kind artifact --advisories osv/ --as validator; mlgov assess --kind artifact --data model.pkl;
@@ -144,24 +153,27 @@ def assess(
 
         listed(kind or (), json=json)
         return
-    if set(kind or ()) & {"data", "privacy"} or any((population, released, quasi_identifier, confidential)):
+    of_rows = set(kind or ()) & {"data", "data-quality", "privacy"}
+    hidden = {"released": released, "quasi_identifiers": quasi_identifier, "confidential": confidential}
+    if model is None and (of_rows or population is not None or any(hidden.values())):
         measure_rows(
-            model, lambda: opened(workspace, signer), kind or (), data or (), y_true=y_true, by=by or (),
-            training=training or (), population=population, released=released, quasi_identifiers=quasi_identifier or (),
-            confidential=confidential or (), pos_label=pos_label, confidence=confidence, min_group_size=min_group_size, json=json,
+            kind or (), data or (), y_true=y_true, by=by or (), training=training or (), population=population, hidden=hidden,
+            confidence=confidence, min_group_size=min_group_size, json=json,
         )  # fmt: skip
         return
-    if NAMES.intersection(kind or ()):
-        if len(kind or ()) != 1 or y_true is not None or by:
-            raise typer.BadParameter("--kind artifact stands alone: it reads files, not rows")
+    if _artifact_alone(model, kind or (), data or (), rows=y_true is not None or bool(by)):
         scan(model, data or (), requirements, advisories, trust or (), workspace, signer, json=json)
         return
-    if requirements or advisories or trust:
+    if not NAMES.intersection(kind or ()) and (requirements or advisories or trust):
         raise typer.BadParameter("--requirements, --advisories and --trust are of --kind artifact")
     performance = model is None and kind == ["performance"]
-    if not data or y_true is None or not (by or performance):
+    bare = {"data", "data-quality", *NAMES}
+    rows_only = model is not None and bool(kind) and bare.issuperset(kind or ())
+    grouped = bool(by) or performance or (bool(kind) and {"privacy", *bare}.issuperset(kind or ()))
+    if not data or not (rows_only or (y_true is not None and grouped)):
         raise typer.BadParameter("give --data, --y-true and --by, or --list-metrics")
     if model is None:
+        assert y_true is not None  # noqa: S101  asked for above
         if any((background, training, against, rerun, monotone, shift, *((control, weight) if performance else ()))):
             raise typer.BadParameter(
                 "--background, --training, --against, --rerun, --monotone and --shift go with MODEL, which predicts itself; "
@@ -182,7 +194,8 @@ def assess(
         raise typer.BadParameter(
             "with MODEL, give one --data and none of --y-pred, --y-score, --control and --weight: the model predicts"
         )
-    usual = ("performance", "fairness") if task == "multiclass" else ("performance", "fairness", "explanation")
+    usual = ("performance", "fairness", "explanation")
+    _fit(of_rows, population=population is not None, hidden=any(hidden.values()), training=bool(training))
     with opened(workspace, signer) as ws:
         assessed = ws.assess(
             model,
@@ -190,7 +203,7 @@ def assess(
             y_true=y_true,
             sensitive_features=by or (),
             background=background,
-            kinds=tuple(kind) if kind else usual,
+            kinds=tuple(EVIDENCE.get(one, one) for one in kind) if kind else usual,
             task=task_of(task),
             costs=costs_of(costs),
             pos_label=pos_label,
@@ -200,5 +213,29 @@ def assess(
             against=against,
             robustness=options(monotone or (), shift or ()),
             rerun=rerun,
+            population=None if population is None else read_population(population),
+            requirements=requirements,
+            advisories=advisories,
+            trusted=trust or (),
+            privacy={name: value for name, value in hidden.items() if value},
         )
         signed(assessed, json=json)
+
+
+def _artifact_alone(model: str | None, kinds: Sequence[str], data: Sequence[str], *, rows: bool) -> bool:
+    """Tell whether files are read and nothing else."""
+    if not NAMES.intersection(kinds) or (model is not None and data):
+        return False
+    if len(kinds) != 1 or rows:
+        raise typer.BadParameter("--kind artifact alone reads files, not rows; to combine it, give MODEL and --data")
+    return True
+
+
+def _fit(of_rows: set[str], *, population: bool, hidden: bool, training: bool) -> None:
+    """Refuse options of kinds that are not measured, and privacy without what it needs."""
+    if population and not of_rows & {"data", "data-quality"}:
+        raise typer.BadParameter("--population goes with --kind data")
+    if hidden and "privacy" not in of_rows:
+        raise typer.BadParameter("--released, --quasi-identifier and --confidential go with --kind privacy")
+    if "privacy" in of_rows and not training:
+        raise typer.BadParameter("of privacy with MODEL, give --training")

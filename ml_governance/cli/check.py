@@ -33,9 +33,17 @@ def check(
     by: Annotated[list[str] | None, typer.Option("--by", help="Sensitive column; may be repeated.")] = None,
     kind: Annotated[
         list[str] | None,
-        typer.Option(help="performance, fairness or explanation; default is what the policy asks for."),
+        typer.Option(
+            help="performance, fairness, explanation, robustness, data-quality, privacy or security-scan; may be repeated; "
+            "default is what the policy asks for."
+        ),
     ] = None,
     pos_label: Annotated[str | None, typer.Option(help="The positive label, unless labels are 0 and 1.")] = None,
+    training: Annotated[
+        list[str] | None, typer.Option(help="File that MODEL was trained on; privacy needs it; may be repeated.")
+    ] = None,
+    against: Annotated[str | None, typer.Option(help="Another version, such as the one in use, to pair with.")] = None,
+    rerun: Annotated[str | None, typer.Option(help="Another version, trained alike, for robustness.")] = None,
     root: Annotated[str | None, typer.Option(help="The trust root must be this one; so says MLGOV_ROOT.")] = None,
     policy_sha256: Annotated[
         str | None,
@@ -76,7 +84,7 @@ def check(
     files.clear()
     options = {
         "model": model, "stage": stage, "data": data, "y_true": y_true, "by": tuple(by or ()), "kinds": tuple(kind or ()),
-        "pos_label": pos_label,
+        "pos_label": pos_label, "training": tuple(training or ()), "against": against, "rerun": rerun,
     }  # fmt: skip
     pinned = {"root": root, "policy": policy_sha256, "data": data_sha256, "checkpoint": checkpoint}
     checked = _checked(workspace, signer, options, pinned, unpinned=unpinned)

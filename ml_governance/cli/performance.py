@@ -62,7 +62,7 @@ def measure(
 
     from ml_governance.assess.performance import assess_performance
     from ml_governance.errors import DataError
-    from ml_governance.workspace.assessment import read_file
+    from ml_governance.workspace.tables import read_file
 
     paths = sorted({path for pattern in data for path in (glob(pattern) or [pattern])})  # noqa: PTH207  patterns may be absolute
     with render.working("measuring performance"):

@@ -1,4 +1,4 @@
-"""The quality of rows, and what a model or a table gives away about them: signed with a model, printed without."""
+"""The quality of rows, and what a table gives away about people, printed; and what was signed with a model."""
 
 from __future__ import annotations
 
@@ -12,19 +12,16 @@ from ml_governance.cli.fairness import HEAD, row_of
 from ml_governance.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from ml_governance.assess.report import Report
-    from ml_governance.workspace import Workspace
     from ml_governance.workspace.assessment import Assessed
 
 SHOWN = 40
 
 
 def measure_rows(
-    model: str | None,
-    workspace: Callable[[], Workspace],
     kinds: Sequence[str],
     data: Sequence[str],
     *,
@@ -32,15 +29,12 @@ def measure_rows(
     by: Sequence[str],
     training: Sequence[str],
     population: Path | None,
-    released: str | None,
-    quasi_identifiers: Sequence[str],
-    confidential: Sequence[str],
-    pos_label: str | None,
+    hidden: dict[str, Any],
     confidence: float,
     min_group_size: int,
     json: bool,
 ) -> None:
-    """Measure one of the two kinds; with a model, sign it.
+    """Measure one of the two kinds without a model, and print it.
 
     Raises
     ------
@@ -49,52 +43,33 @@ def measure_rows(
     DataError
         If a file or an option cannot be used.
     """
-    if len(set(kinds)) != 1 or kinds[0] not in ("data", "privacy"):
-        raise typer.BadParameter("give --kind data, or --kind privacy, by itself")
+    if len(set(kinds)) != 1 or kinds[0] not in {"data", "data-quality", "privacy"}:
+        raise typer.BadParameter("give --kind data, or --kind privacy, by itself; or MODEL")
     levels: dict[str, Any] = {"confidence": confidence, "min_group_size": min_group_size}
-    hidden: dict[str, Any] = {}
-    if released is not None or quasi_identifiers or confidential:
-        hidden = {"released": released, "quasi_identifiers": quasi_identifiers, "confidential": confidential}
-    if kinds[0] == "data":
-        if not data or hidden:
-            raise typer.BadParameter("of data, give --data, and nothing of what is released")
-        asked: dict[str, Any] = {"y_true": y_true, "sensitive_features": list(by), **levels}
-        if population is not None:
-            asked["population"] = _population(population)
-        if model is None:
-            from ml_governance.assess.data_quality import assess_data
-
-            with render.working("looking at the columns"):
-                report: Report = assess_data(list(data), training=list(training) or None, **asked)
-            _print(report, json=json)
-            return
-        if len(data) != 1:
-            raise typer.BadParameter("with MODEL, give one --data")
-        with workspace() as ws:
-            signed(ws.assess_data(model, data[0], training=list(training), **asked), json=json)
-        return
-    if population is not None:
-        raise typer.BadParameter("--population goes with --kind data")
-    if model is None:
+    hidden = {name: value for name, value in hidden.items() if value}
+    if kinds[0] == "privacy":
         from ml_governance.assess.privacy import assess_privacy
 
+        if population is not None:
+            raise typer.BadParameter("--population goes with --kind data")
         if not hidden or data or training:
             raise typer.BadParameter("of privacy without MODEL, give --released and --quasi-identifier only")
         _print(assess_privacy(**hidden, **levels), json=json)
         return
-    if len(data) != 1 or y_true is None or not training:
-        raise typer.BadParameter("of privacy with MODEL, give one --data, --y-true and --training")
-    with workspace() as ws:
-        signed(
-            ws.assess_privacy(
-                model, data[0], y_true=y_true, training=list(training), sensitive_features=list(by), pos_label=pos_label,
-                **hidden, **levels,
-            ),
-            json=json,
+    from ml_governance.assess.data_quality import assess_data
+
+    if not data or hidden:
+        raise typer.BadParameter("of data, give --data, and nothing of what is released")
+    with render.working("looking at the columns"):
+        report = assess_data(
+            list(data), y_true=y_true, sensitive_features=list(by), training=list(training) or None,
+            population=None if population is None else read_population(population), **levels,
         )  # fmt: skip
+    _print(report, json=json)
 
 
-def _population(path: Path) -> Any:
+def read_population(path: Path) -> Any:
+    """Read shares or counts by column and level from YAML."""
     import yaml
 
     try:

@@ -45,8 +45,9 @@ def run(arguments: Sequence[str]) -> int:
         if debug:
             raise
         return _report(error.exit_code, type(error).__name__, error, as_json=as_json)
-    except (KeyboardInterrupt, typer.Abort):
-        print("interrupted", file=sys.stderr)  # noqa: T201  the last word of a process that is ending
+    except (KeyboardInterrupt, typer.Abort) as stopped:
+        last = "; ".join(["interrupted", *getattr(stopped, "__notes__", ())])
+        print(last, file=sys.stderr)  # noqa: T201  the last word of a process that is ending
         return INTERRUPTED
     except Exception as error:
         if _is_usage(error):

@@ -15,6 +15,7 @@ from ml_governance.evidence.evidence_kinds import EVIDENCE_KINDS
 from ml_governance.evidence.metrics import METRICS, rate_counts
 from ml_governance.evidence.predicates import (
     CONTENTS,
+    AdverseAction,
     Assessment,
     Content,
     Deployment,
@@ -40,6 +41,7 @@ _KEYS = {
     HumanText.kind: _SIGNED | {"text"},
     TrainingRun.kind: _SIGNED | {"event", "capture", "inputs"},
     Registration.kind: _SIGNED,
+    AdverseAction.kind: _SIGNED | {"declined"},
     Deployment.kind: _SIGNED | {"stage"},
 }
 _OF_ASSESSMENTS = _SIGNED | {
@@ -102,6 +104,9 @@ def contents(kind: str, compact: Mapping[str, Any], *, model: str) -> Iterator[M
             content=registration(model, "1"), by=compact.get("signed_by", "ada"), age=age_of(compact.get("age", "3h"))
         )
         return
+    if kind == AdverseAction.kind:
+        yield Made(content=_stated(compact), by=compact.get("signed_by", "rita"), age=age)
+        return
     if kind == Deployment.kind:
         yield Made(content=_deployment(compact, model), by=compact.get("signed_by", "max"), age=age)
         return
@@ -134,6 +139,15 @@ def _training_run(compact: Mapping[str, Any]) -> TrainingRun:
         capture=compact.get("capture", "observed"),
         inputs=tuple(Resource(name=f"data/{at}", sha256=_data(f"data/{at}")) for at in range(count)),
     )
+
+
+def _stated(compact: Mapping[str, Any]) -> AdverseAction:
+    rows = Resource(name="applicants", sha256=_data("applicants"))
+    return AdverseAction(
+        applicants=rows, compared=rows, baseline="at_cutoff", averaged=100, average=1.0, cutoff=0.0, declined_side="below",
+        output="margin", engine="cases", check="cases", protected=(), at_most=4, least_covered=1.0, declined=compact.get("declined", 100),
+        factors=(), manifest=_data("manifest"), addressees=_data("addressees"), software={},
+    )  # fmt: skip
 
 
 def _deployment(compact: Mapping[str, Any], model: str) -> Deployment:

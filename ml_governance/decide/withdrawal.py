@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ml_governance.decide.finding import Finding
 from ml_governance.decide.rules import makers, revoked, revokers
 from ml_governance.evidence.predicates import (
+    AdverseAction,
     Approval,
     Assessment,
     BreakGlassReview,
@@ -26,7 +27,16 @@ if TYPE_CHECKING:
     from ml_governance.evidence.statement import Subject
     from ml_governance.evidence.trust import Principal
 
-WITHDRAWABLE = (Assessment, TrainingRun, Registration, Approval, Waiver, DecisionRecord, BreakGlassReview)
+WITHDRAWABLE = (
+    Assessment,
+    AdverseAction,
+    TrainingRun,
+    Registration,
+    Approval,
+    Waiver,
+    DecisionRecord,
+    BreakGlassReview,
+)
 """What a revocation takes the effect from; other entries are replaced, as a policy is, or stand for ever."""
 
 

@@ -38,6 +38,7 @@ EVIDENCE_KINDS = {
         EvidenceKind(name="privacy", text="what the model gives away about its training data"),
         EvidenceKind(name="security-scan", text="what a scan of the artifact and its dependencies found"),
         EvidenceKind(name="monitoring", text="how the model does in production"),
+        EvidenceKind(name="adverse-action", text="the reasons that declined applicants were told", assessment=False),
         EvidenceKind(name="training-run", text="an observed training run that ended well", assessment=False),
         EvidenceKind(name="registration", text="the bytes' entry in a model registry", assessment=False),
         EvidenceKind(name="human-text", text="a text that a person wrote and signed", assessment=False),

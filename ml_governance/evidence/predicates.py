@@ -220,6 +220,45 @@ class SecurityScan(Assessment):
     kind: ClassVar[str] = "security-scan"
 
 
+class StatedReason(Wire):
+    """A factor that may be a reason, and of how many declined applicants it was one of the principal ones."""
+
+    text: Name = Field(description="as the notices word it")
+    columns: tuple[Name, ...] = Field(description="what it is made of")
+    stated: int | None = Field(
+        default=None, ge=0, description="absent where so few were told it that it might name them"
+    )
+
+
+class AdverseAction(Content):
+    """Principal reasons were stated to declined applicants: by which method, how many, and the digests of what they were told.
+
+    No row stands here, no reason of any one applicant, and no digest that could be found by guessing a row's values.
+    """
+
+    kind: ClassVar[str] = "adverse-action"
+    applicants: Resource = Field(description="the table that was decided on; its name, digest and number of rows")
+    compared: Resource = Field(description="the table among which the baseline is found")
+    baseline: Literal["at_cutoff", "all"]
+    averaged: int = Field(ge=1, description="applicants whose average the shortfalls are taken from")
+    average: float = Field(description="their mean output")
+    cutoff: float = Field(description="on the scale of the output")
+    declined_side: Literal["below", "above"]
+    output: Literal["probability", "margin"]
+    engine: Name
+    check: str = Field(description="how the attributions were checked")
+    protected: tuple[Name, ...] = Field(description="columns that move no declined applicant's output")
+    at_most: int = Field(ge=1, description="reasons in one notice")
+    least_covered: float = Field(
+        gt=0, le=1, description="smallest share of an applicant's shortfalls that the notice holds"
+    )
+    declined: int = Field(ge=1)
+    factors: tuple[StatedReason, ...]
+    manifest: Sha256 = Field(description="digest of the list of all notices' digests")
+    addressees: Sha256 = Field(description="digest of the file that says which notice is whose")
+    software: dict[str, str]
+
+
 class Monitoring(Assessment):
     """How a model does in production, over a window; the predictions were made by the bytes that the handle verified."""
 
@@ -496,7 +535,7 @@ CONTENTS: dict[str, type[Content]] = {
         Explanation, DataQuality, Privacy, Approval, Waiver, DecisionSummary, Promotion, Revocation, Erasure, HumanText,
         ApprovalRequest, BreakGlass,
         BreakGlassReview, Delegation, ProtectedData, DataAccess, Monitoring, Deployment, RegistryRequest,
-        Robustness, SecurityScan,
+        Robustness, SecurityScan, AdverseAction,
     )
 }  # fmt: skip
 """The form of each kind that is written now."""

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 EXPERIMENT = "ml-governance"
 DIGEST_TAG = "mlgov.sha256"
 RUN_TAG = "mlgov.run"
+_LET_IN = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a user whom MLflow lets do this"
 FORMAT_TAG = (
     "serialisation"  # the word of whoever stores: a governed server lets tags under mlgov. say only what it can check
 )
@@ -384,4 +385,7 @@ def _trouble() -> Iterator[None]:
         raise RegistryError(
             f"MLflow cannot do this: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
             expected="a reachable MLflow 3.8 or newer, and a model it knows",
+            next_step=_LET_IN
+            if any(word in str(error) for word in ("not authenticated", "Permission denied"))
+            else None,
         ) from error

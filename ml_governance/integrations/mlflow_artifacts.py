@@ -8,22 +8,24 @@ the model's last file does; both are for the digest at load time.
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 import tempfile
+import urllib.parse
 from pathlib import Path
 from typing import Any
 
 from mlflow.store.artifact.artifact_repo import ArtifactRepository  # noqa: TID253  imported when a server opens its store
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository  # noqa: TID253  the same
 
-from ml_governance.errors import ConfigurationError
+from ml_governance.errors import ConfigurationError, RegistryError
 from ml_governance.evidence import fingerprint
-from ml_governance.integrations.mlflow_internals import refusal
+from ml_governance.integrations.mlflow_internals import DESTINATION, refusal
 
 SCHEME = "write-once:"
 _OF_A_MODEL = re.compile(r"(^|/)models/m-[0-9a-f]{32}/artifacts(/|$)", re.IGNORECASE)
-_OF_A_RUN = re.compile(r"(^|/)([0-9a-f]{32}|traces/[^/]+)/artifacts(/|$)")
+_OF_A_RUN = re.compile(r"(^|/)([0-9a-f]{32}|traces/[^/]+)/artifacts(/|$)", re.IGNORECASE)
 
 
 def opened(uri: str) -> WriteOnce:
@@ -38,6 +40,30 @@ def opened(uri: str) -> WriteOnce:
     if not place or place == uri or place.startswith(SCHEME):
         raise ConfigurationError(f"the artifacts are to be kept at {uri!r}", expected=f"{SCHEME}<folder or bucket>")
     return WriteOnce(get_artifact_repository(place))
+
+
+def check_kept(uri: str) -> None:
+    """Refuse a version whose files can be changed through a server that writes models once.
+
+    That is what no logged model's folder holds, and a model's folder inside a run's: whoever makes experiments can name the same place
+    in another way (``s3:``, ``file:``), and the server then writes the run's files there itself, past this module.
+
+    Raises
+    ------
+    RegistryError
+        If it is such a place; never on a server that keeps its artifacts elsewhere.
+    """
+    if not os.environ.get(DESTINATION, "").startswith(SCHEME):
+        return
+    parts = urllib.parse.urlsplit(uri)
+    place = urllib.parse.unquote(parts.path)
+    model = _OF_A_MODEL.search(place)
+    if parts.scheme != "mlflow-artifacts" or "%" in place or model is None or _OF_A_RUN.search(place[: model.start()]):
+        raise RegistryError(
+            f"the artifacts at {uri} can be changed through this server, so they are not what anybody approves",
+            expected="the folder of a logged model in an experiment that lies inside no run",
+            next_step="log the model with log_model(name=...) of MLflow 3, and register that",
+        )
 
 
 class WriteOnce(ArtifactRepository):  # type: ignore[misc]
@@ -66,7 +92,8 @@ class WriteOnce(ArtifactRepository):  # type: ignore[misc]
         where = _plain(posixpath.join(artifact_path or "", Path(local_file).name))
         standing = self._standing(where) if _OF_A_MODEL.search(where) else None
         if standing is not None:
-            if standing == where and self._same(where, Path(local_file)):
+            unchanged = posixpath.normpath(standing.path) == where and not standing.is_dir
+            if unchanged and self._same(where, Path(local_file)):
                 return
             raise refusal(
                 f"{where} is a file of a model and is not overwritten. "
@@ -90,7 +117,7 @@ class WriteOnce(ArtifactRepository):  # type: ignore[misc]
             PERMISSION_DENIED, if it is anything else.
         """
         where = _plain(artifact_path or "")
-        if _OF_A_MODEL.search(where) or not _OF_A_RUN.search(where):
+        if _OF_A_MODEL.search(where) or not _OF_A_RUN.search(where) or self._holds_a_model(where):
             raise refusal(
                 f"{where or 'everything'} may hold models and is not deleted over HTTP. "
                 "Whoever keeps the store deletes there, after `mlgov log ls --kind promotion` shows no version of it."
@@ -114,10 +141,15 @@ class WriteOnce(ArtifactRepository):  # type: ignore[misc]
     def _download_file(self, remote_file_path: str, local_path: str) -> None:
         self._real._download_file(remote_file_path, local_path)  # noqa: SLF001  what MLflow's own base class calls
 
-    def _standing(self, where: str) -> str | None:
+    def _standing(self, where: str) -> Any:
         """Return what is there already, under this name or one that a file system could take for it."""
-        found = (posixpath.normpath(one.path) for one in self._real.list_artifacts(posixpath.dirname(where)))
-        return next((one for one in found if one.casefold() == where.casefold()), None)
+        found = self._real.list_artifacts(posixpath.dirname(where))
+        return next((one for one in found if posixpath.normpath(one.path).casefold() == where.casefold()), None)
+
+    def _holds_a_model(self, where: str) -> bool:
+        """Tell whether a model's folder lies in a run's: an experiment may be kept there."""
+        folders = [one.path for one in self._real.list_artifacts(where) if one.is_dir]
+        return any(_OF_A_MODEL.search(one) or self._holds_a_model(one) for one in folders)
 
     def _same(self, where: str, sent: Path) -> bool:
         with tempfile.TemporaryDirectory(prefix="mlgov-artifact-") as folder:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _JOINED: ContextVar[tuple[int, Any] | None] = ContextVar("joined", default=None)
 READ_REPLICA = "_MLFLOW_SERVER_READ_REPLICA_BACKEND_STORE"
+DESTINATION = "_MLFLOW_SERVER_ARTIFACT_DESTINATION"
+ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 
 
 def abstract_store() -> type:
@@ -184,6 +186,11 @@ def artifacts(uri: str, into: Path) -> Path:
 
         return Path(local_file_uri_to_path(uri))
     if parts.scheme == "mlflow-artifacts":
+        # Clients fetch from the host that is named; what lies here under the same path would be judged in its place.
+        if parts.netloc not in ("", urllib.parse.urlsplit(os.environ.get(ROOT, "")).netloc):
+            raise RegistryError(
+                f"the artifacts are at {parts.netloc}, which is another server", expected="this server's artifacts"
+            )
         from mlflow.server import handlers
         from mlflow.utils.uri import validate_path_is_safe
 

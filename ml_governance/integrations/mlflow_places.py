@@ -55,7 +55,10 @@ class AliasPlace:
 
     def artifact(self, name: str, version: str) -> Path:
         """Return a local path with a version's bytes, fetched again each time."""
+        from ml_governance.integrations.mlflow_artifacts import check_kept
+
         self._seen = self._identity(name, version)
+        check_kept(self._seen[0])
         return internals.artifacts(self._seen[0], Path(tempfile.mkdtemp(dir=self._folder)))
 
     def _identity(self, name: str, version: str) -> tuple[str, int]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ml_governance.decide import breakglass
 from ml_governance.decide.rules import revoked
 from ml_governance.evidence.predicates import (
+    AdverseAction,
     Approval,
     Assessment,
     DataQuality,
@@ -326,6 +327,8 @@ def _event(entry: Attestation) -> dict[str, Any]:
         detail = f"{content.name}/{content.version}"
     elif isinstance(content, Deployment):
         detail = f"{content.phase} in {content.stage}"
+    elif isinstance(content, AdverseAction):
+        detail = f"reasons stated to {content.declined:,}"
     elif isinstance(content, HumanText):
         detail = content.name
     return {

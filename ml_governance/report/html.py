@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections import Counter
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ml_governance import __version__
-from ml_governance.assess import svg
+from ml_governance.assess import canvas, svg
 from ml_governance.report import lineage
 from ml_governance.report.annex_iv import TITLES
 from ml_governance.report.comparison import PARTS
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
     from ml_governance.errors import GovernanceError
+    from ml_governance.report.adverse_action import Stated
     from ml_governance.report.annex_iv import TechnicalFile
     from ml_governance.report.card import Card
     from ml_governance.report.comparison import Comparison
@@ -25,10 +28,13 @@ if TYPE_CHECKING:
 
 TOP_COLUMNS = 10
 TOP_RISKS = 3
+MOST_GAPS = 6
+"""Most gaps that are drawn; the table below them holds more."""
 MOST_DOTS = 40
 """Most groups in one drawing; the table beside it holds all."""
 GRAVEST = ("error", "fail", "missing", "stale", "insufficient", "inconclusive", "waived")
 """Findings that did not pass, gravest first."""
+_DIGEST = re.compile("[0-9a-f]{64}")
 NAMES = {
     "eu-ai-act": "EU AI Act", "nist-ai-rmf": "NIST AI RMF", "iso-42001": "ISO/IEC 42001", "ll144": "NYC LL144", "ugesp": "UGESP",
     "reg-b": "Reg. B", "sr-11-7": "SR 11-7", "sr-26-2": "SR 26-2", "ss1-23": "SS1/23", "colorado-ai": "Colorado", "mitre-atlas": "ATLAS",
@@ -59,10 +65,12 @@ def render(card: Card) -> str:
     for one in card.events:
         if card.decision is not None and one["index"] > card.decision["index"]:
             since.setdefault(one["kind"], []).append(one["index"])
+    present = [one for one in findings if one["status"] == "pass" and "bound" not in one and "value" not in one]
     tally = Counter(one["status"] for one in findings)
     return page(
         "report.html.j2", most_dots=MOST_DOTS, card=card, charts=charts, since=list(since.items()), risks=risks[:TOP_RISKS],
-        more_risks=len(risks[TOP_RISKS:]), tally=[(word, tally[word]) for word in ("pass", *GRAVEST) if tally[word]],
+        more_risks=len(risks[TOP_RISKS:]), present=present,
+        measured=[one for one in findings if one not in present], tally=[(word, tally[word]) for word in ("pass", *GRAVEST) if tally[word]],
         shown={one["index"] for one in card.events},
         names={one["id"]: NAMES.get(one["id"], NAMES.get(one["framework"], one["name"])) for one in card.editions},
     )  # fmt: skip
@@ -80,6 +88,11 @@ def technical_file(made: TechnicalFile) -> str:
     return page(
         "annex_iv.html.j2", made=made, card=made.card, titles=TITLES, shown={one["index"] for one in made.card.events}
     )
+
+
+def stated(made: Stated) -> str:
+    """Return the report on stated reasons as a page."""
+    return page("adverse_action.html.j2", made=made, card=made.card)
 
 
 def compared(made: Comparison) -> str:
@@ -134,19 +147,52 @@ def _charts(card: Card, ids: svg.Ids) -> dict[str, str]:
         if "threshold" in details:
             charts["costs"] = _costs(ids, details["threshold"])
     if card.explanation is not None:
-        rows = [
-            svg.Dot(label=one["column"], value=one["mean_abs"], lower=one["lower"], upper=one["upper"])
-            for one in card.explanation["details"].get("importance", [])[:TOP_COLUMNS]
-        ]
-        if rows:
-            output = card.explanation["details"].get("output", "output")
-            charts["importance"] = svg.bars(
-                ids,
-                rows,
-                title="Columns that move the output most",
-                axis=f"mean absolute attribution, {output}",
-            )
+        charts |= _explained(ids, card.explanation)
     return charts
+
+
+def _explained(ids: svg.Ids, explanation: dict[str, Any]) -> dict[str, str]:
+    details, charts = explanation["details"], {}
+    rows = [
+        svg.Dot(label=one["column"], value=one["mean_abs"], lower=one["lower"], upper=one["upper"])
+        for one in details.get("importance", [])[:TOP_COLUMNS]
+    ]
+    if rows:
+        axis = f"mean absolute attribution, {details.get('output', 'output')}"
+        charts["importance"] = svg.bars(ids, rows, title="Columns that move the output most", axis=axis)
+    for number, entry in enumerate(details.get("gaps", [])[:MOST_GAPS]):
+        charts[f"gap-{number}"] = _gap(ids, entry, explanation)
+    return charts
+
+
+def _gap(ids: svg.Ids, entry: dict[str, Any], explanation: dict[str, Any]) -> str:
+    """Draw what a group's gap in mean output is made of: the largest parts, the others together, and the gap itself."""
+    shown, left = entry["parts"][:TOP_COLUMNS], entry["parts"][TOP_COLUMNS:]
+    rows = [
+        svg.Dot(label=one["column"], value=one["value"], lower=one.get("lower"), upper=one.get("upper"), strong="lower" in one)
+        for one in shown
+    ]  # fmt: skip
+    if left:
+        rows.append(svg.Dot(label=f"{len(left)} other columns", value=math.fsum(one["value"] for one in left)))
+    rows.append(svg.Dot(label="the gap itself", value=entry["gap"], lower=entry["lower"], upper=entry["upper"]))
+    ends = [0.0, *(end for row in rows for end in (row.value, row.lower, row.upper) if end is not None)]
+    marks = canvas.ticks(min(ends), max(ends))
+    output = f"{explanation['details'].get('output', 'output')}{of_class(entry)}"
+    return svg.dots(
+        ids, rows, title=f"What the gap of {gap_words(entry)} is made of", low=marks[0], high=marks[-1],
+        tick=marks[1] - marks[0], bound=0.0, bound_label="0",
+        axis=f"difference of mean {output}, with {explanation['confidence']:.0%} intervals",
+    )  # fmt: skip
+
+
+def gap_words(entry: dict[str, Any]) -> str:
+    """Name the two groups of a gap."""
+    return f"{entry['by'][0]} {entry['group'][0]} to {entry['reference'][0]}"
+
+
+def of_class(entry: dict[str, Any]) -> str:
+    """Name the class that an entry is about, if it is about one of several."""
+    return f" of class {entry['class']}" if "class" in entry else ""
 
 
 def _costs(ids: svg.Ids, found: dict[str, Any]) -> str:
@@ -205,7 +251,16 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(
-        num=_number, pct=_percent, words=_words, short=_short, rows=_rows, spread=_spread, chance=_chance
+        num=_number,
+        pct=_percent,
+        words=_words,
+        short=_short,
+        rows=_rows,
+        spread=_spread,
+        chance=_chance,
+        gap_words=gap_words,
+        of_class=of_class,
+        cut=_cut,
     )
     return made
 
@@ -235,6 +290,11 @@ def _percent(value: Any) -> str:
 
 def _words(text: str) -> str:
     return text.replace("_", " ").replace("-", " ")
+
+
+def _cut(text: str) -> str:
+    """Return a digest by its first digits, and any other text as it is."""
+    return _short(text) if _DIGEST.fullmatch(text) else text
 
 
 def _short(digest: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid5
 
 from ml_governance import __version__
+from ml_governance.report import numbers
 from ml_governance.report.oscal import NAMESPACE
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def to_ml_bom(card: Card) -> str:
             *({"ref": one["bom-ref"]} for one in (*data, *software)),
         ],
     }
+    if known := _vulnerabilities(card, {one["name"]: one["bom-ref"] for one in software}):
+        bom["vulnerabilities"] = known
     if card.controls:
         bom |= _declared(card, model["bom-ref"])
     return json.dumps(bom, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
@@ -106,15 +109,13 @@ def _model_card(card: Card) -> dict[str, Any]:
 
 def _metrics(card: Card) -> Iterator[dict[str, Any]]:
     """Yield each number with its slice and interval; one without a value is not left out, but says why it has none."""
-    for kind, report in (("performance", card.performance), ("fairness", card.fairness)):
-        if report is None:
-            continue
-        for one in (*report["overall"], *report["groups"]):
+    for kind, report in numbers.reports(card).items():
+        for where, one in numbers.by_slice(report):
             known = one["value"] is not None
             metric: dict[str, Any] = {
                 "type": f"{kind}:{one['metric']}",
                 "value": repr(one["value"]) if known else f"{one['status']}: {one['reason'] or 'no value'}",
-                "slice": f"{one['by']}={one['group']}" if one.get("by") else "all rows",
+                "slice": where,
             }
             if known and one["lower"] is not None and one["upper"] is not None:
                 bounds = {"lowerBound": repr(one["lower"]), "upperBound": repr(one["upper"])}
@@ -145,6 +146,18 @@ def _software(card: Card) -> Iterator[dict[str, Any]]:
             named[one["name"], one["version"]] = one
     for (name, version), known in sorted(named.items()):
         yield _library(name, version, known)
+
+
+def _vulnerabilities(card: Card, software: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the advisories that the newest scan found, each once, with the software that it is about."""
+    found: dict[str, dict[str, Any]] = {}
+    for one in ({} if card.security is None else card.security["details"]).get("vulnerabilities", []):
+        entry = found.setdefault(
+            one["id"], {"bom-ref": f"advisory:{one['id']}", "id": one["id"], "source": {"name": "OSV"}, "affects": []}
+        )
+        if one["name"] in software:
+            entry["affects"].append({"ref": software[one["name"]]})
+    return list(found.values())
 
 
 def _library(name: str, version: str, known: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ml_governance.report import numbers
 from ml_governance.report.markdown import escaped
 
 if TYPE_CHECKING:
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from ml_governance.report.card import Card
 
 TASK = "tabular-classification"
+OTHERS = {
+    "data-quality": "Quality of the data", "robustness": "Robustness", "privacy": "Privacy", "security-scan": "Security of the artifact",
+}  # fmt: skip
+"""Kinds of evidence that have a section with all their numbers."""
 SHOWN = ("selection_rate", "true_positive_rate", "false_positive_rate", "accuracy")
 
 
@@ -92,7 +97,11 @@ def _sections(card: Card) -> Iterator[str]:
         ),
     )
     yield "## Performance\n\n" + _measured(card.performance)
+    yield from _slices(card)
     yield from _fairness(card)
+    for kind, title in OTHERS.items():
+        yield _other(title, numbers.reports(card).get(kind))
+    yield _licences(card)
     yield "## Limits\n\n" + "\n".join(f"- {escaped(one)}" for one in card.limitations)
 
 
@@ -108,6 +117,33 @@ def _measured(report: dict[str, Any] | None) -> str:
     return f"{_source(report)}\n\n" + _table(
         ("metric", "value", f"{report['confidence']:.0%} interval", "n", "status"), rows
     )
+
+
+def _slices(card: Card) -> Iterator[str]:
+    details = {} if card.performance is None else card.performance["details"]
+    found = list(numbers.by_slice({"overall": [], "details": details}))
+    if found:
+        rows = ((escaped(where), *_number(one)) for where, one in found)
+        yield "### Where it errs most\n\n" + _table(("slice", "mean error", "interval", "n", "status"), rows)
+
+
+def _other(title: str, report: dict[str, Any] | None) -> str:
+    if report is None:
+        return f"## {title}\n\nNOT RECORDED"
+    rows = ((one["metric"], escaped(where), *_number(one)) for where, one in numbers.by_slice(report))
+    head = ("metric", "of", "value", f"{report['confidence']:.0%} interval", "n", "status")
+    return f"## {title}\n\n{_source(report)}\n\n" + _table(head, rows)
+
+
+def _licences(card: Card) -> str:
+    details = {} if card.security is None else card.security["details"]
+    if not details.get("dependencies"):
+        return "### Licences\n\nNOT RECORDED"
+    rows = (
+        (escaped(one["name"]), escaped(one.get("version") or "not exact"), escaped(one.get("licence") or "not known"))
+        for one in details["dependencies"]
+    )
+    return "### Licences\n\n" + _table(("needs", "version", "licence"), rows)
 
 
 def _fairness(card: Card) -> Iterator[str]:

@@ -43,7 +43,8 @@ SOURCE: dict[str, _Schema] = {"index": WHOLE, "payload": SHA, "by": TEXT, "at": 
 """Where a part stands in the ledger."""
 
 
-def _of(required: dict[str, _Schema], optional: dict[str, _Schema] | None = None) -> _Schema:
+def of(required: dict[str, _Schema], optional: dict[str, _Schema] | None = None) -> _Schema:
+    """Return the schema of an object that has these parts, perhaps the optional ones, and nothing else."""
     return {
         "type": "object",
         "properties": {**required, **(optional or {})},
@@ -52,19 +53,22 @@ def _of(required: dict[str, _Schema], optional: dict[str, _Schema] | None = None
     }
 
 
-def _list(items: _Schema) -> _Schema:
+def list_of(items: _Schema) -> _Schema:
+    """Return the schema of a list."""
     return {"type": "array", "items": items}
 
 
-def _map(values: _Schema) -> _Schema:
+def map_of(values: _Schema) -> _Schema:
+    """Return the schema of an object whose keys are free."""
     return {"type": "object", "additionalProperties": values}
 
 
-def _or_null(one: _Schema) -> _Schema:
+def or_null(one: _Schema) -> _Schema:
+    """Return the schema of what may be absent."""
     return {"anyOf": [one, {"type": "null"}]}
 
 
-def _statement(
+def statement(
     predicate: type[Wire], definitions: dict[str, _Schema], more: dict[str, _Schema] | None = None
 ) -> _Schema:
     """Return the schema of a statement's content beside where it stands."""
@@ -82,29 +86,29 @@ def _statement(
 
 STATUS: _Schema = {"enum": ["ok", "undefined", "insufficient", "withheld"]}
 CELL: dict[str, _Schema] = {
-    "metric": TEXT, "group": TEXT, "value": _or_null(NUMBER), "lower": _or_null(NUMBER), "upper": _or_null(NUMBER),
-    "n": _or_null(WHOLE), "status": STATUS, "reason": _or_null(TEXT),
+    "metric": TEXT, "group": TEXT, "value": or_null(NUMBER), "lower": or_null(NUMBER), "upper": or_null(NUMBER),
+    "n": or_null(WHOLE), "status": STATUS, "reason": or_null(TEXT),
 }  # fmt: skip
-GROUP_CELL = _of({"by": TEXT, **CELL})
-IMPACT = _of(
+GROUP_CELL = of({"by": TEXT, **CELL})
+IMPACT = of(
     {
-        "value": _or_null(NUMBER),
-        "lower": _or_null(NUMBER),
-        "upper": _or_null(NUMBER),
+        "value": or_null(NUMBER),
+        "lower": or_null(NUMBER),
+        "upper": or_null(NUMBER),
         "reference": TEXT,
         "status": STATUS,
     }
 )
-ROW = _of({
+ROW = of({
     "part": {"enum": list(PARTS)}, "what": TEXT, "before": TEXT, "after": TEXT,
-    "entries": {"type": "array", "items": _or_null(WHOLE), "minItems": 2, "maxItems": 2}, "apart": _or_null(FLAG),
+    "entries": {"type": "array", "items": or_null(WHOLE), "minItems": 2, "maxItems": 2}, "apart": or_null(FLAG),
 })  # fmt: skip
 
 
 def report_schema() -> _Schema:
     """Return the schema."""
     definitions: dict[str, _Schema] = {}
-    dataset = _statement(Resource, definitions)
+    dataset = statement(Resource, definitions)
     dataset = {
         **dataset,
         "properties": {k: v for k, v in dataset["properties"].items() if k not in SOURCE},
@@ -112,102 +116,103 @@ def report_schema() -> _Schema:
     }
     assessment: dict[str, _Schema] = {
         **SOURCE, "predictions": {"enum": ["recomputed", "caller-supplied", "claimed"]}, "dataset": dataset, "confidence": NUMBER,
-        "overall": _list(_of(CELL)), "groups": _list(GROUP_CELL), "details": _map(ANY),
+        "overall": list_of(of(CELL)), "groups": list_of(GROUP_CELL), "details": map_of(ANY),
     }  # fmt: skip
-    attribute = _of({
-        "by": TEXT, "plain": _list(_of(CELL)), "comparisons": _list(_of(CELL)),
-        "rows": _list(_of({"group": TEXT, "n": _or_null(WHOLE), "rates": _map(_of(CELL)), "impact": IMPACT})),
+    attribute = of({
+        "by": TEXT, "comparisons": list_of(of(CELL)), "plain": list_of(of(CELL)),
+        "rows": list_of(of({"group": TEXT, "n": or_null(WHOLE), "rates": map_of(of(CELL)), "impact": IMPACT})),
     })  # fmt: skip
     of_columns = {name: part for name, part in assessment.items() if name not in ("groups", "details")}
-    cell = _or_null(_of({"by": TEXT, **CELL}))
+    cell = or_null(of({"by": TEXT, **CELL}))
     quality = {
-        **of_columns, "worst": _map(_list(GROUP_CELL)), "labels": _list(GROUP_CELL), "schema": _list(ANY), "identifiers": _list(TEXT),
-        "attributes": _list(_of({
-            "by": TEXT, "rows": _list(_of({"group": TEXT, **dict.fromkeys(OF_GROUPS, cell)})), "proxies": _list(ANY),
+        **of_columns, "worst": map_of(list_of(GROUP_CELL)), "labels": list_of(GROUP_CELL),
+        "schema": list_of(ANY), "identifiers": list_of(TEXT),
+        "attributes": list_of(of({
+            "by": TEXT, "rows": list_of(of({"group": TEXT, **dict.fromkeys(OF_GROUPS, cell)})), "proxies": list_of(ANY),
         })),
     }  # fmt: skip
     consent = {
         "oneOf": [
-            _statement(Approval, definitions, {"kind": {"const": "approval"}, "withdrawnAt": WHOLE}),
-            _statement(Waiver, definitions, {"kind": {"const": "waiver"}, "withdrawnAt": WHOLE}),
+            statement(Approval, definitions, {"kind": {"const": "approval"}, "withdrawnAt": WHOLE}),
+            statement(Waiver, definitions, {"kind": {"const": "waiver"}, "withdrawnAt": WHOLE}),
         ]
     }
     fields: dict[str, _Schema] = {
         "card_version": {"const": CARD_VERSION},
-        "subject": _of({"name": TEXT, "sha256": SHA}),
+        "subject": of({"name": TEXT, "sha256": SHA}),
         "stage": TEXT, "project": TEXT, "as_of": TIME,
-        "log": _of({"origin": TEXT, "size": WHOLE, "root": SHA, "trustRoot": TEXT}),
+        "log": of({"origin": TEXT, "size": WHOLE, "root": SHA, "trustRoot": TEXT}),
         "decision": {
-            "anyOf": [*(_statement(form, definitions) for form in (DecisionSummary, DecisionRecord)), {"type": "null"}]
+            "anyOf": [*(statement(form, definitions) for form in (DecisionSummary, DecisionRecord)), {"type": "null"}]
         },
-        "policy": _or_null(_of({**SOURCE, "name": TEXT, "version": WHOLE, "sha256": SHA})),
-        "registration": _or_null(_statement(Registration, definitions)),
-        "environment": _or_null(
-            _of(
-                {**SOURCE, "parameters": _map(TEXT)},
-                {"python": TEXT, "platform": TEXT, "packages": _map(TEXT), "packagesDigest": TEXT,
-                 "git": _of({"commit": TEXT, "dirty": FLAG})},
+        "policy": or_null(of({**SOURCE, "name": TEXT, "version": WHOLE, "sha256": SHA})),
+        "registration": or_null(statement(Registration, definitions)),
+        "environment": or_null(
+            of(
+                {**SOURCE, "parameters": map_of(TEXT)},
+                {"python": TEXT, "platform": TEXT, "packages": map_of(TEXT), "packagesDigest": TEXT,
+                 "git": of({"commit": TEXT, "dirty": FLAG})},
             )
         ),
-        "people": _list(_of({
-            "id": TEXT, "name": TEXT, "roles": _list(TEXT), "custodian": TEXT,
-            "signed": _list(_of({"kind": TEXT, "entries": _list(WHOLE)})),
+        "people": list_of(of({
+            "id": TEXT, "name": TEXT, "roles": list_of(TEXT), "custodian": TEXT,
+            "signed": list_of(of({"kind": TEXT, "entries": list_of(WHOLE)})),
         })),
-        "human": _list(_of({
-            "name": TEXT, "section": WHOLE, "title": TEXT, "asks": TEXT, "text": TEXT, "source": _or_null(_of(SOURCE)),
+        "human": list_of(of({
+            "name": TEXT, "section": WHOLE, "title": TEXT, "asks": TEXT, "text": TEXT, "source": or_null(of(SOURCE)),
         })),
-        "data": _list(_of({
-            "use": {"enum": ["training", "assessment"]}, "name": TEXT, "sha256": SHA, "rows": _or_null(WHOLE), "entries": _list(WHOLE),
+        "data": list_of(of({
+            "use": {"enum": ["training", "assessment"]}, "name": TEXT, "sha256": SHA, "rows": or_null(WHOLE), "entries": list_of(WHOLE),
             "overlap": TEXT,
         })),
-        "lineage": _of({
-            "subject": TEXT, "edges": _list(_of({"from": TEXT, "to": TEXT})),
-            "nodes": _list(_of({"id": TEXT, "layer": {"enum": list(LAYERS)}, "label": TEXT, "detail": TEXT, "entries": _list(WHOLE)})),
+        "lineage": of({
+            "subject": TEXT, "edges": list_of(of({"from": TEXT, "to": TEXT})),
+            "nodes": list_of(of({"id": TEXT, "layer": {"enum": list(LAYERS)}, "label": TEXT, "detail": TEXT, "entries": list_of(WHOLE)})),
         }),
-        "events": _list(_of({**SOURCE, "kind": TEXT, "about": TEXT, "detail": TEXT, "keyid": TEXT})),
-        "performance": _or_null(_of(assessment)),
-        "fairness": _or_null(_of({**assessment, "attributes": _list(attribute), "bound": _or_null(NUMBER)})),
-        "explanation": _or_null(_of(assessment)),
-        "data_quality": _or_null(_of(quality)),
-        "privacy": _or_null(_of(assessment)),
-        "robustness": _or_null(_of(assessment)),
-        "security": _or_null(_of(assessment)),
-        "approvals": _list(consent),
-        "promotions": _list(_statement(Promotion, definitions)),
-        "break_glass": _list(_statement(
-            BreakGlass, definitions, {"model": TEXT, "review": _or_null(_statement(BreakGlassReview, definitions)), "flaw": _or_null(TEXT)}
+        "events": list_of(of({**SOURCE, "kind": TEXT, "about": TEXT, "detail": TEXT, "keyid": TEXT})),
+        "performance": or_null(of(assessment)),
+        "fairness": or_null(of({**assessment, "attributes": list_of(attribute), "bound": or_null(NUMBER)})),
+        "explanation": or_null(of(assessment)),
+        "data_quality": or_null(of(quality)),
+        "privacy": or_null(of(assessment)),
+        "robustness": or_null(of(assessment)),
+        "security": or_null(of(assessment)),
+        "approvals": list_of(consent),
+        "promotions": list_of(statement(Promotion, definitions)),
+        "break_glass": list_of(statement(
+            BreakGlass, definitions, {"model": TEXT, "review": or_null(statement(BreakGlassReview, definitions)), "flaw": or_null(TEXT)}
         )),
-        "withdrawals": _list(_statement(Revocation, definitions, {"counts": FLAG})),
-        "attempts": _map(WHOLE),
-        "controls": _list(_of({"control": TEXT, "title": _or_null(TEXT), "state": TEXT, "rules": _list(TEXT)})),
-        "matrix": _list(_of({
-            "control": TEXT, "title": TEXT, "state": TEXT, "rules": _list(TEXT), "needs_text": _or_null(TEXT),
-            "evidence": _list(_of({"kind": TEXT, "entries": _list(WHOLE)})),
+        "withdrawals": list_of(statement(Revocation, definitions, {"counts": FLAG})),
+        "attempts": map_of(WHOLE),
+        "controls": list_of(of({"control": TEXT, "title": or_null(TEXT), "state": TEXT, "rules": list_of(TEXT)})),
+        "matrix": list_of(of({
+            "control": TEXT, "title": TEXT, "state": TEXT, "rules": list_of(TEXT), "needs_text": or_null(TEXT),
+            "evidence": list_of(of({"kind": TEXT, "entries": list_of(WHOLE)})),
             "text": {"anyOf": [WHOLE, {"const": "NOT PROVIDED"}, {"type": "null"}]},
-            "mappings": _list(_of({"edition": TEXT, "framework": TEXT, "clause": TEXT, "status": TEXT})),
+            "mappings": list_of(of({"edition": TEXT, "framework": TEXT, "clause": TEXT, "status": TEXT})),
         })),
-        "editions": _list(_of({
-            "id": TEXT, "framework": TEXT, "name": TEXT, "version": TEXT, "status": TEXT, "source": TEXT, "checked": _or_null(TEXT),
-            "note": _or_null(TEXT),
+        "editions": list_of(of({
+            "id": TEXT, "framework": TEXT, "name": TEXT, "version": TEXT, "status": TEXT, "source": TEXT, "checked": or_null(TEXT),
+            "note": or_null(TEXT),
         })),
-        "plan": _list(_of({"id": TEXT, "title": TEXT, "metric": _or_null(TEXT)})),
-        "deployments": _list(_of({
-            **SOURCE, "stage": TEXT, "version": TEXT, "instance": TEXT, "promotion": _or_null(WHOLE), "check_seconds": NUMBER,
-            "grace_seconds": NUMBER, "ended": _or_null(_of({**SOURCE, "reason": _or_null(TEXT)})),
+        "plan": list_of(of({"id": TEXT, "title": TEXT, "metric": or_null(TEXT)})),
+        "deployments": list_of(of({
+            **SOURCE, "stage": TEXT, "version": TEXT, "instance": TEXT, "promotion": or_null(WHOLE), "check_seconds": NUMBER,
+            "grace_seconds": NUMBER, "ended": or_null(of({**SOURCE, "reason": or_null(TEXT)})),
         })),
-        "monitoring": _list(_of({
-            **SOURCE, "stage": TEXT, "begins": TIME, "ends": TIME, "baseline": _or_null(WHOLE), "predicted": WHOLE, "labelled": WHOLE,
-            "uncounted": WHOLE, "confidence": NUMBER, "overall": _list(_of(CELL)), "groups": _list(GROUP_CELL), "unseen": _map(WHOLE),
-            "failed_calls": WHOLE, "withdrawnAt": _or_null(WHOLE),
-            "columns": _list(_of({
-                "column": TEXT, "n": _or_null(WHOLE), "status": STATUS, "reason": _or_null(TEXT), "psi": _or_null(NUMBER),
-                "psi_excess": _or_null(NUMBER), "psi_p_value": _or_null(NUMBER),
+        "monitoring": list_of(of({
+            **SOURCE, "stage": TEXT, "begins": TIME, "ends": TIME, "baseline": or_null(WHOLE), "predicted": WHOLE, "labelled": WHOLE,
+            "uncounted": WHOLE, "confidence": NUMBER, "overall": list_of(of(CELL)), "groups": list_of(GROUP_CELL), "unseen": map_of(WHOLE),
+            "failed_calls": WHOLE, "withdrawnAt": or_null(WHOLE),
+            "columns": list_of(of({
+                "column": TEXT, "n": or_null(WHOLE), "status": STATUS, "reason": or_null(TEXT), "psi": or_null(NUMBER),
+                "psi_excess": or_null(NUMBER), "psi_p_value": or_null(NUMBER),
             })),
         })),
-        "predecessor": _or_null(_of({"name": TEXT, "sha256": SHA, "entries": _list(WHOLE), "changes": _list(ROW)})),
-        "limitations": _list(TEXT),
+        "predecessor": or_null(of({"name": TEXT, "sha256": SHA, "entries": list_of(WHOLE), "changes": list_of(ROW)})),
+        "limitations": list_of(TEXT),
     }  # fmt: skip
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA_ID, "title": "Audit report of ml_governance",
-        **_of(fields), "$defs": definitions,
+        **of(fields), "$defs": definitions,
     }  # fmt: skip

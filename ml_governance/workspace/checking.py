@@ -10,17 +10,22 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ml_governance.assess.audit import KINDS, PREDICTED, check_kinds
 from ml_governance.decide.policy import in_force
 from ml_governance.decide.rules import makers
-from ml_governance.errors import ConfigurationError, GovernanceError, UsageError, VerificationError
+from ml_governance.errors import ConfigurationError, GovernanceError, VerificationError
 from ml_governance.evidence.canonical import sha256_hex
-from ml_governance.evidence.predicates import DataQuality, PolicyInForce
+from ml_governance.evidence.predicates import PolicyInForce
 from ml_governance.report import outcome as outcomes
-from ml_governance.workspace import assessment, deciding, pins, verifying
+from ml_governance.workspace import assessment, deciding, pins, tables, verifying
+from ml_governance.workspace.assessment import Asked
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from ml_governance.assess.costs import Costs
+    from ml_governance.assess.performance import Task
     from ml_governance.decide.decision import Decision
     from ml_governance.decide.policy import Policy, PolicyInForceRef
     from ml_governance.evidence.attestation import EvidenceView
@@ -50,8 +55,14 @@ class Spec:
         Sensitive columns.
     kinds : tuple of str
         What to measure; empty for what the policy's rules ask for.
-    pos_label, background, confidence, min_group_size
+    pos_label, background, confidence, min_group_size, training, against, rerun, task, costs, population
         As for :meth:`ml_governance.Workspace.assess`.
+    monotone, shift, noise
+        As for :func:`ml_governance.assess_robustness`.
+    identifiers, time
+        As for :func:`ml_governance.assess_data`.
+    requirements, advisories, trusted
+        As for :meth:`ml_governance.Workspace.scan`.
     """
 
     model: str
@@ -64,6 +75,39 @@ class Spec:
     background: Any = None
     confidence: float = 0.95
     min_group_size: int = 30
+    training: tuple[Any, ...] = ()
+    against: str | None = None
+    rerun: str | None = None
+    task: Task = "binary"
+    costs: Costs | None = None
+    population: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    monotone: Mapping[str, str] = field(default_factory=dict)
+    shift: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    noise: float | None = None
+    identifiers: tuple[str, ...] = ()
+    time: str | None = None
+    requirements: Any = None
+    advisories: Any = None
+    trusted: tuple[str, ...] = ()
+
+    def asked(self, kinds: tuple[str, ...]) -> Asked:
+        """Return what is asked of an assessment of some kinds; options of the other kinds are left out."""
+        options: dict[str, dict[str, Any]] = {
+            "robustness": {"monotone": self.monotone, "shift": self.shift, "noise": self.noise},
+            "data-quality": {"population": self.population, "identifiers": self.identifiers, "time": self.time},
+            "security-scan": {
+                "requirements": self.requirements, "advisories": self.advisories, "trusted": self.trusted,
+            },
+        }  # fmt: skip
+        return Asked(
+            y_true=self.y_true, sensitive_features=self.by, kinds=kinds, pos_label=self.pos_label, background=self.background,
+            confidence=self.confidence, min_group_size=self.min_group_size, training=self.training, against=self.against,
+            rerun=self.rerun if "robustness" in kinds else None, task=self.task, costs=self.costs,
+            options={
+                kind: {name: value for name, value in given.items() if value}
+                for kind, given in options.items() if kind in kinds
+            },
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +145,14 @@ def spec_of(ws: Workspace, **given: Any) -> Spec:
     """
     section = ws.config.check
     values: dict[str, Any] = section.model_dump(exclude={"policy_sha256", "data_sha256"})
-    for name in ("data", "background"):
+    for name in ("data", "background", "requirements", "advisories"):
         if values[name] is not None:
             values[name] = ws.root / values[name]
+    values["training"] = tuple(ws.root / one for one in values["training"])
+    if values["costs"] is not None:
+        from ml_governance.assess.costs import Costs
+
+        values["costs"] = Costs(**values["costs"])
     values |= {name: value for name, value in given.items() if value not in (None, ())}
     if values["model"] is None:
         raise ConfigurationError(
@@ -198,50 +247,39 @@ class _Check:
             kinds = self._kinds(subject, policy, view)
             if not kinds:
                 return
-            if spec.y_true is None or not spec.by:
+            if set(kinds) & set(PREDICTED) and (spec.y_true is None or not spec.by):
                 raise ConfigurationError(
                     "data are named without their label or sensitive columns",
                     expected="y_true and by, under [check] in governance.toml or as options",
                 )
             data = spec.data
             if self.held.data:
-                frame, resource = assessment.read(data)
+                data = tables.read(data)
                 pins.require(
                     self.held.data,
-                    resource.sha256,
-                    f"the data {resource.name}",
+                    data.resource.sha256,
+                    f"the data {data.resource.name}",
                     "assess the rows that were agreed on, or pin the new ones on purpose",
                 )
-                frame.attrs["name"] = resource.name
-                data = frame
-            levels: dict[str, Any] = {"confidence": spec.confidence, "min_group_size": spec.min_group_size}
-            asked: dict[str, Any] = {"y_true": spec.y_true, "sensitive_features": spec.by, **levels}
-            found = []
-            if of_model := tuple(kind for kind in kinds if kind in assessment.KINDS):
-                found.append(
-                    self.ws.assess(
-                        subject, data, pos_label=spec.pos_label, background=spec.background, kinds=of_model, **asked
-                    )
-                )
-            if DataQuality.kind in kinds:
-                found.append(self.ws.assess_data(subject, data, **asked))
-            self.entries |= {kind: receipt.index for one in found for kind, receipt in one.receipts.items()}
+            found = assessment.assess(self.ws, subject, data, spec.asked(kinds))
+            self.entries |= {kind: receipt.index for kind, receipt in found.receipts.items()}
         except GovernanceError as error:
             self.errors.append(error)
 
     def _kinds(self, subject: Subject, policy: Policy, view: EvidenceView) -> tuple[str, ...]:
         """Return the kinds to measure: those asked for, less those that whoever acts would sign in vain."""
         rules = [rule.require for rule in policy.rules]
-        known = (*assessment.KINDS, DataQuality.kind)
-        unknown = [kind for kind in self.spec.kinds if kind not in known]
-        if unknown:
-            raise UsageError(f"the kinds are {list(self.spec.kinds)}", expected=f"some of {', '.join(known)}")
-        wanted = self.spec.kinds or tuple(kind for kind in known if any(r.evidence == kind for r in rules))
+        wanted = self.spec.kinds or tuple(kind for kind in KINDS if any(r.evidence == kind for r in rules))
+        if wanted:
+            wanted = check_kinds(wanted)
         me = self.ws.me(view)
         made = makers(subject, view)
         maker = me.id in made["author"] | made["trainer"]
         kinds = []
         for kind in wanted:
+            if kind == "privacy" and not self.spec.training:
+                self.notes.append("privacy was not measured: name the training data, as training under [check]")
+                continue
             asked = [require.signed_by for require in rules if require.evidence == kind]
             if not asked or any(role is None or (role in me.roles and not maker) for role in asked):
                 kinds.append(kind)

@@ -73,6 +73,17 @@ class OpenLineageSection(_Section):
     destinations: tuple[str, ...] = ()
 
 
+class CostsSection(_Section):
+    """What wrong decisions cost."""
+
+    false_positive: float = Field(ge=0)
+    false_negative: float = Field(ge=0)
+
+
+Shares = dict[str, dict[str, Annotated[float, Field(ge=0)]]]
+"""Of groups, by column and level."""
+
+
 class CheckSection(_Section):
     """What ``mlgov check`` does when it is not told otherwise."""
 
@@ -81,7 +92,23 @@ class CheckSection(_Section):
     data: Place | None = None
     y_true: str | None = None
     by: tuple[str, ...] = ()
-    kinds: tuple[Literal["performance", "fairness", "explanation", "data-quality", "robustness"], ...] = ()
+    kinds: tuple[
+        Literal["performance", "fairness", "explanation", "robustness", "data-quality", "privacy", "security-scan"], ...
+    ] = ()
+    task: Literal["binary", "multiclass", "regression"] = "binary"
+    costs: CostsSection | None = None
+    training: tuple[Place, ...] = ()
+    against: str | None = Field(default=None, min_length=1)
+    rerun: str | None = Field(default=None, min_length=1)
+    population: Shares = Field(default_factory=dict)
+    identifiers: tuple[str, ...] = ()
+    time: str | None = None
+    monotone: dict[str, Literal["+", "-"]] = Field(default_factory=dict)
+    shift: Shares = Field(default_factory=dict)
+    noise: float | None = Field(default=None, gt=0)
+    requirements: Place | None = None
+    advisories: Place | None = None
+    trusted: tuple[str, ...] = ()
     pos_label: str | int | float | None = None
     background: Place | None = None
     confidence: float = Field(default=0.95, gt=0, lt=1)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ml_governance.workspace.parts import here
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import date, datetime
 
     from ml_governance.decide.decision import Decision
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ml_governance.report.lineage import Graph
     from ml_governance.workspace.health import Health
     from ml_governance.workspace.reporting import Written
+    from ml_governance.workspace.stating import Statements
 
 
 class Judging:
@@ -263,9 +264,9 @@ class Judging:
             ``html``, ``json``, ``pdf`` and ``signed-pdf`` (with the key of whoever acts; its digest is recorded) of every kind; of an audit
             also ``model-card`` (Hugging Face), ``ml-bom`` (CycloneDX 1.6), ``oscal`` (assessment results), and ``dossier``: an archive of
             these with the signed evidence, which can be checked offline.
-        kind : {'audit', 'll144-summary', 'annex-iv', 'compare'}
+        kind : {'audit', 'll144-summary', 'annex-iv', 'compare', 'adverse-action'}
             All that is known; the summary of a bias audit that 6 RCNY 5-303 has published; a technical file in the order of Annex IV of
-            the EU AI Act; two versions side by side.
+            the EU AI Act; two versions side by side; how reasons for declines were stated, see :meth:`state_reasons`.
         against : str or Subject, optional
             The earlier version, of ``compare``.
         sex, race_ethnicity : str, optional
@@ -286,6 +287,51 @@ class Judging:
             kind=kind, stage=stage, forms=tuple(forms), against=against, columns=(sex, race_ethnicity)
         )
         return reporting.write(here(self), version, Path(folder), wanted)
+
+    def state_reasons(
+        self,
+        version: str | Subject,
+        applicants: Any,
+        folder: str | Path,
+        *,
+        factors: Mapping[str, str],
+        protected: Sequence[str],
+        compared: Any = None,
+        **options: Any,
+    ) -> Statements:
+        """State the principal reasons to every applicant that a cutoff declines: one notice each, and a record without a row.
+
+        Parameters
+        ----------
+        version : str or Subject
+            The model version that decides.
+        applicants : DataFrame or path
+            Those decided on, with the columns that the model takes and those in ``protected``.
+        folder : str or Path
+            Gets ``notices/`` with a page and a JSON file for each, ``notices.sha256``, and ``addressees.json``, which says whose each is.
+        factors : mapping of str to str
+            By column, the words that an applicant is told.
+        protected : sequence of str
+            Columns that are prohibited bases; an empty one says that there are none.
+        compared : DataFrame or path, optional
+            Applicants that the baseline is found among; default is ``applicants``.
+        **options
+            As :func:`ml_governance.reason_codes` takes them: ``cutoff``, ``baseline``, ``output``, ``declined``, ``at_most``, ``near``.
+
+        Raises
+        ------
+        DataError
+            If a protected column moves a declined applicant's output, a text speaks of one, or somebody would be told no reason.
+        MissingEvidenceError
+            If a reason that has to be told has no text.
+        UsageError
+            If the folder holds notices already.
+        """
+        from ml_governance.workspace import stating
+
+        return stating.state_reasons(
+            here(self), version, applicants, Path(folder), factors=factors, protected=protected, compared=compared, options=options
+        )  # fmt: skip
 
     def show(self, version: str | Subject, *, stage: str = "production") -> str:
         """Show report, numbers and the newest verdict on a version's pages in MLflow; return the id of the run that has them.

@@ -1,4 +1,4 @@
-"""What an assessment measures of predictions that were made for it: by what the model does, and beside another model."""
+"""What an assessment measures beside another model: the one in use, or a second training."""
 
 from __future__ import annotations
 
@@ -15,22 +15,6 @@ if TYPE_CHECKING:
     from ml_governance.evidence.attestation import EvidenceView
     from ml_governance.evidence.statement import Subject
     from ml_governance.workspace.session import Workspace
-
-
-def fairness(
-    task: Task, outcome: Recomputed, labels: Any, sensitive: pd.DataFrame, *, pos_label: Any, **levels: Any
-) -> Report:
-    """Measure how groups fare, by what the model does."""
-    from ml_governance.assess.fairness import assess_fairness
-    from ml_governance.assess.multiclass import assess_multiclass
-    from ml_governance.assess.regression import assess_regression
-
-    common = {"y_true": labels, "y_pred": outcome.y_pred, "sensitive_features": sensitive, **levels}
-    if task == "multiclass":
-        return assess_multiclass(**common)
-    if task == "regression":
-        return assess_regression(**common)
-    return assess_fairness(**common, y_score=outcome.y_score, pos_label=pos_label)
 
 
 def asked(

@@ -162,7 +162,7 @@ def _layout(baseline: Baseline, windows: Windows, since: Any, until: Any) -> Lay
 
 
 def _labels(path: Path) -> tuple[list[Any], Any]:
-    from ml_governance.workspace.assessment import read_file
+    from ml_governance.workspace.tables import read_file
 
     frame = read_file(path)
     absent = [name for name in (ID, LABEL) if name not in frame.columns]

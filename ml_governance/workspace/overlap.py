@@ -1,7 +1,8 @@
-"""Measuring, while a model is assessed, how many test rows stand in the data it was trained on."""
+"""What a model was trained on, beside the rows that it is assessed on: read once, and how many rows stand in both."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_governance.errors import DataError
@@ -13,14 +14,15 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from ml_governance.assess.material import Training
     from ml_governance.evidence.attestation import EvidenceView
     from ml_governance.evidence.statement import Subject
 
 
 def with_training(
-    test: pd.DataFrame, training: Sequence[Any], subject: Subject, view: EvidenceView
-) -> list[dict[str, Any]]:
-    """Return, for each table that the model was trained on, how many test rows it holds.
+    test: pd.DataFrame, training: Sequence[Any], subject: Subject, view: EvidenceView, *, seed: int
+) -> tuple[Training, list[dict[str, Any]]]:
+    """Return the training rows as one table, and for each table how many test rows it holds.
 
     Parameters
     ----------
@@ -30,9 +32,13 @@ def with_training(
         What the model was trained on; each must have a digest that a training run of the model recorded.
     subject, view
         The model, and the evidence about it.
+    seed : int
+        Of the training rows that are drawn to be predicted.
 
     Returns
     -------
+    Training
+        Their rows, in the order given.
     list of dict
         ``{"with": digest, "rows": number}``, as rules with ``no_overlap_with`` read it.
 
@@ -41,8 +47,12 @@ def with_training(
     DataError
         If a table is none of those that the model was trained on.
     """
-    from ml_governance.assess.overlap import shared_rows
-    from ml_governance.workspace.assessment import read
+    import numpy as np
+    import pandas as pd
+
+    from ml_governance.assess.material import training as beside
+    from ml_governance.assess.overlap import shared
+    from ml_governance.workspace.tables import read
 
     known = {
         one.sha256: one.name
@@ -50,11 +60,13 @@ def with_training(
         if isinstance(a.content, TrainingRun)
         for one in a.content.inputs
     }
-    found = {}
+    found: dict[str, int] = {}
+    frames = []
+    every = np.zeros(len(test), dtype=bool)
     for data in training:
         frame, resource = read(data)
         # A run that read a file recorded the file's digest, one that read a table the table's.
-        digests = {resource.sha256, fingerprint.of(data).sha256}
+        digests = {resource.sha256} | ({fingerprint.of(data).sha256} if isinstance(data, str | Path) else set())
         matching = [sha256 for sha256 in known if sha256 in digests]
         if not matching:
             raise DataError(
@@ -63,5 +75,9 @@ def with_training(
                 if known
                 else "a model whose training run names its inputs by digest",
             )
-        found[matching[0]] = shared_rows(test, frame)
-    return [{"with": sha256, "rows": rows} for sha256, rows in found.items()]
+        alike = shared(test, frame)
+        found[matching[0]] = int(alike.sum())
+        every |= alike
+        frames.append(frame)
+    trained = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+    return beside(test, trained, every, seed=seed), [{"with": sha256, "rows": rows} for sha256, rows in found.items()]

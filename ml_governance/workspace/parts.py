@@ -95,7 +95,7 @@ def signer_path(config: Config, signer: str | Path) -> Path:
         raise ConfigurationError(
             f"there is no key for {str(signer)!r} in {config.keys}",
             expected=f"one of {', '.join(known)}, or a key file",
-            next_step=f"mlgov keys new {path.stem}, and the root's holder lets it in: mlgov keys trust {path.stem}.pub",
+            next_step=f"move it there, or mlgov keys new {path.stem} --out {config.keys}, and the root's holder: mlgov keys trust PUBLIC",
         )
     return path
 

@@ -91,8 +91,8 @@ class Recording:
         version: str | Subject,
         data: Any,
         *,
-        y_true: str,
-        sensitive_features: Sequence[str],
+        y_true: str | None,
+        sensitive_features: Sequence[str] = (),
         pos_label: Any = None,
         background: Any = None,
         kinds: Sequence[str] = ("performance", "fairness", "explanation"),
@@ -105,6 +105,12 @@ class Recording:
         rerun: str | Subject | None = None,
         task: Task = "binary",
         costs: Costs | None = None,
+        population: Mapping[str, Mapping[str, float]] | None = None,
+        requirements: str | Path | None = None,
+        advisories: str | Path | None = None,
+        trusted: Collection[str] = (),
+        data_quality: Mapping[str, Any] | None = None,
+        privacy: Mapping[str, Any] | None = None,
     ) -> Assessed:
         """Load the artifact by digest in a process without keys, predict, measure, and sign what was measured.
 
@@ -114,16 +120,18 @@ class Recording:
             The model version.
         data : DataFrame or path
             Held-out rows with the label and the sensitive columns.
-        y_true : str
-            Column of the label.
+        y_true : str or None
+            Column of the label; None only where nothing is predicted.
         sensitive_features : sequence of str
             Columns whose groups are compared, alone and crossed.
         pos_label : object, optional
             The label that counts as positive, needed unless the labels are 0 and 1.
         background : DataFrame or path, optional
             Rows that explanations compare with; default is a sample of ``data``.
-        kinds : sequence of {'performance', 'fairness', 'explanation', 'robustness'}
-            What to measure.
+        kinds : sequence of str
+            What to measure: ``performance``, ``fairness``, ``explanation``, ``robustness``, ``data-quality``, ``privacy``,
+            ``security-scan``. The rows are read, digested and predicted once for all of them, and all are signed in one
+            transaction, or none. Robustness is measured on at most 20,000 rows unless ``robustness`` says otherwise.
         confidence : float in (0, 1), default 0.95
             Level of every interval.
         min_group_size : int, default 30
@@ -131,18 +139,24 @@ class Recording:
         seed : int, default 0
             Seed of everything random.
         training : sequence of DataFrame or path
-            What the model was trained on: how many test rows stand there is measured and signed as well.
+            What the model was trained on: how many test rows stand there is measured and signed as well. Privacy needs it; each
+            must have a digest that a training run of the model recorded.
         against : str or Subject, optional
             Another version, such as the one in use: on how many rows both, one or neither is right is counted and signed.
         robustness : mapping, optional
             Options of :func:`ml_governance.assess_robustness`, such as ``{"monotone": {"income": "+"}}``.
         rerun : str or Subject, optional
             Another version, trained alike: how far its decisions and scores are apart is measured with robustness.
-            Another version, such as the one in use: how the two differ on the same rows is measured and signed.
         task : {'binary', 'multiclass', 'regression'}
-            What the model does. Explanation is not measured of several classes.
+            What the model does.
         costs : Costs, optional
             What wrong decisions cost, of a binary classifier.
+        population : mapping of attribute to mapping of level to float, optional
+            Of ``data-quality``: shares of groups where the model is to be used.
+        requirements, advisories, trusted
+            Of ``security-scan``, as for :meth:`scan`.
+        data_quality, privacy : mapping, optional
+            Further options of :func:`ml_governance.assess_data` and :func:`ml_governance.assess_privacy`.
 
         Returns
         -------
@@ -158,25 +172,19 @@ class Recording:
         """
         from ml_governance.workspace import assessment
 
-        return assessment.assess(
-            here(self),
-            version,
-            data,
-            y_true=y_true,
-            sensitive_features=tuple(sensitive_features),
-            pos_label=pos_label,
-            background=background,
-            kinds=tuple(kinds),
-            confidence=confidence,
-            min_group_size=min_group_size,
-            seed=seed,
-            training=tuple(training),
-            against=against,
-            robustness=robustness,
-            rerun=rerun,
-            task=task,
-            costs=costs,
-        )
+        scan = {"requirements": requirements, "advisories": advisories, "trusted": tuple(trusted)}
+        options = {
+            "robustness": robustness or {},
+            "data-quality": {**({} if population is None else {"population": population}), **(data_quality or {})},
+            "privacy": privacy or {},
+            "security-scan": {name: value for name, value in scan.items() if value},
+        }
+        asked = assessment.Asked(
+            y_true=y_true, sensitive_features=tuple(sensitive_features), kinds=tuple(kinds), pos_label=pos_label,
+            background=background, confidence=confidence, min_group_size=min_group_size, seed=seed, training=tuple(training),
+            against=against, rerun=rerun, task=task, costs=costs, options=options,
+        )  # fmt: skip
+        return assessment.assess(here(self), version, data, asked)
 
     def scan(
         self,
@@ -251,12 +259,13 @@ class Recording:
         DataError
             If a table or an option cannot be used.
         """
-        from ml_governance.workspace import rows
+        from ml_governance.workspace import assessment
 
-        return rows.assess_data(
-            here(self), version, data, y_true=y_true, sensitive_features=tuple(sensitive_features), training=tuple(training),
-            options=options,
+        asked = assessment.Asked(
+            y_true=y_true, sensitive_features=tuple(sensitive_features), kinds=("data-quality",), training=tuple(training),
+            options={"data-quality": options},
         )  # fmt: skip
+        return assessment.assess(here(self), version, data, asked)
 
     def assess_privacy(
         self,
@@ -296,12 +305,13 @@ class Recording:
         DataError
             If a table, labels or predictions cannot be used.
         """
-        from ml_governance.workspace import rows
+        from ml_governance.workspace import assessment
 
-        return rows.assess_privacy(
-            here(self), version, data, y_true=y_true, training=tuple(training), sensitive_features=tuple(sensitive_features),
-            pos_label=pos_label, options=options,
+        asked = assessment.Asked(
+            y_true=y_true, sensitive_features=tuple(sensitive_features), kinds=("privacy",), training=tuple(training),
+            pos_label=pos_label, seed=int(options.get("seed", 0)), options={"privacy": options},
         )  # fmt: skip
+        return assessment.assess(here(self), version, data, asked)
 
     def attest(self, version: str | Subject, *reports: Report, data: Any = None) -> tuple[Receipt, ...]:
         """Sign reports that the caller computed; they count as ``caller-supplied``.

@@ -29,9 +29,9 @@ FORMS = ("html", "json", "model-card", "ml-bom", "oscal")
 """The forms that are one view of the card each; a dossier holds them all, and the evidence."""
 PAGES = ("html", "json", "pdf", "signed-pdf")
 """The forms that every kind of report has."""
-KINDS = ("audit", "ll144-summary", "annex-iv", "compare")
+KINDS = ("audit", "ll144-summary", "annex-iv", "compare", "adverse-action")
 """Kinds of reports: all that is known of a version; what New York City has published of its audit; a technical file in the order of
-Annex IV of the EU AI Act; two versions side by side."""
+Annex IV of the EU AI Act; two versions side by side; how reasons for declines were stated."""
 USUAL = ("html", "json")
 SIGNED = "signed-report"
 """Name of the text that records the digest of a signed PDF."""
@@ -213,11 +213,14 @@ def _document(
     ws: Workspace, view: EvidenceView, subject: Subject, pack: Card, wanted: Wanted
 ) -> tuple[str, Mapping[str, Any]]:
     """Return a report as a page and as data."""
-    from ml_governance.report import annex_iv, comparison, html, ll144_summary
+    from ml_governance.report import adverse_action, annex_iv, comparison, html, ll144_summary
 
     if wanted.kind == "ll144-summary":
         summary = ll144_summary.build(pack, view, subject, columns=wanted.columns)
         return html.summary(summary), summary.to_dict()
+    if wanted.kind == "adverse-action":
+        stated = adverse_action.build(pack, view, subject)
+        return html.stated(stated), stated.to_dict()
     if wanted.kind == "annex-iv":
         file = annex_iv.build(pack)
         return html.technical_file(file), file.to_dict()

@@ -227,7 +227,7 @@ def test_distances_are_gowers() -> None:
         ({"member": [1, 0]}, "given twice, or not at all"),
         ({"member": [1, 0], "loss": [1.0, np.nan]}, "1 losses are NaN"),
         ({"member": [1, 2], "loss": [1.0, 1.0]}, "no column of flags"),
-        ({"member": [1], "loss": [1.0, 1.0]}, "losses and"),
+        ({"member": [1], "loss": [1.0, 1.0]}, "differ in length"),
         ({"quasi_identifiers": ["a"]}, "no table is released"),
         ({"released": rows(9, 0)}, "0 quasi-identifiers"),
         ({"released": rows(9, 0), "quasi_identifiers": ["age"]}, "no column 'age'"),

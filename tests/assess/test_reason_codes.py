@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -160,8 +161,10 @@ def test_a_prohibited_basis_beside_the_model_is_no_hindrance_and_a_misspelt_one_
 
 
 def test_sampled_attributions_are_no_reasons(people: pd.DataFrame, pipeline) -> None:
+    declined = pipeline.predict_proba(people)[:, 1] < 0.5
+    nearest = make_pipeline(pipeline[0], KNeighborsClassifier()).fit(people, declined)
     with pytest.raises(DataError, match="would be sampled") as error:
-        reason_codes(pipeline, applicants=people, cutoff=0.5, protected=[], output="probability")
+        reason_codes(nearest, applicants=people[:20], compared=people, cutoff=0.5, protected=[], output="probability")
     assert "margin" in str(error.value)
 
 

@@ -525,7 +525,8 @@ def test_vulnerabilities_are_counted_by_dependency_and_named(tmp_path: Path) -> 
     one = report.get("vulnerable_dependencies")
     assert (one.value, one.n, one.status) == (1, 2, "ok")
     assert report.details["vulnerabilities"] == [
-        {"name": "some-thing", "id": "PYSEC-1", "aliases": []}, {"name": "some-thing", "id": "PYSEC-2", "aliases": ["CVE-1"]},
+        {"name": "some-thing", "version": "1.0", "id": "PYSEC-1", "aliases": []},
+        {"name": "some-thing", "version": "1.0", "id": "PYSEC-2", "aliases": ["CVE-1"]},
     ]  # fmt: skip
     assert report.details["advisories"]["newest"] == "2026-02-03T00:00:00Z"
 

@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from ml_governance import assess_explanation
-from ml_governance.assess import tree_explanation, tree_layout, tree_readers
+from ml_governance.assess import sampled, tree_explanation, tree_layout, tree_readers
 from ml_governance.assess.prepared import parents
 from ml_governance.errors import UnavailableError
 from tests.assess.test_explanation import brute_force
@@ -89,11 +89,13 @@ def test_a_preparation_that_mixes_columns_has_no_parents() -> None:
     assert parents(mixed, list(table.columns)) is None
 
 
+@pytest.mark.full
 def test_a_boosted_probability_is_sampled_and_the_reason_told(frame: pd.DataFrame) -> None:
     model = HistGradientBoostingClassifier(max_iter=3).fit(frame[NUMBERS], frame.label)
     found = assess_explanation(model, rows=frame[NUMBERS], background=frame[:10], max_rows=5)
-    assert "Permutation" in found.details["engine"]
-    assert "no sum over its leaves" in found.details["why"]
+    assert found.details["engine"] == sampled.ENGINE
+    assert "no sum over its leaves" in found.details["why"] and "steadied" in found.details["why"]
+    assert found.errors is not None and (found.errors > 0).any()
     assert "check" not in found.details
 
 

@@ -106,4 +106,4 @@ def test_a_regression_has_its_worst_slice_by_absolute_error() -> None:
     one = report.get("worst_slice_mean_absolute_error")
     truth = 3 * np.sqrt(2 / np.pi)
     assert one.intervals[0].lower <= truth <= one.intervals[0].upper  # type: ignore[operator]
-    assert report.get("worst_slice_mean_absolute_error_gap").intervals[0].lower > 1  # type: ignore[operator]
+    assert report.get("worst_slice_mean_absolute_error_gap").intervals[0].lower > 0.8  # type: ignore[operator]

@@ -281,9 +281,9 @@ NUMBERS = list(range(99_000))
     ],
 )  # fmt: skip
 def test_the_worst_of_expressions_ends_soon(text: str, value: Any) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     assert expression.holds(text, {"x": value}) in (True, False)
-    assert time.perf_counter() - began < SECONDS
+    assert time.process_time() - began < SECONDS
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,7 @@ def test_whoever_goes_to_the_database_waits_for_the_swap_and_is_told_afterwards(
 
 
 @pytest.mark.server
+@pytest.mark.full
 def test_a_server_on_postgres_promotes_over_http_what_was_approved_and_nothing_else(
     database: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

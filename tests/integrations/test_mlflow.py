@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +36,23 @@ def test_a_model_is_registered_under_the_digest_of_what_mlflow_keeps(registry: M
     assert version.tags[DIGEST_TAG] == stored.sha256
     assert registry.versions("credit")[-1] == stored.version
     assert "/" not in registry.uri.removeprefix("mlflow+sqlite:")
+
+
+def test_whom_mlflow_does_not_let_in_is_told_how_to_be_named() -> None:
+    class Closed(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(401)
+            self.end_headers()
+            self.wfile.write(b"You are not authenticated.")
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Closed) as server:
+        Thread(target=server.handle_request).start()
+        with pytest.raises(RegistryError) as raised:
+            MlflowRegistry(f"http://127.0.0.1:{server.server_port}").alias("credit", "production")
+    assert "MLFLOW_TRACKING_USERNAME" in str(raised.value.next_step)
 
 
 def test_aliases_move(registry: MlflowRegistry) -> None:

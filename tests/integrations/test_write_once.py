@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ml_governance.errors import ConfigurationError
+from ml_governance.errors import ConfigurationError, RegistryError
 from ml_governance.workspace.parts import utc_now
 from tests.integrations import mlflow_server
 from tests.integrations.governed import Governed, MlflowException, build
@@ -17,7 +18,8 @@ from tests.integrations.mlflow_house import python
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from ml_governance.integrations.mlflow_artifacts import opened
+    from ml_governance.integrations import mlflow_internals
+    from ml_governance.integrations.mlflow_artifacts import check_kept, opened
 
 MODEL = f"1/models/m-{'a' * 32}/artifacts"
 RUN = f"1/{'b' * 32}/artifacts"
@@ -96,6 +98,61 @@ def test_nothing_that_may_hold_a_model_is_deleted(store: Any, tmp_path: Path, pa
     assert raised.value.get_http_status_code() == 403 and kept(tmp_path, f"{MODEL}/MLmodel") == "first"
 
 
+def test_a_run_in_whose_folder_an_experiment_keeps_models_is_not_deleted(store: Any, tmp_path: Path) -> None:
+    put(store, f"{RUN}/{MODEL}", "first")
+    for folder in (RUN, f"{RUN}/1/models"):
+        with pytest.raises(MlflowException, match="not deleted over HTTP"):
+            store.delete_artifacts(folder)
+    assert kept(tmp_path, f"{RUN}/{MODEL}/MLmodel") == "first"
+
+
+def test_a_file_does_not_take_the_place_of_a_models_folder(store: Any, tmp_path: Path) -> None:
+    put(store, f"{MODEL}/data", "first")
+    for folder, name in (posixpath.split(MODEL), (MODEL, "data")):
+        with pytest.raises(MlflowException, match="is not overwritten"):
+            put(store, folder, "other", name)
+    assert kept(tmp_path, f"{MODEL}/data/MLmodel") == "first"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        f"mlflow-artifacts:/{RUN}/model",
+        f"mlflow-artifacts:/{RUN}/{MODEL}",
+        f"mlflow-artifacts:/1/{'B' * 32}/artifacts/{MODEL}",
+        f"mlflow-artifacts:/{RUN.replace('/', '%2F')}/{MODEL}",
+        f"mlflow-artifacts:/{RUN.replace('/', '%252F')}/{MODEL}",
+        f"mlflow-artifacts:/1/traces/tr-1/artifacts/{MODEL}",
+        f"file:///srv/artifacts/{MODEL}",
+        f"/srv/artifacts/{MODEL}",
+        f"s3://models/mlflow/{MODEL}",
+    ],
+)
+def test_a_version_in_a_place_that_a_run_can_write_to_is_not_judged(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(mlflow_internals.DESTINATION, "write-once:/srv/artifacts")
+    with pytest.raises(RegistryError, match="can be changed through this server"):
+        check_kept(uri)
+    for place in (MODEL, f"workspaces/team/{MODEL}", f"team/{MODEL}"):
+        check_kept(f"mlflow-artifacts:/{place}")
+    monkeypatch.setenv(mlflow_internals.DESTINATION, "/srv/artifacts")
+    check_kept(uri)
+
+
+def test_the_servers_places_are_read_where_mlflow_keeps_them() -> None:
+    from mlflow.server import ARTIFACT_ROOT_ENV_VAR, ARTIFACTS_DESTINATION_ENV_VAR
+
+    assert (mlflow_internals.DESTINATION, mlflow_internals.ROOT) == (
+        ARTIFACTS_DESTINATION_ENV_VAR,
+        ARTIFACT_ROOT_ENV_VAR,
+    )
+
+
+def test_bytes_that_lie_here_do_not_speak_for_another_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(mlflow_internals.ROOT, "mlflow-artifacts://own.example:5000/")
+    with pytest.raises(RegistryError, match=r"elsewhere\.example, which is another server"):
+        mlflow_internals.artifacts(f"mlflow-artifacts://elsewhere.example/{MODEL}", tmp_path)
+
+
 def test_what_a_run_has_is_overwritten_and_deleted_as_before(store: Any, tmp_path: Path) -> None:
     for text in ("first", "second"):
         put(store, RUN, text, "table.json")
@@ -170,3 +227,31 @@ def test_a_server_keeps_promoted_bytes_over_http_and_clients_log_as_before(
         assert weights.read_text() == "1"
         with house.as_(None) as ws:
             assert not ws.reconcile()
+        assert "can be changed through this server" in promoted_inside_a_run(server, tmp_path / "artifacts")
+
+
+def promoted_inside_a_run(server: mlflow_server.Server, kept_at: Path) -> str:
+    """Keep a model where a run of one's own writes by another name of the same folder; ask for its promotion."""
+    api = "/api/2.0/mlflow"
+
+    def made(what: str, **body: str) -> Any:
+        answer = server.call("POST", f"{api}/{what}", body)
+        assert answer.status == 200, answer
+        return answer.json
+
+    outer = made("experiments/create", name="outer", artifact_location=f"file://{kept_at}/zzz")["experiment_id"]
+    run = made("runs/create", experiment_id=outer)["run"]["info"]["run_id"]
+    inner = made("experiments/create", name="inner", artifact_location=f"mlflow-artifacts:/zzz/{run}/artifacts")
+    model = made("logged-models", experiment_id=inner["experiment_id"], name="x")["model"]["info"]
+    for text in (b"1", b"other"):  # as often as one likes
+        path = f"models/{model['model_id']}/artifacts/weights.txt"
+        put = server.call("POST", f"/ajax-api/2.0/mlflow/upload-artifact?run_uuid={run}&path={path}", data=text)
+        assert put.status == 200, put
+    version = made("model-versions/create", name="credit", source=model["artifact_uri"], model_id=model["model_id"])[
+        "model_version"
+    ]["version"]
+    answer = server.call(
+        "POST", f"{api}/registered-models/alias", {"name": "credit", "alias": "production", "version": version}
+    )
+    assert answer.status == 403, answer
+    return answer.body

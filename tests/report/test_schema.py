@@ -12,6 +12,7 @@ import pytest
 
 from ml_governance.report import card
 from ml_governance.report.schema import report_schema
+from ml_governance.report.schema_of_kinds import DOCUMENTS, schema_of
 from ml_governance.workspace import catalogue
 from tests.report.test_oscal import BARE
 from tests.report.test_report import HOSTILE, SUBJECT, full, view
@@ -105,3 +106,51 @@ def test_a_withdrawn_waiver_and_a_reviewed_break_glass_have_a_place(validator: A
     value = report(after)
     assert value["approvals"] and value["withdrawals"]
     assert errors(validator, value) == []
+
+
+def documents() -> dict[str, Any]:
+    """Return one document of every kind that has a schema besides the audit report."""
+    from dataclasses import replace
+
+    from ml_governance.report import adverse_action, annex_iv, comparison
+    from ml_governance.report.notices import Frame, Notice
+    from tests.assess.test_fairness import data
+    from tests.fixtures.make_ledger import adverse_action as stated
+    from tests.report.test_kinds import assessed, evidence, summary
+    from tests.report.test_report import build
+
+    pack = build(full())
+    frame = data(300)
+    found = view(("vera", stated()))
+    notice = Frame(model="a" * 64, log="log", day="2026-01-15", baseline="at_cutoff")
+    made = {
+        "annex-iv": annex_iv.build(pack).to_dict(),
+        "compare": comparison.compare(pack, replace(pack, performance=None)).to_dict(),
+        "ll144-summary": summary(evidence()).to_dict(),
+        "adverse-action": adverse_action.build(build(found), found, SUBJECT).to_dict(),
+        "adverse-action-notice": notice.to_dict(Notice(reference="b" * 64, place=3, reasons=("Income insufficient",))),
+        "measurement": assessed(frame, ["sex"]).to_dict(),
+    }
+    return dict(json.loads(json.dumps(made)))
+
+
+SPOILED: dict[str, Callable[[Any], None]] = {
+    "annex-iv": lambda value: value["items"][0].update(state="fine"),
+    "compare": lambda value: value["rows"][0].pop("changed"),
+    "ll144-summary": lambda value: value.update(audited_on="last year"),
+    "adverse-action": lambda value: value["runs"][0].update(applicant="Ann"),
+    "adverse-action-notice": lambda value: value.update(income=31_000),
+    "measurement": lambda value: value["measurements"][0].update(status="fine"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(SPOILED))
+def test_every_named_document_has_the_form_of_its_schema_and_one_that_has_not_is_refused(name: str) -> None:
+    assert set(SPOILED) == set(DOCUMENTS)
+    jsonschema.Draft202012Validator.check_schema(schema_of(name))
+    checker = jsonschema.Draft202012Validator(schema_of(name))
+    value = documents()[name]
+    assert errors(checker, value) == []
+    SPOILED[name](value)
+    assert errors(checker, value)
+    assert errors(checker, {**documents()[name], "verdict": "fair"})

@@ -66,12 +66,14 @@ def test_a_stranger_verifies_the_evidence_offline_and_sees_what_was_changed(
     assert run([*verify, trust_root(given)]) == 4
 
 
+@pytest.mark.full
 def test_the_policy_is_the_one_that_was_signed(given: Path) -> None:
     report = json.loads((given / "report.json").read_text())
     digest = subprocess.run(["sha256sum", "policy.yaml"], cwd=given, capture_output=True, text=True, check=True).stdout
     assert digest.split()[0] == report["policy"]["sha256"]
 
 
+@pytest.mark.full
 def test_a_form_that_there_is_not_is_named_with_those_that_there_are(
     root: Path,  # noqa: F811
     clock: FrozenClock,  # noqa: F811

@@ -10,7 +10,6 @@ import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 import ml_governance as gov
-from ml_governance.errors import UsageError
 from ml_governance.testing import workspace
 
 if TYPE_CHECKING:
@@ -52,6 +51,7 @@ SHOWN = {
 
 
 @pytest.mark.parametrize("task", list(MODELS))
+@pytest.mark.full
 def test_a_model_of_every_kind_is_assessed_against_another_and_reported(task: Any, tmp_path: Path) -> None:
     model, label, metric = MODELS[task]
     data = rows()
@@ -79,8 +79,17 @@ def test_a_model_of_every_kind_is_assessed_against_another_and_reported(task: An
         assert caption in page, caption
 
 
-def test_several_classes_have_no_one_output_to_explain(tmp_path: Path) -> None:
+def test_each_of_several_classes_is_explained_and_signed(tmp_path: Path) -> None:
     data = rows()
     versions = stored(tmp_path / "ws", {"m": LogisticRegression().fit(data[["x"]], data.grade)})
-    with gov.open(tmp_path / "ws", signer="validator") as ws, pytest.raises(UsageError, match="explain"):
-        ws.assess(versions["m"], data, y_true="grade", sensitive_features=["sex"], task="multiclass")
+    with gov.open(tmp_path / "ws", signer="validator") as ws:
+        found = ws.assess(
+            versions["m"], data[["x", "sex", "grade"]], y_true="grade", sensitive_features=["sex"], task="multiclass"
+        )
+        (entry,) = ws.view().of_kind("explanation")
+        ws.report(versions["m"], tmp_path / "report")
+    classes = ["0", "1", "2"]
+    assert entry.content.details["classes"] == classes
+    assert np.shape(found.explanation.base) == (len(classes),)
+    assert sorted(found.explanation.gaps["class"].unique()) == classes
+    assert found.explanation.get("additivity_error").value < 1e-9

@@ -70,7 +70,7 @@ def test_rows_are_returned_after_a_signed_record_of_who_when_which_and_what_for(
 
 
 def test_the_rows_are_named_as_assessments_name_them(house: House) -> None:
-    from ml_governance.workspace.assessment import read
+    from ml_governance.workspace.tables import read
 
     protect(house)
     frame = opened(house)

@@ -106,6 +106,66 @@ def test_rows_that_the_model_was_not_trained_on_do_not_pass_for_training_rows(ma
 
 
 @pytest.mark.slow
+def test_all_kinds_are_measured_from_one_question_to_the_model_and_signed_together(
+    made: tuple[House, Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ml_governance.assess import recompute
+
+    house, plain, _ = made
+    asked = []
+    real = recompute.recompute
+    monkeypatch.setattr(recompute, "recompute", lambda *a, **k: asked.append(k["more"]) or real(*a, **k))
+    order = ("performance", "data-quality", "privacy", "security-scan")
+    asked_for: dict[str, Any] = {"y_true": "repaid", "sensitive_features": ["sex"], "training": [TRAIN]}
+    with house.acting("vera") as ws:
+        found = ws.assess(plain, TEST, kinds=order[::-1], **asked_for)
+        assert [len(more) for more in asked] == [len(TRAIN)]
+        alone = ws.assess_privacy(plain, TEST, **asked_for)
+    first = found.receipts["performance"].index
+    assert {kind: receipt.index for kind, receipt in found.receipts.items()} == {
+        kind: first + at for at, kind in enumerate(order)
+    }
+    assert found.privacy.to_dict() == alone.privacy.to_dict()
+
+
+@pytest.mark.slow
+def test_an_assessment_that_is_interrupted_signs_nothing_and_says_what_was_measured(
+    made: tuple[House, Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ml_governance.assess import audit
+
+    def stop(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(audit, "quality", stop)
+    house, plain, _ = made
+    with house.acting("vera") as ws:
+        size = ws.ledger.size
+        with pytest.raises(KeyboardInterrupt) as stopped:
+            ws.assess(plain, TEST, y_true="repaid", sensitive_features=["sex"], kinds=("performance", "data-quality"))
+        assert stopped.value.__notes__ == ["measured: performance; nothing was signed"]
+    with house.acting() as ws:
+        assert ws.ledger.size == size
+
+
+def test_options_of_a_kind_that_is_not_measured_are_refused_before_anything_is_read(
+    made: tuple[House, Any, Any],
+) -> None:
+    house, plain, _ = made
+    asked: dict[str, Any] = {"y_true": "repaid", "sensitive_features": ["sex"], "kinds": ("performance",)}
+    with house.acting("vera") as ws:
+        for options, kind in (
+            ({"population": {"sex": {"Female": 1, "Male": 1}}}, "data-quality"),
+            ({"advisories": "osv.json"}, "security-scan"),
+            ({"rerun": "credit/2"}, "robustness"),
+        ):
+            with pytest.raises(gov.UsageError, match=f"options of {kind} are given"):
+                ws.assess(plain, "nowhere.parquet", **asked, **options)
+        with pytest.raises(DataError, match="no training rows"):
+            ws.assess(plain, "nowhere.parquet", **asked | {"kinds": ("privacy",)})
+
+
+@pytest.mark.slow
 def test_the_command_line_signs_with_a_model_and_prints_without(
     made: tuple[House, Any, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -131,6 +191,9 @@ def test_the_command_line_signs_with_a_model_and_prints_without(
         code = run([*signed, "--workspace", str(house.folder / "ws")])
         out = json.loads(capsys.readouterr().out)
         assert code == 0 and list(out["entries"]) == [{"data": "data-quality"}.get(kind, kind)]
+    together = ["--kind", "artifact", "--kind", "data", "--kind", "privacy", "--workspace", str(house.folder / "ws")]
+    assert run(["assess", plain.name, *data, "--y-true", "repaid", "--as", "vera", "--json", *together]) == 0
+    assert list(json.loads(capsys.readouterr().out)["entries"]) == ["data-quality", "privacy", "security-scan"]
 
 
 @pytest.mark.parametrize(
