@@ -121,8 +121,8 @@ VOICES = (
         "the rules, applied again",
         change(
             "decide/passage",
-            'if found.status != "pass" and not accepted',
-            "if False and not accepted",
+            'found.status != "pass"\n                and not accepted',
+            "False\n                and not accepted",
         ),
         f"{C}test_an_approved_model_that_fails_its_own_rules_is_no_champion",
     ),
