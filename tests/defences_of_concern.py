@@ -56,11 +56,17 @@ CONCERN = (
     ),
     defence(
         LESS,
+        "all that shows whether the model in use went through the gate",
+        change("decide/reach", "add([about.sha256], None)", "add([about.sha256], compared | MAKING)"),
+        f"{EVERY}[a champion]",
+    ),
+    defence(
+        LESS,
         "the assessments of others on the same test data",
         change(
             "decide/reach",
-            "words |= {terms.assessed_on(one.dataset.sha256) for one in about if isinstance(one, Assessment)}",
-            "words |= {'' for one in about if isinstance(one, Assessment) and False}",
+            "return {terms.assessed_on(one.dataset.sha256) for one in about if isinstance(one, Assessment)}",
+            "return {'' for one in about if isinstance(one, Assessment) and False}",
         ),
         f"{EVERY}[champion and attempts]",
     ),

@@ -74,7 +74,9 @@ SERVER = (
         BYTES,
         "what may hold a model is not deleted",
         change(
-            "integrations/mlflow_artifacts", "if _OF_A_MODEL.search(where) or not _OF_A_RUN.search(where):", "if False:"
+            "integrations/mlflow_artifacts",
+            "if _OF_A_MODEL.search(where) or not _OF_A_RUN.search(where) or self._holds_a_model(where):",
+            "if False:",
         ),
         f"{W}test_nothing_that_may_hold_a_model_is_deleted[1]",
     ),

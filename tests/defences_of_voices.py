@@ -9,11 +9,13 @@ NAME = "bytes approved under one name promoted under another"
 NUMBER = "a number that its own report doubts, or that cannot be"
 
 FORGED = "records of a promotion signed by hand, by one person"
+USED = "a weak model that a release manager alone says is in use"
 
-VOICE_LINES = (VOICE, NAME, FORGED, NUMBER)
+VOICE_LINES = (VOICE, NAME, FORGED, USED, NUMBER)
 
 L, W, R = "workspace/test_lent_roles.py::", "promote/test_waivers.py::", "promote/test_recovery.py::"
-G, U = "promote/test_withdrawal.py::", "decide/test_usable.py::"
+G, U, C = "promote/test_withdrawal.py::", "decide/test_usable.py::", "decide/test_champion.py::"
+ALONE = f"{C}test_a_weak_model_that_a_release_manager_alone_says_is_in_use_is_not_compared_with"
 
 VOICES = (
     defence(
@@ -67,13 +69,13 @@ VOICES = (
     defence(
         NAME,
         "the name of a promotion, when the log is examined",
-        change("promote/history", "if not _registered(subject, content.name, intent.index, evidence):", "if False:"),
+        change("decide/passage", "if not _registered(subject, content.name, intent.index, evidence):", "if False:"),
         f"{R}test_a_promotion_under_a_name_that_the_bytes_never_had_is_told",
     ),
     defence(
         FORGED,
         "who had to stand behind a promotion, whatever version its decision names",
-        change("promote/history", "return _alone(one, decision, reference.policy, then, project)", "return ''"),
+        change("promote/history", "return passage.alone(one, decision, reference.policy, then, project)", "return ''"),
         f"{R}test_a_forged_decision_is_told_although_something_was_erased[True-nobody had approved what its decision names]",
         f"{R}test_a_promotion_behind_which_too_few_people_stand_is_told",
     ),
@@ -88,6 +90,69 @@ VOICES = (
         "the stage whose promotion moved an alias",
         change("promote/recovery", "if recorded is not None and recorded.content.stage != stage:", "if False:"),
         f"{R}test_an_alias_that_a_promotion_to_another_stage_moved_is_told",
+    ),
+    defence(
+        USED,
+        "whether the champion went through the gate",
+        change("decide/champion", "        if not fault and one is not None:", "        if one is not None:"),
+        f"{ALONE}[nobody approved]",
+        f"{ALONE}[a decision that denies]",
+        "workspace/test_concerning.py::test_a_release_manager_alone_puts_no_weak_model_up_to_be_compared_with",
+    ),
+    defence(
+        USED,
+        "who approved what the champion's decision names",
+        change(
+            "decide/passage",
+            "    fault = _missing(one, reference.policy, then, ballot)\n    if fault:",
+            "    fault = _missing(one, reference.policy, then, ballot)\n    if False:",
+        ),
+        f"{ALONE}[another binding]",
+        f"{ALONE}[approved by the promoter]",
+    ),
+    defence(
+        USED,
+        "evidence that came after the approvals",
+        change("decide/passage", "if any(index > seen for index in found.evidence):", "if False:"),
+        f"{C}test_an_approval_from_before_the_evidence_shows_no_promotion",
+    ),
+    defence(
+        USED,
+        "the rules, applied again",
+        change(
+            "decide/passage",
+            'found.status != "pass"\n                and not accepted',
+            "False\n                and not accepted",
+        ),
+        f"{C}test_an_approved_model_that_fails_its_own_rules_is_no_champion",
+    ),
+    defence(
+        USED,
+        "the policy that the champion's decision was made by",
+        change("decide/passage", 'if decision.policy.digest.get("sha256") != reference.sha256:', "if False:"),
+        f"{C}test_a_decision_by_a_policy_that_was_not_in_force_makes_no_champion",
+    ),
+    defence(
+        USED,
+        "the doubt, while a promotion past the gate is the newest",
+        change("decide/rules", 'status="inconclusive" if one.status == "pass" else one.status', "status=one.status"),
+        f"{C}test_nothing_passes_by_comparison_while_it_is_in_doubt_which_model_is_in_use",
+    ),
+    defence(
+        USED,
+        "the order in which promotions were announced",
+        change(
+            "decide/champion",
+            "key=lambda a: known[a.index].intent.index if a.index in known else a.index",
+            "key=lambda a: a.index",
+        ),
+        f"{C}test_an_outcome_that_is_signed_late_brings_no_old_model_back",
+    ),
+    defence(
+        USED,
+        "what the champion rests on, withdrawn since",
+        change("decide/champion", "since = passage.taken_back(one, evidence)", 'since = ""'),
+        f"{C}test_a_model_in_use_whose_decision_was_withdrawn_is_still_compared_with_and_lets_nothing_pass",
     ),
     defence(
         NUMBER,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -16,10 +17,12 @@ from ml_governance.decide import case_champion, cases
 from ml_governance.decide.cases import AT, PREVIOUS, decide_case
 from ml_governance.decide.champion import PAIRED, compare
 from ml_governance.decide.finding import Finding
+from ml_governance.decide.passage import pass_of
 from ml_governance.decide.policy import Policy, Require, parse_policy
 from ml_governance.decide.rules import apply
 from ml_governance.evidence import paired
 from ml_governance.evidence.attestation import Attestation, EvidenceView, Void
+from ml_governance.evidence.canonical import sha256_hex
 from ml_governance.evidence.metrics import metric
 from ml_governance.evidence.predicates import Measurement, Performance, Resource, Revocation
 from ml_governance.evidence.statement import Subject
@@ -395,6 +398,44 @@ def test_an_approval_from_before_the_evidence_shows_no_promotion() -> None:
         asked, replace(view, attestations=(*view.attestations[:-3], again, late, *rest), size=view.size + 1)
     )
     assert finding.status == "fail" and "after somebody had approved it" in finding.sentence
+
+
+def signed_under(view: EvidenceView, change: Any) -> EvidenceView:
+    """Return evidence in which the policy of then was another, and the weak model's decision says that it was made by that."""
+    entry = view.of_kind("policy")[0]
+    text = change(entry.content.text)
+    now = said(entry, text=text, sha256=sha256_hex(text.encode()))
+    return replace(view, attestations=tuple(now if a is entry else a for a in view.attestations))
+
+
+def test_a_decision_by_a_policy_that_was_not_in_force_makes_no_champion() -> None:
+    asked = policy()
+    view = through_the_gate(with_weak(asked), asked, WEAK)
+    finding = judged(asked, signed_under(view, lambda text: text.replace("It is registered", "It is so")))
+    assert finding.status == "missing" and "by another policy than the one in force" in finding.sentence
+
+
+def test_an_approved_model_that_fails_its_own_rules_is_no_champion() -> None:
+    """A validator may have approved what does not pass, and a waiver may never have come."""
+    asked = policy()
+    weak = with_weak(asked)
+    asking = (
+        '"rules": ['
+        + json.dumps({"id": "OLD-02", "title": "A text", "require": {"evidence": "human-text", "text": "t"}})
+        + ", "
+    )
+    view = signed_under(through_the_gate(weak, asked, WEAK), lambda text: text.replace('"rules": [', asking))
+    entry = view.of_kind("policy")[0]
+
+    def resigned(a: Attestation) -> Attestation:
+        ref = a.content.policy.model_copy(update={"digest": {"sha256": entry.content.sha256}})
+        return said(a, policy=ref)
+
+    view = tampered(view, weak.size, "decision", resigned)
+    decided = view.about(WEAK.sha256, "decision")[-1]
+    token = pass_of(WEAK, "production", entry.content.sha256, decided.payload_digest)
+    finding = judged(asked, tampered(view, weak.size, "promotion", lambda a: said(a, token=token)))
+    assert "OLD-02 of the policy then in force is missing" in finding.sentence and finding.status == "missing"
 
 
 def test_a_model_in_use_whose_decision_was_withdrawn_is_still_compared_with_and_lets_nothing_pass() -> None:

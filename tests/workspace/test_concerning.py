@@ -163,7 +163,8 @@ def steps(story: Story, model: Subject, other: Subject) -> dict[str, Any]:
 
 NAMES = (
     "good", "bad", "other's", "stranger's", "of both", "promoted", "through the gate", "forged", "promoted by nobody",
-    "approved", "rejected", "said of another", "delegate's", "of the stranger", "withdrawn", "other withdrawn", "delegated", "broken", "made by vera",
+    "approved", "rejected", "said of another", "delegate's", "of the stranger", "withdrawn", "other withdrawn", "delegated",
+    "broken", "made by vera",
 )  # fmt: skip
 
 
