@@ -119,11 +119,7 @@ VOICES = (
     defence(
         USED,
         "the rules, applied again",
-        change(
-            "decide/passage",
-            'found.status != "pass"\n                and not accepted',
-            "False\n                and not accepted",
-        ),
+        change("decide/passage", 'if found.status != "pass" and not (accepted or excused):', "if False:"),
         f"{C}test_an_approved_model_that_fails_its_own_rules_is_no_champion",
     ),
     defence(

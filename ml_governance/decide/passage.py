@@ -281,7 +281,7 @@ def unproven(one: Passage, evidence: EvidenceView, project: str) -> str:
     waived, _ = approval.waivers(
         reference.policy, subject=one.subject, stage=decision.stage, bound_to=decision.binding, project=project, evidence=then, at=at
     )  # fmt: skip
-    excused = {each.rule for each in waived}
+    waived_rules = {each.rule for each in waived}
     for rule in reference.policy.rules:
         # What the model is compared with may be lost, or another by now; whether it was measured is asked all the same.
         asked = (
@@ -291,11 +291,8 @@ def unproven(one: Passage, evidence: EvidenceView, project: str) -> str:
         )
         for found in apply(asked, one.subject, then, at, policy=reference.policy, project=project):
             accepted = found.id in ballot.accepted and found.status in OPEN and rule.on_inconclusive != "deny"
-            if (
-                found.status != "pass"
-                and not accepted
-                and not (found.status in approval.WAIVABLE and rule.id in excused)
-            ):
+            excused = found.status in approval.WAIVABLE and rule.id in waived_rules
+            if found.status != "pass" and not (accepted or excused):
                 return f"{found.id} of the policy then in force is {found.status}"
             if any(index > seen for index in found.evidence):
                 return f"it rests on #{max(found.evidence)}, which came after somebody had approved it"
