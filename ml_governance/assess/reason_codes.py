@@ -355,7 +355,7 @@ def reason_codes(
         applicants=len(applicants),
         compared=len(chosen),
         baseline=baseline,
-        average=answer.base,
+        average=float(answer.base),
         cutoff=cutoff,
         declined=declined,
         output=output,

@@ -239,7 +239,8 @@ def test_a_promotion_that_counts_no_more_leaves_the_question_to_people() -> None
     promotion = next(a for a in view.attestations if a.kind == "promotion")
     gone = Void(index=promotion.index, kind="promotion", subjects=frozenset({PREVIOUS.sha256}), why="it was erased")
     kept = tuple(a for a in view.attestations if a is not promotion)
-    assert judged(asked, replace(view, attestations=kept, void=(gone,))).status == "inconclusive"
+    found = judged(asked, replace(view, attestations=kept, void=(gone,)))
+    assert found.status == "inconclusive" and f"#{promotion.index} counts no more" in found.sentence
 
 
 def test_evidence_about_the_model_in_use_that_counts_no_more_blocks() -> None:
