@@ -32,6 +32,7 @@ def costs() -> dict[str, list[dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("name", giants())
+@pytest.mark.full
 def test_expensive_bytes_cost_little(costs: dict[str, list[dict[str, Any]]], name: str) -> None:
     assert costs[name]
     for one in costs[name]:

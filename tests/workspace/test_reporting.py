@@ -72,6 +72,7 @@ def test_no_kind_of_report_passes_over_a_log_that_does_not_verify(
         ({"kind": "compare", "against": MODEL}, "are the same bytes"),
     ],
 )
+@pytest.mark.full
 def test_what_does_not_go_together_is_refused_before_anything_is_written(
     options: dict[str, Any], says: str, root: Path, clock: FrozenClock, ready: Subject, tmp_path: Path  # noqa: F811
 ) -> None:  # fmt: skip

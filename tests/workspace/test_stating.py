@@ -172,6 +172,7 @@ def test_a_reason_that_few_were_told_is_recorded_without_their_number(house: Hou
         ({"cutoff": -99.0}, DataError, "declines nobody"),
     ],
 )
+@pytest.mark.full
 def test_what_may_not_be_told_or_left_out_stops_all_notices_and_the_record(
     options: dict[str, Any], error: type[Exception], says: str, house: House, tmp_path: Path
 ) -> None:
