@@ -112,7 +112,7 @@ ROWS = (
     defence(
         FLATTERED,
         "leaving out test rows that are training rows",
-        change("assess/audit", "np.flatnonzero(~trained.known)", "np.arange(len(given.rows))"),
+        change("assess/kinds", "np.flatnonzero(~trained.known)", "np.arange(len(given.rows))"),
         f"{W}test_rows_that_the_model_was_not_trained_on_do_not_pass_for_training_rows",
     ),
     defence(

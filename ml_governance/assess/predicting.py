@@ -133,8 +133,12 @@ def predict(model: Any, table: pd.DataFrame, *, task: Task, pos_label: Any = Non
 
 
 def _prepared(model: Any, table: Any) -> tuple[Any, Any]:
-    """Return the last step of scikit-learn's own pipeline with what the others make of the rows, so that they make it once."""
+    """Return the last step of scikit-learn's own pipeline with what the others make of the rows, so that they make it once.
+
+    A pipeline that answers in a way of its own, as a subclass or by an attribute, is asked itself.
+    """
     kind = type(model)
-    if (kind.__module__, kind.__name__) != ("sklearn.pipeline", "Pipeline") or len(model.steps) < 2:
+    plain = (kind.__module__, kind.__name__) == ("sklearn.pipeline", "Pipeline")
+    if not plain or len(model.steps) < 2 or {"predict", "predict_proba"} & vars(model).keys():
         return model, table
     return model[-1], model[:-1].transform(table)

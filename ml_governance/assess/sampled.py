@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Matrix = NDArray[np.float64]
     Play = Callable[[Matrix], Matrix]
     Ways = Callable[[slice, NDArray[np.int64], NDArray[np.int64]], Matrix]
-    """Of some rows, the background rows that walks to each begin from, and the ranks of the columns: what ``play`` would return of all states."""
+    """Of some rows, the background rows that walks to each begin from, and ranks of the columns: what is to be had of all states."""
 
 VERSION = "1"
 """Of the numbers: it grows when the same model, rows and seed give others."""
@@ -114,7 +114,9 @@ def attribute(
         part = rows[start : start + at_once]
         again = np.argsort(generator.random((len(part), len(background))), axis=1)[:, :more]
         others = np.concatenate([np.tile(np.arange(len(background)), (len(part), 1)), again], axis=1)
-        asked = None if ways is None or control is None else _linked(control, ways, slice(start, start + len(part)), others)
+        asked = (
+            None if ways is None or control is None else _linked(control, ways, slice(start, start + len(part)), others)
+        )
         moves = walk(played, np.repeat(part, others.shape[1], axis=0), background[others.ravel()], generator, asked)
         moves = moves.reshape(*others.shape, *moves.shape[1:])
         if control is not None:

@@ -138,7 +138,7 @@ class Assessed:
 
 def assess(ws: Workspace, version: str | Subject, data: Any, asked: Asked) -> Assessed:
     """Recompute predictions on digested rows, measure, and sign what was measured: every kind, or none."""
-    from ml_governance.assess import audit
+    from ml_governance.assess import kinds as of
     from ml_governance.workspace import scanning
     from ml_governance.workspace.overlap import with_training
 
@@ -165,7 +165,7 @@ def assess(ws: Workspace, version: str | Subject, data: Any, asked: Asked) -> As
             of_kind = dict.fromkeys(("performance", "fairness"), known)
         if "data-quality" in asked.kinds:
             ws.narrate(f"measuring the quality of {len(frame):,} rows")
-            reports["data-quality"] = audit.quality(
+            reports["data-quality"] = of.quality(
                 frame, y_true=asked.y_true, sensitive_features=asked.sensitive_features,
                 trained=None if trained is None else trained.rows,
                 **{"seed": asked.seed, **asked.levels, **asked.of("data-quality")},
@@ -204,7 +204,7 @@ def _predicted(
     asked: Asked,
 ) -> tuple[dict[str, Report], dict[str, Any], dict[str, Any]]:
     """Return the reports about what the model says, what all of them are signed with, and what performance and fairness are besides."""
-    from ml_governance.assess import audit
+    from ml_governance.assess import kinds as of
     from ml_governance.assess.baseline import baseline
     from ml_governance.assess.explanation import ExplanationReport
     from ml_governance.assess.robustness import RobustnessReport
@@ -221,7 +221,7 @@ def _predicted(
     pos_label = label_like(asked.pos_label, frame[y_true])
     given, outcome = _asked_once(ws, view, subject, frame, trained, asked, pos_label)
     reports: dict[str, Report] = {}
-    for kind, measure in {"performance": audit.performance, "fairness": audit.fairness}.items():
+    for kind, measure in {"performance": of.performance, "fairness": of.fairness}.items():
         if kind in kinds:
             ws.narrate(f"measuring {kind}")
             reports[kind] = measure(given)
@@ -231,7 +231,7 @@ def _predicted(
         reports["robustness"] = RobustnessReport.from_dict(outcome.robustness)
     if "privacy" in kinds:
         ws.narrate("measuring privacy")
-        reports["privacy"] = audit.privacy(given, **asked.of("privacy"))
+        reports["privacy"] = of.privacy(given, **asked.of("privacy"))
     others = partial(
         measuring.asked, ws, view, frame=frame, y_true=y_true, sensitive_features=names, pos_label=pos_label,
         task=asked.task,

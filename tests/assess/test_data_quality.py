@@ -17,8 +17,8 @@ from sklearn.metrics import roc_auc_score
 from statsmodels.stats.proportion import multinomial_proportions_confint, proportion_confint
 
 import ml_governance as gov
-from ml_governance.assess import profile as profiles
 from ml_governance.assess import columns, separability, splits
+from ml_governance.assess import profile as profiles
 from ml_governance.assess.columns import coded, opened
 from ml_governance.assess.overlap import shared_rows
 from ml_governance.assess.row_keys import RowKeys
@@ -251,7 +251,11 @@ def test_numbers_have_the_same_places_whether_they_are_sorted_or_looked_up(
     gaps: bool, whole: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     random = np.random.default_rng(5)
-    x = random.integers(-4000, 4000, 9000) if whole else random.normal(size=9000).round(3) * random.choice([-1.0, 0.0, 1.0], 9000)
+    x = (
+        random.integers(-4000, 4000, 9000)
+        if whole
+        else random.normal(size=9000).round(3) * random.choice([-1.0, 0.0, 1.0], 9000)
+    )
     series = pd.Series(x, dtype="Int64" if whole else "float64")
     if gaps:
         series[::7] = pd.NA if whole else np.nan
