@@ -274,6 +274,10 @@ def test_an_explanation_is_the_one_of_its_own_call_on_the_same_rows_and_seed() -
     )  # fmt: skip
     assert numbers(found.explanation) == numbers(single)
     assert found.explanation.details["importance"] == single.details["importance"]
+    ranked = gov.audit(
+        PREPARED, TEST, "repaid", train=TRAIN, kinds=("explanation",), explanation={"top": 2, "output": "margin"}
+    ).explanation.details["ranking"]
+    assert (ranked["rows"], ranked["complete"], ranked["top_settled"]) == (600, True, True)
     alone = gov.assess_robustness(
         PREPARED, rows=TEST.drop(columns="repaid"), y_true=TEST.repaid, sensitive_features=TEST[["sex"]], seed=7
     )

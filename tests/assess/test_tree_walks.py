@@ -15,6 +15,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from ml_governance import assess_explanation
 from ml_governance.assess import explanation_engines, sampled, tree_explanation, tree_walks
+from ml_governance.assess.trees import Ensemble, Tree
 from ml_governance.errors import UnavailableError
 from tests.assess.test_tree_kernel import games, walk
 
@@ -108,3 +109,16 @@ def test_missing_and_unknown_categories_go_where_the_model_sends_them() -> None:
     x, z = np.repeat(table[100:120], 30, axis=0), table[others.ravel()]
     found = walks.outputs(table[100:120], others, rank)[:, :, 0].ravel()
     assert found == pytest.approx(model.decision_function(sampled.states(x, z, rank)), abs=1e-9)
+
+
+def test_a_walk_compares_in_the_precision_of_the_library() -> None:
+    edge = float(np.float32(0.1))  # above the double 0.1, which in single precision is no smaller
+    tree = Tree(
+        left=np.array([1, -1, -1], dtype=np.int32), right=np.array([2, -1, -1], dtype=np.int32),
+        feature=np.zeros(3, dtype=np.int32), threshold=np.array([edge, 0.0, 0.0]), missing=np.zeros(3, dtype=np.uint8),
+        value=np.array([0.0, -1.0, 1.0]), cover=np.ones(3),
+    )  # fmt: skip
+    ensemble = Ensemble(trees=(tree,), base=np.zeros(1), columns=1, strict=True, single=True)
+    walks = tree_walks.TreeWalks.of(ensemble, background=np.array([[0.0]]), players=[0])
+    found = walks.outputs(np.array([[0.1]]), np.array([[0]]), np.array([[0]]))
+    assert found[0, :, 0].tolist() == [-1.0, 1.0]
