@@ -58,10 +58,11 @@ def fitted(frame: pd.DataFrame, several: bool = False):  # type: ignore[no-untyp
     return make_pipeline(prepare, HistGradientBoostingClassifier(max_iter=20, random_state=0)).fit(frame, labels)
 
 
+@pytest.mark.parametrize("several", [False, True])
 def test_of_a_prepared_table_the_walks_are_those_that_the_model_would_be_asked_for(
-    credit: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+    credit: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, several: bool
 ) -> None:
-    model = fitted(credit)
+    model = fitted(credit, several)
     given = {"rows": credit, "background": credit[:20], "max_rows": 30, "seed": 3}
     asked = assess_explanation(model, **given)
     monkeypatch.setattr(tree_walks, "MAX_PLACES", 0)  # too much for any background: the model is asked
