@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Places = NDArray[np.int64]
 
 MAX_PLACES = 1 << 28
-"""Bytes that the nodes of all trees for all rows of a background may take; with more, the model itself is asked."""
+"""Bytes that where rows go in all trees may take: with a background of more the model itself is asked, and rows go block by block."""
 
 _ROWS, _OTHERS = 2, 3
 """Of these the states are built as well, and the model is asked: it has to say the same."""
@@ -107,10 +107,15 @@ class TreeWalks:
         steps = np.zeros((len(rank), 2, players + 2, len(base)))
         # A descent holds one side of every node above it at most.
         ready = np.empty((int(np.diff(self.start).max()) + 1, 5), dtype=np.int64)
-        _compiled(_descend)(
-            self.start, self.left, self.right, self.player, self.value, self.output,
-            _all_nodes(self.ensemble, rows), self.there, others, rank, ready, steps,
-        )  # fmt: skip
+        # A block of rows at a time: where a row goes in all trees takes a byte for each node.
+        walks, block = others.shape[1], max(1, MAX_PLACES // len(self.left))
+        for start in range(0, len(rows), block):
+            own = slice(start * walks, (start + block) * walks)
+            _compiled(_descend)(
+                self.start, self.left, self.right, self.player, self.value, self.output,
+                _all_nodes(self.ensemble, rows[start : start + block]), self.there, others[start : start + block], rank[own],
+                ready, steps[own],
+            )  # fmt: skip
         made = np.cumsum(steps, axis=2) + base
         return np.concatenate([made[:, 0, : players + 1], made[:, 1, 1:players]], axis=1)
 

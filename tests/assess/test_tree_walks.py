@@ -112,6 +112,17 @@ def test_missing_and_unknown_categories_go_where_the_model_sends_them() -> None:
     assert found == pytest.approx(model.decision_function(sampled.states(x, z, rank)), abs=1e-9)
 
 
+def test_rows_that_go_block_by_block_have_the_same_walks(credit: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = credit[["income", "debt", "age"]].to_numpy()
+    model = HistGradientBoostingClassifier(max_iter=5).fit(numbers, credit.income > 0)
+    walks = tree_walks.TreeWalks.of(tree_explanation.read(model, "margin"), background=numbers[:5], players=range(3))
+    others = np.tile(np.arange(5), (7, 1))
+    rank = np.random.default_rng(0).permuted(np.tile(np.arange(3), (35, 1)), axis=1)
+    whole = walks.outputs(numbers[5:12], others, rank)
+    monkeypatch.setattr(tree_walks, "MAX_PLACES", 3 * len(walks.left))
+    assert np.array_equal(walks.outputs(numbers[5:12], others, rank), whole)
+
+
 def test_a_walk_compares_in_the_precision_of_the_library() -> None:
     edge = float(np.float32(0.1))  # above the double 0.1, which in single precision is no smaller
     tree = Tree(
