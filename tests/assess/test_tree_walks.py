@@ -112,6 +112,30 @@ def test_missing_and_unknown_categories_go_where_the_model_sends_them() -> None:
     assert found == pytest.approx(model.decision_function(sampled.states(x, z, rank)), abs=1e-9)
 
 
+@pytest.mark.parametrize("family", ["xgboost", "lightgbm", "catboost"])
+def test_of_every_library_the_walks_are_those_that_the_model_would_be_asked_for(
+    credit: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, family: str
+) -> None:
+    numbers, y = credit[["income", "debt", "age"]], (credit.income * credit.age.fillna(0) > 0.1).astype(int)
+    if family == "xgboost":
+        model = pytest.importorskip(family).XGBClassifier(n_estimators=20, max_depth=4)
+    elif family == "lightgbm":
+        model = pytest.importorskip(family).LGBMClassifier(n_estimators=20, verbose=-1)
+    else:
+        model = pytest.importorskip(family).CatBoostClassifier(
+            iterations=20, depth=4, verbose=0, allow_writing_files=False
+        )
+    model.fit(numbers, y)
+    given = {"rows": numbers, "background": numbers[:20], "max_rows": 20}
+    asked = assess_explanation(model, **given)
+    monkeypatch.setattr(tree_walks, "MAX_PLACES", 0)
+    played = assess_explanation(model, **given)
+    assert "steadied" in asked.details["why"]
+    # A library that adds leaves in single precision is known to six digits.
+    assert asked.values == pytest.approx(played.values, abs=1e-6)
+    assert asked.errors == pytest.approx(played.errors, abs=1e-6)
+
+
 def test_rows_that_go_block_by_block_have_the_same_walks(credit: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = credit[["income", "debt", "age"]].to_numpy()
     model = HistGradientBoostingClassifier(max_iter=5).fit(numbers, credit.income > 0)
