@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml_governance.assess import calibration_error, labels, means, multiclass, roc
+from ml_governance.assess import calibration_error, confusion, labels, means, multiclass, roc
 from ml_governance.assess.contrasts import Number, measured
 from ml_governance.errors import DataError
 
@@ -78,7 +78,7 @@ def read(y_true: Any, y_pred: Any, y_score: Any, classes: Sequence[Any] | None) 
         if score is None or names is None:
             raise DataError("there are neither predictions nor scores", expected="y_pred, y_score, or both")
         y_pred = _labels_like(y_true, names)[score.argmax(axis=1)]
-    true, predicted, found = multiclass.code(y_true, y_pred)
+    true, predicted, found = confusion.code(y_true, y_pred)
     if score is None or names is None:
         return Classified(classes=found, true=true, predicted=predicted, score=None)
     labels.same_length(y_true=true, y_score=score)
