@@ -16,7 +16,8 @@ from ml_governance.assess import sensitive
 from ml_governance.assess.confusion import code, count, one_vs_rest
 from ml_governance.assess.contrasts import both_sides, check_levels, compared, measured
 from ml_governance.assess.macro_averages import MACRO
-from ml_governance.assess.rates import compare_rates, rate_measurement
+from ml_governance.assess.rate_comparisons import compare_rates
+from ml_governance.assess.rates import rate_measurement
 from ml_governance.assess.report import Report, digest_of
 from ml_governance.errors import DataError
 from ml_governance.evidence import intervals
