@@ -345,6 +345,7 @@ class Keeping:
         """
         from ml_governance.evidence.outbox import Outbox
         from ml_governance.integrations import openlineage
+        from ml_governance.integrations.openlineage_transport import shown
 
         ws = self._ws
         if not ws.config.destinations:
@@ -354,17 +355,17 @@ class Keeping:
             )
         if retry:
             for one in ws.config.destinations:
-                Outbox(ws.ledger).retry(openlineage.shown(one))
+                Outbox(ws.ledger).retry(shown(one))
         return tuple(openlineage.deliver(ws.ledger, one, clock=ws.clock, limit=limit) for one in ws.config.destinations)
 
     def outbox(self) -> tuple[Standing, ...]:
         """Return how far each destination is; those that were never sent to count everything as waiting."""
         from ml_governance.evidence.outbox import Outbox
-        from ml_governance.integrations import openlineage
+        from ml_governance.integrations.openlineage_transport import shown
 
         box = Outbox(self._ws.ledger)
         for one in self._ws.config.destinations:
-            box.plan(openlineage.shown(one))
+            box.plan(shown(one))
         return box.standing()
 
     # --- backup -------------------------------------------------------------------------------------------
