@@ -22,7 +22,7 @@ from ml_governance.capture.orchestrator import from_environment
 from ml_governance.errors import DataError, GovernanceError, UnrecordedError, UsageError, VerificationError
 from ml_governance.evidence import fingerprint
 from ml_governance.evidence.canonical import canonicalise, sha256_hex
-from ml_governance.evidence.predicates import Content, Registration, Resource
+from ml_governance.evidence.predicates import Registration, Resource
 from ml_governance.evidence.predicates import TrainingRun as TrainingRunContent
 from ml_governance.evidence.statement import Subject
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ml_governance.capture.wiring import Wiring
+    from ml_governance.evidence.wire import Content
 
 P = ParamSpec("P")
 R = TypeVar("R")

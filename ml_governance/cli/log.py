@@ -16,7 +16,7 @@ from ml_governance.evidence.predicates import TrainingRun, WriterClose, WriterOp
 
 if TYPE_CHECKING:
     from ml_governance.evidence.attestation import Attestation
-    from ml_governance.evidence.predicates import Content
+    from ml_governance.evidence.wire import Content
 
 app = typer.Typer(help="The ledger.", no_args_is_help=True)
 

@@ -12,18 +12,10 @@ from typing import TYPE_CHECKING
 from ml_governance.errors import NotAuthorizedError, VerificationError
 from ml_governance.evidence import entry, mandate, timeline, trust
 from ml_governance.evidence.envelope import Envelope
-from ml_governance.evidence.predicates import (
-    ApprovalRequest,
-    BreakGlass,
-    BreakGlassReview,
-    Erasure,
-    HumanText,
-    TrustUpdate,
-    WriterClose,
-    WriterOpen,
-)
+from ml_governance.evidence.predicates import Erasure, HumanText, TrustUpdate, WriterClose, WriterOpen
 from ml_governance.evidence.reader import stored_bytes
 from ml_governance.evidence.timeline import MAX_SKEW
+from ml_governance.evidence.verdicts import ApprovalRequest, BreakGlass, BreakGlassReview
 from ml_governance.evidence.walk import ERASER, NEVER_ERASED
 
 if TYPE_CHECKING:

@@ -12,10 +12,8 @@ from ml_governance.decide import breakglass
 from ml_governance.decide.rules import revoked
 from ml_governance.evidence.predicates import (
     AdverseAction,
-    Approval,
     Assessment,
     DataQuality,
-    DecisionRecord,
     Deployment,
     Explanation,
     Fairness,
@@ -30,8 +28,8 @@ from ml_governance.evidence.predicates import (
     Robustness,
     SecurityScan,
     TrainingRun,
-    Waiver,
 )
+from ml_governance.evidence.verdicts import Approval, DecisionRecord, Waiver
 from ml_governance.report import comparison, lineage, matrix, rows_of, serving, texts
 from ml_governance.report.measured import assessment, fairness, source, stamp
 

@@ -17,8 +17,9 @@ from ml_governance.errors import (
     UsageError,
 )
 from ml_governance.evidence.canonical import sha256_hex
-from ml_governance.evidence.predicates import Approval, ApprovalRequest, PolicyInForce, Waiver
+from ml_governance.evidence.predicates import PolicyInForce
 from ml_governance.evidence.statement import Subject
+from ml_governance.evidence.verdicts import Approval, ApprovalRequest, Waiver
 from ml_governance.workspace.shipped import read_policy
 
 if TYPE_CHECKING:
