@@ -52,6 +52,11 @@ class Parent:
     run: RunRef
     root: RunRef
 
+    @classmethod
+    def of(cls, run: RunRef, above: Parent | None) -> Parent:
+        """Return a run as the parent of its steps; ``above`` is what it is a step of itself."""
+        return cls(run=run, root=above.root if above is not None else run)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
