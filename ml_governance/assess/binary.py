@@ -21,6 +21,7 @@ from ml_governance.assess.contrasts import (
     interval_fields,
     levels,
     number_fields,
+    wilson_bounds,
     within,
 )
 from ml_governance.evidence import intervals
@@ -62,12 +63,8 @@ def rate(
     if weighted and effective is None:
         return Number(**common, size=n, value=k / of, reason=WEIGHTED)
     counts = (k, of) if effective is None else (effective.k, effective.n)
-
-    def bounds(confidence: float, sides: Sides) -> tuple[float, float]:
-        return intervals.rate(*counts, confidence=confidence, sides=sides)
-
     size, method = (of, "wilson") if effective is None else (effective.rows, "wilson-effective")
-    return Number(**common, size=size, value=k / of, bounds=bounds, method=method, counts=counts)
+    return Number(**common, size=size, value=k / of, bounds=wilson_bounds(*counts), method=method, counts=counts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
