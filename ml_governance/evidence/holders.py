@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from ml_governance.errors import VerificationError
+from ml_governance.evidence.canonical import stamp
 from ml_governance.evidence.keys import PublicKey
-from ml_governance.evidence.trust_fields import check_names, items, moment, stamp, text, texts, whole
+from ml_governance.evidence.trust_fields import check_names, items, moment, text, texts, whole
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ml_governance.errors import VerificationError
 from ml_governance.evidence import envelope as dsse
 from ml_governance.evidence import trust_fields
-from ml_governance.evidence.canonical import canonicalise, parse, sha256_hex
+from ml_governance.evidence.canonical import canonicalise, parse, sha256_hex, stamp
 from ml_governance.evidence.charter import Charter
 from ml_governance.evidence.holders import ROLES, ROOT, LogKey, Principal, Resumption, TrustedKey, by_id
 from ml_governance.evidence.keys import PublicKey
@@ -129,7 +129,8 @@ class TrustFile:
                 return principal
         if not held:
             raise VerificationError(
-                f"the key {keyid[:16]} belongs to nobody in version {self.version} of the trust file"
+                f"the key {keyid[:16]} belongs to nobody in version {self.version} of the trust file",
+                expected="a key of somebody whom the root trusts",
             )
         ranges = ", ".join(
             f"{key.valid_from} to {key.valid_until - 1}" if key.valid_until is not None else f"{key.valid_from} on"
@@ -149,8 +150,8 @@ class TrustFile:
         return more | {
             "version": self.version,
             "origin": self.origin,
-            "issuedAt": trust_fields.stamp(self.issued_at),
-            "expiresAt": trust_fields.stamp(self.expires_at),
+            "issuedAt": stamp(self.issued_at),
+            "expiresAt": stamp(self.expires_at),
             "root": {"keys": [key.to_dict() for key in self.root_keys], "threshold": self.root_threshold},
             "logKeys": [key.to_dict() for key in self.log_keys],
             "principals": [principal.to_dict() for principal in self.principals],
@@ -288,7 +289,8 @@ def _signed_by_root(envelope: dsse.Envelope, trust: TrustFile, whose: str) -> No
         )
     except VerificationError as error:
         raise VerificationError(
-            f"version {trust.version} of the trust file is not signed by {whose} root: {error.found}"
+            f"version {trust.version} of the trust file is not signed by {whose} root: {error.found}",
+            expected=f"signatures of {trust.root_threshold} of its {len(trust.root_keys)} root keys",
         ) from error
 
 
@@ -320,4 +322,7 @@ def _check(trust: TrustFile) -> None:
                 f"{principal.id} holds {clash}, which the charter keeps apart", expected="one of them for each person"
             )
     if trust.expires_at <= trust.issued_at:
-        raise VerificationError("the trust file expires before it is issued")
+        raise VerificationError(
+            f"the trust file expires at {stamp(trust.expires_at)} and is issued at {stamp(trust.issued_at)}",
+            expected="a later end",
+        )

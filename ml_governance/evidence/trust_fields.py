@@ -44,11 +44,6 @@ def whole(value: Any) -> int:
     return value
 
 
-def stamp(moment: datetime) -> str:
-    """Return a time as it is written: UTC, to the second."""
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
 def moment(value: Any) -> datetime:
     """Return a time in UTC; it has to name its zone."""
     try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_governance.decide import breakglass
 from ml_governance.decide.rules import revoked
+from ml_governance.evidence.canonical import stamp
 from ml_governance.evidence.predicates import (
     AdverseAction,
     Assessment,
@@ -31,7 +32,7 @@ from ml_governance.evidence.predicates import (
 )
 from ml_governance.evidence.verdicts import Approval, DecisionRecord, Waiver
 from ml_governance.report import comparison, lineage, matrix, rows_of, serving, texts
-from ml_governance.report.measured import assessment, fairness, source, stamp
+from ml_governance.report.measured import assessment, fairness, source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
