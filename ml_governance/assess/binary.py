@@ -15,6 +15,7 @@ import numpy as np
 from ml_governance.assess.bounds import Pairs, largest_difference, smallest_ratio, wilson
 from ml_governance.assess.contrasts import (
     SIDES,
+    WEIGHTED,
     Number,
     closed,
     comparison_fields,
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
 
     _Pending = tuple[Fields, Sequence[float | None], Floats, Metric]
     """A comparison that waits for its intervals: its fields, the numbers, their bounds, and the metric."""
-
-WEIGHTED = "no interval: the rows are weighted"
 
 
 def rate(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ml_governance.assess.bounds import Ends
     from ml_governance.evidence.intervals import Sides
 
+WEIGHTED = "no interval: the rows are weighted"
 SIDES: tuple[Sides, ...] = ("two-sided", "one-sided")
 Contrast = Literal["difference", "ratio"]
 Fields = dict[str, Any]

@@ -24,6 +24,7 @@ from ml_governance.assess import blocks, means
 from ml_governance.assess import cube as cubes
 from ml_governance.assess.cells import levels_of
 from ml_governance.assess.contrasts import Number, measured, mover_difference, wilson_bounds
+from ml_governance.assess.cube import MISSING
 from ml_governance.assess.halves import halves
 from ml_governance.assess.rates import rate_measurement
 from ml_governance.errors import DataError
@@ -43,7 +44,6 @@ DEPTH = 3
 CUTS = 15
 LEVELS = 50
 """Levels of a column that can be a slice; the most frequent ones."""
-MISSING = "(missing)"
 _SURE = 1.645
 
 

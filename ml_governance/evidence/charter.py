@@ -19,7 +19,7 @@ LIMITED = ("train", "register", "assess", "deploy", "revoke", "protect", "read")
 """Actions that the charter may limit to roles; who approves, waives and promotes, each stage's policy says."""
 
 MAX_DAYS = 366
-_ROLE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+ROLE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class Charter:
 
     def __post_init__(self) -> None:
         named = {*self.inherits, *self.delegable, *_all(self.inherits.values()), *_all(self.grants.values())}
-        strange = sorted(role for role in named | _all(self.apart) if not _ROLE.fullmatch(role))
+        strange = sorted(role for role in named | _all(self.apart) if not ROLE.fullmatch(role))
         if strange:
             raise VerificationError(
                 f"{strange[0]!r:.80} cannot be a role", expected="lower-case words, such as validator"
