@@ -205,12 +205,16 @@ def keep_time(
 
     Parameters
     ----------
+    sql : Runner
+        Reads the log's tables.
     current : TrustFile or None
         The trust file in force before these entries.
     latest : datetime or None
         The time that the log has come to.
     size : int
         Index of the first of these entries.
+    entries : sequence of Entry
+        What is to be appended.
     now : datetime
         The clock of whoever appends.
 
