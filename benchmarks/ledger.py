@@ -27,9 +27,10 @@ from ml_governance.evidence import entry, genesis, keys, merkle, trust
 from ml_governance.evidence.checkpoint import LogSigner
 from ml_governance.evidence.envelope import sign
 from ml_governance.evidence.ledger import Ledger
-from ml_governance.evidence.predicates import Chain, Revocation
+from ml_governance.evidence.predicates import Revocation
 from ml_governance.evidence.statement import Subject
 from ml_governance.evidence.verify import verify
+from ml_governance.evidence.wire import Chain
 from ml_governance.evidence.writer import Writer
 
 ORIGIN = "mlgov.local/bench"

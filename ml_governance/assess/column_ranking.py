@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 FIRST = 1000
 """Rows of the first look."""
 
-Relation = Literal["above", "tied", "open"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranked:

@@ -23,7 +23,8 @@ from ml_governance.assess import labels, sensitive
 from ml_governance.assess.contrasts import Number, both_sides, check_levels, measured, too_small, unusable
 from ml_governance.assess.linearised import Effective
 from ml_governance.assess.means import student
-from ml_governance.assess.rates import compare_rates, rate_measurement
+from ml_governance.assess.rate_comparisons import compare_rates
+from ml_governance.assess.rates import rate_measurement
 from ml_governance.assess.report import Report, digest_of
 from ml_governance.errors import DataError
 from ml_governance.evidence import intervals

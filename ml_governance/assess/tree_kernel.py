@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from ml_governance.assess import tree_tables
+from ml_governance.assess.compiled import compiled
 from ml_governance.assess.tree_layout import DOWN, LOOK, lay_out
 from ml_governance.assess.trees import AS_ZERO, RIGHT
 from ml_governance.errors import DataError
@@ -111,7 +111,7 @@ class TreeKernel:
         found = np.zeros((len(rows), self.layout.outputs * self.layout.players))
 
         def work(part: slice) -> None:
-            _compiled(_walk)(
+            compiled(_walk)(
                 _coded(self.layout, rows[part]), *_steps(self.layout), self.table, found[part], np.zeros(0, np.int64)
             )
 
@@ -147,7 +147,7 @@ def _counted(layout: Layout, rows: Floats, threads: int) -> NDArray[np.int64]:
         nothing = np.zeros(0)
         for start in range(part.start, part.stop, 16 * _PART):
             codes = _coded(layout, rows[start : min(start + 16 * _PART, part.stop)])
-            _compiled(_walk)(codes, *_steps(layout), nothing, np.zeros((0, 0)), counts)
+            compiled(_walk)(codes, *_steps(layout), nothing, np.zeros((0, 0)), counts)
         kept.append(counts)
 
     size = -(-len(rows) // threads)
@@ -183,7 +183,7 @@ def _coded(layout: Layout, rows: Floats) -> NDArray[np.uint16]:
         with np.errstate(over="ignore"):
             rows = rows.astype(np.float32).astype(np.float64)
     codes = np.empty((len(layout.plane_column), len(rows)), dtype=np.uint16)
-    _compiled(_code)(
+    compiled(_code)(
         rows, layout.plane_column, layout.plane_missing, layout.plane_kind, layout.plane_edges_start, layout.plane_edges,
         layout.strict, codes,
     )  # fmt: skip
@@ -197,14 +197,6 @@ def _steps(layout: Layout) -> tuple[Any, ...]:
         layout.nodes, layout.group_slot_start, layout.slots, layout.group_index_start, layout.group_table_start,
         layout.group_output,
     )  # fmt: skip
-
-
-@cache
-def _compiled(function: Callable[..., None]) -> Callable[..., None]:
-    import numba
-
-    made: Callable[..., None] = numba.njit(cache=True, nogil=True)(function)
-    return made
 
 
 def _code(

@@ -46,12 +46,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ml_governance.assess.compiled import compiled
 from ml_governance.assess.tree_layout import MAX_BITS
 from ml_governance.assess.trees import TreesRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from ml_governance.assess.tree_layout import Layout
@@ -85,7 +84,7 @@ def by_cover(layout: Layout) -> tuple[Floats, Floats]:
         )
     points, weights = _quadrature()
     table, expected = np.zeros(layout.group_table_start[-1]), np.zeros(layout.outputs)
-    _compiled(_fill_by_cover)(*_arrays(layout), layout.part_ratio, points, weights, table, expected)
+    compiled(_fill_by_cover)(*_arrays(layout), layout.part_ratio, points, weights, table, expected)
     return table, expected
 
 
@@ -109,9 +108,7 @@ def by_background(layout: Layout, counts: NDArray[np.int64], rows: int) -> tuple
     """
     table, expected = np.zeros(layout.group_table_start[-1]), np.zeros(layout.outputs)
     factorials = np.array([float(math.factorial(n)) for n in range(MAX_BITS + 2)])
-    _compiled(_fill_by_background)(
-        *_arrays(layout), layout.group_index_start, counts, rows, factorials, table, expected
-    )
+    compiled(_fill_by_background)(*_arrays(layout), layout.group_index_start, counts, rows, factorials, table, expected)
     return table, expected
 
 
@@ -132,14 +129,6 @@ def _quadrature() -> tuple[Floats, Floats]:
         x, w = np.polynomial.legendre.leggauss(n)
         points[n, :n], weights[n, :n] = (x + 1) / 2, w / 2
     return points, weights
-
-
-@cache
-def _compiled(function: Callable[..., None]) -> Callable[..., None]:
-    import numba
-
-    made: Callable[..., None] = numba.njit(cache=True, nogil=True)(function)
-    return made
 
 
 def _fill_by_cover(  # noqa: C901, PLR0912  compiled code is flat

@@ -12,18 +12,10 @@ from typing import TYPE_CHECKING
 from ml_governance.errors import NotAuthorizedError, VerificationError
 from ml_governance.evidence import entry, mandate, timeline, trust
 from ml_governance.evidence.envelope import Envelope
-from ml_governance.evidence.predicates import (
-    ApprovalRequest,
-    BreakGlass,
-    BreakGlassReview,
-    Erasure,
-    HumanText,
-    TrustUpdate,
-    WriterClose,
-    WriterOpen,
-)
+from ml_governance.evidence.predicates import Erasure, HumanText, TrustUpdate, WriterClose, WriterOpen
 from ml_governance.evidence.reader import stored_bytes
 from ml_governance.evidence.timeline import MAX_SKEW
+from ml_governance.evidence.verdicts import ApprovalRequest, BreakGlass, BreakGlassReview
 from ml_governance.evidence.walk import ERASER, NEVER_ERASED
 
 if TYPE_CHECKING:
@@ -213,12 +205,16 @@ def keep_time(
 
     Parameters
     ----------
+    sql : Runner
+        Reads the log's tables.
     current : TrustFile or None
         The trust file in force before these entries.
     latest : datetime or None
         The time that the log has come to.
     size : int
         Index of the first of these entries.
+    entries : sequence of Entry
+        What is to be appended.
     now : datetime
         The clock of whoever appends.
 

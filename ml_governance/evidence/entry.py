@@ -12,8 +12,9 @@ from pydantic import ValidationError
 from ml_governance.errors import VerificationError
 from ml_governance.evidence.canonical import canonicalise, parse, sha256_hex
 from ml_governance.evidence.envelope import PAYLOAD_TYPE, Envelope, sign
-from ml_governance.evidence.predicates import PREDICATES, Chain, Content, predicate_type
+from ml_governance.evidence.predicates import PREDICATES, predicate_type
 from ml_governance.evidence.statement import Statement, Subject
+from ml_governance.evidence.wire import Chain, Content
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

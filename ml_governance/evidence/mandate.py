@@ -9,20 +9,20 @@ from ml_governance.evidence.charter import NO_CHARTER
 from ml_governance.evidence.predicates import (
     Assessment,
     DataAccess,
-    Delegation,
     Deployment,
     ProtectedData,
     Registration,
     RegistryRequest,
     TrainingRun,
 )
+from ml_governance.evidence.verdicts import Delegation
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from ml_governance.evidence.charter import Charter
-    from ml_governance.evidence.predicates import Content
     from ml_governance.evidence.trust import Principal, TrustFile
+    from ml_governance.evidence.wire import Content
 
 
 def fault(content: Content, by: Principal, current: TrustFile, at: datetime) -> str | None:

@@ -13,8 +13,8 @@ from ml_governance.evidence.predicates import Assessment, Promotion, Registratio
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ml_governance.evidence.predicates import Content
     from ml_governance.evidence.statement import Subject
+    from ml_governance.evidence.wire import Content
 
 
 def registered_as(label: str) -> str:

@@ -14,19 +14,11 @@ from ml_governance.evidence import authorship, merkle, subject_index
 from ml_governance.evidence.attestation import Void
 from ml_governance.evidence.check import said
 from ml_governance.evidence.envelope import Envelope
-from ml_governance.evidence.predicates import (
-    Approval,
-    BreakGlass,
-    Delegation,
-    Erasure,
-    Revocation,
-    TrustUpdate,
-    WriterClose,
-    WriterOpen,
-)
+from ml_governance.evidence.predicates import Erasure, Revocation, TrustUpdate, WriterClose, WriterOpen
 from ml_governance.evidence.prefix import Prefix, Session
 from ml_governance.evidence.timeline import MAX_SKEW, Timeline
 from ml_governance.evidence.trust import ROOT, verify_successor
+from ml_governance.evidence.verdicts import Approval, BreakGlass, Delegation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

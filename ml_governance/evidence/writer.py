@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Self
 from ml_governance.errors import UsageError, VerificationError
 from ml_governance.evidence import entry
 from ml_governance.evidence.canonical import sha256_hex
-from ml_governance.evidence.predicates import Chain, Content, WriterClose, WriterOpen
+from ml_governance.evidence.predicates import WriterClose, WriterOpen
 from ml_governance.evidence.statement import Subject
 from ml_governance.evidence.timeline import MAX_SKEW
+from ml_governance.evidence.wire import Chain, Content
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

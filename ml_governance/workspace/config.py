@@ -280,7 +280,7 @@ def load(root: Path) -> Config:
 
 def _distinct(path: Path, destinations: Sequence[str]) -> None:
     """Refuse two destinations that the outbox would keep as one, and so send to only one of them."""
-    from ml_governance.integrations.openlineage import shown
+    from ml_governance.integrations.openlineage_transport import shown
 
     names = [shown(one) for one in destinations]
     twice = sorted({name for name in names if names.count(name) > 1})

@@ -26,8 +26,9 @@ from ml_governance.errors import (
     VerificationError,
 )
 from ml_governance.evidence.canonical import canonicalise, sha256_hex
-from ml_governance.evidence.predicates import DecisionRecord, Registration, RegistryRequest
+from ml_governance.evidence.predicates import Registration, RegistryRequest
 from ml_governance.evidence.statement import Subject
+from ml_governance.evidence.verdicts import DecisionRecord
 from ml_governance.integrations.mlflow_places import name_alias
 from ml_governance.integrations.mlflow_protection import Protection
 from ml_governance.promote import gate, history, recovery

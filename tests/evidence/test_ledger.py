@@ -19,15 +19,16 @@ from ml_governance.evidence.checkpoint import LogSigner, read_note
 from ml_governance.evidence.door import ChainConflictError, Guard, GuardError
 from ml_governance.evidence.envelope import Envelope, sign
 from ml_governance.evidence.ledger import Ledger
-from ml_governance.evidence.predicates import Chain, TrustUpdate, WriterClose
+from ml_governance.evidence.predicates import TrustUpdate, WriterClose
 from ml_governance.evidence.trust import sign_trust
+from ml_governance.evidence.wire import Chain
 from tests.evidence.conftest import MODEL, ORIGIN, SOFTWARE, Log, make_log, make_trust, note
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ml_governance.evidence.keys import KeySigner
-    from ml_governance.evidence.predicates import Content
+    from ml_governance.evidence.wire import Content
 
 
 def envelopes(log: Log) -> list[Envelope]:

@@ -137,6 +137,18 @@ def test_labels_may_come_after_the_window_of_another_process_and_through_the_han
         assert ws.monitor(MODEL).report.labelled == 200
 
 
+def test_labels_of_a_file_join_once_ahead_of_the_monitoring_that_counts_them(house: House) -> None:
+    table = rows(300, seed=13)
+    served(house, table, ids=list(range(300)))
+    file = house.root / "labels.parquet"
+    pd.DataFrame({"id": range(100, 400), "label": [*table.label[100:], *[0] * 100]}).to_parquet(file)
+    with house.as_("vera") as ws:
+        first, again = ws.join_labels(MODEL, file), ws.join_labels(MODEL, file)
+        assert (first.joined, first.unknown) == (200, 100)
+        assert (again.joined, again.unknown) == (0, 300)
+        assert ws.monitor(MODEL).report.labelled == 200
+
+
 def test_without_labels_no_rate_that_needs_one_is_measured(house: House) -> None:
     served(house, rows(300, seed=12))
     report = house.monitor(MODEL).report
