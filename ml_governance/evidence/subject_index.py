@@ -46,12 +46,19 @@ class Value:
         return self.count.to_bytes(8, "big") + self.head
 
 
+def steps(value: Value, leaves: Iterable[tuple[int, bytes]]) -> list[Value]:
+    """Return a key's value after each of some more leaves, in order: (index, leaf hash)."""
+    count, head, found = value.count, value.head, []
+    for index, leaf in leaves:
+        count += 1
+        head = hashlib.sha256(head + index.to_bytes(8, "big") + leaf).digest()
+        found.append(Value(count, head))
+    return found
+
+
 def chain(leaves: Iterable[tuple[int, bytes]]) -> Value:
     """Return the value of a key whose leaves are these, in order: (index, leaf hash)."""
-    value = Value()
-    for index, leaf in leaves:
-        value = value.extended(index, leaf)
-    return value
+    return (steps(Value(), leaves) or [Value()])[-1]
 
 
 def index_root(trie: bytes, kinds: bytes) -> bytes:
@@ -220,9 +227,16 @@ class Trie:
             elif children >> position & 1:
                 yield from self.below(digits + digit)
 
-    def extend(self, key: bytes, index: int, leaf: bytes) -> Value:
-        """Add one leaf under a key and return the key's new value."""
-        return self._put(key, lambda old: old.extended(index, leaf))
+    def extend(self, key: bytes, *leaves: tuple[int, bytes]) -> list[Value]:
+        """Add leaves under a key, in order, (index, leaf hash), and return the key's value after each."""
+        grown: list[Value] = []
+
+        def longer(old: Value) -> Value:
+            grown.extend(steps(old, leaves))
+            return grown[-1]
+
+        self._put(key, longer)
+        return grown
 
     def restore(self, key: bytes, value: Value) -> None:
         """Set a key's value to what it was before; a count of 0 takes the key out."""
@@ -231,7 +245,7 @@ class Trie:
         else:
             self._remove(key)
 
-    def _put(self, key: bytes, change: Callable[[Value], Value]) -> Value:
+    def _put(self, key: bytes, change: Callable[[Value], Value]) -> None:
         path = path_of(key)
         depth = 0
         while True:
@@ -254,7 +268,7 @@ class Trie:
                 self._part(data[at : at + 72], key + value.to_bytes(), depth + 1)
                 data = _bitmaps(entries & ~bit, children | bit) + data[4:at] + _START + data[at + 72 :]
             self._nodes[prefix] = data
-            return value
+            return
 
     def _part(self, one: bytes, other: bytes, depth: int) -> None:
         """Make the nodes below which two keys that share a prefix part."""

@@ -61,7 +61,8 @@ def resign(log: Log) -> None:
         kinds[leaf.kind] = kinds.get(leaf.kind, subject_index.Value()).extended(stored.index, hashed)
         by_kind.append((leaf.kind, stored.index, kinds[leaf.kind].count, kinds[leaf.kind].head))
         for key in entry.read(stored.envelope or b"").digests():
-            value = subjects[key] = trie.extend(key, stored.index, hashed)
+            (value,) = trie.extend(key, (stored.index, hashed))
+            subjects[key] = value
             by_key.append((key, stored.index, value.count, value.head))
     top, changed = trie.commit()
     packed = subject_index.pack_kinds(kinds)

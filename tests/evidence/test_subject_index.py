@@ -33,7 +33,7 @@ class Stored:
         for position, number in enumerate(numbers, start):
             leaf = hashlib.sha256(bytes([position % 256])).digest()
             self.leaves.setdefault(key(number), []).append((position, leaf))
-            assert trie.extend(key(number), position, leaf) == index.chain(self.leaves[key(number)])
+            assert trie.extend(key(number), (position, leaf)) == [index.chain(self.leaves[key(number)])]
         self.top, changed = trie.commit()
         self.nodes.update(changed)
         return self
@@ -55,6 +55,18 @@ def test_every_key_is_proven_with_all_its_leaves(numbers: list[int], group: int)
         assert stored.value(one) == index.chain(leaves)
     for absent in (key(1000), bytes(32), b"\xaa" * 32):
         assert stored.value(absent).count == 0
+
+
+@given(KEYS)
+def test_leaves_that_come_together_give_the_index_that_they_give_one_by_one(numbers: list[int]) -> None:
+    alone = Stored().add(0, numbers)
+    together, nodes = index.Trie(), dict[str, bytes]()
+    for one, leaves in alone.leaves.items():
+        values = together.extend(one, *leaves)
+        assert values == [index.chain(leaves[: count + 1]) for count in range(len(leaves))]
+    top, changed = together.commit()
+    nodes.update(changed)
+    assert (top, nodes) == (alone.top, alone.nodes)
 
 
 @given(KEYS, st.integers(1, 60))
@@ -138,7 +150,7 @@ def test_an_append_touches_few_nodes() -> None:
     top = index.EMPTY_TRIE
     for position in range(3000):
         trie = index.Trie(nodes.get, top)
-        trie.extend(generator.randbytes(32), position, bytes(32))
+        trie.extend(generator.randbytes(32), (position, bytes(32)))
         top, changed = trie.commit()
         nodes.update(changed)
         assert len(changed) <= 7
@@ -150,4 +162,4 @@ def test_a_node_that_does_not_hang_from_the_root_is_refused() -> None:
     stored.nodes[prefix] = stored.nodes[""]
     with pytest.raises(VerificationError, match="root commits to"):
         for number in range(40):
-            index.Trie(stored.nodes.get, stored.top).extend(key(number), 50, bytes(32))
+            index.Trie(stored.nodes.get, stored.top).extend(key(number), (50, bytes(32)))
