@@ -185,8 +185,9 @@ def _whole(stored: Iterable[StoredEntry], note: str, root: str | None, pins: Seq
         walk.trust, walk.root = _first_trust(head, root, promised.origin)
         known.update(walk.trust.verification_keys)
         for one in (*head, *entries):
-            checked, read = check(one, known)
-            _, principal = walk.step(checked)
+            ((checked, read),) = check((one,), known)
+            walk.grow((checked,))
+            principal = walk.step(checked, walk.frontier.size - 1)
             if walk.frontier.size in sizes:
                 roots[walk.frontier.size] = walk.frontier.root
             if checked.trust is not None and walk.trust is not None:
@@ -293,7 +294,7 @@ class _Partial:
 
     def _entry(self, one: bundle.Bundled) -> Checked:
         stored = one.entry
-        checked, read = check(stored, self.trust.verification_keys if self.trust is not None else {})
+        ((checked, read),) = check((stored,), self.trust.verification_keys if self.trust is not None else {})
         faults = list(checked.faults)
         try:
             merkle.verify_inclusion(checked.hashed, stored.index, self.promised.size, one.proof, self.promised.root)

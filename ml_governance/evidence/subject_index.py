@@ -30,6 +30,11 @@ _DIGIT = {digit: position for position, digit in enumerate("0123456789abcdef")}
 EMPTY_TRIE = hashlib.sha256(b"mlgov:index:empty").digest()
 
 
+def link(head: bytes, index: int, leaf: bytes) -> bytes:
+    """Return the head of a chain that goes on with a leaf."""
+    return hashlib.sha256(head + index.to_bytes(8, "big") + leaf).digest()
+
+
 @dataclass(frozen=True, slots=True)
 class Value:
     """How many leaves a key has, and the chain over them."""
@@ -39,11 +44,15 @@ class Value:
 
     def extended(self, index: int, leaf: bytes) -> Value:
         """Return the value with one more leaf."""
-        return Value(self.count + 1, hashlib.sha256(self.head + index.to_bytes(8, "big") + leaf).digest())
+        return Value(self.count + 1, link(self.head, index, leaf))
 
     def to_bytes(self) -> bytes:
         """Return the 40 bytes that stand for it."""
         return self.count.to_bytes(8, "big") + self.head
+
+
+NO_LEAVES = Value()
+"""The value of a key without leaves."""
 
 
 def steps(value: Value, leaves: Iterable[tuple[int, bytes]]) -> list[Value]:
@@ -51,7 +60,7 @@ def steps(value: Value, leaves: Iterable[tuple[int, bytes]]) -> list[Value]:
     count, head, found = value.count, value.head, []
     for index, leaf in leaves:
         count += 1
-        head = hashlib.sha256(head + index.to_bytes(8, "big") + leaf).digest()
+        head = link(head, index, leaf)
         found.append(Value(count, head))
     return found
 
