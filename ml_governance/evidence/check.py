@@ -6,7 +6,9 @@ depend on others (place, chain, time, whose key it is at that index) is left to 
 
 from __future__ import annotations
 
+import gc
 import hashlib
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,12 +20,24 @@ from ml_governance.evidence.predicates import Erasure, TrustUpdate, WriterClose
 from ml_governance.evidence.terms import FOUND, terms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from ml_governance.evidence.keys import PublicKey
     from ml_governance.evidence.predicates import Content
     from ml_governance.evidence.reader import StoredEntry
+
+
+@contextmanager
+def collecting_rarely() -> Iterator[None]:
+    """Have the collector of cycles look less often: pages are many small objects without any, and it would look at them all the time."""
+    before = gc.get_threshold()
+    if before[0]:  # otherwise whoever calls has switched it off
+        gc.set_threshold(max(before[0], 100_000), *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 class Checked(NamedTuple):

@@ -9,7 +9,7 @@ from multiprocessing import get_all_start_methods, get_context
 from typing import TYPE_CHECKING
 
 from ml_governance.evidence import index_check
-from ml_governance.evidence.check import Checked, Tally, check
+from ml_governance.evidence.check import Checked, Tally, check, collecting_rarely
 from ml_governance.evidence.keys import PublicKey
 
 if TYPE_CHECKING:
@@ -70,10 +70,8 @@ _ARGUMENTS: list[tuple[str, dict[str, str], bytes]] = []
 
 
 def _begin(url: str, pems: dict[str, str], secret: bytes) -> None:
-    import gc
     import signal
 
-    gc.set_threshold(100_000, 20, 100)  # pages are many small objects without cycles
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     _ARGUMENTS.append((url, pems, secret))
 
@@ -87,12 +85,14 @@ def _log() -> tuple[Ledger, dict[str, PublicKey]]:
 
 
 def _read_tables(stop: int) -> Tables:
-    return index_check.tables(_log()[0], stop, Tally(_ARGUMENTS[0][2]))
+    with collecting_rarely():
+        return index_check.tables(_log()[0], stop, Tally(_ARGUMENTS[0][2]))
 
 
 def _check_page(start: int, stop: int) -> Page:
     ledger, keys = _log()
-    return _checked(ledger, keys, Tally(_ARGUMENTS[0][2]), start, stop)
+    with collecting_rarely():
+        return _checked(ledger, keys, Tally(_ARGUMENTS[0][2]), start, stop)
 
 
 def _checked(ledger: LogReader, keys: Mapping[str, PublicKey], tally: Tally, start: int, stop: int) -> Page:

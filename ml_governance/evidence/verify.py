@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from ml_governance.errors import VerificationError
 from ml_governance.evidence import entry, index_check, merkle, subject_index, trust
 from ml_governance.evidence.attestation import Attestation, attestation
-from ml_governance.evidence.check import Checked, Tally, check, said
+from ml_governance.evidence.check import Checked, Tally, check, collecting_rarely, said
 from ml_governance.evidence.checkpoint import Checkpoint, read_note
 from ml_governance.evidence.envelope import Envelope
 from ml_governance.evidence.predicates import TrustUpdate
@@ -94,7 +94,7 @@ def verify(
     LedgerError
         If the database itself cannot be read.
     """
-    with ledger.snapshot():
+    with collecting_rarely(), ledger.snapshot():
         if since is not None and not collect and ledger.size - since.frontier.size > FAR and since.root == root:
             remembered = since.checkpoint
             since = None
