@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ml_governance.errors import VerificationError
 from ml_governance.evidence import subject_index
+from ml_governance.evidence.index_build import build
 from ml_governance.evidence.subject_index import NO_LEAVES, Value
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def tables(ledger: LogReader, stop: int, tally: Tally) -> Tables:
             yield current, Value(count, head)
 
     try:
-        trie = subject_index.build(values())
+        trie = build(values())
     except VerificationError:
         trie = b""
     kinds: dict[str, Value] = {}

@@ -125,7 +125,8 @@ def _place(data: bytes, position: int) -> tuple[int, int, int]:
     return entries, children, 4 + _ENTRY * (entries & below).bit_count() + _CHILD * (children & below).bit_count()
 
 
-def _bitmaps(entries: int, children: int) -> bytes:
+def bitmaps(entries: int, children: int) -> bytes:
+    """Return how a node begins: which of its sixteen slots hold keys, and which hold nodes."""
     return entries.to_bytes(2, "big") + children.to_bytes(2, "big")
 
 
@@ -268,14 +269,14 @@ class Trie:
                 continue
             if not entries & bit:
                 value = change(Value())
-                data = _bitmaps(entries | bit, children) + data[4:at] + key + value.to_bytes() + data[at:]
+                data = bitmaps(entries | bit, children) + data[4:at] + key + value.to_bytes() + data[at:]
             elif data[at : at + 32] == key:
                 value = change(_entry_of(data, at)[1])
                 data = data[: at + 32] + value.to_bytes() + data[at + 72 :]
             else:
                 value = change(Value())
                 self._part(data[at : at + 72], key + value.to_bytes(), depth + 1)
-                data = _bitmaps(entries & ~bit, children | bit) + data[4:at] + _START + data[at + 72 :]
+                data = bitmaps(entries & ~bit, children | bit) + data[4:at] + _START + data[at + 72 :]
             self._nodes[prefix] = data
             return
 
@@ -283,12 +284,12 @@ class Trie:
         """Make the nodes below which two keys that share a prefix part."""
         first, second = one[:32].hex(), other[:32].hex()
         while first[depth] == second[depth]:
-            self._nodes[first[:depth]] = _bitmaps(0, 1 << _DIGIT[first[depth]]) + _START
+            self._nodes[first[:depth]] = bitmaps(0, 1 << _DIGIT[first[depth]]) + _START
             self._dirty.add(first[:depth])
             depth += 1
         low, high = sorted((one, other))
         bits = 1 << _DIGIT[first[depth]] | 1 << _DIGIT[second[depth]]
-        self._nodes[first[:depth]] = _bitmaps(bits, 0) + low + high
+        self._nodes[first[:depth]] = bitmaps(bits, 0) + low + high
         self._dirty.add(first[:depth])
 
     def _remove(self, key: bytes) -> None:
@@ -304,7 +305,7 @@ class Trie:
         bit = 1 << _DIGIT[path[depth]]
         if not entries & bit or data[at : at + 32] != key:
             raise VerificationError("a key that the subject index should have is not in it")
-        data = _bitmaps(entries & ~bit, children) + data[4:at] + data[at + 72 :]
+        data = bitmaps(entries & ~bit, children) + data[4:at] + data[at + 72 :]
         # A node that is left with a single key gives it to the node above: the shape depends on the keys alone.
         while depth and len(data) == 4 + _ENTRY:
             self._drop(path[:depth])
@@ -312,7 +313,7 @@ class Trie:
             above = self._node(path[:depth]) or _NOTHING
             entries, children, at = _place(above, _DIGIT[path[depth]])
             bit = 1 << _DIGIT[path[depth]]
-            data = _bitmaps(entries | bit, children & ~bit) + above[4:at] + data[4:] + above[at + _CHILD :]
+            data = bitmaps(entries | bit, children & ~bit) + above[4:at] + data[4:] + above[at + _CHILD :]
         prefix = path[:depth]
         if data == _NOTHING:
             self._drop(prefix)
@@ -342,60 +343,6 @@ class Trie:
         top = self._node("")
         self.root = EMPTY_TRIE if top is None else node_hash(top)
         return self.root, changed
-
-
-def build(entries: Iterable[tuple[bytes, Value]]) -> bytes:
-    """Return the root of the trie over keys that come in ascending order; holds one path at a time.
-
-    Raises
-    ------
-    VerificationError
-        If a key comes twice or out of order.
-    """
-    open_nodes: list[list[bytes]] = []  # for each depth on the current path: its bitmaps as numbers, and its slots
-    maps: list[list[int]] = []
-
-    def close(depth: int, path: str) -> None:
-        while len(open_nodes) > depth:
-            data = _bitmaps(*maps.pop()) + b"".join(open_nodes.pop())
-            if not open_nodes:
-                tops.append(node_hash(data))
-                return
-            open_nodes[-1].append(node_hash(data))
-            maps[-1][1] |= 1 << _DIGIT[path[len(open_nodes) - 1]]
-
-    tops: list[bytes] = []
-    previous, shared_before = None, 0
-    pending: tuple[bytes, Value] | None = None
-    for key, value in entries:
-        if pending is not None:
-            if key <= pending[0]:
-                raise VerificationError("the keys of the subject index are out of order")
-            shared = _shared(pending[0].hex(), key.hex())
-            _add(open_nodes, maps, pending, max(shared_before, shared))
-            close(shared + 1, pending[0].hex())
-            shared_before = shared
-        pending = previous = (key, value)
-    if pending is None or previous is None:
-        return EMPTY_TRIE
-    _add(open_nodes, maps, pending, shared_before)
-    close(0, pending[0].hex())
-    return tops[0]
-
-
-def _add(open_nodes: list[list[bytes]], maps: list[list[int]], entry: tuple[bytes, Value], depth: int) -> None:
-    while len(open_nodes) <= depth:
-        open_nodes.append([])
-        maps.append([0, 0])
-    maps[depth][0] |= 1 << _DIGIT[entry[0].hex()[depth]]
-    open_nodes[depth].append(entry[0] + entry[1].to_bytes())
-
-
-def _shared(one: str, other: str) -> int:
-    depth = 0
-    while one[depth] == other[depth]:
-        depth += 1
-    return depth
 
 
 # --- proofs -------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ml_governance.errors import VerificationError
 from ml_governance.evidence import subject_index as index
+from ml_governance.evidence.index_build import build
 
 KEYS = st.lists(st.integers(0, 40), max_size=60)
 KINDS = index.pack_kinds({"fairness": index.chain([(3, bytes(32))]), "approval": index.Value()})
@@ -75,7 +76,7 @@ def test_the_shape_depends_on_the_keys_alone(numbers: list[int], group: int) -> 
     for start in range(0, len(numbers), group):
         other.add(start, numbers[start : start + group])
     assert (one.top, one.nodes) == (other.top, other.nodes)
-    assert index.build(sorted((k, index.chain(v)) for k, v in one.leaves.items())) == one.top
+    assert build(sorted((k, index.chain(v)) for k, v in one.leaves.items())) == one.top
 
 
 @given(KEYS, KEYS)
@@ -141,7 +142,7 @@ def test_kinds_are_proven_beside_the_trie() -> None:
 
 def test_keys_out_of_order_build_nothing() -> None:
     with pytest.raises(VerificationError):
-        index.build([(b"b" * 32, index.Value(1)), (b"a" * 32, index.Value(1))])
+        build([(b"b" * 32, index.Value(1)), (b"a" * 32, index.Value(1))])
 
 
 def test_an_append_touches_few_nodes() -> None:
