@@ -107,7 +107,7 @@ def parse(data: bytes, *, max_bytes: int = MAX_BYTES, max_values: int = MAX_VALU
     try:
         text = data.decode("utf-8")
         try:
-            value = _QUICK.decode(text)
+            value = _QUICK.raw_decode(text)[0]  # whatever follows it, the comparison finds
             if _ENCODER.encode(value) == text and (text.isascii() or max(text) < "\ud800"):
                 return value
         except (_NotPlainError, json.JSONDecodeError):

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from ml_governance.evidence.wire import Content
 
 
+FOUND = (Registration, Promotion, Assessment)
+"""Contents that are found under a word."""
+
+
 def registered_as(label: str) -> str:
     """Return the word under which registrations of a label such as ``credit-risk/2`` are found."""
     return f"registered as {label}"

@@ -109,6 +109,21 @@ def test_an_entry_of_another_log_is_refused(log: Log, tmp_path: Path) -> None:
         moved.append([envelopes(log)[3]])
 
 
+def test_what_a_process_knows_of_a_session_ends_where_another_goes_on_with_it(any_log: Log) -> None:
+    log = any_log
+    writer = log.writer()
+    writer.record(note("here"), [MODEL])
+    with Ledger.open(log.url, log_signer=log.log_signer, clock=log.clock) as other:
+        writer._ledger = other
+        writer.record(note("there"), [MODEL])
+    stale = envelopes(log)[-1]
+    writer._ledger = log.ledger
+    with pytest.raises(ChainConflictError, match="does not continue its chain"):
+        log.ledger.append([stale])
+    writer.record(note("here again"), [MODEL])
+    assert not log.verify().problems
+
+
 def test_a_writer_cannot_skip_or_fork_its_chain(any_log: Log) -> None:
     log = any_log
     writer = log.writer()
