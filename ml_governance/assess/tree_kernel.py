@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from ml_governance.assess import tree_tables
-from ml_governance.assess.tree_layout import DOWN, LOOK, lay_out
+from ml_governance.assess.tree_layout import BATCH, DOWN, LOOK, lay_out
 from ml_governance.assess.trees import AS_ZERO, RIGHT
 from ml_governance.errors import DataError
 
@@ -192,10 +192,10 @@ def _coded(layout: Layout, rows: Floats) -> NDArray[np.uint16]:
 
 def _steps(layout: Layout) -> tuple[Any, ...]:
     return (
-        layout.steps, layout.depth, layout.players, layout.node_plane, layout.node_cut,
-        layout.node_member, layout.members, layout.group_bits, layout.group_path, layout.group_node_start,
-        layout.nodes, layout.group_slot_start, layout.slots, layout.group_index_start, layout.group_table_start,
-        layout.group_output,
+        layout.steps, layout.depth, layout.node_plane, layout.node_cut,
+        layout.node_member, layout.members, layout.group_path, layout.group_node_start,
+        layout.nodes, layout.group_index_start, layout.look_start, layout.look_target, layout.look_group,
+        layout.look_table,
     )  # fmt: skip
 
 
@@ -236,16 +236,19 @@ def _code(
 
 
 def _walk(  # noqa: C901, PLR0912, PLR0915  compiled code is flat
-    codes: Any, steps: Any, depth: Any, players: Any, node_plane: Any, node_cut: Any,
-    node_member: Any, members: Any, group_bits: Any, group_path: Any, node_start: Any, nodes: Any, slot_start: Any,
-    slots: Any, index_start: Any, table_start: Any, output: Any, table: Any, found: Any, counts: Any,
+    codes: Any, steps: Any, depth: Any, node_plane: Any, node_cut: Any, node_member: Any, members: Any, group_path: Any,
+    node_start: Any, nodes: Any, index_start: Any, look_start: Any, look_target: Any, look_group: Any, look_table: Any,
+    table: Any, found: Any, counts: Any,
 ) -> None:  # fmt: skip  # pragma: no cover  runs compiled
     """Follow every tree's steps for all rows: add up what the tables hold, or with no table count the indices."""
     counting = len(counts) > 0
-    width = found.shape[1]
+    width, groups = found.shape[1], len(node_start) - 1
     goes = np.empty((depth + 1, _BLOCK), dtype=np.uint8)
     path = np.zeros((depth + 1, _BLOCK), dtype=np.uint32)
-    index = np.empty(_BLOCK, dtype=np.uint32)
+    # Two rows share a word: a look-up is bound by how much it reads.
+    words = np.zeros((BATCH, _BLOCK // 2), dtype=np.uint64)
+    indices = words.view(np.uint32)
+    half, low = np.uint64(32), np.uint64(0xFFFFFFFF)
     sums = np.empty((width, _BLOCK))
     for begin in range(0, codes.shape[1], _BLOCK):
         end = min(begin + _BLOCK, codes.shape[1])
@@ -278,6 +281,8 @@ def _walk(  # noqa: C901, PLR0912, PLR0915  compiled code is flat
             else:
                 group = steps[step, 1]
                 above = path[steps[step, 2]]
+                index = indices[group % BATCH]
+                index[size : size + 1] = 0
                 for row in range(size):
                     index[row] = above[row]
                 for place in range(node_start[group], node_start[group + 1]):
@@ -296,14 +301,28 @@ def _walk(  # noqa: C901, PLR0912, PLR0915  compiled code is flat
                     own = counts[index_start[group] : index_start[group + 1]]
                     for row in range(size):
                         own[index[row]] += 1
-                else:
-                    wide = 1 << group_bits[group]
-                    for slot in range(slot_start[group], slot_start[group + 1]):
-                        start = table_start[group] + (slot - slot_start[group]) * wide
-                        values = table[start : start + wide]
-                        total = sums[output[group] * players + slots[slot]]
-                        for row in range(size):
-                            total[row] += values[index[row]]
+                    continue
+                if (group + 1) % BATCH and group + 1 < groups:
+                    continue
+                at, stop = look_start[group // BATCH], look_start[group // BATCH + 1]
+                while at < stop:
+                    total = sums[look_target[at]]
+                    a, v = words[look_group[at] % BATCH], table[look_table[at] :]
+                    if at + 3 < stop and look_target[at + 3] == look_target[at]:
+                        b, w = words[look_group[at + 1] % BATCH], table[look_table[at + 1] :]
+                        c, x = words[look_group[at + 2] % BATCH], table[look_table[at + 2] :]
+                        d, y = words[look_group[at + 3] % BATCH], table[look_table[at + 3] :]
+                        for pair in range((size + 1) // 2):
+                            i, j, k, m = a[pair], b[pair], c[pair], d[pair]
+                            total[2 * pair] += (v[i & low] + w[j & low]) + (x[k & low] + y[m & low])
+                            total[2 * pair + 1] += (v[i >> half] + w[j >> half]) + (x[k >> half] + y[m >> half])
+                        at += 4
+                    else:
+                        for pair in range((size + 1) // 2):
+                            i = a[pair]
+                            total[2 * pair] += v[i & low]
+                            total[2 * pair + 1] += v[i >> half]
+                        at += 1
         for player in range(width):
             for row in range(size):
                 found[begin + row, player] = sums[player, row]
