@@ -58,8 +58,20 @@ EXPLANATION = (
     defence(
         TREES,
         "refusing shares of no rows",
-        change("assess/tree_tables", "if np.isnan(layout.part_ratio).any():", "if False:"),
+        change("assess/tree_tables", "if np.any(np.isnan(layout.part_ratio) & (of_leaf != 0)):", "if False:"),
         f"{K}test_a_cover_of_zero_is_refused_by_covers_and_of_no_matter_with_a_background",
+    ),
+    defence(
+        TREES,
+        "knowing a leaf that no row reaches where a question is asked again",
+        change("assess/tree_layout", "                    want |= _NEVER\n", "                    pass\n"),
+        f"{K}test_of_any_trees_the_values_are_the_shapley_values_of_both_games",
+    ),
+    defence(
+        TREES,
+        "making up no covers where a model has none",
+        change("assess/tree_boosters", "or np.zeros(1 << depth)", "or np.ones(1 << depth)"),
+        f"{B}test_a_catboost_model_saved_without_the_weights_of_its_leaves_is_refused_by_covers_alone",
     ),
     defence(
         TREES,

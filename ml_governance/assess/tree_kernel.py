@@ -32,8 +32,11 @@ if TYPE_CHECKING:
 VERSION = "1"
 """Of the numbers: it grows when the same trees and rows give others."""
 
-_BLOCK = 2048
-_PART = 4096
+_BLOCK = 4096
+_SUMS = 1 << 22
+"""Sums of a block, at most, unless a block is of 256 rows."""
+
+_PART = 8192
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -112,7 +115,8 @@ class TreeKernel:
 
         def work(part: slice) -> None:
             _compiled(_walk)(
-                _coded(self.layout, rows[part]), *_steps(self.layout), self.table, found[part], np.zeros(0, np.int64)
+                _coded(self.layout, rows[part]), *_steps(self.layout), self.table, found[part], np.zeros(0, np.int64),
+                _words(found.shape[1]),
             )
 
         _spread(work, len(rows), threads or _cores())
@@ -145,9 +149,9 @@ def _counted(layout: Layout, rows: Floats, threads: int) -> NDArray[np.int64]:
     def work(part: slice) -> None:
         counts = np.zeros(layout.group_index_start[-1], dtype=np.int64)
         nothing = np.zeros(0)
-        for start in range(part.start, part.stop, 16 * _PART):
-            codes = _coded(layout, rows[start : min(start + 16 * _PART, part.stop)])
-            _compiled(_walk)(codes, *_steps(layout), nothing, np.zeros((0, 0)), counts)
+        for start in range(part.start, part.stop, 8 * _PART):
+            codes = _coded(layout, rows[start : min(start + 8 * _PART, part.stop)])
+            _compiled(_walk)(codes, *_steps(layout), nothing, np.zeros((0, 0)), counts, _words(1))
         kept.append(counts)
 
     size = -(-len(rows) // threads)
@@ -199,6 +203,11 @@ def _steps(layout: Layout) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
+def _words(width: int) -> NDArray[np.uint64]:
+    """Return room for the indices of a block of rows at a batch of groups, two rows to a word."""
+    return np.zeros((BATCH, min(_BLOCK, max(_SUMS // width, 256)) // 2), dtype=np.uint64)
+
+
 @cache
 def _compiled(function: Callable[..., None]) -> Callable[..., None]:
     import numba
@@ -238,20 +247,20 @@ def _code(
 def _walk(  # noqa: C901, PLR0912, PLR0915  compiled code is flat
     codes: Any, steps: Any, depth: Any, node_plane: Any, node_cut: Any, node_member: Any, members: Any, group_path: Any,
     node_start: Any, nodes: Any, index_start: Any, look_start: Any, look_target: Any, look_group: Any, look_table: Any,
-    table: Any, found: Any, counts: Any,
+    table: Any, found: Any, counts: Any, words: Any,
 ) -> None:  # fmt: skip  # pragma: no cover  runs compiled
     """Follow every tree's steps for all rows: add up what the tables hold, or with no table count the indices."""
     counting = len(counts) > 0
     width, groups = found.shape[1], len(node_start) - 1
-    goes = np.empty((depth + 1, _BLOCK), dtype=np.uint8)
-    path = np.zeros((depth + 1, _BLOCK), dtype=np.uint32)
+    batch, block = words.shape[0], 2 * words.shape[1]
+    goes = np.empty((depth + 1, block), dtype=np.uint8)
+    path = np.zeros((depth + 1, block), dtype=np.uint32)
     # Two rows share a word: a look-up is bound by how much it reads.
-    words = np.zeros((BATCH, _BLOCK // 2), dtype=np.uint64)
     indices = words.view(np.uint32)
     half, low = np.uint64(32), np.uint64(0xFFFFFFFF)
-    sums = np.empty((width, _BLOCK))
-    for begin in range(0, codes.shape[1], _BLOCK):
-        end = min(begin + _BLOCK, codes.shape[1])
+    sums = np.empty((width, block))
+    for begin in range(0, codes.shape[1], block):
+        end = min(begin + block, codes.shape[1])
         size = end - begin
         sums[:] = 0.0
         for step in range(len(steps)):
@@ -281,7 +290,7 @@ def _walk(  # noqa: C901, PLR0912, PLR0915  compiled code is flat
             else:
                 group = steps[step, 1]
                 above = path[steps[step, 2]]
-                index = indices[group % BATCH]
+                index = indices[group % batch]
                 index[size : size + 1] = 0
                 for row in range(size):
                     index[row] = above[row]
@@ -302,16 +311,16 @@ def _walk(  # noqa: C901, PLR0912, PLR0915  compiled code is flat
                     for row in range(size):
                         own[index[row]] += 1
                     continue
-                if (group + 1) % BATCH and group + 1 < groups:
+                if (group + 1) % batch and group + 1 < groups:
                     continue
-                at, stop = look_start[group // BATCH], look_start[group // BATCH + 1]
+                at, stop = look_start[group // batch], look_start[group // batch + 1]
                 while at < stop:
                     total = sums[look_target[at]]
-                    a, v = words[look_group[at] % BATCH], table[look_table[at] :]
+                    a, v = words[look_group[at] % batch], table[look_table[at] :]
                     if at + 3 < stop and look_target[at + 3] == look_target[at]:
-                        b, w = words[look_group[at + 1] % BATCH], table[look_table[at + 1] :]
-                        c, x = words[look_group[at + 2] % BATCH], table[look_table[at + 2] :]
-                        d, y = words[look_group[at + 3] % BATCH], table[look_table[at + 3] :]
+                        b, w = words[look_group[at + 1] % batch], table[look_table[at + 1] :]
+                        c, x = words[look_group[at + 2] % batch], table[look_table[at + 2] :]
+                        d, y = words[look_group[at + 3] % batch], table[look_table[at + 3] :]
                         for pair in range((size + 1) // 2):
                             i, j, k, m = a[pair], b[pair], c[pair], d[pair]
                             total[2 * pair] += (v[i & low] + w[j & low]) + (x[k & low] + y[m & low])
