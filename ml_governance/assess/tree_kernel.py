@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ml_governance.assess import tree_tables
+from ml_governance.assess import tree_reach, tree_tables
 from ml_governance.assess.tree_layout import BATCH, DOWN, LOOK, lay_out
 from ml_governance.assess.trees import AS_ZERO, RIGHT
 from ml_governance.errors import DataError
@@ -123,23 +123,8 @@ class TreeKernel:
         return found.reshape(len(rows), self.layout.outputs, self.layout.players).transpose(0, 2, 1)
 
     def reach(self) -> tuple[Floats, Floats]:
-        """Return what no attribution of any row can be below and above, each of shape (players, outputs).
-
-        They are sums of the smallest and largest entries of all tables, so a row that reaches them need not exist.
-        """
-        layout = self.layout
-        slots = np.diff(layout.group_slot_start)
-        group = np.repeat(np.arange(len(slots)), slots)
-        within = np.arange(len(group)) - layout.group_slot_start[group]
-        starts = layout.group_table_start[group] + (within << layout.group_bits[group].astype(np.int64))
-        place = layout.group_output[group] * layout.players + layout.slots
-        found = []
-        for extreme in (np.minimum, np.maximum):
-            sums = np.zeros(layout.outputs * layout.players)
-            if len(starts):
-                np.add.at(sums, place, extreme.reduceat(self.table, starts))
-            found.append(sums.reshape(layout.outputs, layout.players).T)
-        return found[0], found[1]
+        """Return what no attribution of any row can be below and above, each of shape (players, outputs): see :mod:`.tree_reach`."""
+        return tree_reach.reach(self.layout, self.table)
 
 
 def _counted(layout: Layout, rows: Floats, threads: int) -> NDArray[np.int64]:
