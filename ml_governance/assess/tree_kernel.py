@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-VERSION = "1"
+VERSION = "2"
 """Of the numbers: it grows when the same trees and rows give others."""
 
 _BLOCK = 4096
@@ -205,28 +205,32 @@ def _code(
     rows: Any, column: Any, missing: Any, kind: Any, start: Any, edges: Any, strict: Any, codes: Any
 ) -> None:  # pragma: no cover  runs compiled
     """Replace values by ranks: a row goes left at a threshold exactly where its rank is at most the threshold's."""
-    for plane in range(len(column)):
-        own = edges[start[plane] : start[plane + 1]]
-        size = len(own)
-        for row in range(len(rows)):
-            x = rows[row, column[plane]]
-            if np.isnan(x):
-                if kind[plane] == 1:
-                    codes[plane, row] = size + 1
-                    continue
-                if missing[plane] != AS_ZERO:
-                    codes[plane, row] = size if missing[plane] == RIGHT else 0
-                    continue
-                x = 0.0
-            low, left = 0, size
-            while left > 0:
-                half = left >> 1
-                passed = own[low + half] < x or (strict and kind[plane] == 0 and own[low + half] == x)
-                low = low + half + 1 if passed else low
-                left = left - half - 1 if passed else half
-            if kind[plane] == 1 and (low == size or own[low] != x):
-                low = size
-            codes[plane, row] = low
+    for begin in range(0, len(rows), 256):  # so many rows stay in the cache while all planes are made
+        for plane in range(len(column)):
+            own = edges[start[plane] : start[plane + 1]]
+            size = len(own)
+            listed = kind[plane] == 1
+            same = strict and not listed
+            for row in range(begin, min(begin + 256, len(rows))):
+                x = rows[row, column[plane]]
+                if np.isnan(x):
+                    if listed:
+                        codes[plane, row] = size + 1
+                        continue
+                    if missing[plane] != AS_ZERO:
+                        codes[plane, row] = size if missing[plane] == RIGHT else 0
+                        continue
+                    x = 0.0
+                # Steps without a branch, which no processor could guess.
+                low, left = 0, size
+                while left > 0:
+                    step = (left + 1) >> 1
+                    edge = own[low + step - 1]
+                    low += step * ((edge < x) | (same & (edge == x)))
+                    left -= step
+                if listed and (low == size or own[low] != x):
+                    low = size
+                codes[plane, row] = low
 
 
 def _walk(  # noqa: C901, PLR0912, PLR0915  compiled code is flat
