@@ -75,6 +75,16 @@ EXPLANATION = (
     ),
     defence(
         TREES,
+        "not giving shap trees that it reads past the end of",
+        change(
+            "assess/tree_explanation",
+            'if len(ensemble.base) > 1 and type(trees.estimator).__module__.startswith("catboost"):',
+            "if False:",
+        ),
+        f"{B}test_catboost_of_several_classes_is_not_given_to_shap_which_reads_past_its_leaves",
+    ),
+    defence(
+        TREES,
         "telling a link from a sum over leaves",
         change(
             "assess/tree_readers", 'if classifies and (output == "probability") != (name in _AVERAGED):', "if False:"
@@ -128,14 +138,25 @@ EXPLANATION = (
     defence(
         SAMPLED,
         "taking off only what the walks are known to be wrong by",
-        change("assess/sampled", "(moves[..., 1] - known)", "moves[..., 1]"),
+        change("assess/sampled", "moves[..., outputs:] - known[:, None]", "moves[..., outputs:]"),
         f"{W}test_walks_are_unbiased_and_their_errors_are_those_of_repetition[True]",
+        f"{W}test_walks_of_several_classes_stay_unbiased_with_known_margins_and_vary_less",
     ),
     defence(
         SAMPLED,
         "errors told by walks from the same row of the background",
         change("assess/sampled", "(2 * len(background))", "(8 * len(background))"),
         f"{W}test_walks_are_unbiased_and_their_errors_are_those_of_repetition[False]",
+    ),
+    defence(
+        SAMPLED,
+        "a link held against the probability that the model states",
+        change(
+            "assess/explanation_engines",
+            "    if not float(np.abs(link(made) - wanted).max()) <= LINKED:",
+            "    if False:",
+        ),
+        f"{W}test_classes_that_are_told_apart_one_by_one_have_no_known_margin_behind_them",
     ),
     defence(
         SAMPLED,

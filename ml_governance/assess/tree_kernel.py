@@ -115,7 +115,11 @@ class TreeKernel:
 
         def work(part: slice) -> None:
             _compiled(_walk)(
-                _coded(self.layout, rows[part]), *_steps(self.layout), self.table, found[part], np.zeros(0, np.int64),
+                _coded(self.layout, rows[part]),
+                *_steps(self.layout),
+                self.table,
+                found[part],
+                np.zeros(0, np.int64),
                 _words(found.shape[1]),
             )
 

@@ -419,7 +419,9 @@ def _lookups(groups: _Groups, width: Sequence[int], players: int) -> dict[str, N
     """Put the look-ups of each batch of groups in order of what they add to."""
     group = np.repeat(np.arange(len(width)), width)
     size = 1 << np.array(groups.bits, dtype=np.int64)[group]
-    target = np.array(groups.output, dtype=np.int64)[group] * players + _ints([at for own in groups.slots for at in own])
+    target = np.array(groups.output, dtype=np.int64)[group] * players + _ints(
+        [at for own in groups.slots for at in own]
+    )
     order = np.lexsort((group, target, group // BATCH))
     batches = -(-len(width) // BATCH)
     return {

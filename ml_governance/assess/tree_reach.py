@@ -43,7 +43,9 @@ def reach(layout: Layout, table: Floats) -> tuple[Floats, Floats]:
         if what == DOWN:  # of a question's two sides, the left one comes before it
             bit, is_new = two, four
             continue
-        ready.append(_of_group(layout, table, one) if what == TABLE else _of_question(ready.pop(), ready.pop(), bit, is_new))
+        ready.append(
+            _of_group(layout, table, one) if what == TABLE else _of_question(ready.pop(), ready.pop(), bit, is_new)
+        )
         if two == 0:
             places, bounds = ready.pop()
             sums[:, places] += bounds[:, :, 0]

@@ -105,7 +105,9 @@ def test_the_reach_of_a_tree_whose_answers_are_free_is_reached(seed: int, depth:
     tree.feature[asked] = np.arange(len(asked))  # no question bears on another's answer
     ensemble = Ensemble(trees=(tree,), base=np.zeros(1), columns=inner, strict=False, single=False)
     merged = random.integers(0, players, inner).tolist()
-    kernel = TreeKernel.of(ensemble, background=random.normal(size=(20, inner)) * 3, players=[*merged[:-1], players - 1])
+    kernel = TreeKernel.of(
+        ensemble, background=random.normal(size=(20, inner)) * 3, players=[*merged[:-1], players - 1]
+    )
     every = np.where((np.arange(1 << len(asked))[:, None] >> np.arange(inner)) & 1, 9.0, -9.0)
     values = kernel.values(every)
     low, high = kernel.reach()

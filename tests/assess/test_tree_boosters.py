@@ -118,6 +118,21 @@ def test_the_margin_of_a_booster_is_explained_by_tables_and_its_probability_is_n
         tree_boosters.read(model, "probability")
 
 
+def test_catboost_of_several_classes_is_not_given_to_shap_which_reads_past_its_leaves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    X, y = table("three classes")
+    model, margin, _ = fitted("catboost", "three classes", X, y)
+    given = []
+    monkeypatch.setattr(tree_explanation, "_shap", lambda *_: given.append(1) or (np.zeros((3, 6, 3)), "0"))
+    frame = pd.DataFrame(X, columns=list("abcdef"))
+    found = assess_explanation(model, rows=frame[:30], background=frame[100:130], output="margin")
+    assert not given
+    assert found.details["check"].startswith("not compared with shap")
+    assert found.values is not None and found.table is not None
+    assert found.values.sum(axis=1) + found.base == pytest.approx(margin(found.table.to_numpy()), abs=1e-9)
+
+
 def test_trees_of_a_form_that_is_not_read_are_refused() -> None:
     import lightgbm
     import xgboost

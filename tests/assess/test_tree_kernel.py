@@ -158,7 +158,9 @@ def oblivious(random: np.random.Generator, columns: int, depth: int, empty: floa
     inner = (1 << depth) - 1
     level = np.repeat(np.arange(depth + 1), 1 << np.arange(depth + 1))
     at = np.where(level < depth, level, 0)
-    asked = [(random.integers(columns), random.integers(-1, 2), random.integers(3)) for _ in range(depth)] or [(0, 0, 0)]
+    asked = [(random.integers(columns), random.integers(-1, 2), random.integers(3)) for _ in range(depth)] or [
+        (0, 0, 0)
+    ]
     cover, value = np.zeros(len(level)), np.zeros(len(level))
     cover[inner:] = random.integers(1, 9, inner + 1) * (random.random(inner + 1) >= empty)
     cover[inner] += 1
@@ -234,7 +236,9 @@ def test_a_tree_that_asks_one_question_a_level_is_one_table_up_to_eight_levels(l
 
 def test_batches_of_many_groups_and_outputs_add_to_the_right_place() -> None:
     random = np.random.default_rng(0)
-    trees = tuple(oblivious(random, 4, 3, 0.0, output=int(random.integers(3))) for _ in range(3 * tree_layout.BATCH + 5))
+    trees = tuple(
+        oblivious(random, 4, 3, 0.0, output=int(random.integers(3))) for _ in range(3 * tree_layout.BATCH + 5)
+    )
     many = Ensemble(trees=trees, base=np.zeros(3), columns=4, strict=False, single=False)
     rows, background = random.normal(size=(77, 4)), random.normal(size=(30, 4))
     expected = np.zeros((77, 4, 3))
