@@ -7,8 +7,8 @@ every attribution, so :math:`D` has a known range :math:`R`, and the empirical B
 .. math:: |\bar D - E D| \le \sqrt{2 V \ln(2 / \delta) / n} + 7 R \ln(2 / \delta) / (3 (n - 1))
 
 holds for any distribution, rare and heavy columns included. How many looks there can be follows from the number of rows, and each
-spends the same part of the error, shared by all pairs and all means, so that everything that is said at any look holds together with the stated confidence, whenever the
-looking stops. It stops when every pair with a column of the top is told apart or tied: its difference is within a stated share of the
+spends the same part of the error, shared by all pairs and all means, so that everything that is said at any look holds together with
+the stated confidence, whenever the looking stops. It stops when every pair with a column of the top is told apart or tied: its difference is within a stated share of the
 larger importance. If that would need as many draws as there are rows, all rows are used instead, and the ranking is exact.
 """
 

@@ -1,7 +1,7 @@
 r"""The links between margins and probabilities, and how steep they are between two sets of rows.
 
-Two classes have one margin :math:`m` and the probability :math:`1 / (1 + e^{-m})` of the second; more have one margin each, and the probabilities
-:math:`e^{m_c} / \sum_k e^{m_k}` (McCullagh and Nelder, Generalized Linear Models, 1989, sections 4.3 and 5.2).
+Two classes have one margin :math:`m` and the probability :math:`1 / (1 + e^{-m})` of the second; more have one margin each, and the
+probabilities :math:`e^{m_c} / \sum_k e^{m_k}` (McCullagh and Nelder, Generalized Linear Models, 1989, sections 4.3 and 5.2).
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ def probability(margin: Matrix) -> Matrix:
 def slopes(margin: Matrix, compared: Matrix) -> Matrix:
     r"""Return how much the probabilities move with the margins, on average along the way from each background row to a row.
 
-    Formula: :math:`\frac{1}{N} \sum_z \int_0^1 \frac{\partial p}{\partial m}\bigl(m_z + t\,(m_x - m_z)\bigr)\,dt`, by Gauss-Legendre quadrature.
+    Formula: :math:`\frac{1}{N} \sum_z \int_0^1 \frac{\partial p}{\partial m}\bigl(m_z + t\,(m_x - m_z)\bigr)\,dt`, by Gauss-Legendre
+    quadrature.
 
     Parameters
     ----------

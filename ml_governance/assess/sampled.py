@@ -7,13 +7,13 @@ attributions of a row sum to its output less the base without error. One order f
 as much and leaves the error of the order undivided. Some rows of the background, drawn at random, are walked from a second time: half the
 mean square of the differences is an unbiased estimate of a walk's variance, whatever the background's own spread.
 
-Where the exact attributions :math:`\psi` of related outputs :math:`m` are known, as of the margins behind a probability, the same walks estimate
-them too, and their known errors are taken off (control variates):
+Where the exact attributions :math:`\psi` of related outputs :math:`m` are known, as of the margins behind a probability, the same walks
+estimate them too, and their known errors are taken off (control variates):
 
 .. math:: \tilde\varphi_j = \hat\varphi_j - \sum_k \beta_k\,(\hat\psi_{jk} - \psi_{jk}).
 
-:math:`\beta`, the mean slope of the link on the ways from the background to the row, does not depend on the draws, so the estimate stays unbiased,
-and sums still hold, since the background is taken whole.
+:math:`\beta`, the mean slope of the link on the ways from the background to the row, does not depend on the draws, so the estimate stays
+unbiased, and sums still hold, since the background is taken whole.
 """
 
 from __future__ import annotations

@@ -36,7 +36,8 @@ _BLOCK = 4096
 _SUMS = 1 << 22
 """Sums of a block, at most, unless a block is of 256 rows."""
 
-_PART = 8192
+_PART, _LEAST = 8192, 2048
+"""Rows of a thread's part, at most and at least."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -150,6 +151,9 @@ def _counted(layout: Layout, rows: Floats, threads: int) -> NDArray[np.int64]:
 
 
 def _spread(work: Callable[[slice], None], rows: int, threads: int, size: int = _PART) -> None:
+    # As many parts for one thread as for another, so that none waits.
+    turns = max(-(-rows // (threads * size)), 1)
+    size = max(-(-rows // (threads * turns)), _LEAST)
     parts = [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
     if threads == 1 or len(parts) < 2:
         for part in parts:

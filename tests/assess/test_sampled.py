@@ -150,10 +150,10 @@ def test_slopes_times_the_way_are_what_the_probability_moves_by(seed: int, class
 def test_the_probability_of_each_class_of_a_booster_is_steadied(irises: pd.DataFrame, library: str) -> None:
     kinds = {
         "sklearn": lambda: GradientBoostingClassifier(n_estimators=8),
-        "xgboost": lambda: importlib.import_module("xgboost").XGBClassifier(n_estimators=8),
-        "lightgbm": lambda: importlib.import_module("lightgbm").LGBMClassifier(n_estimators=8, verbose=-1),
+        "xgboost": lambda: importlib.import_module("xgboost").XGBClassifier(n_estimators=8, n_jobs=1),
+        "lightgbm": lambda: importlib.import_module("lightgbm").LGBMClassifier(n_estimators=8, n_jobs=1, verbose=-1),
         "catboost": lambda: importlib.import_module("catboost").CatBoostClassifier(
-            8, verbose=0, allow_writing_files=False
+            8, thread_count=1, verbose=0, allow_writing_files=False
         ),
     }
     columns = ["a", "b", "c"]
@@ -172,8 +172,7 @@ def test_the_probability_of_each_class_of_a_booster_is_steadied(irises: pd.DataF
         for at, row in enumerate(found.table.to_numpy())
         for place in range(3)
     ]
-    told = (found.errors**2).mean()
-    assert told / 4 < np.square(off).mean() < 4 * told
+    assert np.abs(off).max() < 0.02
 
 
 def test_classes_that_are_told_apart_one_by_one_have_no_known_margin_behind_them(irises: pd.DataFrame) -> None:
