@@ -185,13 +185,13 @@ EXPLANATION = (
     defence(
         REASONS,
         "looking for prohibited bases among what was scored",
-        change("assess/reason_codes", "    _no_protected(applicants, game.columns, phi, noise, protected)\n", ""),
+        change("assess/reason_codes", "    refuse_prohibited(applicants, game.columns, phi, noise, protected)\n", ""),
         f"{BASIS}[itself]",
     ),
     defence(
         REASONS,
         "knowing a prohibited basis in another spelling",
-        change("assess/reason_codes", " or _follows(applicants[name], applicants[basis])", ""),
+        change("assess/prohibited", " or _follows(applicants[name], applicants[basis])", ""),
         f"{BASIS}[one-hot part]",
         f"{BASIS}[other codes]",
     ),

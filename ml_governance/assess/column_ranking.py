@@ -8,8 +8,9 @@ every attribution, so :math:`D` has a known range :math:`R`, and the empirical B
 
 holds for any distribution, rare and heavy columns included. How many looks there can be follows from the number of rows, and each
 spends the same part of the error, shared by all pairs and all means, so that everything that is said at any look holds together with
-the stated confidence, whenever the looking stops. It stops when every pair with a column of the top is told apart or tied: its difference is within a stated share of the
-larger importance. If that would need as many draws as there are rows, all rows are used instead, and the ranking is exact.
+the stated confidence, whenever the looking stops. It stops when every pair with a column of the top is told apart or tied: its
+difference is within a stated share of the larger importance. If that would need as many draws as there are rows, all rows are used
+instead, and the ranking is exact.
 """
 
 from __future__ import annotations
@@ -172,11 +173,12 @@ def rank_columns(
     asked, reach, engine = _absolutes(game, output)
     generator = np.random.default_rng(seed)
     seen = Seen.none(len(game.columns))
-    top, sizes = min(top, len(game.columns)), [] if reach is None else look_sizes(len(rows))
+    top = min(top, len(game.columns))
+    sizes = [] if reach is None else look_sizes(len(rows))
     told = (top, tie, len(rows), engine, confidence, seed, game.columns)
     for looks, size in enumerate(sizes, 1):
         seen = seen.after(asked(generator.integers(0, len(rows), size - seen.n)))
-        mean, half, relation = seen.judged(reach, (1 - confidence) / len(sizes), tie)
+        mean, half, relation = seen.judged(np.asarray(reach), (1 - confidence) / len(sizes), tie)
         if settled(mean, relation, top):
             return _told(mean, half, relation, size, looks, *told)
     mean = seen.none(len(game.columns)).after(asked(np.arange(len(rows)))).mean

@@ -100,7 +100,8 @@ def attribute(play: Play, rows: Matrix, background: Matrix, *, seed: int, contro
     generator = np.random.default_rng(seed)
     played = play if control is None else _both(control)
     related = None if control is None else control.play(background)
-    base = np.asarray((play(background) if related is None else control.link(related)).mean(axis=0))
+    made = play(background) if control is None or related is None else control.link(related)
+    base = np.asarray(made.mean(axis=0))
     more = -(-len(background) // AGAIN)
     phi, error = [], []
     at_once = max(1, BATCH // (2 * rows.shape[1] * (len(background) + more)))
