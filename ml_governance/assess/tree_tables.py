@@ -7,7 +7,8 @@ player gives that is *not* in the coalition :math:`S`:
 .. math:: g(S) = v \prod_{i \in S} o_i \prod_{i \notin S} z_i
 
 - *Path-dependent* (Lundberg et al., Nature Machine Intelligence 2, 2020, algorithm 2): :math:`z_i` is the share of the
-  training rows that went along, by the covers of the player's nodes on the path.
+  training rows that went along, by the covers of the player's nodes on the path. Below a node that no training row reached there is
+  no such share, and of a leaf with :math:`v = 0` it does not matter, as in the empty leaves of CatBoost.
 - *Interventional* (the same, section 3.3; Janzing, Minorics, Bloebaum, AISTATS 2020): :math:`z_i \in \{0, 1\}` says whether
   a row of the background satisfies it, and the game is the mean over the background.
 
@@ -75,16 +76,17 @@ def by_cover(layout: Layout) -> tuple[Floats, Floats]:
     Raises
     ------
     TreesRefusedError
-        If a node was reached by no training row: its covers say nothing.
+        If a leaf that adds to the output is below a node that no training row reached: its covers say nothing.
     """
-    if np.isnan(layout.part_ratio).any():
+    of_leaf = np.repeat(layout.leaf_value, np.diff(layout.leaf_part_start))
+    if np.any(np.isnan(layout.part_ratio) & (of_leaf != 0)):
         raise TreesRefusedError(
-            "a node has the cover 0, so the shares of its children are undefined",
+            "a node has the cover 0 and leaves other than 0, so the shares of its children are undefined",
             expected="trees with the weight of the training rows in each node, or a background to compare with",
         )
     points, weights = _quadrature()
     table, expected = np.zeros(layout.group_table_start[-1]), np.zeros(layout.outputs)
-    compiled(_fill_by_cover)(*_arrays(layout), layout.part_ratio, points, weights, table, expected)
+    compiled(_fill_by_cover)(*_arrays(layout), np.nan_to_num(layout.part_ratio), points, weights, table, expected)
     return table, expected
 
 
