@@ -21,6 +21,8 @@ _JOINED: ContextVar[tuple[int, Any] | None] = ContextVar("joined", default=None)
 READ_REPLICA = "_MLFLOW_SERVER_READ_REPLICA_BACKEND_STORE"
 DESTINATION = "_MLFLOW_SERVER_ARTIFACT_DESTINATION"
 ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
+CLIENTS_CODE = ("MLFLOW_SERVER_ENABLE_CUSTOM_SCORERS", "MLFLOW_ENABLE_REMOTE_ASSISTANT")
+"""What lets clients run programs on the server; MLflow has both off unless somebody turns them on."""
 
 
 def abstract_store() -> type:
@@ -70,6 +72,30 @@ def check_uri(uri: str) -> None:
             expected=f"a database: {', '.join(sorted(DATABASE_ENGINES))}",
             next_step="--registry-store-uri governed:postgresql://... or governed:sqlite:////...",
         )
+
+
+def check_runs_nobodys_code() -> None:
+    """Refuse a server that runs what its clients send: such code has the server's key, log and database.
+
+    Raises
+    ------
+    ConfigurationError
+        If a variable of MLflow turns that on, or cannot be read.
+    """
+    from mlflow import environment_variables
+
+    for name in CLIENTS_CODE:
+        known = getattr(environment_variables, name, None)
+        try:
+            on = known is not None and known.get()
+        except ValueError as error:
+            raise ConfigurationError(f"{name} cannot be read: {error}", expected="true or false") from error
+        if on:
+            raise ConfigurationError(
+                f"{name} is on, so whoever may write to an experiment runs programs as this server, with its key",
+                expected=f"a governed server that runs nobody's code: {name}=false",
+                next_step="score on a server or machine of its own that has no key and no database's password",
+            )
 
 
 def make(store: type, uri: str) -> Any:

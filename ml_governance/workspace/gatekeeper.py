@@ -178,6 +178,7 @@ class Gatekeeper:
                     return
                 subject, registration = self._registered(asked, found, model_id, view, ws)
 
+                person = self._person(request.user, view)
                 seen = [view]  # verified a moment ago: the gate's guard refuses what came since
 
                 def me(evidence: EvidenceView) -> Principal:
@@ -188,7 +189,7 @@ class Gatekeeper:
                     subject=subject, stage=asked.stage, alias=alias, project=self.config.project, registration=registration,
                     registry=place, whole=ws.view, me=me, writer=ws.writer, clock=ws.clock, digested=True,
                     view=lambda: seen.pop() if seen else ws.concerning(subject, stage=asked.stage)[1],
-                    along=[self._entry(request, "allowed", f"{subject.name} for {asked.stage}")],
+                    along=[self._entry(request, "allowed", f"{subject.name} for {asked.stage}, asked for by {person.id}")],
                 )  # fmt: skip
             except PromotionDeniedError as error:
                 error.next_step = _next(error.decision)
@@ -202,7 +203,15 @@ class Gatekeeper:
                 expected="a user whom the server knows",
                 next_step="mlflow server --app-name basic-auth, and MLFLOW_TRACKING_USERNAME and ..._PASSWORD at the client",
             )
-        person = evidence.principals.get(self.config.server.people.get(user, user))
+        people = self.config.server.people
+        owners = sorted(name for name, one in people.items() if one == user)
+        if user not in people and owners:
+            raise NotAuthorizedError(
+                f"the MLflow user {user!r} is not the person {user}: [server.people] says that {' and '.join(owners)} is",
+                expected=f"the user {' or '.join(owners)}",
+                next_step=f'if they are the same person: {user} = "{user}" under [server.people] in governance.toml, and restart',
+            )
+        person = evidence.principals.get(people.get(user, user))
         if person is None:
             raise NotAuthorizedError(
                 f"the MLflow user {user!r} is nobody whom the trust file names",

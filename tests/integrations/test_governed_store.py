@@ -87,12 +87,13 @@ def weights(house: Governed, version: str) -> Path:
 # --- promotion -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("who", ["max", "max@bank.example"])
-def test_an_approved_version_is_promoted_and_the_log_says_for_whom(house: Governed, who: str) -> None:
+@pytest.mark.parametrize(("who", "person"), [("max", "max"), ("mia@bank.example", "mia")])
+def test_an_approved_version_is_promoted_and_the_log_says_for_whom(house: Governed, who: str, person: str) -> None:
     with user(who):
         house.store.set_registered_model_alias("credit", "production", "1")
     assert house.stands() == 1
     (asked,) = house.asked()
+    assert asked.detail == f"credit/1 for production, asked for by {person}"
     assert (asked.user, asked.outcome, asked.name, asked.version, asked.alias, asked.stage) == (
         who, "allowed", "credit", "1", "production", "production",
     )  # fmt: skip
@@ -118,6 +119,7 @@ def test_a_version_that_nobody_approved_is_refused_with_what_would_make_it_pass(
         (None, "authenticated nobody"),
         ("root", "nobody whom the trust file names"),
         ("MAX", "nobody whom the trust file names"),
+        ("mia", "[server.people] says that mia@bank.example is"),
         ("vera", "vera has the role validator; to promote credit/1 takes release_manager"),
         ("ada", "ada is author and trainer of credit/1"),
         ("nobody", "to promote credit/1 takes release_manager"),
@@ -867,6 +869,18 @@ def test_a_server_without_a_gate_does_not_start(house: Governed, monkeypatch: py
             governed(uri)
     store = governed(f"governed:{house.database}", "sqlite:///elsewhere")
     assert isinstance(store, SqlAlchemyStore) and type(store).__name__ == "GovernedSqlAlchemyStore"
+
+
+@pytest.mark.parametrize("variable", internals.CLIENTS_CODE)
+@pytest.mark.parametrize("said", ["true", "1", "maybe"])
+def test_a_server_that_runs_its_clients_code_has_no_gate_and_does_not_start(
+    house: Governed, monkeypatch: pytest.MonkeyPatch, variable: str, said: str
+) -> None:
+    monkeypatch.setenv(variable, said)
+    with pytest.raises(ConfigurationError, match=variable):
+        house.opened()
+    monkeypatch.setenv(variable, "false")
+    house.opened()
 
 
 def test_a_released_name_is_for_a_stage_that_there_is(house: Governed) -> None:

@@ -174,13 +174,29 @@ def test_an_old_bundle_is_refused_where_its_age_is_limited(house: House) -> None
         )
 
 
-def test_what_mlflow_adds_to_a_download_is_left_out_and_nothing_else_is(tmp_path: Path) -> None:
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "MLmodel").write_text("flavors: {}")
-    for added, found in (("registered_model_meta", 2), ("registered_model_meta2", 1)):
-        (tmp_path / "model" / added).write_text("model_name: credit")
-        assert len(admission._digests(tmp_path / "model")) == found
-        (tmp_path / "model" / added).unlink()
+NOTE = "model_name: credit\nmodel_version: '2'\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "found"),
+    [
+        ("registered_model_meta", NOTE, 2),
+        ("registered_model_meta", "model_name: null\nmodel_version: null\n", 2),
+        ("registered_model_meta2", NOTE, 1),
+        ("registered_model_meta", NOTE + "import os\n", 1),
+        ("registered_model_meta", NOTE * 40, 1),
+        ("registered_model_meta", "import os\n", 1),
+        ("registered_model_meta", "", 1),
+        ("registered_model_meta/x", NOTE, 1),
+    ],
+)
+def test_what_mlflow_adds_to_a_download_is_left_out_and_nothing_else_is(
+    tmp_path: Path, name: str, text: str, found: int
+) -> None:
+    (tmp_path / "MLmodel").write_text("flavors: {}")
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(text)
+    assert len(admission._digests(tmp_path)) == found
 
 
 def test_neither_pandas_nor_mlflow_is_loaded_to_verify(house: House) -> None:
