@@ -13,11 +13,13 @@ RACE = "server: two at once"
 ANNOUNCED = "server: a promotion announced and misused"
 BROKEN = "server: a gate that breaks"
 NEW = "server: a method that nobody has read"
+CODE = "server: programs of its clients, run with its key"
 
-SERVER_LINES = (ALIAS, NAMES, ROUND, WHO, BYTES, RACE, ANNOUNCED, BROKEN, NEW)
+SERVER_LINES = (ALIAS, NAMES, ROUND, WHO, BYTES, RACE, ANNOUNCED, BROKEN, NEW, CODE)
 
 S = "integrations/test_governed_store.py::"
 W = "integrations/test_write_once.py::"
+H = "integrations/test_governed_server.py::"
 RULES, STORE, PLACES, INTERNALS, SERVING = (
     "integrations/mlflow_rules", "integrations/mlflow_store", "integrations/mlflow_places", "integrations/mlflow_internals",
     "workspace/gatekeeper",
@@ -50,15 +52,15 @@ SERVER = (
     defence(
         ALIAS,
         "for whom a promotion was, in the log",
-        change(SERVING, 'along=[self._entry(request, "allowed", f"{subject.name} for {asked.stage}")],', ""),
-        f"{S}test_an_approved_version_is_promoted_and_the_log_says_for_whom[max]",
+        change(SERVING, 'f"{subject.name} for {asked.stage}, asked for by {self._id(request.user)}"', 'f"{subject.name}"'),
+        f"{S}test_an_approved_version_is_promoted_and_the_log_says_for_whom[max-max]",
     ),
     defence(
         BYTES,
         "files of models written once",
         change(
             "integrations/mlflow_artifacts",
-            "standing = self._standing(where) if _OF_A_MODEL.search(where) else None",
+            "standing = self._standing(where)",
             "standing = None",
         ),
         f"{W}test_a_models_file_is_written_once_and_taken_again_only_with_the_same_bytes",
@@ -227,6 +229,42 @@ SERVER = (
             "if False:",
         ),
         f"{S}test_a_header_that_nothing_checked_names_nobody",
+    ),
+    defence(
+        WHO,
+        "an id that is somebody else's",
+        change(SERVING, "if user not in people and owners:", "if False:"),
+        f"{S}test_nobody_promotes_whom_the_policy_does_not_let[mia-says that mia@bank.example is]",
+    ),
+    defence(
+        CODE,
+        "the question whether the server runs its clients' code",
+        change(STORE, "internals.check_runs_nobodys_code()", "pass"),
+        f"{S}test_a_server_that_runs_its_clients_code_has_no_gate_and_does_not_start[true-MLFLOW_SERVER_ENABLE_CUSTOM_SCORERS]",
+        f"{S}test_a_server_that_runs_its_clients_code_has_no_gate_and_does_not_start[maybe-MLFLOW_ENABLE_REMOTE_ASSISTANT]",
+        f"{H}test_a_server_on_which_any_user_could_read_its_key_does_not_start",
+    ),
+    defence(
+        BYTES,
+        "one upload to a place at a time",
+        change(
+            "integrations/mlflow_artifacts",
+            'with locked(_turn(f"{self.artifact_uri}/{where.casefold()}")):',
+            "if True:",
+        ),
+        f"{W}test_an_upload_that_takes_long_does_not_end_over_what_came_meanwhile",
+    ),
+    defence(
+        BYTES,
+        "whose folder orders the uploads",
+        change("integrations/mlflow_artifacts", "if folder.is_symlink() or folder.stat().st_uid != os.getuid():", "if False:"),
+        f"{W}test_a_folder_of_somebody_elses_orders_no_uploads",
+    ),
+    defence(
+        BYTES,
+        "all that MLflow's note may say",
+        change("workspace/admission", "return _NOTE.fullmatch(file.read(2048)) is not None", "return True"),
+        "operate/test_verify_deployment.py::test_what_mlflow_adds_to_a_download_is_left_out_and_nothing_else_is",
     ),
     defence(
         WHO,

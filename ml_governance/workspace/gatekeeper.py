@@ -178,7 +178,6 @@ class Gatekeeper:
                     return
                 subject, registration = self._registered(asked, found, model_id, view, ws)
 
-                person = self._person(request.user, view)
                 seen = [view]  # verified a moment ago: the gate's guard refuses what came since
 
                 def me(evidence: EvidenceView) -> Principal:
@@ -189,11 +188,15 @@ class Gatekeeper:
                     subject=subject, stage=asked.stage, alias=alias, project=self.config.project, registration=registration,
                     registry=place, whole=ws.view, me=me, writer=ws.writer, clock=ws.clock, digested=True,
                     view=lambda: seen.pop() if seen else ws.concerning(subject, stage=asked.stage)[1],
-                    along=[self._entry(request, "allowed", f"{subject.name} for {asked.stage}, asked for by {person.id}")],
+                    along=[self._entry(request, "allowed", f"{subject.name} for {asked.stage}, asked for by {self._id(request.user)}")],
                 )  # fmt: skip
             except PromotionDeniedError as error:
                 error.next_step = _next(error.decision)
                 raise
+
+    def _id(self, user: str | None) -> str:
+        """Return the id under which the trust file would name a user."""
+        return self.config.server.people.get(user or "", user or "")
 
     def _person(self, user: str | None, evidence: EvidenceView) -> Principal:
         """Return who a user is in the trust file."""
@@ -211,7 +214,7 @@ class Gatekeeper:
                 expected=f"the user {' or '.join(owners)}",
                 next_step=f'if they are the same person: {user} = "{user}" under [server.people] in governance.toml, and restart',
             )
-        person = evidence.principals.get(people.get(user, user))
+        person = evidence.principals.get(self._id(user))
         if person is None:
             raise NotAuthorizedError(
                 f"the MLflow user {user!r} is nobody whom the trust file names",

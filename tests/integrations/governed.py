@@ -38,7 +38,7 @@ STAFF = (
 )
 SECTION = """
 [server]
-models = ["credit*", "text*"]
+models = ["credit*", "text*", "mlflow-demo*"]
 released = { "credit-prod" = "production" }
 people = { "mia@bank.example" = "mia" }
 """

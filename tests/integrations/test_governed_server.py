@@ -235,5 +235,31 @@ def test_our_own_promote_passes_the_server_that_checks_it_again(site: Site) -> N
         assert not ws.reconcile() and ws.doctor().exit_code in (0, 3)
 
 
+def test_no_job_of_mlflows_and_no_demo_goes_round_the_gate(site: Site) -> None:
+    """What the server's own code does in the registry, on its own behalf: prompts with the alias of a stage."""
+    site.server.call("POST", "/ajax-api/3.0/mlflow/demo/generate", {}, user="nobody")
+    found = site.server.call("GET", "/api/2.0/mlflow/registered-models/search", user=ADMIN).json
+    prompts = "/api/2.0/mlflow/registered-models/search?filter=tags.%60mlflow.prompt.is_prompt%60%20%3D%20%27true%27"
+    found = [*found["registered_models"], *site.server.call("GET", prompts, user=ADMIN).json["registered_models"]]
+    assert [one["name"] for one in found if one["name"].startswith("mlflow-demo")]
+    for one in found:
+        whole = site.server.call("GET", f"/api/2.0/mlflow/registered-models/get?name={one['name']}", user=ADMIN).json
+        assert "production" not in {alias["alias"] for alias in whole["registered_model"].get("aliases", ())}
+
+
+@pytest.mark.full
+def test_a_server_on_which_any_user_could_read_its_key_does_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_SERVER_ENABLE_CUSTOM_SCORERS", "true")
+    port = mlflow_server.free_port()
+    root = build(tmp_path, f"mlflow+http://127.0.0.1:{port}", clock=utc_now)
+    with (
+        pytest.raises(AssertionError, match="whoever may write to an experiment runs programs as this server"),
+        mlflow_server.running(tmp_path, port, workspace=root, users=()) as server,
+    ):
+        raise RuntimeError(f"{server.url} runs a custom scorer of any user's with the server's key")
+
+
 def test_no_request_of_all_these_was_answered_with_a_servers_error(site: Site) -> None:
     assert not [line for line in site.server.log().splitlines() if ' HTTP/1.1" 5' in line]
