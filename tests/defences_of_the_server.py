@@ -237,6 +237,12 @@ SERVER = (
         f"{S}test_nobody_promotes_whom_the_policy_does_not_let[mia-says that mia@bank.example is]",
     ),
     defence(
+        WHO,
+        "the server's own id",
+        change(SERVING, "if person.id == server.id:", "if False:"),
+        f"{S}test_nobody_promotes_whom_the_policy_does_not_let[server-bears the id of this server]",
+    ),
+    defence(
         CODE,
         "the question whether the server runs its clients' code",
         change(STORE, "internals.check_runs_nobodys_code()", "pass"),
@@ -264,12 +270,12 @@ SERVER = (
         BYTES,
         "all that MLflow's note may say",
         change("workspace/admission", "return _NOTE.fullmatch(file.read(2048)) is not None", "return True"),
-        "operate/test_verify_deployment.py::test_what_mlflow_adds_to_a_download_is_left_out_and_nothing_else_is",
+        "operate/test_verify_deployment.py::test_what_mlflow_adds_to_a_download_is_left_out_and_nothing_else_is[code under its name]",
     ),
     defence(
         WHO,
         "the person, in the server's place",
-        change(SERVING, "return self._person(request.user, evidence)", "return ws.me(evidence)"),
+        change(SERVING, "return self._person(request.user, server, evidence)", "return server"),
         f"{S}test_nobody_promotes_whom_the_policy_does_not_let[root-nobody whom the trust file names]",
         f"{S}test_nobody_promotes_whom_the_policy_does_not_let[nobody-to promote credit/1 takes release_manager]",
         f"{S}test_the_makers_user_does_not_promote_their_own_model_through_the_server",

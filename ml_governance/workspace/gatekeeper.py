@@ -181,8 +181,9 @@ class Gatekeeper:
                 seen = [view]  # verified a moment ago: the gate's guard refuses what came since
 
                 def me(evidence: EvidenceView) -> Principal:
-                    self._server_may(ws.me(evidence), subject, asked.stage, evidence)
-                    return self._person(request.user, evidence)
+                    server = ws.me(evidence)
+                    self._server_may(server, subject, asked.stage, evidence)
+                    return self._person(request.user, server, evidence)
 
                 gate.promote(
                     subject=subject, stage=asked.stage, alias=alias, project=self.config.project, registration=registration,
@@ -198,8 +199,8 @@ class Gatekeeper:
         """Return the id under which the trust file would name a user."""
         return self.config.server.people.get(user or "", user or "")
 
-    def _person(self, user: str | None, evidence: EvidenceView) -> Principal:
-        """Return who a user is in the trust file."""
+    def _person(self, user: str | None, server: Principal, evidence: EvidenceView) -> Principal:
+        """Return who a user is in the trust file; nobody is the server that asks for them."""
         if user is None:
             raise NotAuthorizedError(
                 "this server authenticated nobody for the request, so nobody promotes",
@@ -220,6 +221,12 @@ class Gatekeeper:
                 f"the MLflow user {user!r} is nobody whom the trust file names",
                 expected=f"one of {', '.join(sorted(evidence.principals))}, or a user whom [server.people] maps to one",
                 next_step="ask somebody of the role that the policy lets promote; MLflow's own permissions grant nothing here",
+            )
+        if person.id == server.id:
+            raise NotAuthorizedError(
+                f"the MLflow user {user!r} bears the id of this server, which asks for others and never for itself",
+                expected="a person",
+                next_step="name that user otherwise, or map it to a person under [server.people] in governance.toml",
             )
         return person
 

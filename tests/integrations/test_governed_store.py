@@ -120,6 +120,7 @@ def test_a_version_that_nobody_approved_is_refused_with_what_would_make_it_pass(
         ("root", "nobody whom the trust file names"),
         ("MAX", "nobody whom the trust file names"),
         ("mia", "says that mia@bank.example is"),
+        ("server", "bears the id of this server"),
         ("vera", "vera has the role validator; to promote credit/1 takes release_manager"),
         ("ada", "ada is author and trainer of credit/1"),
         ("nobody", "to promote credit/1 takes release_manager"),
