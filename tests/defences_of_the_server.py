@@ -225,16 +225,27 @@ SERVER = (
         "the check that somebody is authenticated",
         change(
             INTERNALS,
-            'if not any(getattr(check, "__module__", "") == "mlflow.server.auth" for check in checks):',
-            "if False:",
+            'if not any(getattr(check, "__module__", "") == _AUTH for check in checks):\n        return None',
+            "return str(flask.request.authorization.username)",
         ),
         f"{S}test_a_header_that_nothing_checked_names_nobody",
+    ),
+    defence(
+        WHO,
+        "the question who checked the header",
+        change(
+            INTERNALS,
+            'if getattr(configured, "authorization_function", None) != f"{_AUTH}:authenticate_request_basic_auth":',
+            "if False:",
+        ),
+        f"{S}test_a_header_counts_where_mlflows_own_function_checked_it_and_not_where_anothers_did",
     ),
     defence(
         WHO,
         "an id that is somebody else's",
         change(SERVING, "if user not in people and owners:", "if False:"),
         f"{S}test_nobody_promotes_whom_the_policy_does_not_let[mia-says that mia@bank.example is]",
+        f"{H}test_a_user_who_was_named_like_somebody_in_the_trust_file_is_not_that_person[mia-1-says that mia@bank.example is]",
     ),
     defence(
         WHO,
@@ -248,7 +259,6 @@ SERVER = (
         change(STORE, "internals.check_runs_nobodys_code()", "pass"),
         f"{S}test_a_server_that_runs_its_clients_code_has_no_gate_and_does_not_start[true-MLFLOW_SERVER_ENABLE_CUSTOM_SCORERS]",
         f"{S}test_a_server_that_runs_its_clients_code_has_no_gate_and_does_not_start[maybe-MLFLOW_ENABLE_REMOTE_ASSISTANT]",
-        f"{H}test_a_server_on_which_any_user_could_read_its_key_does_not_start",
     ),
     defence(
         BYTES,

@@ -6,6 +6,7 @@ Tried with MLflow 3.17. What another version does not have raises, and the gate 
 from __future__ import annotations
 
 import os
+import sys
 import urllib.parse
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _JOINED: ContextVar[tuple[int, Any] | None] = ContextVar("joined", default=None)
+_AUTH = "mlflow.server.auth"
 READ_REPLICA = "_MLFLOW_SERVER_READ_REPLICA_BACKEND_STORE"
 DESTINATION = "_MLFLOW_SERVER_ARTIFACT_DESTINATION"
 ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
@@ -237,7 +239,8 @@ def artifacts(uri: str, into: Path) -> Path:
 def authenticated_user() -> str | None:
     """Return whom this server authenticated for the request at hand, and nobody whom a client merely names.
 
-    An ``Authorization`` header counts only where MLflow's basic-auth app checked it before.
+    An ``Authorization`` header counts only where MLflow's basic-auth app checked just that before: a function that somebody else wrote
+    may look at a token or a cookie, and leave a header with another name unread.
     """
     import flask
 
@@ -247,7 +250,10 @@ def authenticated_user() -> str | None:
     if known is not None:
         return str(known)
     checks = flask.current_app.before_request_funcs.get(None, ())
-    if not any(getattr(check, "__module__", "") == "mlflow.server.auth" for check in checks):
+    if not any(getattr(check, "__module__", "") == _AUTH for check in checks):
+        return None
+    configured = getattr(sys.modules.get(_AUTH), "auth_config", None)
+    if getattr(configured, "authorization_function", None) != f"{_AUTH}:authenticate_request_basic_auth":
         return None
     given = flask.request.authorization
     return str(given.username) if given is not None and given.username else None

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import unicodedata
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
@@ -159,13 +160,24 @@ def test_a_header_that_nothing_checked_names_nobody(house: Governed) -> None:
         with pytest.raises(MlflowException, match="authenticated nobody"):
             house.store.set_registered_model_alias("credit", "production", "1")
 
-    def check() -> None:
-        """What MLflow's app does before each request."""
 
-    check.__module__ = "mlflow.server.auth"
-    app.before_request(check)
-    with app.test_request_context(headers=forged):
+
+def test_a_header_counts_where_mlflows_own_function_checked_it_and_not_where_anothers_did(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from mlflow.server import auth
+
+    app = flask.Flask("mlflow")
+    app.before_request(auth._before_request)
+    with app.test_request_context(headers={"Authorization": "Basic bWF4OnBhc3N3b3Jk"}):
         assert internals.authenticated_user() == "max"
+        elsewhere = auth.auth_config._replace(authorization_function="our.company:authenticate_by_cookie")
+        monkeypatch.setattr(auth, "auth_config", elsewhere)
+        assert internals.authenticated_user() is None
+        flask.g.mlflow_authenticated_user = "vera"  # whom that function found, where MLflow tells
+        assert internals.authenticated_user() == "vera"
     assert internals.authenticated_user() is None
 
 
