@@ -52,7 +52,9 @@ SERVER = (
     defence(
         ALIAS,
         "for whom a promotion was, in the log",
-        change(SERVING, 'f"{subject.name} for {asked.stage}, asked for by {self._id(request.user)}"', 'f"{subject.name}"'),
+        change(
+            SERVING, 'f"{subject.name} for {asked.stage}, asked for by {self._id(request.user)}"', 'f"{subject.name}"'
+        ),
         f"{S}test_an_approved_version_is_promoted_and_the_log_says_for_whom[max-max]",
     ),
     defence(
@@ -273,7 +275,11 @@ SERVER = (
     defence(
         BYTES,
         "whose folder orders the uploads",
-        change("integrations/mlflow_artifacts", "if folder.is_symlink() or folder.stat().st_uid != os.getuid():", "if False:"),
+        change(
+            "integrations/mlflow_artifacts",
+            "if folder.is_symlink() or folder.stat().st_uid != os.getuid():",
+            "if False:",
+        ),
         f"{W}test_a_folder_of_somebody_elses_orders_no_uploads",
     ),
     defence(

@@ -177,7 +177,9 @@ def _turn(place: str) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
         raise refusal(f"{folder} is not the server's, so uploads cannot wait for each other: remove it, or set TMPDIR.")
-    return folder / hashlib.sha256(place.encode()).hexdigest()[:4]  # bounded in number; strangers may wait for each other
+    return (
+        folder / hashlib.sha256(place.encode()).hexdigest()[:4]
+    )  # bounded in number; strangers may wait for each other
 
 
 def _plain(path: str) -> str:

@@ -161,7 +161,6 @@ def test_a_header_that_nothing_checked_names_nobody(house: Governed) -> None:
             house.store.set_registered_model_alias("credit", "production", "1")
 
 
-
 def test_a_header_counts_where_mlflows_own_function_checked_it_and_not_where_anothers_did(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

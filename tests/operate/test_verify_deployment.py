@@ -190,7 +190,16 @@ NOTE = "model_name: credit\nmodel_version: '2'\n"
         ("registered_model_meta", "", 1),
         ("registered_model_meta/x", NOTE, 1),
     ],
-    ids=["of a version", "of a logged model", "another name", "code behind it", "too much", "code under its name", "empty", "a folder"],
+    ids=[
+        "of a version",
+        "of a logged model",
+        "another name",
+        "code behind it",
+        "too much",
+        "code under its name",
+        "empty",
+        "a folder",
+    ],
 )
 def test_what_mlflow_adds_to_a_download_is_left_out_and_nothing_else_is(
     tmp_path: Path, name: str, text: str, found: int
