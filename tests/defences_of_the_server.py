@@ -19,7 +19,6 @@ SERVER_LINES = (ALIAS, NAMES, ROUND, WHO, BYTES, RACE, ANNOUNCED, BROKEN, NEW, C
 
 S = "integrations/test_governed_store.py::"
 W = "integrations/test_write_once.py::"
-H = "integrations/test_governed_server.py::"
 RULES, STORE, PLACES, INTERNALS, SERVING = (
     "integrations/mlflow_rules", "integrations/mlflow_store", "integrations/mlflow_places", "integrations/mlflow_internals",
     "workspace/gatekeeper",
@@ -247,7 +246,6 @@ SERVER = (
         "an id that is somebody else's",
         change(SERVING, "if user not in people and owners:", "if False:"),
         f"{S}test_nobody_promotes_whom_the_policy_does_not_let[mia-says that mia@bank.example is]",
-        f"{H}test_a_user_who_was_named_like_somebody_in_the_trust_file_is_not_that_person[mia-1-says that mia@bank.example is]",
     ),
     defence(
         WHO,
