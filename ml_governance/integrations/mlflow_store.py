@@ -103,11 +103,12 @@ def open_store(uri: str, gate: Gate) -> Any:
     Raises
     ------
     ConfigurationError
-        If the URI names no database.
+        If the URI names no database, or the server would run its clients' code.
     """
     from mlflow.exceptions import MlflowException
 
     internals.check_uri(uri)
+    internals.check_runs_nobodys_code()
     real = internals.database_store()
     store = internals.make(governed(real, gate), uri)
     for name in gate.protection.released:

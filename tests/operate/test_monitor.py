@@ -251,7 +251,7 @@ def test_the_command_prints_what_it_found_and_exits_as_the_rules_would(
     command = ["monitor", MODEL, "--as", "vera", "--workspace", str(house.root)]
     assert run([*command, "--labels", str(file)]) == 0
     told = capsys.readouterr().out
-    assert "400 predictions of 1 processes" in told and "400 labels joined, 0 unknown" in told
+    assert "400 predictions of 1 process " in told and "400 labels joined, 0 unknown" in told
     assert "income" in told and "pass: SRV-02/column" in told
     served(house, rows(900, seed=8, shift=3.0))
     assert run([*command, "--json"]) == 1
