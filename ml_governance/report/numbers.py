@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from ml_governance.report.card import Card
 
 ALL_ROWS = "all rows"
-_INITIALS = re.compile(r"\b(?:auc|ece|f1|ks|mae|mape|pr|psi|r2|rmse|roc)\b")
+_INITIALS = re.compile(r"\b(?:auc|ece|eu|f1|ks|ll144|mae|mape|pr|psi|r2|rmse|roc)\b")
 
 
 def in_words(name: str) -> str:
-    """Return the name of a metric as people read it: words apart, and initials as capitals."""
+    """Return the name of a metric or a text as people read it: words apart, and initials as capitals."""
     return _INITIALS.sub(lambda found: found[0].upper(), name.replace("_", " "))
 
 
