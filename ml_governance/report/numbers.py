@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ml_governance.report.card import Card
 
 ALL_ROWS = "all rows"
-_INITIALS = re.compile(r"\b(?:auc|ece|eu|f1|ks|ll144|mae|mape|pr|psi|r2|rmse|roc)\b")
+_INITIALS = re.compile(r"\b(?:auc|ece|eu|f1|fpr|ks|ll144|mae|mape|pr|psi|r2|rmse|roc|tpr)\b")
 
 
 def in_words(name: str) -> str:
