@@ -53,7 +53,8 @@ Everything but the bundle is a view of the bundle, made for reading. Where they 
    Exit code 0: every entry is signed by somebody whom the root names and is in the signed tree, and none about this model is missing,
    nor any trust file, policy, revocation or erasure. Exit code 4: it says which entry does not verify.
 
-3. Without our program, with jq and OpenSSL: that the root which you were told stands behind the signature of one entry, here number {entry}:
+3. Without our program, with jq and OpenSSL: that the root which you were told stands behind the signature of one entry, here
+   number {entry}:
 
        entry() {{ jq ".entries[] | select(.index == $1).envelope" {bundle}; }}
        signed() {{
@@ -74,7 +75,8 @@ Everything but the bundle is a view of the bundle, made for reading. Where they 
        signed root.json
        entry {entry} > e.json && signed e.json
 
-   The digest is the one that you were told, unless the root keys were handed on since: step 2 follows that. Both signatures are "Verified OK".
+   The digest is the one that you were told, unless the root keys were handed on since: step 2 follows that. Both signatures are
+   "Verified OK".
 
 4. That a model file which you were given is this one: its SHA-256 is the one above; of a folder, from inside it:
 

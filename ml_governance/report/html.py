@@ -174,7 +174,12 @@ def _gap(ids: svg.Ids, entry: dict[str, Any], explanation: dict[str, Any]) -> st
         for one in shown
     ]  # fmt: skip
     if left:
-        rows.append(svg.Dot(label="1 other column" if len(left) == 1 else f"{len(left)} other columns", value=math.fsum(one["value"] for one in left)))
+        rows.append(
+            svg.Dot(
+                label="1 other column" if len(left) == 1 else f"{len(left)} other columns",
+                value=math.fsum(one["value"] for one in left),
+            )
+        )
     rows.append(svg.Dot(label="the gap itself", value=entry["gap"], lower=entry["lower"], upper=entry["upper"]))
     ends = [0.0, *(end for row in rows for end in (row.value, row.lower, row.upper) if end is not None)]
     marks = canvas.ticks(min(ends), max(ends))

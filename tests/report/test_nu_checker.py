@@ -53,7 +53,9 @@ def pages() -> dict[str, str]:
         "compare-bare": html.compared(comparison.compare(build(BARE), pack)),
         "ll144-summary": html.summary(test_kinds.summary(test_kinds.evidence())),
         "adverse-action": html.stated(adverse_action.build(build(reasons), reasons, SUBJECT)),
-        "unverified": html.unverified(HOSTILE, VerificationError(HOSTILE, expected=HOSTILE), origin="log", trust_root="x"),
+        "unverified": html.unverified(
+            HOSTILE, VerificationError(HOSTILE, expected=HOSTILE), origin="log", trust_root="x"
+        ),
         **{f"notice-{name}": text for name, text in told.items() if name.endswith(".html")},
     }
 
