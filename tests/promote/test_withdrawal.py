@@ -16,7 +16,8 @@ from ml_governance.errors import (
     UsageError,
     VerificationError,
 )
-from ml_governance.evidence.predicates import BreakGlass, BreakGlassReview, Registration, Revocation
+from ml_governance.evidence.predicates import Registration, Revocation
+from ml_governance.evidence.verdicts import BreakGlass, BreakGlassReview
 from ml_governance.testing import START
 from ml_governance.workspace.last_good import LastGood
 from tests.promote.house import POLICY
