@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ml_governance.evidence.keys import PublicKey
-    from ml_governance.evidence.predicates import Content
     from ml_governance.evidence.reader import StoredEntry
+    from ml_governance.evidence.wire import Content
 
 
 @contextmanager

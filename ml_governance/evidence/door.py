@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from ml_governance.evidence.predicates import Content
     from ml_governance.evidence.schema import Runner
     from ml_governance.evidence.trust import LogKey, Principal, TrustFile
+    from ml_governance.evidence.wire import Content
 
 
 class GuardError(VerificationError):
