@@ -19,7 +19,7 @@ from ml_governance.assess.trees import AS_ZERO, LEFT
 from ml_governance.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
