@@ -14,7 +14,7 @@ import time
 import numpy as np
 from scipy.special import ndtr
 
-from ml_governance.assess import calibration, conditional, multiclass, ranks, regression, roc
+from ml_governance.assess import calibration, conditional, macro_averages, ranks, regression, roc
 from ml_governance.assess.cube import Cube
 
 CONFIDENCE = 0.95
@@ -98,13 +98,13 @@ def macro_of_classes(samples):
         "even": np.array([[0.25, 0.05, 0.04], [0.03, 0.25, 0.05], [0.03, 0.05, 0.25]]),
         "skewed": np.array([[0.70, 0.05, 0.03], [0.02, 0.08, 0.02], [0.01, 0.02, 0.07]]),
     }
-    print(f"{'classes':>8} {'rows':>6}", *(f"{name:>32}" for name in multiclass.MACRO))
+    print(f"{'classes':>8} {'rows':>6}", *(f"{name:>32}" for name in macro_averages.MACRO))
     for shape, matrix in matrices.items():
         p = matrix / matrix.sum()
         hits, sums = p.diagonal(), (p.sum(axis=1), p.sum(axis=0))
         truth = dict(
             zip(
-                multiclass.MACRO,
+                macro_averages.MACRO,
                 ((hits / sums[0]).mean(), (hits / sums[1]).mean(), (2 * hits / sum(sums)).mean()),
                 strict=True,
             )
@@ -114,12 +114,13 @@ def macro_of_classes(samples):
 
             def draw(generator=generator, n=n, p=p):
                 counts = generator.multinomial(n, p.ravel()).reshape(3, 3)
-                made = {name: one(counts, (), ("a", "b", "c")).bounds for name, one in multiclass.MACRO.items()}
+                made = {name: one(counts, (), ("a", "b", "c")).bounds for name, one in macro_averages.MACRO.items()}
                 return {name: bounds and bounds(CONFIDENCE, "two-sided") for name, bounds in made.items()}
 
             found = _held(truth, draw, samples)
             print(
-                f"{shape:>8} {n:>6,}", *(f"{found[name][0]:>24.3f} / {found[name][1]:.3f}" for name in multiclass.MACRO)
+                f"{shape:>8} {n:>6,}",
+                *(f"{found[name][0]:>24.3f} / {found[name][1]:.3f}" for name in macro_averages.MACRO),
             )
 
 

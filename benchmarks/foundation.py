@@ -21,9 +21,10 @@ from ml_governance import assess_fairness
 from ml_governance.evidence import entry, genesis, keys, trust
 from ml_governance.evidence.checkpoint import LogSigner
 from ml_governance.evidence.envelope import Envelope, sign
-from ml_governance.evidence.predicates import Chain, Revocation
+from ml_governance.evidence.predicates import Revocation
 from ml_governance.evidence.statement import Subject
 from ml_governance.evidence.verify import verify
+from ml_governance.evidence.wire import Chain
 from ml_governance.evidence.writer import Writer
 
 MODEL = Subject(name="model/1", sha256="ab" * 32)

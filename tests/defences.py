@@ -139,7 +139,7 @@ VALID_AT = change(
     "return True",
 )
 DATED = change("evidence/walk", "if not self.time.behind(at):", "if True:")
-CHAINED = change("evidence/ledger", "door.continue_chains(sql, entries, self._tail)", "")
+CHAINED = change("evidence/ledger", "door.continue_chains(sql, entries, self._tails)", "")
 
 R = "workspace/test_roles.py::"
 P = "workspace/test_protected.py::"
@@ -493,6 +493,12 @@ DEFENCES = (
         "the writers' chains",
         (REPEATS, FOLLOWS),
         *named("swap_leaves"),
+    ),
+    defence(
+        "envelope replayed",
+        "what a process knows of a session, forgotten once another has appended",
+        change("evidence/ledger", "        self._tails = {}\n        size, frontier", "        size, frontier"),
+        "evidence/test_ledger.py::test_what_a_process_knows_of_a_session_ends_where_another_goes_on_with_it[sqlite]",
     ),
     defence(
         "envelope replayed",

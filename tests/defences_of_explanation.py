@@ -70,8 +70,30 @@ EXPLANATION = (
     defence(
         TREES,
         "refusing shares of no rows",
-        change("assess/tree_tables", "if np.isnan(layout.part_ratio).any():", "if False:"),
+        change("assess/tree_tables", "if np.any(np.isnan(layout.part_ratio) & (of_leaf != 0)):", "if False:"),
         f"{K}test_a_cover_of_zero_is_refused_by_covers_and_of_no_matter_with_a_background",
+    ),
+    defence(
+        TREES,
+        "knowing a leaf that no row reaches where a question is asked again",
+        change("assess/tree_layout", "                    want |= _NEVER\n", "                    pass\n"),
+        f"{K}test_of_any_trees_the_values_are_the_shapley_values_of_both_games",
+    ),
+    defence(
+        TREES,
+        "making up no covers where a model has none",
+        change("assess/tree_boosters", "or np.zeros(1 << depth)", "or np.ones(1 << depth)"),
+        f"{B}test_a_catboost_model_saved_without_the_weights_of_its_leaves_is_refused_by_covers_alone",
+    ),
+    defence(
+        TREES,
+        "not giving shap trees that it reads past the end of",
+        change(
+            "assess/tree_explanation",
+            'if len(ensemble.base) > 1 and type(trees.estimator).__module__.startswith("catboost"):',
+            "if False:",
+        ),
+        f"{B}test_catboost_of_several_classes_is_not_given_to_shap_which_reads_past_its_leaves",
     ),
     defence(
         TREES,
@@ -128,14 +150,25 @@ EXPLANATION = (
     defence(
         SAMPLED,
         "taking off only what the walks are known to be wrong by",
-        change("assess/sampled", "(moves[..., 1] - known)", "moves[..., 1]"),
+        change("assess/sampled", "moves[..., outputs:] - known[:, None]", "moves[..., outputs:]"),
         f"{W}test_walks_are_unbiased_and_their_errors_are_those_of_repetition[True]",
+        f"{W}test_walks_of_several_classes_stay_unbiased_with_known_margins_and_vary_less",
     ),
     defence(
         SAMPLED,
         "errors told by walks from the same row of the background",
         change("assess/sampled", "(2 * len(background))", "(8 * len(background))"),
         f"{W}test_walks_are_unbiased_and_their_errors_are_those_of_repetition[False]",
+    ),
+    defence(
+        SAMPLED,
+        "a link held against the probability that the model states",
+        change(
+            "assess/explanation_engines",
+            "    if not float(np.abs(link(made) - wanted).max()) <= LINKED:",
+            "    if False:",
+        ),
+        f"{W}test_classes_that_are_told_apart_one_by_one_have_no_known_margin_behind_them",
     ),
     defence(
         SAMPLED,
@@ -164,13 +197,13 @@ EXPLANATION = (
     defence(
         REASONS,
         "looking for prohibited bases among what was scored",
-        change("assess/reason_codes", "    _no_protected(applicants, game.columns, phi, noise, protected)\n", ""),
+        change("assess/reason_codes", "    refuse_prohibited(applicants, game.columns, phi, noise, protected)\n", ""),
         f"{BASIS}[itself]",
     ),
     defence(
         REASONS,
         "knowing a prohibited basis in another spelling",
-        change("assess/reason_codes", " or _follows(applicants[name], applicants[basis])", ""),
+        change("assess/prohibited", " or _follows(applicants[name], applicants[basis])", ""),
         f"{BASIS}[one-hot part]",
         f"{BASIS}[other codes]",
     ),

@@ -24,7 +24,9 @@ LAWS = (
         DIGEST,
         "the digest, where entries are looked up",
         change(
-            "evidence/attestation", "return any(subject.sha256 == sha256 for subject in self.subjects)", "return True"
+            "evidence/attestation",
+            'return self.once("subjects", self._by_subject).get((sha256, kind), ())',
+            "return tuple(one for one in self.attestations if kind in (None, one.kind))",
         ),
         f"{W}test_what_was_signed_for_other_bytes_counts_for_none",
         f"{W}test_what_is_said_of_other_bytes_changes_nothing",

@@ -36,7 +36,7 @@ PROMOTION = (
         WAIVER,
         "an end, in the form of a waiver",
         change(
-            "evidence/predicates",
+            "evidence/verdicts",
             "    expires: AwareDatetime\n\n\nclass VerifierId",
             "    expires: AwareDatetime | None = None\n\n\nclass VerifierId",
         ),

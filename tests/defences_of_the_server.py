@@ -13,8 +13,9 @@ RACE = "server: two at once"
 ANNOUNCED = "server: a promotion announced and misused"
 BROKEN = "server: a gate that breaks"
 NEW = "server: a method that nobody has read"
+CODE = "server: programs of its clients, run with its key"
 
-SERVER_LINES = (ALIAS, NAMES, ROUND, WHO, BYTES, RACE, ANNOUNCED, BROKEN, NEW)
+SERVER_LINES = (ALIAS, NAMES, ROUND, WHO, BYTES, RACE, ANNOUNCED, BROKEN, NEW, CODE)
 
 S = "integrations/test_governed_store.py::"
 W = "integrations/test_write_once.py::"
@@ -50,15 +51,17 @@ SERVER = (
     defence(
         ALIAS,
         "for whom a promotion was, in the log",
-        change(SERVING, 'along=[self._entry(request, "allowed", f"{subject.name} for {asked.stage}")],', ""),
-        f"{S}test_an_approved_version_is_promoted_and_the_log_says_for_whom[max]",
+        change(
+            SERVING, 'f"{subject.name} for {asked.stage}, asked for by {self._id(request.user)}"', 'f"{subject.name}"'
+        ),
+        f"{S}test_an_approved_version_is_promoted_and_the_log_says_for_whom[max-max]",
     ),
     defence(
         BYTES,
         "files of models written once",
         change(
             "integrations/mlflow_artifacts",
-            "standing = self._standing(where) if _OF_A_MODEL.search(where) else None",
+            "standing = self._standing(where)",
             "standing = None",
         ),
         f"{W}test_a_models_file_is_written_once_and_taken_again_only_with_the_same_bytes",
@@ -223,15 +226,70 @@ SERVER = (
         "the check that somebody is authenticated",
         change(
             INTERNALS,
-            'if not any(getattr(check, "__module__", "") == "mlflow.server.auth" for check in checks):',
-            "if False:",
+            'if not any(getattr(check, "__module__", "") == _AUTH for check in checks):\n        return None',
+            "return str(flask.request.authorization.username)",
         ),
         f"{S}test_a_header_that_nothing_checked_names_nobody",
     ),
     defence(
         WHO,
+        "the question who checked the header",
+        change(
+            INTERNALS,
+            'if getattr(configured, "authorization_function", None) != f"{_AUTH}:authenticate_request_basic_auth":',
+            "if False:",
+        ),
+        f"{S}test_a_header_counts_where_mlflows_own_function_checked_it_and_not_where_anothers_did",
+    ),
+    defence(
+        WHO,
+        "an id that is somebody else's",
+        change(SERVING, "if user not in people and owners:", "if False:"),
+        f"{S}test_nobody_promotes_whom_the_policy_does_not_let[mia-says that mia@bank.example is]",
+    ),
+    defence(
+        WHO,
+        "the server's own id",
+        change(SERVING, "if person.id == server.id:", "if False:"),
+        f"{S}test_nobody_promotes_whom_the_policy_does_not_let[server-bears the id of this server]",
+    ),
+    defence(
+        CODE,
+        "the question whether the server runs its clients' code",
+        change(STORE, "internals.check_runs_nobodys_code()", "pass"),
+        f"{S}test_a_server_that_runs_its_clients_code_has_no_gate_and_does_not_start[true-MLFLOW_SERVER_ENABLE_CUSTOM_SCORERS]",
+        f"{S}test_a_server_that_runs_its_clients_code_has_no_gate_and_does_not_start[maybe-MLFLOW_ENABLE_REMOTE_ASSISTANT]",
+    ),
+    defence(
+        BYTES,
+        "one upload to a place at a time",
+        change(
+            "integrations/mlflow_artifacts",
+            'with locked(_turn(f"{self.artifact_uri}/{where.casefold()}")):',
+            "if True:",
+        ),
+        f"{W}test_an_upload_that_takes_long_does_not_end_over_what_came_meanwhile",
+    ),
+    defence(
+        BYTES,
+        "whose folder orders the uploads",
+        change(
+            "integrations/mlflow_artifacts",
+            "if folder.is_symlink() or folder.stat().st_uid != os.getuid():",
+            "if False:",
+        ),
+        f"{W}test_a_folder_of_somebody_elses_orders_no_uploads",
+    ),
+    defence(
+        BYTES,
+        "all that MLflow's note may say",
+        change("workspace/admission", "return _NOTE.fullmatch(file.read(2048)) is not None", "return True"),
+        "operate/test_verify_deployment.py::test_what_mlflow_adds_to_a_download_is_left_out_and_nothing_else_is[code under its name]",
+    ),
+    defence(
+        WHO,
         "the person, in the server's place",
-        change(SERVING, "return self._person(request.user, evidence)", "return ws.me(evidence)"),
+        change(SERVING, "return self._person(request.user, server, evidence)", "return server"),
         f"{S}test_nobody_promotes_whom_the_policy_does_not_let[root-nobody whom the trust file names]",
         f"{S}test_nobody_promotes_whom_the_policy_does_not_let[nobody-to promote credit/1 takes release_manager]",
         f"{S}test_the_makers_user_does_not_promote_their_own_model_through_the_server",

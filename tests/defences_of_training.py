@@ -38,9 +38,9 @@ TRAINING = (
         PICKLE,
         "the types that are trusted when loading",
         change(
-            "capture/serialisation",
-            'return skops.load(path / "model.skops", trusted=list(SKLEARN_DATA))',
-            'return skops.load(path / "model.skops", trusted=skops.get_untrusted_types(file=path / "model.skops"))',
+            "capture/skops_file",
+            "return skops.load(file, trusted=list(SKLEARN_DATA))",
+            "return skops.load(file, trusted=skops.get_untrusted_types(file=file))",
         ),
         f"{S}test_a_skops_file_with_a_strange_type_is_not_loaded",
     ),

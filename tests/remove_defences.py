@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 from tests.defences import DEFENCES, Defence  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 NEEDED = ("ml_governance", "tests", "policies", "pyproject.toml")
 PROCESSES = 2
@@ -46,13 +46,13 @@ class Outcome:
     output: str
 
 
-def copied(source: Path, target: Path) -> Path:
+def copied(source: Path, target: Path, copy: Callable[..., object] = shutil.copy2) -> Path:
     target.mkdir()
     for name in NEEDED:
         if (source / name).is_dir():
-            shutil.copytree(source / name, target / name)
+            shutil.copytree(source / name, target / name, copy_function=copy)
         else:
-            shutil.copy2(source / name, target / name)
+            copy(source / name, target / name)
     return target
 
 
@@ -95,8 +95,9 @@ def judged(one: Defence, before: dict[str, str], template: Path, folder: Path) -
     skipped = [f"skipped here: {node}" for node in one.tests if node not in tests]
     if not tests:
         return "untried", skipped
-    copied(template, folder)
+    copied(template, folder, os.link)
     for name, text in one.removed(folder).items():
+        (folder / name).unlink()  # the name alone: the file is the template's
         (folder / name).write_text(text, encoding="utf-8")
         os.utime(folder / name, (1, 1))  # so that nothing compiled before passes for it
     after = run(folder, tests)

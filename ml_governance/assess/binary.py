@@ -15,12 +15,14 @@ import numpy as np
 from ml_governance.assess.bounds import Pairs, largest_difference, smallest_ratio, wilson
 from ml_governance.assess.contrasts import (
     SIDES,
+    WEIGHTED,
     Number,
     closed,
     comparison_fields,
     interval_fields,
     levels,
     number_fields,
+    wilson_bounds,
     within,
 )
 from ml_governance.evidence import intervals
@@ -41,8 +43,6 @@ if TYPE_CHECKING:
     _Pending = tuple[Fields, Sequence[float | None], Floats, Metric]
     """A comparison that waits for its intervals: its fields, the numbers, their bounds, and the metric."""
 
-WEIGHTED = "no interval: the rows are weighted"
-
 
 def rate(
     metric: str,
@@ -62,12 +62,8 @@ def rate(
     if weighted and effective is None:
         return Number(**common, size=n, value=k / of, reason=WEIGHTED)
     counts = (k, of) if effective is None else (effective.k, effective.n)
-
-    def bounds(confidence: float, sides: Sides) -> tuple[float, float]:
-        return intervals.rate(*counts, confidence=confidence, sides=sides)
-
     size, method = (of, "wilson") if effective is None else (effective.rows, "wilson-effective")
-    return Number(**common, size=size, value=k / of, bounds=bounds, method=method, counts=counts)
+    return Number(**common, size=size, value=k / of, bounds=wilson_bounds(*counts), method=method, counts=counts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

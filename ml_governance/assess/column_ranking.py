@@ -1,15 +1,16 @@
 r"""Which columns drive a model most, ranked over all rows, from as few of them as the ranking needs.
 
-The importance of a column is its mean absolute attribution over the given rows. Rows are drawn with replacement in looks of doubling
+The importance of a column is its mean absolute attribution over the given rows. Rows are drawn with replacement in looks of growing
 size, and every pair of columns is compared by the mean of :math:`D = |\varphi_i| - |\varphi_j|`. The tables of trees bound
 every attribution, so :math:`D` has a known range :math:`R`, and the empirical Bernstein bound (Maurer and Pontil, COLT 2009, theorem 4)
 
 .. math:: |\bar D - E D| \le \sqrt{2 V \ln(2 / \delta) / n} + 7 R \ln(2 / \delta) / (3 (n - 1))
 
-holds for any distribution, rare and heavy columns included. Look :math:`l` spends :math:`\alpha / (l (l + 1))` of the error, shared
-by all pairs and all means, so that everything that is said at any look holds together with the stated confidence, whenever the
-looking stops. It stops when every pair with a column of the top is told apart or tied: its difference is within a stated share of the
-larger importance. If that would need as many draws as there are rows, all rows are used instead, and the ranking is exact.
+holds for any distribution, rare and heavy columns included. How many looks there can be follows from the number of rows, and each
+spends the same part of the error, shared by all pairs and all means, so that everything that is said at any look holds together with
+the stated confidence, whenever the looking stops. It stops when every pair with a column of the top is told apart or tied: its
+difference is within a stated share of the larger importance. If that would need as many draws as there are rows, all rows are used
+instead, and the ranking is exact.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
 FIRST = 1000
 """Rows of the first look."""
 
-Relation = Literal["above", "tied", "open"]
+GROWTH = 1.25
+"""Rows of a look, as a multiple of those of the look before: half of the last look's rows are not drawn in vain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,17 +171,24 @@ def rank_columns(
     asked, reach, engine = _absolutes(game, output)
     generator = np.random.default_rng(seed)
     seen = Seen.none(len(game.columns))
-    top, looks, size = min(top, len(game.columns)), 0, FIRST
+    top = min(top, len(game.columns))
+    sizes = [] if reach is None else look_sizes(len(rows))
     told = (top, tie, len(rows), engine, confidence, seed, game.columns)
-    while reach is not None and size < len(rows):
-        looks += 1
+    for looks, size in enumerate(sizes, 1):
         seen = seen.after(asked(generator.integers(0, len(rows), size - seen.n)))
-        mean, half, relation = seen.judged(reach, (1 - confidence) / (looks * (looks + 1)), tie)
+        mean, half, relation = seen.judged(np.asarray(reach), (1 - confidence) / len(sizes), tie)
         if settled(mean, relation, top):
             return _told(mean, half, relation, size, looks, *told)
-        size *= 2
     mean = seen.none(len(game.columns)).after(asked(np.arange(len(rows)))).mean
-    return _told(mean, np.zeros(len(mean)), _exactly(mean), len(rows), looks + 1, *told)
+    return _told(mean, np.zeros(len(mean)), _exactly(mean), len(rows), len(sizes) + 1, *told)
+
+
+def look_sizes(rows: int) -> list[int]:
+    """Return how many rows have been drawn at each look, as long as they are fewer than there are."""
+    sizes = [FIRST]
+    while sizes[-1] < rows:
+        sizes.append(math.ceil(sizes[-1] * GROWTH))
+    return sizes[:-1]
 
 
 def _absolutes(game: Game, output: Output) -> tuple[Callable[[NDArray[np.intp]], Matrix], Matrix | None, str]:

@@ -26,10 +26,44 @@ if TYPE_CHECKING:
     from ml_governance.assess.bounds import Ends
     from ml_governance.evidence.intervals import Sides
 
+WEIGHTED = "no interval: the rows are weighted"
 SIDES: tuple[Sides, ...] = ("two-sided", "one-sided")
 Contrast = Literal["difference", "ratio"]
 Fields = dict[str, Any]
 """Of a measurement or an interval, before it is checked: many are checked at once."""
+
+
+def wilson_bounds(k: float, n: float) -> Callable[[float, Sides], tuple[float, float]]:
+    """Return Wilson's bounds of a rate, as a :class:`Number` has them."""
+    return lambda confidence, sides: intervals.rate(k, n, confidence=confidence, sides=sides)
+
+
+def difference_of_rates(
+    metric: str, one: tuple[int, int], other: tuple[int, int], confidence: float, small: str | None, **about: Any
+) -> Measurement:
+    """Return a rate less the same rate of other rows, with Newcombe's interval.
+
+    Parameters
+    ----------
+    metric : str
+        Its name.
+    one, other : (int, int)
+        Cases and rows, at least one.
+    confidence : float in (0, 1)
+        Level of the interval.
+    small : str or None
+        Why it is ``insufficient``.
+    **about
+        Further fields of the measurement: ``n``, and where it is not about all rows ``by`` and ``group``.
+    """
+
+    def bounds(level: float, sides: Sides) -> tuple[float, float]:
+        return intervals.difference(*one, *other, confidence=level, sides=sides)
+
+    return Measurement(
+        metric=metric, value=one[0] / one[1] - other[0] / other[1], reason=small, **about,
+        intervals=both_sides(bounds, confidence, "newcombe"), status="insufficient" if small else "ok",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

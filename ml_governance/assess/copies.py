@@ -13,19 +13,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ml_governance.assess.columns import coded
-from ml_governance.assess.contrasts import both_sides
+from ml_governance.assess.contrasts import difference_of_rates
 from ml_governance.assess.halves import draws
 from ml_governance.assess.rates import rate_measurement
 from ml_governance.assess.row_keys import RowKeys
 from ml_governance.errors import DataError
-from ml_governance.evidence import intervals
-from ml_governance.evidence.predicates import Measurement
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ml_governance.assess.columns import Column, Table
-    from ml_governance.evidence.intervals import Sides
+    from ml_governance.evidence.predicates import Measurement
 
 MAX_COMPARED, MAX_REFERENCE = 1000, 4000
 """Generated rows that are compared, and rows of either kind that they are compared with; more are drawn from."""
@@ -115,16 +113,9 @@ def _exact(keys: NDArray[np.int64], generated: int, training: int) -> tuple[tupl
 
 def _compared(counts: tuple[tuple[int, int], tuple[int, int]], confidence: float, min_rows: int) -> list[Measurement]:
     (k1, n1), (k2, n2) = counts
-
-    def bounds(level: float, sides: Sides) -> tuple[float, float]:
-        return tuple(intervals.difference(k1, n1, k2, n2, confidence=level, sides=sides))  # type: ignore[return-value]
-
     small = f"{min(n1, n2)} rows where {min_rows} are required" if min(n1, n2) < min_rows else None
     return [
         rate_measurement("copied_row_rate", k1, n1, n1, (), (), confidence, min_rows),
         rate_measurement("held_out_copied_row_rate", k2, n2, n2, (), (), confidence, min_rows),
-        Measurement(
-            metric="excess_copied_row_rate", value=k1 / n1 - k2 / n2, n=n1 + n2, reason=small,
-            intervals=both_sides(bounds, confidence, "newcombe"), status="insufficient" if small else "ok",
-        ),
-    ]  # fmt: skip
+        difference_of_rates("excess_copied_row_rate", *counts, confidence, small, n=n1 + n2),
+    ]

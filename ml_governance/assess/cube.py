@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ml_governance.assess import classes
+from ml_governance.assess import classes, group_axes
 from ml_governance.errors import DataError
 
 if TYPE_CHECKING:
@@ -66,18 +66,13 @@ class Cube:
 
     def marginal(self, by: Sequence[str]) -> Cube:
         """Sum over all attributes but these, which keep the given order."""
-        axes = [self.attributes.index(name) for name in by]
-        drop = tuple(axis for axis in range(len(self.attributes)) if axis not in axes)
-        kept = [axis for axis in range(len(self.attributes)) if axis not in drop]
-        order = (*(kept.index(axis) for axis in axes), len(kept), len(kept) + 1)
 
         def reduced(array: NDArray[Any]) -> NDArray[Any]:
-            summed: NDArray[Any] = array.sum(axis=drop)
-            return summed.transpose(order)
+            return group_axes.marginal(array, self.attributes, by)
 
         return Cube(
             attributes=tuple(by),
-            levels=tuple(self.levels[axis] for axis in axes),
+            levels=tuple(self.levels[self.attributes.index(name)] for name in by),
             counts=reduced(self.counts),
             weights=None if self.weights is None else reduced(self.weights),
             squares=None if self.squares is None else reduced(self.squares),
@@ -85,13 +80,8 @@ class Cube:
 
     def groups(self) -> list[tuple[tuple[str, ...], NDArray[Any], int]]:
         """Return (group, 2 x 2 values, rows) for every group that has a row, in order of the levels."""
-        found = []
-        for position in np.ndindex(*self.counts.shape[:-2]):
-            rows = int(self.counts[position].sum())
-            if rows:
-                group = tuple(levels[index] for levels, index in zip(self.levels, position, strict=True))
-                found.append((group, self.values[position], rows))
-        return found
+        rows = self.counts.sum(axis=(-2, -1))
+        return [(group, self.values[place], int(rows[place])) for group, place in group_axes.groups(self.levels, rows)]
 
     def unweighted(self) -> Cube:
         """Return the rows themselves, whatever they weigh: what numbers rest on."""
@@ -112,31 +102,21 @@ class Cube:
         DataError
             If the attributes differ, or only one of the two is weighted.
         """
-        if self.attributes != other.attributes:
-            raise DataError(
-                f"the cubes are by {self.attributes} and {other.attributes}", expected="the same attributes"
-            )
+        levels = group_axes.common_levels(self, other)
         if (self.weights is None) != (other.weights is None):
             raise DataError("only one of the cubes is weighted", expected="both or neither")
-        levels = tuple(tuple(sorted({*a, *b})) for a, b in zip(self.levels, other.levels, strict=True))
         check_size(levels)
-
-        def spread(cube: Cube, array: NDArray[Any]) -> NDArray[Any]:
-            wide = np.zeros((*map(len, levels), 2, 2), dtype=array.dtype)
-            places = [[all_.index(level) for level in own] for all_, own in zip(levels, cube.levels, strict=True)]
-            wide[np.ix_(*places, [0, 1], [0, 1])] = array
-            return wide
-
-        def added(one: NDArray[Any] | None, two: NDArray[Any] | None) -> NDArray[Any] | None:
-            return None if one is None or two is None else spread(self, one) + spread(other, two)
-
         check_rows(self.counts, other.counts)
+
+        def added(one: NDArray[Any], two: NDArray[Any]) -> NDArray[Any]:
+            return group_axes.added(levels, (self.levels, one), (other.levels, two))
+
         return Cube(
             attributes=self.attributes,
             levels=levels,
-            counts=spread(self, self.counts) + spread(other, other.counts),
-            weights=added(self.weights, other.weights),
-            squares=added(self.squares, other.squares),
+            counts=added(self.counts, other.counts),
+            weights=None if self.weights is None or other.weights is None else added(self.weights, other.weights),
+            squares=None if self.squares is None or other.squares is None else added(self.squares, other.squares),
         )
 
     def to_dict(self) -> dict[str, Any]:

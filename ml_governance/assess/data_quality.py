@@ -7,7 +7,6 @@ about rows have Wilson intervals, as of rows drawn from where these come from.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -15,12 +14,11 @@ import numpy as np
 from ml_governance.assess import columns as tables
 from ml_governance.assess import extremes, proxies, representation, separability, splits
 from ml_governance.assess.column_checks import COLUMN, Asked, Found, Groups, gap, groups_of, look, rate_of
-from ml_governance.assess.contrasts import both_sides, check_levels
+from ml_governance.assess.contrasts import both_sides, check_levels, wilson_bounds
 from ml_governance.assess.halves import draws
 from ml_governance.assess.report import Report
 from ml_governance.assess.row_keys import RowKeys
 from ml_governance.errors import DataError
-from ml_governance.evidence import intervals
 from ml_governance.evidence.predicates import Assessment, DataQuality, Measurement
 
 if TYPE_CHECKING:
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
 
     from ml_governance.assess.columns import Table
     from ml_governance.assess.separability import Separation
-    from ml_governance.evidence.intervals import Sides
 
     Codes = NDArray[np.int64]
 
@@ -212,7 +209,7 @@ def _rows(asked: Asked, found: Found) -> list[Measurement]:
     """Return gaps and copies, by row."""
     rate, n = rate_of(asked), asked.rows
     made = [rate("incomplete_row_rate", int(found.incomplete.sum()), n)]
-    gaps = [(rate("missing_rate", k, n), partial(_wilson, k, n)) for k in found.missing]
+    gaps = [(rate("missing_rate", k, n), wilson_bounds(k, n)) for k in found.missing]
     made.append(extremes.largest("largest_missing_rate", gaps, asked.confidence))
     if found.told:
         made.append(extremes.largest("largest_single_feature_auc", found.told, asked.confidence))
@@ -234,10 +231,6 @@ def _rows(asked: Asked, found: Found) -> list[Measurement]:
     else:
         distinct = int(features.max()) + 1
     return [*made, rate("duplicate_row_rate", n - distinct, n)]
-
-
-def _wilson(k: int, n: int, confidence: float, sides: Sides) -> tuple[float, float]:
-    return intervals.rate(k, n, confidence=confidence, sides=sides)
 
 
 def _counted(found: Found, asked: Asked) -> list[Measurement]:

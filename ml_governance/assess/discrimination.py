@@ -93,10 +93,6 @@ def average_precision(true: Flags, score: Floats, group: tuple[str, ...] = ()) -
 
     def bounds(confidence: float, sides: Sides) -> tuple[float, float]:
         half = intervals.quantile(confidence, sides) * error
-        return _expit(centre - half), _expit(centre + half)
+        return intervals.logistic(centre - half), intervals.logistic(centre + half)
 
     return Number(**common, value=value, bounds=bounds, method="logit-positives")
-
-
-def _expit(x: float) -> float:
-    return 1 / (1 + math.exp(-x)) if x > -700 else 0.0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ml_governance.assess import additive, logistic, sampled, tree_boosters, tree_explanation, tree_walks
+from ml_governance.assess import additive, links, logistic, sampled, tree_boosters, tree_explanation, tree_walks
 from ml_governance.assess.prepared import parents
 from ml_governance.assess.tree_explanation import Trees
 from ml_governance.assess.trees import TreesRefusedError
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Output = Literal["probability", "margin"]
 
 LINKED = 1e-6
-"""Largest gap between the logistic function of a margin and the probability that the model states."""
+"""Largest gap between what the link makes of the margins and the probability that the model states."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class Game:
     """The game whose Shapley values are wanted: players are original columns, as numbers.
 
     ``play`` returns one output for each row, or with ``every`` one for each of several classes. ``margin`` plays the margin of
-    a game about a probability, and ``linked`` is that margin as a sum over columns.
+    a game about a probability, of each class if there are more than two, and ``linked`` is that margin as a sum over columns.
     """
 
     columns: tuple[str, ...]
@@ -135,7 +135,7 @@ def game_of(model: Any, rows: pd.DataFrame, background: pd.DataFrame, output: Ou
             rows=table,
             background=compared,
             play=_player(last, output, every=every),
-            margin=_margin(last, output, every=every),
+            margin=_margin(last, output),
             why="each original column is one column of the prepared table, so the last step is explained on that",
             estimator=last,
             trees=_trees(last, table, compared, range(len(order))),
@@ -158,7 +158,7 @@ def _as_numbers(
     def taken(predict: Callable[[Any], Matrix]) -> Callable[[Matrix], Matrix]:
         return lambda matrix: predict(_framed(matrix, rows) if named else matrix)
 
-    margin = _margin(model, output, every=every)
+    margin = _margin(model, output)
     grouped = _grouped(model, rows, background)
     return Game(
         columns=tuple(str(name) for name in rows.columns),
@@ -198,7 +198,7 @@ def _coded(model: Any, rows: pd.DataFrame, background: pd.DataFrame, output: Out
                 columns[name] = pd.Series(values).astype(dtypes[name])
         return pd.DataFrame(columns)
 
-    predict, margin = _player(model, output, every=every), _margin(model, output, every=every)
+    predict, margin = _player(model, output, every=every), _margin(model, output)
     return Game(
         columns=tuple(str(name) for name in rows.columns),
         rows=matrix[: len(rows)],
@@ -289,13 +289,14 @@ def _asked(model: Any, output: Output) -> Callable[[Any], Any]:
     return lambda table: np.asarray(model.predict(table)).reshape(len(table))
 
 
-def _margin(model: Any, output: Output, *, every: bool) -> Callable[[Any], Matrix] | None:
-    """Return what plays the margin of a classifier of two classes whose probability is wanted, if there is one."""
+def _margin(model: Any, output: Output) -> Callable[[Any], Matrix] | None:
+    """Return what plays the margins of a classifier whose probability is wanted, if there are: one for two classes, else one for each."""
     last = getattr(model, "steps", [("", model)])[-1][1]
-    if output != "probability" or every or len(getattr(last, "classes_", ())) != 2:
+    classes = len(getattr(last, "classes_", ()))
+    if output != "probability" or classes < 2:
         return None
     try:
-        return _player(model, "margin")
+        return _player(model, "margin", every=classes > 2)
     except DataError:
         return None
 
@@ -364,19 +365,27 @@ def _by_walks(game: Game, seed: int, why: str) -> Answer:
 
 
 def _control(game: Game) -> sampled.Control | None:
-    """Return the margin of boosted trees with its exact attributions, if the probability follows from it alone."""
+    """Return the margins of boosted trees with their exact attributions, if the probability follows from them alone."""
     if game.trees is None or game.margin is None:
         return None
-    made = game.margin(game.rows)
-    if not float(np.abs(logistic.probability(made) - game.play(game.rows)).max()) <= LINKED:
+    made, wanted = game.margin(game.rows), game.play(game.rows)
+
+    def link(related: Matrix) -> Matrix:
+        told = links.probability(related)
+        return told[:, -1] if told.ndim > wanted.ndim else told
+
+    if not float(np.abs(link(made) - wanted).max()) <= LINKED:
         return None
     try:
         answer = tree_explanation.explain(game.trees, "margin", made)
     except TreesRefusedError:
         return None
-    return sampled.Control(
-        play=game.margin, link=logistic.probability, values=_all_columns(game, answer.phi), base=float(answer.base)
-    )
+
+    def slopes(related: Matrix, compared: Matrix) -> Matrix:
+        told = links.slopes(related, compared)
+        return told[:, -1:] if wanted.ndim == 1 else told
+
+    return sampled.Control(play=game.margin, link=link, slopes=slopes, values=_all_columns(game, answer.phi))
 
 
 def _by_shap(game: Game, why: str) -> Answer:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ml_governance.assess import group_axes
 from ml_governance.errors import DataError
 
 if TYPE_CHECKING:
@@ -97,18 +98,13 @@ class ScoreCube:
 
     def marginal(self, by: Sequence[str]) -> ScoreCube:
         """Sum over all attributes but these, which keep the given order."""
-        axes = [self.attributes.index(name) for name in by]
-        drop = tuple(axis for axis in range(len(self.attributes)) if axis not in axes)
-        kept = [axis for axis in range(len(self.attributes)) if axis not in drop]
-        order = (*(kept.index(axis) for axis in axes), len(kept), len(kept) + 1)
 
         def reduced(array: NDArray[Any]) -> NDArray[Any]:
-            summed: NDArray[Any] = array.sum(axis=drop) if drop else array
-            return summed.transpose(order)
+            return group_axes.marginal(array, self.attributes, by)
 
         return ScoreCube(
             attributes=tuple(by),
-            levels=tuple(self.levels[axis] for axis in axes),
+            levels=tuple(self.levels[self.attributes.index(name)] for name in by),
             bins=self.bins,
             counts=reduced(self.counts),
             scores=reduced(self.scores),
@@ -118,11 +114,8 @@ class ScoreCube:
 
     def groups(self) -> Iterator[tuple[tuple[str, ...], Histogram]]:
         """Yield every group that has a row, in order of the levels."""
-        sizes = self.counts.sum(axis=(-2, -1))
-        for position in np.ndindex(*sizes.shape):
-            if sizes[position]:
-                group = tuple(levels[index] for levels, index in zip(self.levels, position, strict=True))
-                yield group, self._histogram(position)
+        for group, place in group_axes.groups(self.levels, self.counts.sum(axis=(-2, -1))):
+            yield group, self._histogram(place)
 
     def total(self) -> Histogram:
         """Return the scores over all groups."""
@@ -150,15 +143,11 @@ class ScoreCube:
             )
         if (self.weights is None) != (other.weights is None):
             raise DataError("only one of the cubes is weighted", expected="both or neither")
-        levels = tuple(tuple(sorted({*a, *b})) for a, b in zip(self.levels, other.levels, strict=True))
+        levels = group_axes.common_levels(self, other)
         bounded(levels, self.bins)
 
         def added(one: NDArray[Any], two: NDArray[Any]) -> NDArray[Any]:
-            wide = np.zeros((*map(len, levels), 2, self.bins), dtype=one.dtype)
-            for own, array in ((self.levels, one), (other.levels, two)):
-                places = [[all_.index(level) for level in some] for all_, some in zip(levels, own, strict=True)]
-                wide[np.ix_(*places, range(2), range(self.bins))] += array
-            return wide
+            return group_axes.added(levels, (self.levels, one), (other.levels, two))
 
         return ScoreCube(
             attributes=self.attributes, levels=levels, bins=self.bins, counts=added(self.counts, other.counts),

@@ -22,14 +22,13 @@ Both are set below 1e-13. The cost grows with rows x background x columns^2; col
 from __future__ import annotations
 
 import math
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from ml_governance.assess.compiled import compiled
 
+if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Matrix = NDArray[np.float64]
@@ -73,7 +72,7 @@ def values(parts: Matrix, compared: Matrix, constant: float) -> Matrix:
     step = 2 * math.pi / (reach(parts, compared, constant) + _ACCURACY)
     waves = (np.arange(math.ceil(_ACCURACY / math.pi / step)) + 0.5) * step
     found = np.zeros((len(parts), players))
-    _compiled(_integrate)(
+    compiled(_integrate)(
         np.ascontiguousarray(parts), np.ascontiguousarray(compared), constant, waves, step / np.sinh(math.pi * waves),
         (points + 1) / 2, weights / 2, found,
     )  # fmt: skip
@@ -100,14 +99,6 @@ def probability(margin: Matrix) -> Matrix:
     from scipy.special import expit
 
     made: Matrix = expit(margin)
-    return made
-
-
-@cache
-def _compiled(function: Callable[..., None]) -> Callable[..., None]:
-    import numba
-
-    made: Callable[..., None] = numba.njit(cache=True, nogil=True)(function)
     return made
 
 

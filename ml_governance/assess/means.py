@@ -19,9 +19,12 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from ml_governance.assess.contrasts import Number
 
 if TYPE_CHECKING:
+    from ml_governance.assess.labels import Floats
     from ml_governance.evidence.intervals import Sides
 
 METHOD = "t-skew-mean"
@@ -36,6 +39,22 @@ def student(confidence: float, sides: Sides, freedom: int) -> float:
 
     tail = (1 - confidence) / (2 if sides == "two-sided" else 1)
     return float(stdtrit(freedom, 1 - tail))
+
+
+def of_losses(losses: Floats, group: tuple[str, ...] = ()) -> Number:
+    """Return the mean of losses of 0 or more over some rows, with bounds that allow for their skew; undefined without rows."""
+    n = len(losses)
+    if not n:
+        return Number(group=group, n=0, size=0, value=None, reason="no rows")
+    value, second, third = (float((losses**power).mean()) for power in (1, 2, 3))
+    common: dict[str, Any] = {"group": group, "n": n, "size": n, "value": value}
+    if n < 2 or second - value**2 <= ROUNDING * second:
+        return Number(**common, reason="no interval: all its errors are alike")
+
+    def bounds(confidence: float, sides: Sides) -> tuple[float, float]:
+        return positive(value, second, third, n, confidence=confidence, sides=sides)
+
+    return Number(**common, bounds=bounds, method=METHOD)
 
 
 def positive(

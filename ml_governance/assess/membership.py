@@ -12,17 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ml_governance.assess import labels, ranks, roc
-from ml_governance.assess.contrasts import both_sides
+from ml_governance.assess.contrasts import both_sides, difference_of_rates
 from ml_governance.assess.halves import draws
 from ml_governance.assess.rates import rate_measurement
 from ml_governance.errors import DataError
-from ml_governance.evidence import intervals
 from ml_governance.evidence.predicates import Measurement
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from ml_governance.evidence.intervals import Sides
 
     Floats = NDArray[np.float64]
     Flags = NDArray[np.uint8]
@@ -140,14 +137,7 @@ def _advantage(
     gains = gains - np.searchsorted(np.sort(outside), candidates, side="right") / len(outside)
     called = tested & (loss <= candidates[int(gains.argmax())])
     k1, k2 = int((called & (member == 1)).sum()), int((called & (member == 0)).sum())
-
-    def bounds(level: float, sides: Sides) -> tuple[float, float]:
-        return tuple(intervals.difference(k1, n1, k2, n2, confidence=level, sides=sides))  # type: ignore[return-value]
-
-    return Measurement(
-        metric="membership_advantage", **common, value=k1 / n1 - k2 / n2,
-        intervals=both_sides(bounds, confidence, "newcombe"), status="insufficient" if small else "ok", reason=small,
-    )  # fmt: skip
+    return difference_of_rates("membership_advantage", (k1, n1), (k2, n2), confidence, small, **common)
 
 
 def _careful(

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ml_governance.assess import labels
+from ml_governance.assess import group_axes, labels
 from ml_governance.assess import sensitive as groups_of
-from ml_governance.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,26 +66,17 @@ class PairedCube:
         DataError
             If the attributes differ.
         """
-        if self.attributes != other.attributes:
-            raise DataError(
-                f"the cubes are by {self.attributes} and {other.attributes}", expected="the same attributes"
-            )
-        levels = tuple(tuple(sorted({*a, *b})) for a, b in zip(self.levels, other.levels, strict=True))
-        wide = np.zeros((*map(len, levels), 2, 2, 2), dtype=np.int64)
-        for one in (self, other):
-            places = [[all_.index(level) for level in own] for all_, own in zip(levels, one.levels, strict=True)]
-            wide[np.ix_(*places, range(2), range(2), range(2))] += one.counts
-        return PairedCube(attributes=self.attributes, levels=levels, counts=wide)
+        levels = group_axes.common_levels(self, other)
+        counts = group_axes.added(levels, *((one.levels, one.counts) for one in (self, other)))
+        return PairedCube(attributes=self.attributes, levels=levels, counts=counts)
 
     def groups(self) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], NDArray[np.int64]]]:
         """Yield the counts, of shape (2, 2, 2), of all rows, and of every group of each attribute that has a row."""
-        axes = tuple(range(len(self.attributes)))
-        yield (), (), self.counts.sum(axis=axes)
-        for axis, name in enumerate(self.attributes):
-            own = self.counts.sum(axis=tuple(one for one in axes if one != axis))
-            for index, level in enumerate(self.levels[axis]):
-                if own[index].sum():
-                    yield (name,), (level,), own[index]
+        for by in ((), *((name,) for name in self.attributes)):
+            own = group_axes.marginal(self.counts, self.attributes, by)
+            levels = [self.levels[self.attributes.index(name)] for name in by]
+            for group, place in group_axes.groups(levels, own.sum(axis=(-3, -2, -1))):
+                yield by, group, own[place]
 
 
 def joint(counts: NDArray[np.int64], rate: str) -> Joint:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml_governance.assess import calibration_error, labels, means, multiclass, roc
+from ml_governance.assess import calibration_error, confusion, labels, means, multiclass, roc
 from ml_governance.assess.contrasts import Number, measured
 from ml_governance.errors import DataError
 
@@ -78,7 +78,7 @@ def read(y_true: Any, y_pred: Any, y_score: Any, classes: Sequence[Any] | None) 
         if score is None or names is None:
             raise DataError("there are neither predictions nor scores", expected="y_pred, y_score, or both")
         y_pred = _labels_like(y_true, names)[score.argmax(axis=1)]
-    true, predicted, found = multiclass.code(y_true, y_pred)
+    true, predicted, found = confusion.code(y_true, y_pred)
     if score is None or names is None:
         return Classified(classes=found, true=true, predicted=predicted, score=None)
     labels.same_length(y_true=true, y_score=score)
@@ -146,7 +146,7 @@ def measure(
         right, top = (rows.true == rows.predicted), rows.score[np.arange(n), rows.predicted]
         numbers = {
             "macro_roc_auc": macro_roc_auc(rows, group),
-            "multiclass_brier_score": mean(losses, group),
+            "multiclass_brier_score": means.of_losses(losses, group),
             "log_loss": log_loss(of_true, group),
             "top_label_ece": calibration_error.ece(right.astype(np.uint8), np.clip(top, 0, 1), group),
         }
@@ -199,28 +199,13 @@ def _correlation(influence: Floats) -> Floats:
     return np.clip(found, 0.0, 1.0)
 
 
-def mean(losses: Floats, group: tuple[str, ...] = ()) -> Number:
-    """Return the mean of losses of 0 or more, with bounds that allow for their skew; undefined without rows."""
-    n = len(losses)
-    if not n:
-        return Number(group=group, n=0, size=0, value=None, reason="no rows")
-    value, second, third = (float((losses**power).mean()) for power in (1, 2, 3))
-    if n < 2 or second - value**2 <= means.ROUNDING * second:
-        return Number(group=group, n=n, size=n, value=value, reason="no interval: all its errors are alike")
-
-    def bounds(confidence: float, sides: Sides) -> tuple[float, float]:
-        return means.positive(value, second, third, n, confidence=confidence, sides=sides)
-
-    return Number(group=group, n=n, size=n, value=value, bounds=bounds, method=means.METHOD)
-
-
 def log_loss(chance: Floats, group: tuple[str, ...] = ()) -> Number:
     """Return the mean of -log of the probability given to the label; undefined where one is 0."""
     impossible = int((chance <= 0).sum())
     if impossible:
         reason = f"{impossible} rows have a score that calls their label impossible"
         return Number(group=group, n=len(chance), size=len(chance), value=None, reason=reason)
-    return mean(np.maximum(-np.log(chance), 0.0), group)
+    return means.of_losses(np.maximum(-np.log(chance), 0.0), group)
 
 
 def groups(coded: dict[str, Codes], rows: Classified) -> list[tuple[tuple[str, ...], tuple[str, ...], Classified]]:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ml_governance.assess.explanation_engines import Output, attribute, game_of
+from ml_governance.assess.prohibited import refuse_prohibited
 from ml_governance.errors import DataError, UnavailableError
 
 if TYPE_CHECKING:
@@ -340,7 +341,7 @@ def reason_codes(
         )
     phi = sign * answer.phi
     noise = ROUNDING * np.maximum(np.abs(phi).max(axis=1, keepdims=True), abs(answer.base) * 1e-3)
-    _no_protected(applicants, game.columns, phi, noise, protected)
+    refuse_prohibited(applicants, game.columns, phi, noise, protected)
     deviations = phi @ members.T
     shortfalls = np.where(-deviations > noise, -deviations, 0.0)
     order = np.argsort(-shortfalls, axis=1, kind="stable")[:, :at_most]
@@ -395,35 +396,3 @@ def _factors(columns: Sequence[str], texts: Mapping[str, str]) -> tuple[tuple[st
     own = [texts.get(name, name) for name in columns]
     names = tuple(dict.fromkeys(own))
     return names, np.array([[float(text == name) for text in own] for name in names])
-
-
-def _no_protected(
-    applicants: pd.DataFrame, columns: Sequence[str], phi: Matrix, noise: Matrix, protected: Sequence[str]
-) -> None:
-    """Refuse what can be neither said nor left out: a prohibited basis that was scored, under its own name or another."""
-    found = {}
-    for at in np.flatnonzero((np.abs(phi) > noise).any(axis=0)).tolist():
-        name = columns[at]
-        for basis in protected:
-            if name == basis or _follows(applicants[name], applicants[basis]):
-                found[name] = name if name == basis else f"{name}, which {basis} alone decides"
-    if found:
-        raise DataError(
-            f"the output of declined applicants depends on {'; '.join(found.values())}",
-            expected="a model without prohibited bases: such a factor may not be a reason, and no principal reason may be left out",
-            next_step="train without these columns",
-        )
-
-
-def _follows(column: pd.Series[Any], basis: pd.Series[Any]) -> bool:
-    """Tell whether a column only spells a basis otherwise, as a one-hot part or a bin of it does."""
-    import pandas as pd
-
-    own, levels = pd.factorize(column, use_na_sentinel=False)[0], pd.factorize(basis, use_na_sentinel=False)[0]
-    size = np.bincount(levels)
-    shared = size[levels] > 1  # a level with one row decides everything and tells nothing
-    if shared.sum() < FEWEST or own[shared].min() == own[shared].max():
-        return False
-    first = np.full(len(size), -1)
-    first[levels[::-1]] = own[::-1]
-    return bool((own[shared] == first[levels[shared]]).all())

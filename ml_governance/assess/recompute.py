@@ -172,7 +172,9 @@ def copied(artifact: Path, folder: Path, sha256: str) -> Path:
             copy.parent.mkdir()
             shutil.copy(artifact, copy, follow_symlinks=False)
     except (OSError, shutil.Error) as error:
-        raise DataError(f"the artifact {artifact} cannot be read: {error}") from error
+        raise DataError(
+            f"the artifact {artifact} cannot be read: {error}", expected="a file or folder that this account may read"
+        ) from error
     found = fingerprint.artifact(copy).sha256
     if found != sha256:
         raise VerificationError(

@@ -20,12 +20,12 @@ is in benchmarks/coverage_numbers.py. No interval can know tails that it has not
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ml_governance.assess import labels, means, sensitive
+from ml_governance.assess import group_axes, labels, means, sensitive
 from ml_governance.assess.contrasts import Number, check_levels, compared, measured
 from ml_governance.assess.report import Report, digest_of
 from ml_governance.errors import DataError
@@ -82,15 +82,10 @@ class ErrorSums:
 
     def groups(self, by: Sequence[str]) -> Iterator[tuple[tuple[str, ...], dict[str, float]]]:
         """Yield the sums of every group of ``by`` that has a row."""
-        axes = [self.attributes.index(name) for name in by]
-        drop = tuple(axis for axis in range(len(self.attributes)) if axis not in axes)
-        kept = sorted(axes)
-        sums = self.sums.sum(axis=drop) if drop else self.sums
-        sums = sums.transpose(*(kept.index(axis) for axis in axes), len(axes))
-        for position in np.ndindex(*sums.shape[:-1]):
-            values = dict(zip(TERMS, sums[position].tolist(), strict=True))
-            if values["rows"]:
-                yield tuple(self.levels[axis][index] for axis, index in zip(axes, position, strict=True)), values
+        sums = group_axes.marginal(self.sums, self.attributes, by)
+        levels = [self.levels[self.attributes.index(name)] for name in by]
+        for group, place in group_axes.groups(levels, sums[..., TERMS.index("rows")]):
+            yield group, dict(zip(TERMS, sums[place].tolist(), strict=True))
 
     def merge(self, other: ErrorSums) -> ErrorSums:
         """Add the sums of other rows.
@@ -105,15 +100,9 @@ class ErrorSums:
             raise DataError(
                 f"the sums are of {mine} and {theirs}", expected="the same attributes, quantile, origin and weighting"
             )
-        levels = tuple(tuple(sorted({*a, *b})) for a, b in zip(self.levels, other.levels, strict=True))
-        wide = np.zeros((*map(len, levels), len(TERMS)))
-        for one in (self, other):
-            places = [[all_.index(level) for level in own] for all_, own in zip(levels, one.levels, strict=True)]
-            wide[np.ix_(*places, range(len(TERMS)))] += one.sums
-        return ErrorSums(
-            attributes=self.attributes, levels=levels, quantile=self.quantile, origin=self.origin, sums=wide,
-            weighted=self.weighted,
-        )  # fmt: skip
+        levels = group_axes.common_levels(self, other)
+        sums = group_axes.added(levels, *((one.levels, one.sums) for one in (self, other)))
+        return replace(self, levels=levels, sums=sums)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

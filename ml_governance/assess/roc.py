@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ml_governance.assess.contrasts import wilson_bounds
 from ml_governance.evidence import intervals
 
 if TYPE_CHECKING:
@@ -137,18 +138,14 @@ def auc_bounds(value: float, variance: float, m: float, n: float) -> tuple[Calla
     """
     if not (variance > 0 and 0 < value < 1):
         small = min(m, n)
-
-        def wilson(confidence: float, sides: Sides) -> tuple[float, float]:
-            return tuple(intervals.rate(value * small, small, confidence=confidence, sides=sides))  # type: ignore[return-value]
-
-        return wilson, "wilson-smaller-class"
+        return wilson_bounds(value * small, small), "wilson-smaller-class"
     centre, scale = math.log(value / (1 - value)), math.sqrt(variance) / (value * (1 - value))
 
     def wider(confidence: float, sides: Sides) -> tuple[float, float]:
         z = intervals.quantile(confidence, sides)
         upper = _score_upper(value, m, n, z)
         lower = 1 - _score_upper(1 - value, m, n, z)  # the variance is the same from either end
-        return min(lower, _expit(centre - z * scale)), max(upper, _expit(centre + z * scale))
+        return min(lower, intervals.logistic(centre - z * scale)), max(upper, intervals.logistic(centre + z * scale))
 
     return wider, "delong-newcombe"
 
@@ -165,10 +162,6 @@ def _score_upper(value: float, m: float, n: float, z: float) -> float:
         else:
             low = middle
     return high
-
-
-def _expit(x: float) -> float:
-    return 1 / (1 + math.exp(-x)) if x > -700 else 0.0
 
 
 def curve(histogram: Histogram) -> Curve:

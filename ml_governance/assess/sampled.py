@@ -7,14 +7,13 @@ attributions of a row sum to its output less the base without error. One order f
 as much and leaves the error of the order undivided. Some rows of the background, drawn at random, are walked from a second time: half the
 mean square of the differences is an unbiased estimate of a walk's variance, whatever the background's own spread.
 
-Where the exact attributions :math:`\psi` of a related output are known, as of the margin behind a probability, the same walks estimate
-them too, and their known errors are taken off (a control variate):
+Where the exact attributions :math:`\psi` of related outputs :math:`m` are known, as of the margins behind a probability, the same walks
+estimate them too, and their known errors are taken off (control variates):
 
-.. math:: \tilde\varphi_j = \hat\varphi_j - \beta\,(\hat\psi_j - \psi_j), \qquad
-    \beta = \frac{f(x) - \bar f}{m(x) - \bar m}.
+.. math:: \tilde\varphi_j = \hat\varphi_j - \sum_k \beta_k\,(\hat\psi_{jk} - \psi_{jk}).
 
-:math:`\beta`, the slope of the link between the base and the row, does not depend on the draws, so the estimate stays unbiased, and
-sums still hold, since the background is taken whole.
+:math:`\beta`, the mean slope of the link on the ways from the background to the row, does not depend on the draws, so the estimate stays
+unbiased, and sums still hold, since the background is taken whole.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     Ways = Callable[[slice, NDArray[np.int64], NDArray[np.int64]], Matrix]
     """Of some rows, the background rows that walks to each begin from, and ranks of the columns: what is to be had of all states."""
 
-VERSION = "1"
+VERSION = "2"
 """Of the numbers: it grows when the same model, rows and seed give others."""
 
 ENGINE = f"ml_governance permutation walks {VERSION}"
@@ -47,24 +46,25 @@ BATCH = 1 << 17
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Control:
-    """An output whose attributions are known exactly, and how the wanted one follows from it.
+    """Outputs whose attributions are known exactly, and how the wanted ones follow from them.
 
     Parameters
     ----------
     play : callable
-        The related output of rows, shape (n,).
+        The related outputs of rows, shape (n,) or (n, related).
     link : callable
-        The wanted output of related ones.
-    values : array of float64, shape (n, columns)
-        Its exact attributions of the rows.
-    base : float
-        Its mean over the background.
+        The wanted outputs of related ones, shape (n,) or (n, outputs).
+    slopes : callable
+        How much they move with the related ones: of those of rows and of the background, shape (n, outputs, related). Any
+        numbers leave the attributions unbiased; good ones leave little of their variance.
+    values : array of float64, shape (n, columns) or (n, columns, related)
+        The exact attributions of the related outputs of the rows.
     """
 
     play: Play
     link: Callable[[Matrix], Matrix]
+    slopes: Callable[[Matrix, Matrix], Matrix]
     values: Matrix
-    base: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -106,7 +106,9 @@ def attribute(
     """
     generator = np.random.default_rng(seed)
     played = play if control is None else _both(control)
-    base = played(background).mean(axis=0)
+    related = None if control is None else control.play(background)
+    made = play(background) if control is None or related is None else control.link(related)
+    base = np.asarray(made.mean(axis=0))
     more = -(-len(background) // AGAIN)
     phi, error = [], []
     at_once = max(1, BATCH // (2 * rows.shape[1] * (len(background) + more)))
@@ -119,15 +121,16 @@ def attribute(
         )
         moves = walk(played, np.repeat(part, others.shape[1], axis=0), background[others.ravel()], generator, asked)
         moves = moves.reshape(*others.shape, *moves.shape[1:])
-        if control is not None:
-            moves = _less(moves, control, base, start, part)
+        if control is not None and related is not None:
+            known = control.values[start : start + len(part)]
+            slopes = control.slopes(control.play(part), related)
+            moves = _less(moves, known.reshape(*known.shape[:2], -1), slopes)
+            moves = moves if base.ndim else moves[..., 0]
         once, twice = moves[:, : len(background)], moves[:, len(background) :]
         phi.append(once.mean(axis=1))
         first = np.take_along_axis(once, again.reshape(*again.shape, *(1,) * (once.ndim - 2)), axis=1)
         error.append(np.sqrt(((first - twice) ** 2).mean(axis=1) / (2 * len(background))))
-    return Sampled(
-        phi=np.concatenate(phi), error=np.concatenate(error), base=base if control is None else np.asarray(base[0])
-    )
+    return Sampled(phi=np.concatenate(phi), error=np.concatenate(error), base=base)
 
 
 def walk(
@@ -184,13 +187,16 @@ def _linked(
     return lambda rank: _beside(control, ways(part, others, rank))
 
 
-def _less(moves: Matrix, control: Control, base: Matrix, start: int, part: Matrix) -> Matrix:
-    """Take off what the walks are known to be wrong by."""
-    made = _both(control)(part)
-    apart = made[:, 1] - base[1]
-    # A row whose margin is the base's has no slope; then nothing is taken off.
-    flat = np.abs(apart) <= 1e-9 * np.maximum(1.0, np.abs(made[:, 1]))
-    slope = np.where(flat, 0.0, (made[:, 0] - base[0]) / np.where(flat, 1.0, apart))
-    known = control.values[start : start + len(part), None, :]
-    found: Matrix = moves[..., 0] - slope[:, None, None] * (moves[..., 1] - known)
+def _less(moves: Matrix, known: Matrix, slopes: Matrix) -> Matrix:
+    """Take off what the walks are known to be wrong by.
+
+    Parameters
+    ----------
+    moves : array of float64, shape (n, walks, columns, outputs + related)
+    known : array of float64, shape (n, columns, related)
+    slopes : array of float64, shape (n, outputs, related)
+    """
+    outputs = slopes.shape[1]
+    wrong = moves[..., outputs:] - known[:, None]
+    found: Matrix = moves[..., :outputs] - np.einsum("nok,nwjk->nwjo", slopes, wrong)
     return found

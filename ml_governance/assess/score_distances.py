@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 JS_BINS = 20
 CHANCE_BLOCKS = 20
 KOLMOGOROV_MEAN = math.sqrt(math.pi / 2) * math.log(2)
-KOLMOGOROV_95 = 1.3581015157406195
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

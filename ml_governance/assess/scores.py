@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ml_governance.assess import calibration, ranks, roc, score_distances
-from ml_governance.assess.contrasts import Number, both_sides, compared, measured, too_small, unusable
+from ml_governance.assess.contrasts import WEIGHTED, Number, both_sides, compared, measured, too_small, unusable
 from ml_governance.assess.histogram import TooManyGroupsError
 from ml_governance.evidence.metrics import METRICS
 from ml_governance.evidence.predicates import Measurement
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     Exact = Mapping[tuple[str, ...], tuple[float, float]]
 
-WEIGHTED = "no interval: the rows are weighted"
 DRAWN_GROUPS = 24
 DRAWN_POINTS = 51
 DRAWN_THRESHOLDS = 50

@@ -38,6 +38,8 @@ class Compared:
 
     Parameters
     ----------
+    name : str
+        Of the column.
     reference, current : Profile or None
         On the same bins, which are the reference's; None where the column is not compared.
     ks : float or None

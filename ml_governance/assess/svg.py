@@ -101,8 +101,8 @@ def dots(
     bound_label : str
         What the line is.
     """
-    left, right, top, step = 262.0, 24.0, 30.0, 27.0
-    width, height = 720.0, top + step * len(rows) + 44
+    left, right, top, step = _margin([row.label for row in rows]), 24.0, 30.0, 27.0
+    width, height = left + 458, top + step * len(rows) + 44
 
     def x(value: float) -> float:
         return round(left + (min(max(value, low), high) - low) / (high - low) * (width - left - right), 2)
@@ -141,6 +141,12 @@ def dots(
         for row in rows
     )
     return _frame(ids, width, height, title, told, "".join(parts))
+
+
+def _margin(labels: Sequence[str]) -> float:
+    """Return the width that labels need, so that on a phone the dots stand in sight; letters that may be wide get all there is."""
+    longest = max(map(len, labels), default=0)
+    return min(24 + 7.4 * longest, 262.0) if all(map(str.isascii, labels)) else 262.0
 
 
 def _fit(text: str, limit: int) -> str:

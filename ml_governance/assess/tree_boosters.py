@@ -357,7 +357,8 @@ def _cat_tree(tree: Record, columns: dict[int, Record], scale: float, outputs: i
     """Write an oblivious tree out: its last question is the root, and bit i of a leaf's number answers question i."""
     splits = tree["splits"] or []
     depth = len(splits)
-    cover = np.asarray(tree.get("leaf_weights") or np.ones(1 << depth), dtype=np.float64)
+    # A model may be saved without weights; then nothing is known of covers.
+    cover = np.asarray(tree.get("leaf_weights") or np.zeros(1 << depth), dtype=np.float64)
     values = np.asarray(tree["leaf_values"], dtype=np.float64).reshape(-1, outputs)[:, output] * scale
     nodes = _Nodes()
     ready = [(depth, 0, nodes.add(float(cover.sum())))]

@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ml_governance.assess import tree_tables
-from ml_governance.assess.tree_layout import DOWN, LOOK, lay_out
+from ml_governance.assess import tree_reach, tree_tables
+from ml_governance.assess.compiled import compiled
+from ml_governance.assess.tree_layout import BATCH, DOWN, LOOK, lay_out
 from ml_governance.assess.trees import AS_ZERO, RIGHT
 from ml_governance.errors import DataError
 
@@ -29,11 +29,15 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-VERSION = "1"
+VERSION = "2"
 """Of the numbers: it grows when the same trees and rows give others."""
 
-_BLOCK = 2048
-_PART = 4096
+_BLOCK = 4096
+_SUMS = 1 << 22
+"""Sums of a block, at most, unless a block is of 256 rows."""
+
+_PART, _LEAST = 8192, 2048
+"""Rows of a thread's part, at most and at least."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -111,31 +115,21 @@ class TreeKernel:
         found = np.zeros((len(rows), self.layout.outputs * self.layout.players))
 
         def work(part: slice) -> None:
-            _compiled(_walk)(
-                _coded(self.layout, rows[part]), *_steps(self.layout), self.table, found[part], np.zeros(0, np.int64)
+            compiled(_walk)(
+                _coded(self.layout, rows[part]),
+                *_steps(self.layout),
+                self.table,
+                found[part],
+                np.zeros(0, np.int64),
+                _words(found.shape[1]),
             )
 
         _spread(work, len(rows), threads or _cores())
         return found.reshape(len(rows), self.layout.outputs, self.layout.players).transpose(0, 2, 1)
 
     def reach(self) -> tuple[Floats, Floats]:
-        """Return what no attribution of any row can be below and above, each of shape (players, outputs).
-
-        They are sums of the smallest and largest entries of all tables, so a row that reaches them need not exist.
-        """
-        layout = self.layout
-        slots = np.diff(layout.group_slot_start)
-        group = np.repeat(np.arange(len(slots)), slots)
-        within = np.arange(len(group)) - layout.group_slot_start[group]
-        starts = layout.group_table_start[group] + (within << layout.group_bits[group].astype(np.int64))
-        place = layout.group_output[group] * layout.players + layout.slots
-        found = []
-        for extreme in (np.minimum, np.maximum):
-            sums = np.zeros(layout.outputs * layout.players)
-            if len(starts):
-                np.add.at(sums, place, extreme.reduceat(self.table, starts))
-            found.append(sums.reshape(layout.outputs, layout.players).T)
-        return found[0], found[1]
+        """Return what no attribution of any row can be below and above, each of shape (players, outputs): see :mod:`.tree_reach`."""
+        return tree_reach.reach(self.layout, self.table)
 
 
 def _counted(layout: Layout, rows: Floats, threads: int) -> NDArray[np.int64]:
@@ -145,9 +139,9 @@ def _counted(layout: Layout, rows: Floats, threads: int) -> NDArray[np.int64]:
     def work(part: slice) -> None:
         counts = np.zeros(layout.group_index_start[-1], dtype=np.int64)
         nothing = np.zeros(0)
-        for start in range(part.start, part.stop, 16 * _PART):
-            codes = _coded(layout, rows[start : min(start + 16 * _PART, part.stop)])
-            _compiled(_walk)(codes, *_steps(layout), nothing, np.zeros((0, 0)), counts)
+        for start in range(part.start, part.stop, 8 * _PART):
+            codes = _coded(layout, rows[start : min(start + 8 * _PART, part.stop)])
+            compiled(_walk)(codes, *_steps(layout), nothing, np.zeros((0, 0)), counts, _words(1))
         kept.append(counts)
 
     size = -(-len(rows) // threads)
@@ -157,6 +151,9 @@ def _counted(layout: Layout, rows: Floats, threads: int) -> NDArray[np.int64]:
 
 
 def _spread(work: Callable[[slice], None], rows: int, threads: int, size: int = _PART) -> None:
+    # As many parts for one thread as for another, so that none waits.
+    turns = max(-(-rows // (threads * size)), 1)
+    size = max(-(-rows // (threads * turns)), _LEAST)
     parts = [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
     if threads == 1 or len(parts) < 2:
         for part in parts:
@@ -183,7 +180,7 @@ def _coded(layout: Layout, rows: Floats) -> NDArray[np.uint16]:
         with np.errstate(over="ignore"):
             rows = rows.astype(np.float32).astype(np.float64)
     codes = np.empty((len(layout.plane_column), len(rows)), dtype=np.uint16)
-    _compiled(_code)(
+    compiled(_code)(
         rows, layout.plane_column, layout.plane_missing, layout.plane_kind, layout.plane_edges_start, layout.plane_edges,
         layout.strict, codes,
     )  # fmt: skip
@@ -192,63 +189,67 @@ def _coded(layout: Layout, rows: Floats) -> NDArray[np.uint16]:
 
 def _steps(layout: Layout) -> tuple[Any, ...]:
     return (
-        layout.steps, layout.depth, layout.players, layout.node_plane, layout.node_cut,
-        layout.node_member, layout.members, layout.group_bits, layout.group_path, layout.group_node_start,
-        layout.nodes, layout.group_slot_start, layout.slots, layout.group_index_start, layout.group_table_start,
-        layout.group_output,
+        layout.steps, layout.depth, layout.node_plane, layout.node_cut,
+        layout.node_member, layout.members, layout.group_path, layout.group_node_start,
+        layout.nodes, layout.group_index_start, layout.look_start, layout.look_target, layout.look_group,
+        layout.look_table,
     )  # fmt: skip
 
 
-@cache
-def _compiled(function: Callable[..., None]) -> Callable[..., None]:
-    import numba
-
-    made: Callable[..., None] = numba.njit(cache=True, nogil=True)(function)
-    return made
+def _words(width: int) -> NDArray[np.uint64]:
+    """Return room for the indices of a block of rows at a batch of groups, two rows to a word."""
+    return np.zeros((BATCH, min(_BLOCK, max(_SUMS // width, 256)) // 2), dtype=np.uint64)
 
 
 def _code(
     rows: Any, column: Any, missing: Any, kind: Any, start: Any, edges: Any, strict: Any, codes: Any
 ) -> None:  # pragma: no cover  runs compiled
     """Replace values by ranks: a row goes left at a threshold exactly where its rank is at most the threshold's."""
-    for plane in range(len(column)):
-        own = edges[start[plane] : start[plane + 1]]
-        size = len(own)
-        for row in range(len(rows)):
-            x = rows[row, column[plane]]
-            if np.isnan(x):
-                if kind[plane] == 1:
-                    codes[plane, row] = size + 1
-                    continue
-                if missing[plane] != AS_ZERO:
-                    codes[plane, row] = size if missing[plane] == RIGHT else 0
-                    continue
-                x = 0.0
-            low, left = 0, size
-            while left > 0:
-                half = left >> 1
-                passed = own[low + half] < x or (strict and kind[plane] == 0 and own[low + half] == x)
-                low = low + half + 1 if passed else low
-                left = left - half - 1 if passed else half
-            if kind[plane] == 1 and (low == size or own[low] != x):
-                low = size
-            codes[plane, row] = low
+    for begin in range(0, len(rows), 256):  # so many rows stay in the cache while all planes are made
+        for plane in range(len(column)):
+            own = edges[start[plane] : start[plane + 1]]
+            size = len(own)
+            listed = kind[plane] == 1
+            same = strict and not listed
+            for row in range(begin, min(begin + 256, len(rows))):
+                x = rows[row, column[plane]]
+                if np.isnan(x):
+                    if listed:
+                        codes[plane, row] = size + 1
+                        continue
+                    if missing[plane] != AS_ZERO:
+                        codes[plane, row] = size if missing[plane] == RIGHT else 0
+                        continue
+                    x = 0.0
+                # Steps without a branch, which no processor could guess.
+                low, left = 0, size
+                while left > 0:
+                    step = (left + 1) >> 1
+                    edge = own[low + step - 1]
+                    low += step * ((edge < x) | (same & (edge == x)))
+                    left -= step
+                if listed and (low == size or own[low] != x):
+                    low = size
+                codes[plane, row] = low
 
 
 def _walk(  # noqa: C901, PLR0912, PLR0915  compiled code is flat
-    codes: Any, steps: Any, depth: Any, players: Any, node_plane: Any, node_cut: Any,
-    node_member: Any, members: Any, group_bits: Any, group_path: Any, node_start: Any, nodes: Any, slot_start: Any,
-    slots: Any, index_start: Any, table_start: Any, output: Any, table: Any, found: Any, counts: Any,
+    codes: Any, steps: Any, depth: Any, node_plane: Any, node_cut: Any, node_member: Any, members: Any, group_path: Any,
+    node_start: Any, nodes: Any, index_start: Any, look_start: Any, look_target: Any, look_group: Any, look_table: Any,
+    table: Any, found: Any, counts: Any, words: Any,
 ) -> None:  # fmt: skip  # pragma: no cover  runs compiled
     """Follow every tree's steps for all rows: add up what the tables hold, or with no table count the indices."""
     counting = len(counts) > 0
-    width = found.shape[1]
-    goes = np.empty((depth + 1, _BLOCK), dtype=np.uint8)
-    path = np.zeros((depth + 1, _BLOCK), dtype=np.uint32)
-    index = np.empty(_BLOCK, dtype=np.uint32)
-    sums = np.empty((width, _BLOCK))
-    for begin in range(0, codes.shape[1], _BLOCK):
-        end = min(begin + _BLOCK, codes.shape[1])
+    width, groups = found.shape[1], len(node_start) - 1
+    batch, block = words.shape[0], 2 * words.shape[1]
+    goes = np.empty((depth + 1, block), dtype=np.uint8)
+    path = np.zeros((depth + 1, block), dtype=np.uint32)
+    # Two rows share a word: a look-up is bound by how much it reads.
+    indices = words.view(np.uint32)
+    half, low = np.uint64(32), np.uint64(0xFFFFFFFF)
+    sums = np.empty((width, block))
+    for begin in range(0, codes.shape[1], block):
+        end = min(begin + block, codes.shape[1])
         size = end - begin
         sums[:] = 0.0
         for step in range(len(steps)):
@@ -278,6 +279,8 @@ def _walk(  # noqa: C901, PLR0912, PLR0915  compiled code is flat
             else:
                 group = steps[step, 1]
                 above = path[steps[step, 2]]
+                index = indices[group % batch]
+                index[size : size + 1] = 0
                 for row in range(size):
                     index[row] = above[row]
                 for place in range(node_start[group], node_start[group + 1]):
@@ -296,14 +299,28 @@ def _walk(  # noqa: C901, PLR0912, PLR0915  compiled code is flat
                     own = counts[index_start[group] : index_start[group + 1]]
                     for row in range(size):
                         own[index[row]] += 1
-                else:
-                    wide = 1 << group_bits[group]
-                    for slot in range(slot_start[group], slot_start[group + 1]):
-                        start = table_start[group] + (slot - slot_start[group]) * wide
-                        values = table[start : start + wide]
-                        total = sums[output[group] * players + slots[slot]]
-                        for row in range(size):
-                            total[row] += values[index[row]]
+                    continue
+                if (group + 1) % batch and group + 1 < groups:
+                    continue
+                at, stop = look_start[group // batch], look_start[group // batch + 1]
+                while at < stop:
+                    total = sums[look_target[at]]
+                    a, v = words[look_group[at] % batch], table[look_table[at] :]
+                    if at + 3 < stop and look_target[at + 3] == look_target[at]:
+                        b, w = words[look_group[at + 1] % batch], table[look_table[at + 1] :]
+                        c, x = words[look_group[at + 2] % batch], table[look_table[at + 2] :]
+                        d, y = words[look_group[at + 3] % batch], table[look_table[at + 3] :]
+                        for pair in range((size + 1) // 2):
+                            i, j, k, m = a[pair], b[pair], c[pair], d[pair]
+                            total[2 * pair] += (v[i & low] + w[j & low]) + (x[k & low] + y[m & low])
+                            total[2 * pair + 1] += (v[i >> half] + w[j >> half]) + (x[k >> half] + y[m >> half])
+                        at += 4
+                    else:
+                        for pair in range((size + 1) // 2):
+                            i = a[pair]
+                            total[2 * pair] += v[i & low]
+                            total[2 * pair + 1] += v[i >> half]
+                        at += 1
         for player in range(width):
             for row in range(size):
                 found[begin + row, player] = sums[player, row]

@@ -2,8 +2,9 @@
 
 A group is a subtree of at most three inner nodes, together with the path from the root to it. What its leaves give to
 every player follows from a few bits: for each player on the path, whether the row satisfies *all* that the path asks of
-that player, and for each inner node of the group, whether the row goes left. The bits are the index into the group's
-table. A path that asks one player many times takes one bit.
+that player, and for each question of the group, whether the row goes left. The bits are the index into the group's
+table. A path that asks one player many times takes one bit, and so do nodes that ask the same question: an oblivious tree, where
+each level asks one, is a group as a whole up to eight levels.
 """
 
 from __future__ import annotations
@@ -21,7 +22,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 GROUP = 3
-"""Inner nodes of a group, at most."""
+"""Inner nodes of a group, at most, unless whole levels ask one question."""
+
+LEVELS = 8
+"""Such levels of a group, at most."""
+
+BATCH = 64
+"""Groups whose indices are found before their tables are looked up, player by player."""
 
 MAX_BITS = 18
 """Bits of an index, at most: a group's table has 2^18 entries for each of its players."""
@@ -30,6 +37,8 @@ MAX_ENTRIES = 1 << 27
 """Entries of all tables, at most: 1 GiB."""
 
 MAX_DEPTH = 512
+_NEVER = 1 << 30
+"""Wanted of an index that has no such bit: of a leaf that no row reaches."""
 MAX_CODES = 65_535
 
 LOOK, DOWN, TABLE = 0, 1, 2
@@ -70,7 +79,7 @@ class Layout:
         Into arrays with one entry per index, and one per slot and index.
     group_output : array of int32
     nodes : array of int32
-        Inner nodes of each group.
+        Questions of each group, as nodes.
     slots : array of int32
         Players of each group.
     leaf_value : array of float64
@@ -81,6 +90,12 @@ class Layout:
         which bits of the index have to be what for the row to satisfy all that is asked of it,
     part_ratio : array of float64
         and the share of the training rows that did, by the covers along the path.
+    look_start : array of int64
+        By batch of groups: its look-ups, those of one player together.
+    look_target, look_group : array of int32
+        Place in an attribution, output by output, and the group.
+    look_table : array of int64
+        Where the table of the group and player starts.
     """
 
     players: int
@@ -114,6 +129,10 @@ class Layout:
     part_mask: NDArray[np.int32]
     part_want: NDArray[np.int32]
     part_ratio: NDArray[np.float64]
+    look_start: NDArray[np.int64]
+    look_target: NDArray[np.int32]
+    look_group: NDArray[np.int32]
+    look_table: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +145,7 @@ class _Listed:
     player: list[int]
     cover: list[float]
     value: list[float]
+    question: list[tuple[float, ...]]
 
     @classmethod
     def of(cls, tree: Tree, players: NDArray[np.int64]) -> Self:
@@ -136,11 +156,36 @@ class _Listed:
             player=players[np.where(tree.left >= 0, tree.feature, 0)].tolist(),
             cover=tree.cover.tolist(),
             value=tree.value.tolist(),
+            question=[
+                (node,) if node in tree.members else asked
+                for node, asked in enumerate(
+                    zip(tree.feature.tolist(), tree.threshold.tolist(), tree.missing.tolist(), strict=True)
+                )
+            ],
         )
 
     def share(self, node: int, child: int) -> float:
         """Return the share of a node's rows that went to a child; NaN where there were none."""
         return self.cover[child] / self.cover[node] if self.cover[node] > 0 else float("nan")
+
+    def asked(self, root: int, inner: int) -> dict[tuple[float, ...], int] | None:
+        """Return the questions of a subtree, each with a node that asks it, or None if it is no group.
+
+        Parameters
+        ----------
+        root, inner : int
+            The subtree, and how many inner nodes it has.
+        """
+        levels = (inner + 1).bit_length() - 1
+        most = inner if inner <= GROUP else levels if inner + 1 == 1 << levels and levels <= LEVELS else 0
+        found: dict[tuple[float, ...], int] = {}
+        ready = [root] if most else []
+        while ready and len(found) <= most:
+            node = ready.pop()
+            if self.left[node] >= 0:
+                found.setdefault(self.question[node], node)
+                ready += [self.right[node], self.left[node]]
+        return found if len(found) <= most and (most or inner == 0) else None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -203,8 +248,9 @@ class _Groups:
                 continue
             node, depth, path = rest
             self.depth = max(self.depth, depth)
-            if inner[node] <= GROUP and len(path) + inner[node] <= MAX_BITS:
-                self._group(listed, node, depth, path)
+            asked = listed.asked(node, inner[node])
+            if asked is not None and len(path) + len(asked) <= MAX_BITS:
+                self._group(listed, node, depth, path, asked)
                 continue
             if inner[node] == 0 or depth >= MAX_DEPTH:
                 raise TreesRefusedError(
@@ -218,10 +264,17 @@ class _Groups:
                 further = {**path, player: (bit, ratio * listed.share(node, child))}
                 ready += [("at", child, depth + 1, further), ("down", depth, bit, goes_left, int(player not in path))]
 
-    def _group(self, listed: _Listed, root: int, depth: int, path: dict[int, tuple[int, float]]) -> None:
+    def _group(
+        self,
+        listed: _Listed,
+        root: int,
+        depth: int,
+        path: dict[int, tuple[int, float]],
+        asked: dict[tuple[float, ...], int],
+    ) -> None:
+        bits = {question: 1 << at for at, question in enumerate(asked, len(path))}
         slots = list(path)
         start = {player: (slot, 1 << bit, 1 << bit, ratio) for slot, (player, (bit, ratio)) in enumerate(path.items())}
-        nodes: list[int] = []
         leaves = 0
         ready = [(root, start)]
         while ready:
@@ -231,20 +284,21 @@ class _Groups:
                 self.value.append(listed.value[node])
                 self.parts.append(parts)  # type: ignore[arg-type]
                 continue
-            bit = 1 << (len(path) + len(nodes))
-            nodes.append(self.planes.add(listed.tree, node))
+            bit = bits[listed.question[node]]
             player = listed.player[node]
             if player not in slots:
                 slots.append(player)
             for goes_left, child in ((bit, listed.left[node]), (0, listed.right[node])):
                 slot, mask, want, ratio = parts.get(player, (slots.index(player), 0, 0, 1.0))
                 ratio *= listed.share(node, child)
+                if mask & bit and (want & bit) != goes_left:
+                    want |= _NEVER
                 ready.append((child, {**parts, player: (slot, mask | bit, want | goes_left, ratio)}))
         self.steps.append((TABLE, len(self.bits), depth, 0, 0))
-        self.bits.append(len(path) + len(nodes))
+        self.bits.append(len(path) + len(asked))
         self.path.append(len(path))
         self.output.append(listed.tree.output)
-        self.nodes.append(nodes)
+        self.nodes.append([self.planes.add(listed.tree, node) for node in asked.values()])
         self.slots.append(slots)
         self.leaves.append(leaves)
         self.entries += len(slots) << self.bits[-1]
@@ -324,8 +378,9 @@ def _frozen(groups: _Groups, ensemble: Ensemble) -> Layout:
     ranks = [ensemble.categories[column] if kind else planes.edges[column] for column, _, kind in keys]
     parts = list(_parts(groups.parts))
     width = [len(slots) for slots in groups.slots]
+    players = int(groups.players.max()) + 1
     return Layout(
-        players=int(groups.players.max()) + 1,
+        players=players,
         outputs=len(ensemble.base),
         strict=ensemble.strict,
         single=ensemble.single,
@@ -356,7 +411,25 @@ def _frozen(groups: _Groups, ensemble: Ensemble) -> Layout:
         part_mask=_ints([part[1] for part in parts]),
         part_want=_ints([part[2] for part in parts]),
         part_ratio=np.array([part[3] for part in parts], dtype=np.float64),
+        **_lookups(groups, width, players),
     )
+
+
+def _lookups(groups: _Groups, width: Sequence[int], players: int) -> dict[str, NDArray[Any]]:
+    """Put the look-ups of each batch of groups in order of what they add to."""
+    group = np.repeat(np.arange(len(width)), width)
+    size = 1 << np.array(groups.bits, dtype=np.int64)[group]
+    target = np.array(groups.output, dtype=np.int64)[group] * players + _ints(
+        [at for own in groups.slots for at in own]
+    )
+    order = np.lexsort((group, target, group // BATCH))
+    batches = -(-len(width) // BATCH)
+    return {
+        "look_start": np.searchsorted(group // BATCH, np.arange(batches + 1)).astype(np.int64),
+        "look_target": target[order].astype(np.int32),
+        "look_group": group[order].astype(np.int32),
+        "look_table": (np.cumsum(size) - size)[order],
+    }
 
 
 def _parts(leaves: list[dict[int, list[float]]]) -> Iterator[list[float]]:

@@ -7,7 +7,8 @@ player gives that is *not* in the coalition :math:`S`:
 .. math:: g(S) = v \prod_{i \in S} o_i \prod_{i \notin S} z_i
 
 - *Path-dependent* (Lundberg et al., Nature Machine Intelligence 2, 2020, algorithm 2): :math:`z_i` is the share of the
-  training rows that went along, by the covers of the player's nodes on the path.
+  training rows that went along, by the covers of the player's nodes on the path. Below a node that no training row reached there is
+  no such share, and of a leaf with :math:`v = 0` it does not matter, as in the empty leaves of CatBoost.
 - *Interventional* (the same, section 3.3; Janzing, Minorics, Bloebaum, AISTATS 2020): :math:`z_i \in \{0, 1\}` says whether
   a row of the background satisfies it, and the game is the mean over the background.
 
@@ -46,12 +47,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ml_governance.assess.compiled import compiled
 from ml_governance.assess.tree_layout import MAX_BITS
 from ml_governance.assess.trees import TreesRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from ml_governance.assess.tree_layout import Layout
@@ -76,16 +76,17 @@ def by_cover(layout: Layout) -> tuple[Floats, Floats]:
     Raises
     ------
     TreesRefusedError
-        If a node was reached by no training row: its covers say nothing.
+        If a leaf that adds to the output is below a node that no training row reached: its covers say nothing.
     """
-    if np.isnan(layout.part_ratio).any():
+    of_leaf = np.repeat(layout.leaf_value, np.diff(layout.leaf_part_start))
+    if np.any(np.isnan(layout.part_ratio) & (of_leaf != 0)):
         raise TreesRefusedError(
-            "a node has the cover 0, so the shares of its children are undefined",
+            "a node has the cover 0 and leaves other than 0, so the shares of its children are undefined",
             expected="trees with the weight of the training rows in each node, or a background to compare with",
         )
     points, weights = _quadrature()
     table, expected = np.zeros(layout.group_table_start[-1]), np.zeros(layout.outputs)
-    _compiled(_fill_by_cover)(*_arrays(layout), layout.part_ratio, points, weights, table, expected)
+    compiled(_fill_by_cover)(*_arrays(layout), np.nan_to_num(layout.part_ratio), points, weights, table, expected)
     return table, expected
 
 
@@ -109,9 +110,7 @@ def by_background(layout: Layout, counts: NDArray[np.int64], rows: int) -> tuple
     """
     table, expected = np.zeros(layout.group_table_start[-1]), np.zeros(layout.outputs)
     factorials = np.array([float(math.factorial(n)) for n in range(MAX_BITS + 2)])
-    _compiled(_fill_by_background)(
-        *_arrays(layout), layout.group_index_start, counts, rows, factorials, table, expected
-    )
+    compiled(_fill_by_background)(*_arrays(layout), layout.group_index_start, counts, rows, factorials, table, expected)
     return table, expected
 
 
@@ -132,14 +131,6 @@ def _quadrature() -> tuple[Floats, Floats]:
         x, w = np.polynomial.legendre.leggauss(n)
         points[n, :n], weights[n, :n] = (x + 1) / 2, w / 2
     return points, weights
-
-
-@cache
-def _compiled(function: Callable[..., None]) -> Callable[..., None]:
-    import numba
-
-    made: Callable[..., None] = numba.njit(cache=True, nogil=True)(function)
-    return made
 
 
 def _fill_by_cover(  # noqa: C901, PLR0912  compiled code is flat

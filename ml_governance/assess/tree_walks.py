@@ -9,17 +9,17 @@ output at all states of a walk and of the way back; asking the model takes a row
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from ml_governance.assess import sampled, tree_explanation
+from ml_governance.assess.compiled import compiled
 from ml_governance.assess.trees import AS_ZERO, LEFT
 from ml_governance.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -111,7 +111,7 @@ class TreeWalks:
         walks, block = others.shape[1], max(1, MAX_PLACES // len(self.left))
         for start in range(0, len(rows), block):
             own = slice(start * walks, (start + block) * walks)
-            _compiled(_descend)(
+            compiled(_descend)(
                 self.start, self.left, self.right, self.player, self.value, self.output,
                 _all_nodes(self.ensemble, rows[start : start + block]), self.there, others[start : start + block], rank[own],
                 ready, steps[own],
@@ -188,14 +188,6 @@ def goes_left(ensemble: Ensemble, tree: Tree, rows: Floats) -> NDArray[np.bool_]
         own = np.where(known, np.isin(x[:, node], members), other == LEFT)
         found[:, node] = np.where(gone[:, node], tree.missing[node] == LEFT, own)
     return np.asarray(found, dtype=bool)
-
-
-@cache
-def _compiled(function: Callable[..., None]) -> Callable[..., None]:
-    import numba
-
-    made: Callable[..., None] = numba.njit(cache=True, nogil=True)(function)
-    return made
 
 
 def _descend(

@@ -23,11 +23,11 @@ import numpy as np
 from ml_governance.assess import blocks, means
 from ml_governance.assess import cube as cubes
 from ml_governance.assess.cells import levels_of
-from ml_governance.assess.contrasts import Number, measured, mover_difference
+from ml_governance.assess.contrasts import Number, measured, mover_difference, wilson_bounds
+from ml_governance.assess.cube import MISSING
 from ml_governance.assess.halves import halves
 from ml_governance.assess.rates import rate_measurement
 from ml_governance.errors import DataError
-from ml_governance.evidence import intervals
 from ml_governance.evidence.predicates import Measurement
 
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ DEPTH = 3
 CUTS = 15
 LEVELS = 50
 """Levels of a column that can be a slice; the most frequent ones."""
-MISSING = "(missing)"
 _SURE = 1.645
 
 
@@ -243,25 +242,13 @@ def _small(one: Measurement, n: int, minimum: int) -> Measurement:
 def _mean(error: Floats, *, rate: bool) -> Number:
     """Return a mean error with bounds: Wilson's of a rate, those of a skewed mean else."""
     n = len(error)
-    if not n:
-        return Number(group=(), n=0, size=0, value=None, reason="no rows")
-    value = float(error.mean())
-    common: dict[str, Any] = {"group": (), "n": n, "size": n, "value": value}
-    if rate:
-        k = float(error.sum())
-
-        def wilson(confidence: float, sides: Sides) -> tuple[float, float]:
-            return intervals.rate(k, float(n), confidence=confidence, sides=sides)
-
-        return Number(**common, bounds=wilson, method="wilson", numerator=k, denominator=float(n))
-    second, third = float((error**2).mean()), float((error**3).mean())
-    if n < 2 or second - value**2 <= means.ROUNDING * second:
-        return Number(**common, reason="no interval: all its errors are alike")
-
-    def skewed(confidence: float, sides: Sides) -> tuple[float, float]:
-        return means.positive(value, second, third, n, confidence=confidence, sides=sides)
-
-    return Number(**common, bounds=skewed, method=means.METHOD)
+    if not n or not rate:
+        return means.of_losses(error)
+    k, rows = float(error.sum()), float(n)
+    return Number(
+        group=(), n=n, size=n, value=float(error.mean()), bounds=wilson_bounds(k, rows), method="wilson",
+        numerator=k, denominator=rows,
+    )  # fmt: skip
 
 
 def _surely(error: Floats) -> float:

@@ -52,6 +52,11 @@ class Parent:
     run: RunRef
     root: RunRef
 
+    @classmethod
+    def of(cls, run: RunRef, above: Parent | None) -> Parent:
+        """Return a run as the parent of its steps; ``above`` is what it is a step of itself."""
+        return cls(run=run, root=above.root if above is not None else run)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
@@ -118,42 +123,14 @@ def run_event(
         JSON values, valid against the published schema.
     """
     from openlineage.client import event_v2
-    from openlineage.client.facet_v2 import (
-        error_message_run,
-        job_type_job,
-        parent_run,
-        processing_engine_run,
-    )
+    from openlineage.client.facet_v2 import job_type_job
     from openlineage.client.serde import Serde
 
-    run_facets: dict[str, Any] = {
-        "processing_engine": processing_engine_run.ProcessingEngineRunFacet(
-            version=environment["python"],
-            name="Python",
-            openlineageAdapterVersion=__version__,
-            producer=PRODUCER,
-        )
-    }
-    if error is not None:
-        run_facets["errorMessage"] = error_message_run.ErrorMessageRunFacet(
-            message=error, programmingLanguage="Python", producer=PRODUCER
-        )
-    if parent is not None:
-        run, root = parent.run, parent.root
-        run_facets["parent"] = parent_run.ParentRunFacet(
-            run=parent_run.Run(runId=run.run_id, facets=None),
-            job=parent_run.Job(namespace=run.namespace, name=run.job, facets=None),
-            root=parent_run.Root(
-                run=parent_run.RootRun(runId=root.run_id, facets=None),
-                job=parent_run.RootJob(namespace=root.namespace, name=root.job, facets=None),
-            ),
-            producer=PRODUCER,
-        )
     event = event_v2.RunEvent(
         eventTime=at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         eventType=event_v2.RunState[event_type],
         producer=PRODUCER,
-        run=event_v2.Run(runId=run_id, facets=run_facets),
+        run=event_v2.Run(runId=run_id, facets=_run_facets(environment["python"], error, parent)),
         job=event_v2.Job(
             namespace=namespace,
             name=job,
@@ -192,6 +169,32 @@ def run_event(
             "parameters": [{"key": key, "value": value} for key, value in sorted(parameters.items())],
         }
     return built
+
+
+def _run_facets(python: str, error: str | None, parent: Parent | None) -> dict[str, Any]:
+    from openlineage.client.facet_v2 import error_message_run, parent_run, processing_engine_run
+
+    facets: dict[str, Any] = {
+        "processing_engine": processing_engine_run.ProcessingEngineRunFacet(
+            version=python, name="Python", openlineageAdapterVersion=__version__, producer=PRODUCER
+        )
+    }
+    if error is not None:
+        facets["errorMessage"] = error_message_run.ErrorMessageRunFacet(
+            message=error, programmingLanguage="Python", producer=PRODUCER
+        )
+    if parent is not None:
+        run, root = parent.run, parent.root
+        facets["parent"] = parent_run.ParentRunFacet(
+            run=parent_run.Run(runId=run.run_id, facets=None),
+            job=parent_run.Job(namespace=run.namespace, name=run.job, facets=None),
+            root=parent_run.Root(
+                run=parent_run.RootRun(runId=root.run_id, facets=None),
+                job=parent_run.RootJob(namespace=root.namespace, name=root.job, facets=None),
+            ),
+            producer=PRODUCER,
+        )
+    return facets
 
 
 def _dataset_facets(sha256: str, columns: Sequence[tuple[str, str]]) -> dict[str, Any]:

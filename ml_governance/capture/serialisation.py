@@ -20,17 +20,15 @@ format, models are loaded in a process without keys.
 from __future__ import annotations
 
 import inspect
-import io
 import json
 import pickle
-import zipfile
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from ml_governance.capture import skops_file
 from ml_governance.errors import DataError
-from ml_governance.evidence.loading import SKLEARN_DATA
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +39,6 @@ if TYPE_CHECKING:
 _CODE = (".pkl", ".pickle", ".joblib", ".cloudpickle", ".pt", ".pth", ".bin", ".h5", ".py", ".dill")
 _DATA = (".ubj", ".json", ".txt", ".safetensors", ".onnx", ".skops", ".parquet", ".csv", ".yaml", ".npy", ".md")
 CLASS_FILE = "class.json"
-_SCHEMA = "schema.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,76 +275,12 @@ def _read_keras(path: Path) -> Any:
     return import_module("keras").saving.load_model(str(path / "model.keras"), safe_mode=True)
 
 
-def untrusted(model: Any) -> tuple[bytes, list[str]]:
-    """Return a scikit-learn model in skops' format, and the types in it that nobody here trusts; both empty if it has none.
-
-    Raises
-    ------
-    DataError
-        If skops cannot write it.
-    """
-    from skops import io as skops
-
-    try:
-        data = skops.dumps(model)
-        found = skops.get_untrusted_types(data=data)
-    except Exception as error:
-        raise DataError(f"skops cannot write it: {type(error).__name__}: {error}") from error
-    return data, [name for name in found if name not in SKLEARN_DATA]
-
-
 def _write_sklearn(model: Any, target: Path) -> Serialisation:
-    if find_spec("skops") is None:
-        return _pickled(model, target, "skops is not installed")
-    try:
-        data, strange = untrusted(model)
-    except DataError as error:
-        return _pickled(model, target, error.found)
-    if strange:
-        return _pickled(model, target, f"it holds {', '.join(sorted(strange)[:5])}, which skops does not trust")
-    (target / "model.skops").write_bytes(_repeatable(data))
+    data, why = skops_file.dumped(model)
+    if why is not None:
+        return _pickled(model, target, why)
+    (target / "model.skops").write_bytes(skops_file.repeatable(data))
     return Serialisation(stack="sklearn", format="skops", loading="data")
-
-
-def _repeatable(data: bytes) -> bytes:
-    """Return a skops file with its objects and parts numbered in their order, where skops has addresses, random names and times."""
-    ids: dict[int, int] = {}
-    names: dict[str, str] = {}
-    with zipfile.ZipFile(io.BytesIO(data)) as source:
-        parts = {name: source.read(name) for name in source.namelist()}
-
-    def numbered(state: Any) -> Any:
-        if isinstance(state, list):
-            return [numbered(one) for one in state]
-        if not isinstance(state, dict):
-            return state
-        made: dict[str, Any] = {}
-        for key, value in state.items():
-            if key == "__id__" and isinstance(value, int):
-                made[key] = ids.setdefault(value, len(ids) + 1)
-            elif key == "file" and isinstance(value, str) and value in parts:
-                made[key] = names.setdefault(value, f"{len(names) + 1}.{value.rpartition('.')[2]}")
-            else:
-                made[key] = numbered(value)
-        return made
-
-    schema = json.dumps(numbered(json.loads(parts[_SCHEMA])), indent=2).encode()
-    written = io.BytesIO()
-    with zipfile.ZipFile(written, "w") as archive:
-        for name, part in (*((new, parts[old]) for old, new in names.items()), (_SCHEMA, schema)):
-            archive.writestr(zipfile.ZipInfo(name), part)
-    return written.getvalue()
-
-
-def _read_sklearn(path: Path) -> Any:
-    from skops import io as skops
-
-    try:
-        return skops.load(path / "model.skops", trusted=list(SKLEARN_DATA))
-    except skops.exceptions.UntrustedTypesFoundException as error:
-        raise DataError(
-            f"{path} holds types that are not trusted: {error}", expected="what produces() wrote"
-        ) from error
 
 
 def _pickled(model: Any, target: Path, why: str) -> Serialisation:
@@ -408,5 +341,7 @@ _STACKS = (
     _Stack("lightgbm", ("lightgbm",), ("model.txt",), _write_lightgbm, _read_lightgbm),
     _Stack("keras", ("keras", "tf_keras"), ("model.keras",), _write_keras, _read_keras),
     _Stack("torch", ("torch",), ("model.pt2", "model.safetensors", "weights.pt"), _write_torch, _read_torch),
-    _Stack("sklearn", ("sklearn",), ("model.skops",), _write_sklearn, _read_sklearn),
+    _Stack(
+        "sklearn", ("sklearn",), ("model.skops",), _write_sklearn, lambda path: skops_file.read(path / "model.skops")
+    ),
 )

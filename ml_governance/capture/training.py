@@ -13,6 +13,7 @@ import os
 import threading
 import uuid
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from ml_governance.capture import serialisation
@@ -22,16 +23,16 @@ from ml_governance.capture.orchestrator import from_environment
 from ml_governance.errors import DataError, GovernanceError, UnrecordedError, UsageError, VerificationError
 from ml_governance.evidence import fingerprint
 from ml_governance.evidence.canonical import canonicalise, sha256_hex
-from ml_governance.evidence.predicates import Content, Registration, Resource
+from ml_governance.evidence.predicates import Registration, Resource
 from ml_governance.evidence.predicates import TrainingRun as TrainingRunContent
 from ml_governance.evidence.statement import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
     from types import TracebackType
 
-    from ml_governance.capture.wiring import Wiring
+    from ml_governance.capture.wiring import Tracker, Wiring
+    from ml_governance.evidence.wire import Content
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -118,13 +119,11 @@ class TrainingRun:
     # --- as a context manager -------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        if self.state in ("RUNNING", "UNRECORDED"):
-            raise UsageError(
-                f"the run {self.run_id[:8]} of {self.job} has begun already"
-                if self.state == "RUNNING"
-                else f"the run {self.run_id[:8]} of {self.job} is not recorded yet",
-                expected="one with-block for each run" if self.state == "RUNNING" else "settle() first",
-            )
+        named = f"the run {self.run_id[:8]} of {self.job}"
+        if self.state == "RUNNING":
+            raise UsageError(f"{named} has begun already", expected="one with-block for each run")
+        if self.state == "UNRECORDED":
+            raise UsageError(f"{named} is not recorded yet", expected="settle() first")
         if self.state != "NEW":
             # The same block once more after it failed is another try; after it was done, it is another run.
             self._reset(None if self.state == "COMPLETE" else self)
@@ -147,8 +146,7 @@ class TrainingRun:
     def _place(self) -> None:
         """Find out what the run is a step of, and which try it is."""
         if isinstance(self._above, TrainingRun):
-            above = self._above
-            self.parent = Parent(run=above.ref, root=above.parent.root if above.parent else above.ref)
+            self.parent = Parent.of(self._above.ref, self._above.parent)
         elif self._above is not None:
             self.parent = self._above
         elif (found := from_environment(os.environ)) is not None:
@@ -195,9 +193,7 @@ class TrainingRun:
             )
 
     def _let_go(self) -> None:
-        tracker = self._wiring.tracker
-        if tracker is not None:
-            self._show(lambda: tracker.end(self.run_id, self.state))
+        self._show(lambda tracker: tracker.end(self.run_id, self.state))
         try:
             self._recorder.close()
         except (GovernanceError, OSError) as error:
@@ -265,9 +261,7 @@ class TrainingRun:
             name = name.name
         subject = Subject(name=name, sha256=found.sha256)
         self._inputs.append((name, found))
-        tracker = self._wiring.tracker
-        if tracker is not None:
-            self._show(lambda: tracker.used(self.run_id, subject.name, found))
+        self._show(lambda tracker: tracker.used(self.run_id, subject.name, found))
         return subject
 
     def writes(self, data: Any, *, name: str) -> Subject:
@@ -299,9 +293,7 @@ class TrainingRun:
                 raise DataError(f"a parameter is called {key!r}", expected="a name")
             said[key] = str(value)[:MAX_MESSAGE]
         self._parameters |= said
-        tracker = self._wiring.tracker
-        if tracker is not None:
-            self._show(lambda: tracker.parameters(self.run_id, said))
+        self._show(lambda tracker: tracker.parameters(self.run_id, said))
 
     def produces(self, model: Any, *, name: str) -> Subject:
         """Store a model in the registry, digest exactly what was stored, and record where it is.
@@ -357,8 +349,7 @@ class TrainingRun:
         folder = self._wiring.rescue / self.run_id / f"{len(self._lost) + 1}"
         folder.mkdir(parents=True)
         if isinstance(model, str | os.PathLike):
-            kept = fingerprint.of(model) if os.path.isdir(model) else fingerprint.file(_path(model))  # noqa: PTH112
-            where = str(model)
+            where, kept = str(model), fingerprint.artifact(Path(model))
         else:
             serialisation.write(model, folder)
             kept, where = fingerprint.folder(folder), str(folder)
@@ -367,9 +358,11 @@ class TrainingRun:
         self._lost.append(said)
         return Subject(name=f"{name}/unregistered", sha256=kept.sha256)
 
-    def _show(self, call: Callable[[], None]) -> None:
+    def _show(self, call: Callable[[Tracker], None]) -> None:
+        if self._wiring.tracker is None:
+            return
         try:
-            call()
+            call(self._wiring.tracker)
         except (GovernanceError, OSError) as error:
             warnings.warn(f"mlgov: not shown in the tracking server, but recorded: {_found(error)}", stacklevel=4)
 
@@ -415,12 +408,6 @@ def _after(earlier: TrainingRun | str | None) -> Attempt | None:
         return Attempt(number=2, previous=str(uuid.UUID(earlier)))
     except ValueError as error:
         raise UsageError(f"attempt_of is {earlier!r}", expected="a run, or the id of one") from error
-
-
-def _path(model: str | os.PathLike[str]) -> Path:
-    from pathlib import Path
-
-    return Path(model)
 
 
 def _found(error: Exception) -> str:

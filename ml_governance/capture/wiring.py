@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from ml_governance.capture.lineage_event import RunRef
     from ml_governance.capture.serialisation import Serialisation
     from ml_governance.evidence import fingerprint
-    from ml_governance.evidence.predicates import Content
     from ml_governance.evidence.statement import Subject
+    from ml_governance.evidence.wire import Content
 
 
 class Stored(Protocol):

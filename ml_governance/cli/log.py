@@ -12,11 +12,12 @@ import typer
 from ml_governance.cli import render, upkeep
 from ml_governance.cli.options import Json, Version, Where, opened
 from ml_governance.errors import MissingEvidenceError, UsageError
+from ml_governance.evidence.canonical import stamp
 from ml_governance.evidence.predicates import TrainingRun, WriterClose, WriterOpen
 
 if TYPE_CHECKING:
     from ml_governance.evidence.attestation import Attestation
-    from ml_governance.evidence.predicates import Content
+    from ml_governance.evidence.wire import Content
 
 app = typer.Typer(help="The ledger.", no_args_is_help=True)
 
@@ -38,7 +39,7 @@ def _says(content: Content) -> str:
 def _row(entry: Attestation) -> dict[str, str | int]:
     return {
         "index": entry.index,
-        "recordedAt": entry.recorded_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "recordedAt": stamp(entry.recorded_at),
         "kind": entry.kind,
         "says": _says(entry.content),
         "subject": entry.subjects[0].name,

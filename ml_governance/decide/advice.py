@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ml_governance.decide import bounds, facts
 from ml_governance.decide.finding import OPEN
 from ml_governance.decide.rules import counting, makers
-from ml_governance.decide.sentences import span
+from ml_governance.decide.sentences import span, words
 from ml_governance.errors import GovernanceError
 from ml_governance.evidence.predicates import Assessment
 
@@ -168,11 +168,11 @@ def _evidence(rule: Rule) -> str:
     if require.inputs_digested:
         conditions.append("with inputs named by digest")
     if require.signed_by:
-        who = f"signed by a {_words(require.signed_by)}"
+        who = f"signed by a {words(require.signed_by)}"
         conditions.append(who + (" who did not make the model" if require.assessment else ""))
     if require.max_age:
         conditions.append(f"at most {span(require.max_age)} old")
-    measures = f" that measures {_words(require.metric)}" if require.metric else ""
+    measures = f" that measures {words(require.metric)}" if require.metric else ""
     return f"{require.evidence} evidence about these bytes{measures}" + "".join(f", {one}" for one in conditions)
 
 
@@ -277,7 +277,7 @@ def _approval(role: str, case: _Case) -> Advice:
     whose = _named(people)
     return Advice(
         about=APPROVALS,
-        text=f"It needs an approval by a {_words(role)} ({whose}), and nobody counts twice.",
+        text=f"It needs an approval by a {words(role)} ({whose}), and nobody counts twice.",
         people=people,
     )
 
@@ -322,9 +322,5 @@ def _circumstance(finding: Finding) -> Advice:
     return Advice(about=finding.id, text="What it says must no longer be so.")
 
 
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
 def _or(names: Sequence[str]) -> str:
-    return " or ".join(_words(name) for name in names)
+    return " or ".join(words(name) for name in names)

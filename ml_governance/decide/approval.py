@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ml_governance.decide.rules import SKEW, makers, revoked, revokers
 from ml_governance.errors import NotAuthorizedError
 from ml_governance.evidence.canonical import canonicalise, sha256_hex
-from ml_governance.evidence.predicates import Approval, Waiver
+from ml_governance.evidence.verdicts import Approval, Waiver
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

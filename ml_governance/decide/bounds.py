@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ml_governance.decide.require import CROSS
 from ml_governance.decide.selecting import Unusable, aggregate, counts_of, interval_of, named, required, sufficient
+from ml_governance.decide.sentences import words
 from ml_governance.errors import DataError
 from ml_governance.evidence import intervals, planning
 
@@ -96,7 +97,7 @@ def _comparison(
     return Judged(
         suffix=attribute,
         status=status,
-        text=f"{_words(definition.name)} by {attribute} is {_said(require, value, lower, upper)} ({details[position]}){planned}",
+        text=f"{words(definition.name)} by {attribute} is {_said(require, value, lower, upper)} ({details[position]}){planned}",
         value=value,
         lower=lower,
         upper=upper,
@@ -122,7 +123,7 @@ def _rates(require: Require, definition: Metric, groups: Sequence[Measurement], 
     return Judged(
         suffix=attribute,
         status=status,
-        text=f"{_words(definition.name)}{of} is {_said(require, values[worst], lower, upper)} ({_rate(counts[worst])}){planned}",
+        text=f"{words(definition.name)}{of} is {_said(require, values[worst], lower, upper)} ({_rate(counts[worst])}){planned}",
         value=values[worst],
         lower=lower,
         upper=upper,
@@ -153,7 +154,7 @@ def _scores(require: Require, groups: Sequence[Measurement], attribute: str) -> 
     return Judged(
         suffix=attribute,
         status=_verdict(require, values[worst], lower, upper),
-        text=f"{_words(groups[worst].metric)}{of} is {_said(require, values[worst], lower, upper)}",
+        text=f"{words(groups[worst].metric)}{of} is {_said(require, values[worst], lower, upper)}",
         value=values[worst],
         lower=lower,
         upper=upper,
@@ -257,7 +258,3 @@ def _said(require: Require, value: float, lower: float | None, upper: float | No
 
 def _rate(counts: tuple[float, float]) -> str:
     return f"{counts[0]:,.0f} of {counts[1]:,.0f} = {counts[0] / counts[1]:.1%}"
-
-
-def _words(metric: str) -> str:
-    return metric.replace("_", " ")

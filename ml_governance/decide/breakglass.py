@@ -15,7 +15,7 @@ from ml_governance.decide.past import policy_at
 from ml_governance.decide.policy import in_force
 from ml_governance.decide.rules import makers, revoked
 from ml_governance.decide.withdrawal import withdrawn_model
-from ml_governance.evidence.predicates import BreakGlass, BreakGlassReview, DecisionRecord
+from ml_governance.evidence.verdicts import BreakGlass, BreakGlassReview, DecisionRecord
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -9,7 +9,8 @@ from ml_governance.decide.decision import evaluate
 from ml_governance.decide.passage import pass_of
 from ml_governance.decide.policy import parse_policy
 from ml_governance.evidence.canonical import sha256_hex
-from ml_governance.evidence.predicates import Approval, PolicyInForce, Promotion
+from ml_governance.evidence.predicates import PolicyInForce, Promotion
+from ml_governance.evidence.verdicts import Approval
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from ml_governance.decide.decision import Decision
     from ml_governance.decide.policy import Policy
     from ml_governance.evidence.attestation import Attestation, EvidenceView
-    from ml_governance.evidence.predicates import Content
     from ml_governance.evidence.statement import Subject
+    from ml_governance.evidence.wire import Content
 
 THEN = {"owner-of-then": frozenset({"policy_owner"}), "approver-of-then": frozenset({"approver_of_then"})}
 """Who stood behind the earlier promotion, with their roles: nobody whom a case names."""

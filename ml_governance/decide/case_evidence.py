@@ -17,7 +17,6 @@ from ml_governance.evidence.predicates import (
     CONTENTS,
     AdverseAction,
     Assessment,
-    Content,
     Deployment,
     HumanText,
     Interval,
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from ml_governance.evidence.intervals import Sides
+    from ml_governance.evidence.wire import Content
 
 MAX_INPUTS = 1000
 MAX_EARLIER = 1000

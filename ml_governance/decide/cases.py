@@ -46,14 +46,16 @@ from ml_governance.decide.reading import nearest, read_yaml
 from ml_governance.errors import GovernanceError, PolicyError
 from ml_governance.evidence.attestation import Attestation, EvidenceView
 from ml_governance.evidence.canonical import canonicalise, sha256_hex
-from ml_governance.evidence.predicates import Approval, Content, Registration
+from ml_governance.evidence.predicates import Registration
 from ml_governance.evidence.statement import Subject
 from ml_governance.evidence.trust import Principal
+from ml_governance.evidence.verdicts import Approval
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from ml_governance.decide.policy import Policy
+    from ml_governance.evidence.wire import Content
 
 AT = datetime(2026, 1, 15, 12, tzinfo=UTC)
 PEOPLE: dict[str, frozenset[str]] = {

@@ -6,12 +6,11 @@ Cedar decides *who*, never *how much*. It skips a forbid rule that errors and th
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ml_governance.errors import PolicyError
-from ml_governance.evidence.charter import LIMITED
+from ml_governance.evidence.charter import LIMITED, ROLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,7 +21,6 @@ ACTIONS = ("approve", "waive", "promote", "deploy", "train", "register", "assess
 STAGED = ("approve", "waive", "promote", "deploy")
 """Actions that a policy allows for its own stage alone."""
 
-_ROLE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 SCHEMA = f"""
 entity Role in [Role];
@@ -172,7 +170,7 @@ def _people(names: Iterable[str]) -> list[dict[str, Any]]:
 
 
 def _named(role: str) -> str:
-    if not _ROLE.fullmatch(role):
+    if not ROLE.fullmatch(role):
         raise PolicyError(f"{role!r} cannot be a role", expected="lower-case letters, digits and '_'")
     return role
 

@@ -9,18 +9,8 @@ from ml_governance.decide.finding import Finding
 from ml_governance.decide.policy import in_force
 from ml_governance.decide.rules import SKEW, counting
 from ml_governance.errors import EvidenceError
-from ml_governance.evidence.predicates import (
-    Approval,
-    ApprovalRequest,
-    BreakGlassReview,
-    DecisionRecord,
-    PolicyInForce,
-    Promotion,
-    Registration,
-    Revocation,
-    TrainingRun,
-    Waiver,
-)
+from ml_governance.evidence.predicates import PolicyInForce, Promotion, Registration, Revocation, TrainingRun
+from ml_governance.evidence.verdicts import Approval, ApprovalRequest, BreakGlassReview, DecisionRecord, Waiver
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -11,7 +11,7 @@ from ml_governance.decide.advice import Advice, advise, multiplicity
 from ml_governance.decide.champion import names_of
 from ml_governance.decide.finding import EVIDENCE_PROBLEMS, OPEN, Finding
 from ml_governance.decide.rules import apply, idle, makers, worst_first
-from ml_governance.evidence.predicates import DecisionSummary, InputAttestation, PolicyRef, VerifierId
+from ml_governance.evidence.verdicts import DecisionSummary, InputAttestation, PolicyRef, VerifierId
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

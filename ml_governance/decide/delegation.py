@@ -19,10 +19,8 @@ from ml_governance.evidence.attestation import Void
 from ml_governance.evidence.charter import NO_CHARTER
 from ml_governance.evidence.envelope import Envelope
 from ml_governance.evidence.predicates import (
-    Approval,
     Assessment,
     DataAccess,
-    Delegation,
     PolicyInForce,
     ProtectedData,
     Registration,
@@ -30,8 +28,8 @@ from ml_governance.evidence.predicates import (
     Revocation,
     TrainingRun,
     TrustUpdate,
-    Waiver,
 )
+from ml_governance.evidence.verdicts import Approval, Delegation, Waiver
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ml_governance.evidence.predicates import FindingRecord
+from ml_governance.evidence.verdicts import FindingRecord
 
 Status = Literal["pass", "fail", "inconclusive", "insufficient", "missing", "stale", "error", "waived"]
 ORDER: tuple[Status, ...] = (

@@ -13,7 +13,7 @@ from ml_governance.decide.past import policy_at
 from ml_governance.decide.policy import in_force
 from ml_governance.decide.rules import makers
 from ml_governance.errors import GovernanceError
-from ml_governance.evidence.predicates import Approval, ApprovalRequest, DecisionRecord, Waiver
+from ml_governance.evidence.verdicts import Approval, ApprovalRequest, DecisionRecord, Waiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -19,7 +19,8 @@ from ml_governance.decide.withdrawal import withdrawn_model
 from ml_governance.errors import GovernanceError
 from ml_governance.evidence.canonical import canonicalise, sha256_hex
 from ml_governance.evidence.past import first
-from ml_governance.evidence.predicates import BreakGlass, BreakGlassReview, DecisionRecord, Promotion, Registration
+from ml_governance.evidence.predicates import Promotion, Registration
+from ml_governance.evidence.verdicts import BreakGlass, BreakGlassReview, DecisionRecord
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -300,10 +300,16 @@ def _in_force(view: EvidenceView, stage: str) -> PolicyInForceRef:
         )
     content = _content(current)
     if sha256_hex(content.text.encode()) != content.sha256:
-        raise EvidenceError(f"the policy text at #{current.index} is not what its digest says")
+        raise EvidenceError(
+            f"the policy text at #{current.index} is not what its digest says",
+            next_step="a policy owner puts the policy in force again: mlgov attest --policy FILE --as OWNER",
+        )
     policy = _signed_text(content.text)
     if (policy.policy, policy.version, policy.stage) != (content.name, content.version, content.stage):
-        raise EvidenceError(f"the policy at #{current.index} is announced as another than its text says")
+        raise EvidenceError(
+            f"the policy at #{current.index} is announced as {content.name} {content.version} for {content.stage}",
+            expected=f"{policy.policy} {policy.version} for {policy.stage}, as its text says",
+        )
     return PolicyInForceRef(
         policy=policy, sha256=content.sha256, version=content.version, attestation=current, notes=tuple(notes)
     )

@@ -13,17 +13,8 @@ from typing import TYPE_CHECKING
 from ml_governance.decide.champion import names_of
 from ml_governance.decide.policy import signed_policies
 from ml_governance.evidence import terms
-from ml_governance.evidence.predicates import (
-    Approval,
-    Assessment,
-    BreakGlass,
-    DecisionRecord,
-    Delegation,
-    Promotion,
-    Registration,
-    TrainingRun,
-    Waiver,
-)
+from ml_governance.evidence.predicates import Assessment, Promotion, Registration, TrainingRun
+from ml_governance.evidence.verdicts import Approval, BreakGlass, DecisionRecord, Delegation, Waiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

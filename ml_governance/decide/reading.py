@@ -234,8 +234,7 @@ def _read(text: str, load: Any) -> tuple[Any, Lines]:
         lines: Lines = {}
         if node is None:
             raise PolicyError("the file is empty", expected="a policy")
-        _walk(node, (), lines)
-        return loader.construct_document(node), lines
+        return _value(node, (), lines, loader), lines
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark is not None else ""
@@ -246,26 +245,26 @@ def _read(text: str, load: Any) -> tuple[Any, Lines]:
         raise PolicyError(f"a value cannot be read: {error}") from error
 
 
-def _walk(node: yaml.Node, path: Location, lines: Lines) -> None:
+def _value(node: yaml.Node, path: Location, lines: Lines, loader: Any) -> Any:
+    """Return what a node says, and note the line of everything in it."""
     lines[path] = node.start_mark.line + 1
     if isinstance(node, yaml.MappingNode):
-        seen = set()
+        made = {}
         for key, value in node.value:
+            line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
-                raise PolicyError(f"line {key.start_mark.line + 1}: a key that is no text", expected="plain keys")
+                raise PolicyError(f"line {line}: a key that is no text", expected="plain keys")
             if key.tag == _MERGE:
-                raise PolicyError(f"line {key.start_mark.line + 1}: the key <<", expected="each value written out")
-            if key.value in seen:
-                raise PolicyError(
-                    f"line {key.start_mark.line + 1}: the key {key.value!r:.80} stands twice",
-                    expected="each key once",
-                )
-            seen.add(key.value)
-            _walk(value, (*path, key.value), lines)
-            lines[(*path, key.value)] = key.start_mark.line + 1
-    elif isinstance(node, yaml.SequenceNode):
-        for position, value in enumerate(node.value):
-            _walk(value, (*path, position), lines)
+                raise PolicyError(f"line {line}: the key <<", expected="each value written out")
+            name = loader.construct_object(key)
+            if name in made or (*path, key.value) in lines:
+                raise PolicyError(f"line {line}: the key {key.value!r:.80} stands twice", expected="each key once")
+            made[name] = _value(value, (*path, key.value), lines, loader)
+            lines[(*path, key.value)] = line
+        return made
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(value, (*path, position), lines, loader) for position, value in enumerate(node.value)]
+    return loader.construct_object(node)
 
 
 # --- values against a model -----------------------------------------------------------------------------

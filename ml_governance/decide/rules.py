@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ml_governance.decide import bounds, champion, conditions, facts
 from ml_governance.decide.finding import Finding
 from ml_governance.decide.selecting import Unusable
+from ml_governance.decide.sentences import some, words
 from ml_governance.errors import GovernanceError
 from ml_governance.evidence.evidence_kinds import EVIDENCE_KINDS
 from ml_governance.evidence.predicates import Assessment, HumanText, Registration, Revocation, TrainingRun
@@ -206,7 +207,7 @@ def counting(rule: Rule, subject: Subject, evidence: EvidenceView) -> tuple[Atte
         others = about
         about = tuple(a for a in about if require.signed_by in a.principal.roles)
         if others and not about:
-            return None, f"{kind} is there, but none signed by {_some(require.signed_by)}"
+            return None, f"{kind} is there, but none signed by {some(words(require.signed_by))}"
         if EVIDENCE_KINDS[require.evidence].assessment:
             # Whoever made a model does not validate it, whatever other roles they have.
             made, own = makers(subject, evidence), about
@@ -217,7 +218,7 @@ def counting(rule: Rule, subject: Subject, evidence: EvidenceView) -> tuple[Atte
                     f"{kind} is there, but signed by {own[-1].principal.id}, who made the model",
                 )
     if not about:
-        by = f" signed by {_some(require.signed_by)}" if require.signed_by else ""
+        by = f" signed by {some(words(require.signed_by))}" if require.signed_by else ""
         return None, f"there is no {kind}{by} about these bytes"
     newest = about[-1]
     withdrawn = revoked(evidence).get(newest.payload_digest)
@@ -306,15 +307,6 @@ def _asked(rule: Rule) -> str:
 
 def _told(entry: Attestation) -> str:
     return f"the newest {entry.kind} evidence (#{entry.index})"
-
-
-def _some(role: str) -> str:
-    """Return a role with its article."""
-    return f"{'an' if role[0] in 'aeiou' else 'a'} {_words(role)}"
-
-
-def _words(role: str) -> str:
-    return role.replace("_", " ")
 
 
 def _span(length: timedelta) -> str:

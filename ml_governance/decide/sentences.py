@@ -39,21 +39,21 @@ def explain_policy(policy: Policy) -> str:
             f"Approval: {people} in the role {words(slot.role)}{within}; never the model's author or trainer; no one twice."
         )
     if policy.review is not None:
-        lines.append(f"Review: {_some(_or(policy.review.roles))} may accept an inconclusive finding by naming it.")
+        lines.append(f"Review: {some(_or(policy.review.roles))} may accept an inconclusive finding by naming it.")
     barred = f", but not the model's {_or(policy.promote.not_)}" if policy.promote.not_ else ""
-    lines.append(f"Promotion: by {_some(_or(policy.promote.roles))}{barred}.")
+    lines.append(f"Promotion: by {some(_or(policy.promote.roles))}{barred}.")
     if policy.custody == "separate":
         lines.append("Custody: nobody involved may have their keys where somebody else involved has theirs.")
     if policy.waivers.roles:
         lines.append(
-            f"Waivers: {_some(_or(policy.waivers.roles))} may accept a failed rule for at most {policy.waivers.max_days} days; "
+            f"Waivers: {some(_or(policy.waivers.roles))} may accept a failed rule for at most {policy.waivers.max_days} days; "
             "missing or unreadable evidence cannot be waived."
         )
     if policy.break_glass is not None:
         lines.append(
-            f"Break-glass: {_some(_or(policy.break_glass.roles))} may promote against the answer for at most "
+            f"Break-glass: {some(_or(policy.break_glass.roles))} may promote against the answer for at most "
             f"{policy.break_glass.max_hours} hours, never their own work nor what was revoked; every decision says so until "
-            f"{_some(_or(policy.break_glass.reviewed_by))} has reviewed it."
+            f"{some(_or(policy.break_glass.reviewed_by))} has reviewed it."
         )
     return "\n".join(lines)
 
@@ -65,7 +65,7 @@ def _rule(rule: Rule) -> str:
     if require.metric is not None:
         conditions.append(f"predictions at least {require.predictions}")
     if require.signed_by:
-        conditions.append(f"signed by {_some(words(require.signed_by))}")
+        conditions.append(f"signed by {some(words(require.signed_by))}")
     if require.inputs_digested:
         conditions.append("with every input named by digest")
     if require.max_age:
@@ -155,7 +155,7 @@ def _or(names: Sequence[str]) -> str:
     return " or ".join(words(name) for name in names)
 
 
-def _some(text: str) -> str:
+def some(text: str) -> str:
     """Return words with their article."""
     return f"{'an' if text[:1] in set('aeiou') else 'a'} {text}"
 

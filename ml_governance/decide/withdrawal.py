@@ -10,17 +10,8 @@ from typing import TYPE_CHECKING
 
 from ml_governance.decide.finding import Finding
 from ml_governance.decide.rules import makers, revoked, revokers
-from ml_governance.evidence.predicates import (
-    AdverseAction,
-    Approval,
-    Assessment,
-    BreakGlassReview,
-    DecisionRecord,
-    Registration,
-    Revocation,
-    TrainingRun,
-    Waiver,
-)
+from ml_governance.evidence.predicates import AdverseAction, Assessment, Registration, Revocation, TrainingRun
+from ml_governance.evidence.verdicts import Approval, BreakGlassReview, DecisionRecord, Waiver
 
 if TYPE_CHECKING:
     from ml_governance.evidence.attestation import Attestation, EvidenceView

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ml_governance.evidence.entry import Entry
-    from ml_governance.evidence.predicates import Content
     from ml_governance.evidence.statement import Subject
     from ml_governance.evidence.trust import Principal
+    from ml_governance.evidence.wire import Content
 
 T = TypeVar("T")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 import rfc8785
@@ -106,7 +107,7 @@ def parse(data: bytes, *, max_bytes: int = MAX_BYTES, max_values: int = MAX_VALU
     try:
         text = data.decode("utf-8")
         try:
-            value = _QUICK.decode(text)
+            value = _QUICK.raw_decode(text)[0]  # whatever follows it, the comparison finds
             if _ENCODER.encode(value) == text and (text.isascii() or max(text) < "\ud800"):
                 return value
         except (_NotPlainError, json.JSONDecodeError):
@@ -264,3 +265,8 @@ _ENCODER = json.JSONEncoder(
 )
 _QUICK = json.JSONDecoder(parse_int=_quick_integer, parse_float=_quick_float, parse_constant=_constant)
 _STRICT = json.JSONDecoder(object_pairs_hook=_pairs, parse_int=_integer, parse_float=_float, parse_constant=_constant)
+
+
+def stamp(moment: datetime) -> str:
+    """Return a time as it is written: UTC, to the second."""
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

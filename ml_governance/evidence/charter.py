@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ml_governance.errors import VerificationError
+from ml_governance.evidence.trust_fields import check_names, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -18,7 +19,7 @@ LIMITED = ("train", "register", "assess", "deploy", "revoke", "protect", "read")
 """Actions that the charter may limit to roles; who approves, waives and promotes, each stage's policy says."""
 
 MAX_DAYS = 366
-_ROLE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+ROLE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +57,7 @@ class Charter:
 
     def __post_init__(self) -> None:
         named = {*self.inherits, *self.delegable, *_all(self.inherits.values()), *_all(self.grants.values())}
-        strange = sorted(role for role in named | _all(self.apart) if not _ROLE.fullmatch(role))
+        strange = sorted(role for role in named | _all(self.apart) if not ROLE.fullmatch(role))
         if strange:
             raise VerificationError(
                 f"{strange[0]!r:.80} cannot be a role", expected="lower-case words, such as validator"
@@ -119,28 +120,22 @@ class Charter:
         VerificationError
             If a field is unknown, missing or of a wrong type, or as when a charter is made.
         """
-        _fields(value, {"inherits", "grants", "delegation", "apart", "people"}, "the charter")
-        _fields(value["delegation"], {"roles", "maxDays"}, "the charter's delegation")
+        check_names(value, {"inherits", "grants", "delegation", "apart", "people"}, "the charter")
+        check_names(value["delegation"], {"roles", "maxDays"}, "the charter's delegation")
         if not isinstance(value["apart"], list):
             raise VerificationError("the charter's apart is no list", expected="lists of roles")
         return cls(
             inherits=_table(value["inherits"], "inherits"),
             grants=_table(value["grants"], "grants"),
             delegable=_roles(value["delegation"]["roles"], "delegation"),
-            max_days=_whole(value["delegation"]["maxDays"]),
+            max_days=whole(value["delegation"]["maxDays"]),
             apart=tuple(_roles(roles, "apart") for roles in value["apart"]),
-            people=_whole(value["people"]),
+            people=whole(value["people"]),
         )
 
 
 def _all(sets: Iterable[Iterable[str]]) -> set[str]:
     return {role for roles in sets for role in roles}
-
-
-def _fields(value: Any, names: set[str], what: str) -> None:
-    if not isinstance(value, dict) or set(value) != names:
-        found = ", ".join(sorted(map(str, value))) if isinstance(value, dict) else type(value).__name__
-        raise VerificationError(f"{what} has the fields {found:.200}", expected=", ".join(sorted(names)))
 
 
 def _table(value: Any, what: str) -> dict[str, frozenset[str]]:
@@ -153,12 +148,6 @@ def _roles(value: Any, what: str) -> frozenset[str]:
     if not isinstance(value, list) or not all(isinstance(role, str) for role in value):
         raise VerificationError(f"the charter's {what} has {value!r:.80}", expected="a list of roles")
     return frozenset(value)
-
-
-def _whole(value: Any) -> int:
-    if type(value) is not int:
-        raise VerificationError(f"the charter has {value!r:.80} where a whole number belongs")
-    return value
 
 
 NO_CHARTER = Charter()

@@ -18,17 +18,9 @@ from ml_governance.evidence.attestation import Attestation, EvidenceView, Void, 
 from ml_governance.evidence.canonical import sha256_hex
 from ml_governance.evidence.charter import Charter
 from ml_governance.evidence.envelope import Envelope
-from ml_governance.evidence.predicates import (
-    BreakGlass,
-    BreakGlassReview,
-    Delegation,
-    Erasure,
-    PolicyInForce,
-    ProtectedData,
-    Revocation,
-    TrustUpdate,
-)
+from ml_governance.evidence.predicates import Erasure, PolicyInForce, ProtectedData, Revocation, TrustUpdate
 from ml_governance.evidence.timeline import Resumed
+from ml_governance.evidence.verdicts import BreakGlass, BreakGlassReview, Delegation
 from ml_governance.evidence.walk import NEVER_ERASED, standing
 
 if TYPE_CHECKING:

@@ -78,6 +78,8 @@ def restore(
         ``sha256:...`` of the trust root.
     pinned : sequence of Checkpoint
         Checkpoints kept elsewhere, at least one: the backup must reach each.
+    progress : callable, optional
+        Receives how many entries are done, and of how many.
 
     Raises
     ------

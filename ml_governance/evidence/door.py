@@ -6,32 +6,26 @@ Whatever a later verification would have to refuse is refused here, because one 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from ml_governance.errors import NotAuthorizedError, VerificationError
 from ml_governance.evidence import entry, mandate, timeline, trust
 from ml_governance.evidence.envelope import Envelope
-from ml_governance.evidence.predicates import (
-    ApprovalRequest,
-    BreakGlass,
-    BreakGlassReview,
-    Erasure,
-    HumanText,
-    TrustUpdate,
-    WriterClose,
-    WriterOpen,
-)
+from ml_governance.evidence.predicates import Erasure, HumanText, TrustUpdate, WriterClose, WriterOpen
 from ml_governance.evidence.reader import stored_bytes
 from ml_governance.evidence.timeline import MAX_SKEW
+from ml_governance.evidence.verdicts import ApprovalRequest, BreakGlass, BreakGlassReview
 from ml_governance.evidence.walk import ERASER, NEVER_ERASED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from ml_governance.evidence.schema import Runner
     from ml_governance.evidence.trust import LogKey, Principal, TrustFile
+    from ml_governance.evidence.wire import Content
 
 
 class GuardError(VerificationError):
@@ -83,14 +77,14 @@ def hold_guard(sql: Runner, guard: Guard | None, size: int) -> None:
             raise GuardError(f"this pass was used by entry #{used[0]}", expected="a new decision for each promotion")
 
 
-def continue_chains(sql: Runner, entries: Sequence[entry.Entry], last: tuple[bytes, entry.Leaf] | None) -> None:
-    """Refuse what does not continue its writer's session; ``last`` is a leaf that need not be read again."""
-    tails: dict[str, tuple[int, entry.Leaf] | None] = {}
+def continue_chains(sql: Runner, entries: Sequence[entry.Entry], known: Mapping[str, entry.Leaf]) -> None:
+    """Refuse what does not continue its writer's session; ``known`` are last leaves that need not be read again, by writer."""
+    tails: dict[str, tuple[int, entry.Leaf] | None] = {writer: (leaf.seq, leaf) for writer, leaf in known.items()}
     for one in entries:
         writer = one.chain.writer
         if writer not in tails:
             row = sql.one("tail", writer=writer)
-            tails[writer] = (row[0], _leaf(stored_bytes(row[1]), last)) if row is not None else None
+            tails[writer] = (row[0], entry.Leaf.from_bytes(stored_bytes(row[1]))) if row is not None else None
         tail = tails[writer]
         expected = (0, None) if tail is None else (tail[0] + 1, tail[1].payload)
         if (one.chain.seq, one.chain.prev) != expected:
@@ -115,10 +109,6 @@ def continue_chains(sql: Runner, entries: Sequence[entry.Entry], last: tuple[byt
                 expected="an opening record first, and nothing after the closing one",
             )
         tails[writer] = (one.chain.seq, one.leaf)
-
-
-def _leaf(data: bytes, last: tuple[bytes, entry.Leaf] | None) -> entry.Leaf:
-    return last[1] if last is not None and last[0] == data else entry.Leaf.from_bytes(data)
 
 
 def know_signers(
@@ -148,22 +138,31 @@ def know_signers(
                 raise VerificationError("the log has no trust file yet", expected="a trust file as its first fact")
             continue  # the root's own session opens before the trust file that names it
         principal = author(one, current, index)
-        if isinstance(one.content, Erasure) and ERASER not in principal.roles:
-            raise VerificationError(f"{principal.id} may not erase content", expected=f"the role {ERASER}")
-        if isinstance(one.content, HumanText) and not principal.roles:
-            raise VerificationError(
-                f"{principal.id} may not sign a text about a model", expected="somebody with a role"
-            )
-        if isinstance(one.content, BreakGlass | BreakGlassReview) and one.content.role not in principal.roles:
-            raise VerificationError(
-                f"{principal.id} signed a {one.kind} as {one.content.role}",
-                expected="a role that the trust file gives them",
-            )
-        if isinstance(one.content, ApprovalRequest) and not principal.roles:
-            raise VerificationError(f"{principal.id} has no role and asks for an approval", expected="any role")
+        if _takes_a_role(type(one.content)):
+            _hold_role(one, principal)
         if (fault := mandate.fault(one.content, principal, current, one.chain.recorded_at)) is not None:
             raise NotAuthorizedError(fault, expected="what the charter in force allows", next_step="mlgov policy can")
     return newest
+
+
+@cache
+def _takes_a_role(what: type[Content]) -> bool:
+    return issubclass(what, (Erasure, HumanText, BreakGlass, BreakGlassReview, ApprovalRequest))
+
+
+def _hold_role(one: entry.Entry, principal: Principal) -> None:
+    """Refuse what takes a role that its signer does not have."""
+    if isinstance(one.content, Erasure) and ERASER not in principal.roles:
+        raise VerificationError(f"{principal.id} may not erase content", expected=f"the role {ERASER}")
+    if isinstance(one.content, HumanText) and not principal.roles:
+        raise VerificationError(f"{principal.id} may not sign a text about a model", expected="somebody with a role")
+    if isinstance(one.content, BreakGlass | BreakGlassReview) and one.content.role not in principal.roles:
+        raise VerificationError(
+            f"{principal.id} signed a {one.kind} as {one.content.role}",
+            expected="a role that the trust file gives them",
+        )
+    if isinstance(one.content, ApprovalRequest) and not principal.roles:
+        raise VerificationError(f"{principal.id} has no role and asks for an approval", expected="any role")
 
 
 def know_log_key(current: TrustFile | None, key: LogKey, size: int) -> None:
@@ -213,12 +212,16 @@ def keep_time(
 
     Parameters
     ----------
+    sql : Runner
+        Reads the log's tables.
     current : TrustFile or None
         The trust file in force before these entries.
     latest : datetime or None
         The time that the log has come to.
     size : int
         Index of the first of these entries.
+    entries : sequence of Entry
+        What is to be appended.
     now : datetime
         The clock of whoever appends.
 

@@ -93,12 +93,10 @@ class Envelope:
         """
         # Nearly every envelope has this form, which needs no JSON parser; anything else goes through it.
         end = data.find(b'"', len(_HEAD)) if data.startswith(_HEAD) and len(data) <= 2 * MAX_BYTES else -1
-        if end > 0 and data.startswith(_MIDDLE, end) and data.endswith(_TAIL) and len(data) - end < _LONGEST_REST:
-            keyid, between, sig = data[end + len(_MIDDLE) : -len(_TAIL)].partition(b'","sig":"')
-            if between and _KEYID.fullmatch(keyid.decode("ascii", "replace")):
-                signature = Signature(keyid=keyid.decode(), sig=_decode(sig, "sig"))
-                payload = _decode(data[len(_HEAD) : end], "payload")
-                return cls(payload=payload, payload_type=PAYLOAD_TYPE, signatures=(signature,))
+        if end > 0 and len(data) - end < _LONGEST_REST and (signed := _REST.fullmatch(data, end)) is not None:
+            signature = Signature(keyid=signed[1].decode(), sig=_decode(signed[2], "sig"))
+            payload = _decode(data[len(_HEAD) : end], "payload")
+            return cls(payload=payload, payload_type=PAYLOAD_TYPE, signatures=(signature,))
         return cls.from_dict(parse(data, max_bytes=2 * MAX_BYTES))
 
     @classmethod
@@ -208,10 +206,9 @@ def _decode(text: Any, what: str, limit: int = MAX_BYTES) -> bytes:
         raise VerificationError(
             f"the {what} is not base64: {error}", expected="standard base64 with padding"
         ) from error
-    # Only the last group can have more than one spelling.
-    last = binascii.b2a_base64(data[(len(data) - 1) // 3 * 3 :], newline=False) if data else b""
+    # Only a last group that is padded can have more than one spelling.
     ending = text[-4:].encode() if isinstance(text, str) else text[-4:]
-    if ending != last:
+    if ending[-1:] == b"=" and ending != binascii.b2a_base64(data[(len(data) - 1) // 3 * 3 :], newline=False):
         raise VerificationError(f"the {what} is not the one base64 spelling of its bytes", expected="zero padding bits")
     return data
 
@@ -219,5 +216,5 @@ def _decode(text: Any, what: str, limit: int = MAX_BYTES) -> bytes:
 _KEYID = re.compile(r"[0-9a-f]{64}")
 _HEAD = b'{"payload":"'
 _MIDDLE = b'","payloadType":"%b","signatures":[{"keyid":"' % PAYLOAD_TYPE.encode()
-_TAIL = b'"}]}'
-_LONGEST_REST = len(_MIDDLE) + 64 + 9 + 512 + len(_TAIL)
+_REST = re.compile(re.escape(_MIDDLE) + rb'([0-9a-f]{64})","sig":"([^"]*)"\}\]\}')
+_LONGEST_REST = len(_MIDDLE) + 64 + 9 + 512 + 4

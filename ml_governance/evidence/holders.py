@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
+
+from ml_governance.errors import VerificationError
+from ml_governance.evidence.canonical import stamp
+from ml_governance.evidence.keys import PublicKey
+from ml_governance.evidence.trust_fields import check_names, items, moment, text, texts, whole
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
-
-    from ml_governance.evidence.keys import PublicKey
 
 ROLES = ("author", "validator", "risk_officer", "release_manager", "policy_owner", "auditor")
 """The roles that shipped policies use; a trust file may name others."""
@@ -36,6 +40,21 @@ class TrustedKey:
     def valid_at(self, index: int) -> bool:
         """Tell whether the key counts at a ledger index."""
         return self.valid_from <= index and (self.valid_until is None or index < self.valid_until)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {"key": self.public.to_dict(), "validFrom": self.valid_from, "validUntil": self.valid_until}
+
+    @classmethod
+    def from_dict(cls, value: Any) -> Self:
+        """Read :meth:`to_dict`, strictly."""
+        check_names(value, {"key", "validFrom", "validUntil"}, "a principal's key")
+        until = value["validUntil"]
+        return cls(
+            public=PublicKey.from_dict(value["key"]),
+            valid_from=whole(value["validFrom"]),
+            valid_until=None if until is None else whole(until),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +103,30 @@ class Principal:
         """The roles that nobody has lent them."""
         return self.roles - {role for role, _ in self.delegated}
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values of what the trust file says of them."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "custodian": self.custodian,
+            "roles": sorted(self.roles),
+            "projects": sorted(self.projects),
+            "keys": [key.to_dict() for key in self.keys],
+        }
+
+    @classmethod
+    def from_dict(cls, value: Any) -> Self:
+        """Read :meth:`to_dict`, strictly."""
+        check_names(value, {"id", "name", "custodian", "roles", "projects", "keys"}, "a principal")
+        return cls(
+            id=text(value["id"]),
+            name=text(value["name"]),
+            custodian=text(value["custodian"]),
+            roles=texts(value["roles"]),
+            projects=texts(value["projects"]),
+            keys=tuple(TrustedKey.from_dict(key) for key in items(value["keys"])),
+        )
+
 
 ROOT = Principal(id="root", name="Holders of the root key", custodian="root")
 """Who has signed when a root key has; it holds no role."""
@@ -127,6 +170,19 @@ class LogKey:
         bounds = {"validFrom": self.valid_from or None, "validUntil": self.valid_until}
         return {"name": self.name, "public": self.public} | {k: v for k, v in bounds.items() if v is not None}
 
+    @classmethod
+    def from_dict(cls, value: Any) -> Self:
+        """Read :meth:`to_dict`, strictly."""
+        check_names(value, {"name", "public"}, "a log key", optional={"validFrom", "validUntil"})
+        if not re.fullmatch(r"[0-9a-f]{64}", text(value["public"])):
+            raise VerificationError("a log key has a wrong form", expected="32 bytes in hexadecimal")
+        return cls(
+            name=text(value["name"]),
+            public=value["public"],
+            valid_from=whole(value.get("validFrom", 0)),
+            valid_until=whole(value["validUntil"]) if "validUntil" in value else None,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resumption:
@@ -142,6 +198,16 @@ class Resumption:
 
     since: int
     at: datetime
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {"since": self.since, "at": stamp(self.at)}
+
+    @classmethod
+    def from_dict(cls, value: Any) -> Self:
+        """Read :meth:`to_dict`, strictly."""
+        check_names(value, {"since", "at"}, "the resumption")
+        return cls(since=whole(value["since"]), at=moment(value["at"]))
 
 
 def by_id(principals: Sequence[Principal]) -> Mapping[str, Principal]:

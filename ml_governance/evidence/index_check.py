@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ml_governance.errors import VerificationError
 from ml_governance.evidence import subject_index
+from ml_governance.evidence.index_build import build
+from ml_governance.evidence.subject_index import NO_LEAVES, Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from ml_governance.evidence.check import Tally
     from ml_governance.evidence.reader import LogReader
-    from ml_governance.evidence.subject_index import Value
 
 LOOKUP = "the look-up table by subject does not list exactly the stored entries"
 KINDS = "the look-up table by kind does not list exactly the stored entries"
@@ -51,34 +52,35 @@ def tables(ledger: LogReader, stop: int, tally: Tally) -> Tables:
     hashes, gone = ledger.leaf_hashes(stop)
     agree = True
 
-    def leaf(index: int) -> bytes:
-        return bytes(hashes[32 * index : 32 * index + 32]) if index >= 0 else b""
+    def linked(head: bytes, index: int) -> bytes:
+        """Carry a stored row into the chain of its key; what is no place in the log gives a chain that no entry does."""
+        return subject_index.link(head, max(index, 0), hashes[32 * index : 32 * index + 32] if index >= 0 else b"")
 
     def values() -> Iterator[tuple[bytes, Value]]:
         nonlocal agree
-        current: bytes | None = None
-        value = subject_index.Value()
-        for key, index, stored in ledger.keyed_subjects(stop):
+        current, count, head = None, 0, NO_LEAVES.head
+        for key, index, stored_count, stored_head in ledger.keyed_subjects(stop):
             if key != current:
                 if current is not None:
-                    yield current, value
-                current, value = key, subject_index.Value()
-            value = value.extended(max(index, 0), leaf(index))
-            agree = agree and value == stored
+                    yield current, Value(count, head)
+                current, count, head = key, 0, NO_LEAVES.head
+            count, head = count + 1, linked(head, index)
+            agree = agree and count == stored_count and head == stored_head
             if index not in gone:
                 tally.add((key,), index)
         if current is not None:
-            yield current, value
+            yield current, Value(count, head)
 
     try:
-        trie = subject_index.build(values())
+        trie = build(values())
     except VerificationError:
         trie = b""
     kinds: dict[str, Value] = {}
     kinds_agree = True
-    for kind, index, stored in ledger.keyed_kinds(stop):
-        kinds[kind] = kinds.get(kind, subject_index.Value()).extended(max(index, 0), leaf(index))
-        kinds_agree = kinds_agree and kinds[kind] == stored
+    for kind, index, stored_count, stored_head in ledger.keyed_kinds(stop):
+        before = kinds.get(kind, NO_LEAVES)
+        kinds[kind] = value = Value(before.count + 1, linked(before.head, index))
+        kinds_agree = kinds_agree and value.count == stored_count and value.head == stored_head
     return Tables(trie, kinds, tally.sum, gone, agree, kinds_agree)
 
 

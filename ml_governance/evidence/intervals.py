@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Sides = Literal["two-sided", "one-sided"]
 _STEPS = 200
 _LARGEST = 700.0
-"""Logarithm of a ratio beyond which there is no bound."""
+"""Logarithm of a ratio, or of odds, beyond which there is no bound."""
 
 
 class Bounds(NamedTuple):
@@ -55,6 +55,11 @@ class Worst:
     upper: float
     low: int
     high: int
+
+
+def logistic(x: float) -> float:
+    """Return 1 / (1 + exp(-x)): from the scale of log odds back to that of chances."""
+    return 1 / (1 + math.exp(-x)) if x > -_LARGEST else 0.0
 
 
 @lru_cache(maxsize=256)

@@ -17,6 +17,7 @@ from ml_governance.evidence.authorship import holder_of, signer_of
 from ml_governance.evidence.checkpoint import Checkpoint, LogSigner, read_note
 from ml_governance.evidence.database import Database, refuse_missing_file
 from ml_governance.evidence.envelope import Envelope
+from ml_governance.evidence.growth import grow
 from ml_governance.evidence.head import Head, Receipt
 from ml_governance.evidence.predicates import TrustUpdate
 from ml_governance.evidence.reader import LogReader, stored_bytes
@@ -40,7 +41,7 @@ class _Added(NamedTuple):
     trie: subject_index.Trie
     row: tuple[object, ...]
     promise: Checkpoint
-    tail: tuple[bytes, entry.Leaf]
+    tails: dict[str, entry.Leaf]
 
 
 CACHED_NODES = 16_384
@@ -72,7 +73,7 @@ class Ledger(LogReader):
         self._trust: tuple[int, TrustFile] | None = None
         self._signed: tuple[str, Checkpoint] | None = None  # a note whose signature is known to verify
         self._edge: tuple[tuple[object, ...], Head] | None = None  # the row that this process wrote last
-        self._tail: tuple[bytes, entry.Leaf] | None = None  # the leaf that it wrote last
+        self._tails: dict[str, entry.Leaf] = {}  # the last leaf of each writer there
         self._trie: subject_index.Trie | None = None  # the index as this process left it
 
     # --- making and opening ---------------------------------------------------------------------------
@@ -215,7 +216,7 @@ class Ledger(LogReader):
             head = self._load_head(sql)
             first = head.frontier.size
             door.hold_guard(sql, guard, first)
-            door.continue_chains(sql, entries, self._tail)
+            door.continue_chains(sql, entries, self._tails)
             current = self._trust_in_force(sql, head.trust)
             coming = door.know_signers(current, first, entries, author)
             head.latest = door.keep_time(sql, current, head.latest, first, entries, now=self._clock())
@@ -253,41 +254,22 @@ class Ledger(LogReader):
         self._remember(head, self._insert(sql, head, entries, self._log_signer))
 
     def _insert(self, sql: Runner, head: Head, entries: Sequence[entry.Entry], signer: LogSigner) -> _Added:
-        rows: dict[str, list[tuple[object, ...]]] = {name: [] for name in _ADDED}
-        edge = head.frontier.nodes()
         trie = self._index_at(head.trie, sql)
-        placed, leaf = [], b""
-        for index, one in enumerate(entries, head.frontier.size):
-            leaf = one.leaf.to_bytes()
-            hashed = merkle.leaf_hash(leaf)
-            head.frontier, completed = head.frontier.append(hashed)
-            for level, position, value in completed:
-                edge[level, position] = value
-                if level:
-                    rows["nodes"].append((index, level, value))
-            for key in one.digests():
-                after = trie.extend(key, index, hashed)
-                rows["entries_by_key"].append((key, index, after.count, after.head))
-            head.kinds[one.kind] = after = head.kinds.get(one.kind, subject_index.Value()).extended(index, hashed)
-            rows["entries_by_kind"].append((one.kind, index, after.count, after.head))
-            rows["leaves"].append((index, leaf, hashed, one.leaf.writer, one.leaf.seq))
-            rows["blobs"].append((index, one.data))
-            placed.append((index, one.leaf.payload, hashed))
-        head.trie, changed = trie.commit()
-        for name in _ADDED:
-            if rows[name]:
-                sql.many(f"add_{name}", rows[name])
-        sql.many("save_index", [(prefix.encode(), node) for prefix, node in changed.items()])
+        growth = grow(head, trie, entries)
+        for statement, rows in growth.rows.items():
+            if rows:
+                sql.many(statement, rows)
         promise, row = head.signed(self.origin, signer)
         sql.run("save_head", **row)
         note = str(row["checkpoint"])
         receipts = tuple(
             Receipt(
-                index=index, payload_digest=payload, leaf_hash=hashed, checkpoint=note, size=promise.size, edge=edge
+                index=index, payload_digest=one.leaf.payload, leaf_hash=hashed, checkpoint=note, size=promise.size,
+                edge=growth.edge,
             )
-            for index, payload, hashed in placed
-        )
-        return _Added(receipts, trie, tuple(row.values()), promise, (leaf, entries[-1].leaf))
+            for index, (one, hashed) in enumerate(zip(entries, growth.hashes, strict=True), promise.size - len(entries))
+        )  # fmt: skip
+        return _Added(receipts, trie, tuple(row.values()), promise, {one.leaf.writer: one.leaf for one in entries})
 
     def _index_at(self, root: bytes, sql: Runner) -> subject_index.Trie:
         """Return the index that hangs from a root: the one this process left, or another that is read as it is needed."""
@@ -305,7 +287,7 @@ class Ledger(LogReader):
     def _remember(self, head: Head, added: _Added) -> None:
         """Keep what was committed, so that the next append need not read it again; a row of another process tells."""
         self._signed = (added.receipts[0].checkpoint, added.promise)
-        self._trie, self._edge, self._tail = added.trie, (added.row, head), added.tail
+        self._trie, self._edge, self._tails = added.trie, (added.row, head), added.tails
 
     def _load_head(self, sql: Runner) -> Head:
         """Read the right edge under the lock, and refuse to go on if it is not what was last signed."""
@@ -315,6 +297,7 @@ class Ledger(LogReader):
         mine, self._edge = self._edge, None  # what follows changes it, and may fail
         if mine is not None and mine[0] == tuple(row):
             return mine[1]
+        self._tails = {}
         size, frontier, trie, kinds, note, latest, trust = row
         try:
             head = Head(
@@ -397,7 +380,3 @@ def _origin_of(database: Database) -> str:
 
 def _own(one: entry.Entry, current: TrustFile, index: int) -> Principal:
     return holder_of(one.leaf, current, index)
-
-
-_ADDED = ("leaves", "blobs", "nodes", "entries_by_key", "entries_by_kind")
-"""The tables to which an append only adds, in the order in which it does."""

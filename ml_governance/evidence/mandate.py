@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import cache
 from typing import TYPE_CHECKING
 
 from ml_governance.evidence.charter import NO_CHARTER
 from ml_governance.evidence.predicates import (
     Assessment,
     DataAccess,
-    Delegation,
     Deployment,
     ProtectedData,
     Registration,
     RegistryRequest,
     TrainingRun,
 )
+from ml_governance.evidence.verdicts import Delegation
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from ml_governance.evidence.charter import Charter
-    from ml_governance.evidence.predicates import Content
     from ml_governance.evidence.trust import Principal, TrustFile
+    from ml_governance.evidence.wire import Content
 
 
 def fault(content: Content, by: Principal, current: TrustFile, at: datetime) -> str | None:
@@ -44,6 +45,8 @@ def fault(content: Content, by: Principal, current: TrustFile, at: datetime) -> 
     str or None
         A sentence, or None where nothing is wrong. Kinds that no charter limits have no fault.
     """
+    if not _limited(type(content)):
+        return None
     charter = current.charter or NO_CHARTER
     if isinstance(content, Delegation):
         return _delegation(content, by, current, charter, at)
@@ -59,6 +62,14 @@ def fault(content: Content, by: Principal, current: TrustFile, at: datetime) -> 
     return None if action is None else unfit(content, by.id, by.roles, charter)
 
 
+@cache
+def _limited(what: type[Content]) -> bool:
+    """Tell whether a charter can limit such contents: most kinds it cannot, and they are many."""
+    return what.kind in _ACTIONS or issubclass(
+        what, (Assessment, DataAccess, Delegation, ProtectedData, RegistryRequest)
+    )
+
+
 def unfit(content: Content, who: str, roles: frozenset[str], charter: Charter) -> str | None:
     """Say why somebody with these roles, own and delegated, may not sign such evidence; None where they may."""
     action = _action(content)
@@ -70,7 +81,10 @@ def unfit(content: Content, who: str, roles: frozenset[str], charter: Charter) -
 def _action(content: Content) -> str | None:
     if isinstance(content, Assessment):
         return "assess"
-    return {TrainingRun.kind: "train", Registration.kind: "register", Deployment.kind: "deploy"}.get(content.kind)
+    return _ACTIONS.get(content.kind)
+
+
+_ACTIONS = {TrainingRun.kind: "train", Registration.kind: "register", Deployment.kind: "deploy"}
 
 
 def _delegation(content: Delegation, by: Principal, current: TrustFile, charter: Charter, at: datetime) -> str | None:

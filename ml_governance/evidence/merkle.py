@@ -57,25 +57,26 @@ class Frontier:
                 expected=str(max(self.size, 0).bit_count()),
             )
 
-    def append(self, leaf: bytes) -> tuple[Frontier, tuple[tuple[int, int, bytes], ...]]:
-        """Add one leaf hash.
+    def append(self, *leaves: bytes) -> tuple[Frontier, list[tuple[int, int, bytes]]]:
+        """Add leaf hashes.
 
         Returns
         -------
         frontier : Frontier
             The new right edge.
-        nodes : tuple of (level, position, hash)
-            The complete subtrees that this leaf finished, itself (level 0) included.
+        nodes : list of (level, position, hash)
+            The complete subtrees that each leaf finished, itself (level 0) included, leaf by leaf.
         """
-        peaks, carry = list(self.peaks), leaf
-        level, position = 0, self.size
-        nodes = [(level, position, carry)]
-        while position & 1:
-            carry = node_hash(peaks.pop(), carry)
-            level, position = level + 1, position >> 1
+        peaks, nodes = list(self.peaks), []
+        for place, leaf in enumerate(leaves, self.size):
+            carry, level, position = leaf, 0, place
             nodes.append((level, position, carry))
-        peaks.append(carry)
-        return Frontier(self.size + 1, tuple(peaks)), tuple(nodes)
+            while position & 1:
+                carry = node_hash(peaks.pop(), carry)
+                level, position = level + 1, position >> 1
+                nodes.append((level, position, carry))
+            peaks.append(carry)
+        return Frontier(self.size + len(leaves), tuple(peaks)), nodes
 
     @property
     def root(self) -> bytes:

@@ -12,6 +12,7 @@ from ml_governance.evidence.attestation import Attestation, Void, attestation
 from ml_governance.evidence.check import Checked, check, said
 from ml_governance.evidence.checkpoint import Checkpoint, parse_body, read_note, split_note
 from ml_governance.evidence.envelope import Envelope
+from ml_governance.evidence.index_build import build
 from ml_governance.evidence.predicates import TrustUpdate
 from ml_governance.evidence.timeline import Timeline
 from ml_governance.evidence.walk import ERASER, NEVER_ERASED, Problem, Walk, remarked, standing
@@ -185,8 +186,9 @@ def _whole(stored: Iterable[StoredEntry], note: str, root: str | None, pins: Seq
         walk.trust, walk.root = _first_trust(head, root, promised.origin)
         known.update(walk.trust.verification_keys)
         for one in (*head, *entries):
-            checked, read = check(one, known)
-            _, principal = walk.step(checked)
+            ((checked, read),) = check((one,), known)
+            walk.grow((checked,))
+            principal = walk.step(checked, walk.frontier.size - 1)
             if walk.frontier.size in sizes:
                 roots[walk.frontier.size] = walk.frontier.root
             if checked.trust is not None and walk.trust is not None:
@@ -204,9 +206,7 @@ def _whole(stored: Iterable[StoredEntry], note: str, root: str | None, pins: Seq
         walk.problem(None, f"the {walk.frontier.size} entries do not give the tree that the checkpoint signed")
     elif signed is not None and not unknown_keys:
         # What an erased entry was about is not here, so the index can only be computed without any.
-        computed = subject_index.index_root(
-            subject_index.build(sorted(subjects.items())), subject_index.pack_kinds(walk.kinds)
-        )
+        computed = subject_index.index_root(build(sorted(subjects.items())), subject_index.pack_kinds(walk.kinds))
         if computed != signed.index_root:
             walk.problem(None, "the entries do not give the subject index that the checkpoint signed")
     counting, taken_back = standing(attestations, walk.trust, walk.time.resumed)
@@ -293,7 +293,7 @@ class _Partial:
 
     def _entry(self, one: bundle.Bundled) -> Checked:
         stored = one.entry
-        checked, read = check(stored, self.trust.verification_keys if self.trust is not None else {})
+        ((checked, read),) = check((stored,), self.trust.verification_keys if self.trust is not None else {})
         faults = list(checked.faults)
         try:
             merkle.verify_inclusion(checked.hashed, stored.index, self.promised.size, one.proof, self.promised.root)

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from functools import cache
 from multiprocessing import get_all_start_methods, get_context
 from typing import TYPE_CHECKING
 
 from ml_governance.evidence import index_check
-from ml_governance.evidence.check import Checked, Tally, check
+from ml_governance.evidence.check import Checked, Tally, check, collecting_rarely
 from ml_governance.evidence.keys import PublicKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from concurrent.futures import Future
 
     from ml_governance.evidence.index_check import Tables
     from ml_governance.evidence.ledger import Ledger
     from ml_governance.evidence.reader import LogReader
 
-PAGE = 500
+PAGE = 250
+"""Entries that are handed out together: few enough that nobody waits long for the last page."""
 
+AHEAD = 16
+"""Pages that are checked before their turn, and wait: until the other processes have started, for one."""
 
 Page = tuple[list[Checked], int]
 
@@ -38,18 +40,25 @@ def checked_pages(
 ) -> Iterator[Page | Tables]:
     """Yield the checked entries [start, stop) in pages, in order, each with its tally; with ``tables``, last the look-up tables.
 
-    The processes read the database themselves. Each holds one page, and only a few pages wait, so memory is bounded.
+    This process checks pages as well, whenever the next one is not there yet. The others read the database themselves. Each holds one
+    page, and only a few pages wait, so memory is bounded.
     """
+    others = workers - 1
     method = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
     pems = {keyid: key.pem for keyid, key in keys.items()}
     with ProcessPoolExecutor(
-        workers, mp_context=get_context(method), initializer=_begin, initargs=(ledger.url, pems, tally.secret)
+        others, mp_context=get_context(method), initializer=_begin, initargs=(ledger.url, pems, tally.secret)
     ) as pool:
         looked_up = pool.submit(_read_tables, stop) if tables else None
         waiting: deque[Future[Page]] = deque()
         for first in range(start, stop, PAGE):
-            waiting.append(pool.submit(_check_page, first, min(first + PAGE, stop)))
-            if len(waiting) >= 3 * workers:
+            last = min(first + PAGE, stop)
+            if sum(not page.done() for page in waiting) < 2 * others:
+                waiting.append(pool.submit(_check_page, first, last))
+            else:
+                waiting.append(Future())
+                waiting[-1].set_result(_checked(ledger, keys, tally.fresh(), first, last))
+            while waiting and (waiting[0].done() or len(waiting) > AHEAD + 2 * workers):
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
@@ -61,10 +70,8 @@ _ARGUMENTS: list[tuple[str, dict[str, str], bytes]] = []
 
 
 def _begin(url: str, pems: dict[str, str], secret: bytes) -> None:
-    import gc
     import signal
 
-    gc.set_threshold(100_000, 20, 100)  # pages are many small objects without cycles
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     _ARGUMENTS.append((url, pems, secret))
 
@@ -78,15 +85,18 @@ def _log() -> tuple[Ledger, dict[str, PublicKey]]:
 
 
 def _read_tables(stop: int) -> Tables:
-    return index_check.tables(_log()[0], stop, Tally(_ARGUMENTS[0][2]))
+    with collecting_rarely():
+        return index_check.tables(_log()[0], stop, Tally(_ARGUMENTS[0][2]))
 
 
 def _check_page(start: int, stop: int) -> Page:
     ledger, keys = _log()
-    tally = Tally(_ARGUMENTS[0][2])
-    page = []
-    for stored in ledger.entries(start, stop):
-        one, _ = check(stored, keys)
+    with collecting_rarely():
+        return _checked(ledger, keys, Tally(_ARGUMENTS[0][2]), start, stop)
+
+
+def _checked(ledger: LogReader, keys: Mapping[str, PublicKey], tally: Tally, start: int, stop: int) -> Page:
+    page = [one for one, _ in check(list(ledger.entries(start, stop)), keys)]
+    for one in page:
         tally.add(one.digests, one.place)
-        page.append(one)
     return page, tally.sum

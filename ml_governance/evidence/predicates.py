@@ -1,8 +1,7 @@
 """What each kind of statement says: the wire format of every predicate, version 1.
 
-A predicate is the chain fields of :class:`Chain` plus the content of one of the models below. Unknown
-fields, missing fields and wrong types are refused when writing *and* when verifying. A released version
-never changes: a new field makes a new version beside the old one.
+A predicate is the fields of :class:`~ml_governance.evidence.wire.Chain` plus the content of one of the models below, or of
+:mod:`ml_governance.evidence.verdicts`. A released version never changes: a new field makes a new version beside the old one.
 """
 
 from __future__ import annotations
@@ -10,47 +9,19 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import AwareDatetime, Field, StringConstraints, model_validator
 
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=400)]
-
-
-class Wire(BaseModel):
-    """Base of everything that is written: frozen, no unknown fields, camelCase on the wire."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=False,
-        alias_generator=to_camel,
-        populate_by_name=True,
-        allow_inf_nan=False,
-        defer_build=True,  # there are many kinds, and whoever decides meets few of them
-    )
-
-    def to_wire(self) -> dict[str, Any]:
-        """Return plain JSON values under their wire names; absent optional fields are left out."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-
-class Chain(Wire):
-    """The fields that bind a statement to its log, its writer and its place in the writer's chain."""
-
-    log: Name
-    writer: Name
-    seq: int = Field(ge=0)
-    prev: Sha256 | None = None
-    nonce: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
-    recorded_at: AwareDatetime
-
-
-class Content(Wire):
-    """Base of the contents; kind and form name the predicate type: a new form stands beside the old one of its kind."""
-
-    kind: ClassVar[str]
-    form: ClassVar[int] = 1
+from ml_governance.evidence.verdicts import (
+    Approval,
+    ApprovalRequest,
+    BreakGlass,
+    BreakGlassReview,
+    DecisionRecord,
+    DecisionSummary,
+    Delegation,
+    Waiver,
+)
+from ml_governance.evidence.wire import Content, Name, Reason, Sha256, Wire
 
 
 class Resource(Wire):
@@ -272,101 +243,6 @@ class Monitoring(Assessment):
     uncounted: int = Field(ge=0, description="of these, how many could not be counted")
 
 
-class Approval(Content):
-    """A person says yes or no to a binding: (subject, stage, policy, evidence set, findings)."""
-
-    kind: ClassVar[str] = "approval"
-    stage: Name
-    binding: Sha256
-    verdict: Literal["approve", "reject"]
-    role: Name
-    reason: Annotated[str, StringConstraints(min_length=1, max_length=4000)]
-    resolves: tuple[Name, ...] = Field(default=(), description="ids of the inconclusive findings accepted by name")
-
-
-class Waiver(Content):
-    """A person accepts the failure of one rule until a date."""
-
-    kind: ClassVar[str] = "waiver"
-    stage: Name
-    rule: Name
-    binding: Sha256
-    role: Name
-    reason: Annotated[str, StringConstraints(min_length=1, max_length=4000)]
-    expires: AwareDatetime
-
-
-class VerifierId(Wire):
-    """Who verified, in the shape of SLSA VSA v1."""
-
-    id: Name
-    version: dict[str, str]
-
-
-class PolicyRef(Wire):
-    """Which policy, in the shape of SLSA VSA v1."""
-
-    uri: Name
-    digest: dict[str, str]
-    version: int
-
-
-class InputAttestation(Wire):
-    """Which evidence, in the shape of SLSA VSA v1, with its ledger index."""
-
-    digest: dict[str, str]
-    index: int = Field(ge=0)
-
-
-class FindingRecord(Wire):
-    """One finding of a decision."""
-
-    id: Name
-    rule: Name
-    title: str
-    status: Literal["pass", "fail", "inconclusive", "insufficient", "missing", "stale", "error", "waived"]
-    sentence: str
-    metric: str | None = None
-    value: float | None = None
-    lower: float | None = None
-    upper: float | None = None
-    bound: float | None = None
-    n: int | None = None
-    evidence: tuple[int, ...] = ()
-    controls: tuple[str, ...] = ()
-
-
-class DecisionRecord(Content):
-    """A decision in the shape of SLSA VSA v1, extended; ``review`` is FAILED there."""
-
-    kind: ClassVar[str] = "decision"
-    verifier: VerifierId
-    time_verified: AwareDatetime
-    resource_uri: Name
-    policy: PolicyRef
-    input_attestations: tuple[InputAttestation, ...]
-    verification_result: Literal["PASSED", "FAILED"]
-    result: Literal["allow", "deny", "review"]
-    exit_code: int
-    stage: Name
-    binding: Sha256
-    findings: tuple[FindingRecord, ...]
-    approvals: tuple[InputAttestation, ...] = ()
-    waivers: tuple[InputAttestation, ...] = ()
-    notes: tuple[str, ...] = ()
-    assurance: Name
-    log_size: int = Field(ge=0)
-    log_root: Sha256
-
-
-class DecisionSummary(DecisionRecord):
-    """A decision with all that SLSA VSA v1 requires, and what keeps its many comparisons from misleading."""
-
-    form: ClassVar[int] = 2
-    verified_levels: tuple[Name, ...] = Field(description="ml-governance:<stage> if it is allowed there, else FAILED")
-    multiplicity: str = Field(description="the family of comparisons, and how each is judged within it")
-
-
 class Promotion(Content):
     """One phase of a promotion: the intent consumes a single-use pass, the outcome says what happened."""
 
@@ -406,7 +282,7 @@ class Revocation(Content):
 
     kind: ClassVar[str] = "revocation"
     target: Sha256 = Field(description="payload digest that is withdrawn")
-    reason: Annotated[str, StringConstraints(min_length=1, max_length=4000)]
+    reason: Reason
 
 
 class Erasure(Content):
@@ -415,7 +291,7 @@ class Erasure(Content):
     kind: ClassVar[str] = "erasure"
     leaf: int = Field(ge=0)
     payload: Sha256
-    reason: Annotated[str, StringConstraints(min_length=1, max_length=4000)]
+    reason: Reason
 
 
 MAX_HUMAN_TEXT = 20_000
@@ -444,48 +320,6 @@ class HumanText(Content):
         return self
 
 
-class ApprovalRequest(Content):
-    """Somebody asks for approvals of a binding; it grants nothing."""
-
-    kind: ClassVar[str] = "approval-request"
-    stage: Name
-    binding: Sha256
-    comment: Annotated[str, StringConstraints(min_length=1, max_length=4000)]
-
-
-class BreakGlass(Content):
-    """A model enters a stage against the gate's answer, in an emergency, until a time; it stands until somebody reviews it."""
-
-    kind: ClassVar[str] = "break-glass"
-    stage: Name
-    binding: Sha256
-    decision: Sha256 = Field(description="payload digest of the decision that did not allow it")
-    role: Name
-    reason: Annotated[str, StringConstraints(min_length=1, max_length=4000)]
-    expires: AwareDatetime
-
-
-class BreakGlassReview(Content):
-    """Somebody else looked at a use of break-glass afterwards, and says whether it was justified."""
-
-    kind: ClassVar[str] = "break-glass-review"
-    target: Sha256 = Field(description="payload digest of the use")
-    verdict: Literal["justified", "not-justified"]
-    role: Name
-    reason: Annotated[str, StringConstraints(min_length=1, max_length=4000)]
-
-
-class Delegation(Content):
-    """A person lets another act in one of their roles until a date; the subject is the person who may act."""
-
-    kind: ClassVar[str] = "delegation"
-    role: Name
-    to: Name = Field(description="id of the person who may act")
-    project: Name
-    expires: AwareDatetime
-    reason: Annotated[str, StringConstraints(min_length=1, max_length=4000)]
-
-
 class ProtectedData(Content):
     """Rows that are opened only by whom the charter lets; the subjects are the file's bytes and the table in it."""
 
@@ -506,7 +340,7 @@ class DataAccess(Content):
     name: Name
     sha256: Sha256 = Field(description="digest of the bytes that are registered")
     outcome: Literal["granted", "refused"]
-    reason: Annotated[str, StringConstraints(min_length=1, max_length=4000)] = Field(description="what for")
+    reason: Reason = Field(description="what for")
     columns: tuple[Name, ...] = Field(default=(), description="the columns asked for; none means all")
     detail: str | None = Field(default=None, description="why it was refused")
 

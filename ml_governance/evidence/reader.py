@@ -193,23 +193,24 @@ class LogReader:
             hashes = b"".join(stored_bytes(value)[:32].ljust(32, b"\0") for (value,) in found)
             return hashes, frozenset(_whole(index) for (index,) in sql.all("bare", stop=stop))
 
-    def keyed_subjects(self, stop: int) -> Iterator[tuple[bytes, int, subject_index.Value]]:
-        """Yield the look-up table by subject below an index, in the order of its keys, for verification."""
-        return ((stored_bytes(key), index, value) for key, index, value in self._keyed("keyed_keys", stop))
+    def keyed_subjects(self, stop: int) -> Iterator[tuple[bytes, int, int, bytes]]:
+        """Yield the look-up table by subject below an index, in the order of its keys: key, index, count and head, for verification."""
+        for key, index, count, head in self._keyed("keyed_keys", stop):
+            yield stored_bytes(key), _whole(index), _whole(count), stored_bytes(head)
 
-    def keyed_kinds(self, stop: int) -> Iterator[tuple[str, int, subject_index.Value]]:
-        """Yield the look-up table by kind below an index, in the order of its keys, for verification."""
-        return ((str(kind), index, value) for kind, index, value in self._keyed("keyed_kinds", stop))
+    def keyed_kinds(self, stop: int) -> Iterator[tuple[str, int, int, bytes]]:
+        """Yield the look-up table by kind below an index, as :meth:`keyed_subjects`."""
+        for kind, index, count, head in self._keyed("keyed_kinds", stop):
+            yield str(kind), _whole(index), _whole(count), stored_bytes(head)
 
     def keyed_from(self, start: int) -> bool:
         """Tell whether a look-up table names an entry from an index on."""
         with self.reading() as sql:
             return any(sql.one(name, start=start) is not None for name in ("key_from", "kind_from"))
 
-    def _keyed(self, statement: str, stop: int) -> Iterator[tuple[object, int, subject_index.Value]]:
+    def _keyed(self, statement: str, stop: int) -> Iterator[tuple[object, ...]]:
         with self.reading() as sql:
-            for key, index, count, head in sql.long(statement, stop=stop, largest=LARGEST):
-                yield key, _whole(index), subject_index.Value(_whole(count), stored_bytes(head))
+            yield from sql.long(statement, stop=stop, largest=LARGEST)
 
     def head(self) -> StoredHead:
         """Return the stored right edge, nothing verified."""

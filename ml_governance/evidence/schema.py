@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from itertools import chain
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy import MetaData, Table
 
@@ -235,6 +236,16 @@ def _statements(dialect: str) -> Mapping[str, str]:
     }
 
 
+TOGETHER = 10
+"""How many rows one statement of a long insertion takes."""
+
+
+@cache
+def _wide(text: str) -> str:
+    """Return an insertion of one row as one of many."""
+    return re.sub(r"VALUES (\([^)]*\))", lambda found: f"VALUES {', '.join([found[1]] * TOGETHER)}", text)
+
+
 class Runner:
     """Runs the log's statements on one connection of the driver.
 
@@ -296,6 +307,10 @@ class Runner:
         self._cursor.execute(f"{text} WHERE l.idx IN ({marks}) ORDER BY l.idx", tuple(places))
         return list(self._cursor.fetchall())
 
-    def many(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
-        """Run a statement for rows whose values are in the order of the columns that it names."""
-        self._cursor.executemany(self._texts[statement], rows)
+    def many(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+        """Run an insertion for rows whose values are in the order of the columns that it names."""
+        text, single = self._texts[statement], len(rows) % TOGETHER
+        if single:
+            self._cursor.executemany(text, rows[:single])
+        for start in range(single, len(rows), TOGETHER):
+            self._cursor.execute(_wide(text), tuple(chain.from_iterable(rows[start : start + TOGETHER])))

@@ -71,17 +71,19 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """A parsed statement beside the exact bytes it was parsed from."""
+    """A parsed statement beside the exact bytes it was parsed from.
+
+    ``payload_digest`` is the SHA-256 of those bytes, the name by which other evidence refers to this one.
+    """
 
     predicate_type: str
     subjects: tuple[Subject, ...]
     predicate: Mapping[str, Any]
     payload: bytes = field(repr=False)
+    payload_digest: str = field(init=False, repr=False, compare=False)
 
-    @property
-    def payload_digest(self) -> str:
-        """SHA-256 of the payload bytes, the name by which other evidence refers to this one."""
-        return sha256_hex(self.payload)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "payload_digest", sha256_hex(self.payload))
 
     @classmethod
     def build(cls, *, predicate_type: str, subjects: Sequence[Subject], predicate: dict[str, Any]) -> Statement:

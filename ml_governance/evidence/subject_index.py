@@ -30,6 +30,11 @@ _DIGIT = {digit: position for position, digit in enumerate("0123456789abcdef")}
 EMPTY_TRIE = hashlib.sha256(b"mlgov:index:empty").digest()
 
 
+def link(head: bytes, index: int, leaf: bytes) -> bytes:
+    """Return the head of a chain that goes on with a leaf."""
+    return hashlib.sha256(head + index.to_bytes(8, "big") + leaf).digest()
+
+
 @dataclass(frozen=True, slots=True)
 class Value:
     """How many leaves a key has, and the chain over them."""
@@ -39,19 +44,30 @@ class Value:
 
     def extended(self, index: int, leaf: bytes) -> Value:
         """Return the value with one more leaf."""
-        return Value(self.count + 1, hashlib.sha256(self.head + index.to_bytes(8, "big") + leaf).digest())
+        return Value(self.count + 1, link(self.head, index, leaf))
 
     def to_bytes(self) -> bytes:
         """Return the 40 bytes that stand for it."""
         return self.count.to_bytes(8, "big") + self.head
 
 
+NO_LEAVES = Value()
+"""The value of a key without leaves."""
+
+
+def steps(value: Value, leaves: Iterable[tuple[int, bytes]]) -> list[Value]:
+    """Return a key's value after each of some more leaves, in order: (index, leaf hash)."""
+    count, head, found = value.count, value.head, []
+    for index, leaf in leaves:
+        count += 1
+        head = link(head, index, leaf)
+        found.append(Value(count, head))
+    return found
+
+
 def chain(leaves: Iterable[tuple[int, bytes]]) -> Value:
     """Return the value of a key whose leaves are these, in order: (index, leaf hash)."""
-    value = Value()
-    for index, leaf in leaves:
-        value = value.extended(index, leaf)
-    return value
+    return (steps(Value(), leaves) or [Value()])[-1]
 
 
 def index_root(trie: bytes, kinds: bytes) -> bytes:
@@ -109,7 +125,8 @@ def _place(data: bytes, position: int) -> tuple[int, int, int]:
     return entries, children, 4 + _ENTRY * (entries & below).bit_count() + _CHILD * (children & below).bit_count()
 
 
-def _bitmaps(entries: int, children: int) -> bytes:
+def bitmaps(entries: int, children: int) -> bytes:
+    """Return how a node begins: which of its sixteen slots hold keys, and which hold nodes."""
     return entries.to_bytes(2, "big") + children.to_bytes(2, "big")
 
 
@@ -220,9 +237,16 @@ class Trie:
             elif children >> position & 1:
                 yield from self.below(digits + digit)
 
-    def extend(self, key: bytes, index: int, leaf: bytes) -> Value:
-        """Add one leaf under a key and return the key's new value."""
-        return self._put(key, lambda old: old.extended(index, leaf))
+    def extend(self, key: bytes, *leaves: tuple[int, bytes]) -> list[Value]:
+        """Add leaves under a key, in order, (index, leaf hash), and return the key's value after each."""
+        grown: list[Value] = []
+
+        def longer(old: Value) -> Value:
+            grown.extend(steps(old, leaves))
+            return grown[-1]
+
+        self._put(key, longer)
+        return grown
 
     def restore(self, key: bytes, value: Value) -> None:
         """Set a key's value to what it was before; a count of 0 takes the key out."""
@@ -231,7 +255,7 @@ class Trie:
         else:
             self._remove(key)
 
-    def _put(self, key: bytes, change: Callable[[Value], Value]) -> Value:
+    def _put(self, key: bytes, change: Callable[[Value], Value]) -> None:
         path = path_of(key)
         depth = 0
         while True:
@@ -245,27 +269,27 @@ class Trie:
                 continue
             if not entries & bit:
                 value = change(Value())
-                data = _bitmaps(entries | bit, children) + data[4:at] + key + value.to_bytes() + data[at:]
+                data = bitmaps(entries | bit, children) + data[4:at] + key + value.to_bytes() + data[at:]
             elif data[at : at + 32] == key:
                 value = change(_entry_of(data, at)[1])
                 data = data[: at + 32] + value.to_bytes() + data[at + 72 :]
             else:
                 value = change(Value())
                 self._part(data[at : at + 72], key + value.to_bytes(), depth + 1)
-                data = _bitmaps(entries & ~bit, children | bit) + data[4:at] + _START + data[at + 72 :]
+                data = bitmaps(entries & ~bit, children | bit) + data[4:at] + _START + data[at + 72 :]
             self._nodes[prefix] = data
-            return value
+            return
 
     def _part(self, one: bytes, other: bytes, depth: int) -> None:
         """Make the nodes below which two keys that share a prefix part."""
         first, second = one[:32].hex(), other[:32].hex()
         while first[depth] == second[depth]:
-            self._nodes[first[:depth]] = _bitmaps(0, 1 << _DIGIT[first[depth]]) + _START
+            self._nodes[first[:depth]] = bitmaps(0, 1 << _DIGIT[first[depth]]) + _START
             self._dirty.add(first[:depth])
             depth += 1
         low, high = sorted((one, other))
         bits = 1 << _DIGIT[first[depth]] | 1 << _DIGIT[second[depth]]
-        self._nodes[first[:depth]] = _bitmaps(bits, 0) + low + high
+        self._nodes[first[:depth]] = bitmaps(bits, 0) + low + high
         self._dirty.add(first[:depth])
 
     def _remove(self, key: bytes) -> None:
@@ -281,7 +305,7 @@ class Trie:
         bit = 1 << _DIGIT[path[depth]]
         if not entries & bit or data[at : at + 32] != key:
             raise VerificationError("a key that the subject index should have is not in it")
-        data = _bitmaps(entries & ~bit, children) + data[4:at] + data[at + 72 :]
+        data = bitmaps(entries & ~bit, children) + data[4:at] + data[at + 72 :]
         # A node that is left with a single key gives it to the node above: the shape depends on the keys alone.
         while depth and len(data) == 4 + _ENTRY:
             self._drop(path[:depth])
@@ -289,7 +313,7 @@ class Trie:
             above = self._node(path[:depth]) or _NOTHING
             entries, children, at = _place(above, _DIGIT[path[depth]])
             bit = 1 << _DIGIT[path[depth]]
-            data = _bitmaps(entries | bit, children & ~bit) + above[4:at] + data[4:] + above[at + _CHILD :]
+            data = bitmaps(entries | bit, children & ~bit) + above[4:at] + data[4:] + above[at + _CHILD :]
         prefix = path[:depth]
         if data == _NOTHING:
             self._drop(prefix)
@@ -319,60 +343,6 @@ class Trie:
         top = self._node("")
         self.root = EMPTY_TRIE if top is None else node_hash(top)
         return self.root, changed
-
-
-def build(entries: Iterable[tuple[bytes, Value]]) -> bytes:
-    """Return the root of the trie over keys that come in ascending order; holds one path at a time.
-
-    Raises
-    ------
-    VerificationError
-        If a key comes twice or out of order.
-    """
-    open_nodes: list[list[bytes]] = []  # for each depth on the current path: its bitmaps as numbers, and its slots
-    maps: list[list[int]] = []
-
-    def close(depth: int, path: str) -> None:
-        while len(open_nodes) > depth:
-            data = _bitmaps(*maps.pop()) + b"".join(open_nodes.pop())
-            if not open_nodes:
-                tops.append(node_hash(data))
-                return
-            open_nodes[-1].append(node_hash(data))
-            maps[-1][1] |= 1 << _DIGIT[path[len(open_nodes) - 1]]
-
-    tops: list[bytes] = []
-    previous, shared_before = None, 0
-    pending: tuple[bytes, Value] | None = None
-    for key, value in entries:
-        if pending is not None:
-            if key <= pending[0]:
-                raise VerificationError("the keys of the subject index are out of order")
-            shared = _shared(pending[0].hex(), key.hex())
-            _add(open_nodes, maps, pending, max(shared_before, shared))
-            close(shared + 1, pending[0].hex())
-            shared_before = shared
-        pending = previous = (key, value)
-    if pending is None or previous is None:
-        return EMPTY_TRIE
-    _add(open_nodes, maps, pending, shared_before)
-    close(0, pending[0].hex())
-    return tops[0]
-
-
-def _add(open_nodes: list[list[bytes]], maps: list[list[int]], entry: tuple[bytes, Value], depth: int) -> None:
-    while len(open_nodes) <= depth:
-        open_nodes.append([])
-        maps.append([0, 0])
-    maps[depth][0] |= 1 << _DIGIT[entry[0].hex()[depth]]
-    open_nodes[depth].append(entry[0] + entry[1].to_bytes())
-
-
-def _shared(one: str, other: str) -> int:
-    depth = 0
-    while one[depth] == other[depth]:
-        depth += 1
-    return depth
 
 
 # --- proofs -------------------------------------------------------------------------------------------------

@@ -13,8 +13,12 @@ from ml_governance.evidence.predicates import Assessment, Promotion, Registratio
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ml_governance.evidence.predicates import Content
     from ml_governance.evidence.statement import Subject
+    from ml_governance.evidence.wire import Content
+
+
+FOUND = (Registration, Promotion, Assessment)
+"""Contents that are found under a word."""
 
 
 def registered_as(label: str) -> str:

@@ -48,6 +48,8 @@ def write(ledger: LogReader, folder: Path, *, progress: Callable[[int, int], Non
         The log.
     folder : Path
         Made if absent; may hold an older export of the same log.
+    progress : callable, optional
+        Receives how many entries are done, and of how many.
 
     Returns
     -------

@@ -7,21 +7,20 @@ range of ledger indices, not of time, because an index cannot be backdated.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ml_governance.errors import VerificationError
 from ml_governance.evidence import envelope as dsse
-from ml_governance.evidence.canonical import canonicalise, parse, sha256_hex
+from ml_governance.evidence import trust_fields
+from ml_governance.evidence.canonical import canonicalise, parse, sha256_hex, stamp
 from ml_governance.evidence.charter import Charter
 from ml_governance.evidence.holders import ROLES, ROOT, LogKey, Principal, Resumption, TrustedKey, by_id
 from ml_governance.evidence.keys import PublicKey
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from collections.abc import Set as AbstractSet
+    from datetime import datetime
 
     from ml_governance.evidence.keys import Signer
 
@@ -130,7 +129,8 @@ class TrustFile:
                 return principal
         if not held:
             raise VerificationError(
-                f"the key {keyid[:16]} belongs to nobody in version {self.version} of the trust file"
+                f"the key {keyid[:16]} belongs to nobody in version {self.version} of the trust file",
+                expected="a key of somebody whom the root trusts",
             )
         ranges = ", ".join(
             f"{key.valid_from} to {key.valid_until - 1}" if key.valid_until is not None else f"{key.valid_from} on"
@@ -144,30 +144,17 @@ class TrustFile:
         """Return plain JSON values; what earlier versions of the library did not know stands only where it is used."""
         more: dict[str, Any] = {}
         if self.resumes is not None:
-            more["resumes"] = {"since": self.resumes.since, "at": _stamp(self.resumes.at)}
+            more["resumes"] = self.resumes.to_dict()
         if self.remark is not None:
             more["remark"] = self.remark
         return more | {
             "version": self.version,
             "origin": self.origin,
-            "issuedAt": _stamp(self.issued_at),
-            "expiresAt": _stamp(self.expires_at),
+            "issuedAt": stamp(self.issued_at),
+            "expiresAt": stamp(self.expires_at),
             "root": {"keys": [key.to_dict() for key in self.root_keys], "threshold": self.root_threshold},
             "logKeys": [key.to_dict() for key in self.log_keys],
-            "principals": [
-                {
-                    "id": p.id,
-                    "name": p.name,
-                    "custodian": p.custodian,
-                    "roles": sorted(p.roles),
-                    "projects": sorted(p.projects),
-                    "keys": [
-                        {"key": k.public.to_dict(), "validFrom": k.valid_from, "validUntil": k.valid_until}
-                        for k in p.keys
-                    ],
-                }
-                for p in self.principals
-            ],
+            "principals": [principal.to_dict() for principal in self.principals],
             "previous": self.previous,
             **({} if self.charter is None else {"charter": self.charter.to_dict()}),
         }
@@ -176,20 +163,20 @@ class TrustFile:
     def from_dict(cls, value: Any) -> TrustFile:
         """Read plain JSON values; unknown, missing and wrong fields are refused."""
         names = {"version", "origin", "issuedAt", "expiresAt", "root", "logKeys", "principals", "previous"}
-        _fields(value, names, "the trust file", optional={"resumes", "remark", "charter"})
-        _fields(value["root"], {"keys", "threshold"}, "the root")
+        trust_fields.check_names(value, names, "the trust file", optional={"resumes", "remark", "charter"})
+        trust_fields.check_names(value["root"], {"keys", "threshold"}, "the root")
         return cls(
-            version=_whole(value["version"]),
-            origin=_text(value["origin"]),
-            issued_at=_time(value["issuedAt"]),
-            expires_at=_time(value["expiresAt"]),
-            root_keys=tuple(PublicKey.from_dict(key) for key in _list(value["root"]["keys"])),
-            root_threshold=_whole(value["root"]["threshold"]),
-            log_keys=tuple(_log_key(key) for key in _list(value["logKeys"])),
-            principals=tuple(_principal(entry) for entry in _list(value["principals"])),
-            previous=None if value["previous"] is None else _text(value["previous"]),
-            resumes=_resumption(value["resumes"]) if "resumes" in value else None,
-            remark=_text(value["remark"]) if "remark" in value else None,
+            version=trust_fields.whole(value["version"]),
+            origin=trust_fields.text(value["origin"]),
+            issued_at=trust_fields.moment(value["issuedAt"]),
+            expires_at=trust_fields.moment(value["expiresAt"]),
+            root_keys=tuple(PublicKey.from_dict(key) for key in trust_fields.items(value["root"]["keys"])),
+            root_threshold=trust_fields.whole(value["root"]["threshold"]),
+            log_keys=tuple(LogKey.from_dict(key) for key in trust_fields.items(value["logKeys"])),
+            principals=tuple(Principal.from_dict(one) for one in trust_fields.items(value["principals"])),
+            previous=None if value["previous"] is None else trust_fields.text(value["previous"]),
+            resumes=Resumption.from_dict(value["resumes"]) if "resumes" in value else None,
+            remark=trust_fields.text(value["remark"]) if "remark" in value else None,
             charter=Charter.from_dict(value["charter"]) if "charter" in value else None,
         )
 
@@ -302,7 +289,8 @@ def _signed_by_root(envelope: dsse.Envelope, trust: TrustFile, whose: str) -> No
         )
     except VerificationError as error:
         raise VerificationError(
-            f"version {trust.version} of the trust file is not signed by {whose} root: {error.found}"
+            f"version {trust.version} of the trust file is not signed by {whose} root: {error.found}",
+            expected=f"signatures of {trust.root_threshold} of its {len(trust.root_keys)} root keys",
         ) from error
 
 
@@ -334,82 +322,7 @@ def _check(trust: TrustFile) -> None:
                 f"{principal.id} holds {clash}, which the charter keeps apart", expected="one of them for each person"
             )
     if trust.expires_at <= trust.issued_at:
-        raise VerificationError("the trust file expires before it is issued")
-
-
-def _fields(value: Any, names: set[str], what: str, *, optional: AbstractSet[str] = frozenset()) -> None:
-    if not isinstance(value, dict) or set(value) - optional != names:
-        found = ", ".join(sorted(value)) if isinstance(value, dict) else type(value).__name__
-        raise VerificationError(f"{what} has the fields {found}", expected=", ".join(sorted(names)))
-
-
-def _log_key(value: Any) -> LogKey:
-    _fields(value, {"name", "public"}, "a log key", optional={"validFrom", "validUntil"})
-    if not re.fullmatch(r"[0-9a-f]{64}", _text(value["public"])):
-        raise VerificationError("a log key has a wrong form", expected="32 bytes in hexadecimal")
-    return LogKey(
-        name=_text(value["name"]),
-        public=value["public"],
-        valid_from=_whole(value.get("validFrom", 0)),
-        valid_until=_whole(value["validUntil"]) if "validUntil" in value else None,
-    )
-
-
-def _resumption(value: Any) -> Resumption:
-    _fields(value, {"since", "at"}, "the resumption")
-    return Resumption(since=_whole(value["since"]), at=_time(value["at"]))
-
-
-def _principal(value: Any) -> Principal:
-    _fields(value, {"id", "name", "custodian", "roles", "projects", "keys"}, "a principal")
-    keys = []
-    for entry in _list(value["keys"]):
-        _fields(entry, {"key", "validFrom", "validUntil"}, "a principal's key")
-        until = entry["validUntil"]
-        keys.append(
-            TrustedKey(
-                public=PublicKey.from_dict(entry["key"]),
-                valid_from=_whole(entry["validFrom"]),
-                valid_until=None if until is None else _whole(until),
-            )
+        raise VerificationError(
+            f"the trust file expires at {stamp(trust.expires_at)} and is issued at {stamp(trust.issued_at)}",
+            expected="a later end",
         )
-    return Principal(
-        id=_text(value["id"]),
-        name=_text(value["name"]),
-        custodian=_text(value["custodian"]),
-        roles=frozenset(_text(role) for role in _list(value["roles"])),
-        projects=frozenset(_text(project) for project in _list(value["projects"])),
-        keys=tuple(keys),
-    )
-
-
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise VerificationError(f"the trust file has {value!r:.80} where a list belongs")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise VerificationError(f"the trust file has {value!r:.80} where text belongs")
-    return value
-
-
-def _whole(value: Any) -> int:
-    if type(value) is not int or value < 0:
-        raise VerificationError(f"the trust file has {value!r:.80} where a whole number belongs")
-    return value
-
-
-def _stamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _time(value: Any) -> datetime:
-    try:
-        moment = datetime.fromisoformat(_text(value))
-        if moment.tzinfo is None:
-            raise VerificationError(f"the time {value!r:.80} has no zone", expected="ISO 8601 in UTC")
-        return moment.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise VerificationError(f"the trust file has the time {value!r:.80}", expected="ISO 8601 in UTC") from error

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import secrets
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from ml_governance.errors import VerificationError
 from ml_governance.evidence import entry, index_check, merkle, subject_index, trust
 from ml_governance.evidence.attestation import Attestation, attestation
-from ml_governance.evidence.check import Checked, Tally, check, said
+from ml_governance.evidence.check import Checked, Tally, check, collecting_rarely, said
 from ml_governance.evidence.checkpoint import Checkpoint, read_note
 from ml_governance.evidence.envelope import Envelope
 from ml_governance.evidence.predicates import TrustUpdate
@@ -93,7 +94,7 @@ def verify(
     LedgerError
         If the database itself cannot be read.
     """
-    with ledger.snapshot():
+    with collecting_rarely(), ledger.snapshot():
         if since is not None and not collect and ledger.size - since.frontier.size > FAR and since.root == root:
             remembered = since.checkpoint
             since = None
@@ -156,13 +157,9 @@ class _Verification:
             if beyond is not None:
                 walk.problem(beyond.index, f"it stands beyond the {stop} entries of the stored edge")
         else:
-            page = []
-            for stored in ledger.entries(self.start):
-                page.append(check(stored, known))
-                if len(page) == PAGE:
-                    self._page(page, known, collect=collect)
-                    page = []
-            self._page(page, known, collect=collect)
+            entries = ledger.entries(self.start)
+            while page := list(islice(entries, PAGE)):
+                self._page(check(page, known), known, collect=collect)
         void = walk.erased("the database", ledger.keys_of)
         computed, trie = self._computed()
         self._checkpoint(computed)
@@ -234,7 +231,7 @@ class _Verification:
         if index is None or stored is None:
             return None
         try:
-            checked, _ = check(stored, {})
+            ((checked, _),) = check((stored,), {})
             proof = self.ledger.inclusion_proof(index, self.start)
             merkle.verify_inclusion(checked.hashed, index, self.start, proof, self.since.frontier.root)
         except VerificationError:
@@ -257,13 +254,13 @@ class _Verification:
         workers: bool = False,
     ) -> None:
         walk = self.walk
-        begins, expected = walk.frontier.size, []
-        for checked, read in page:
+        begins = walk.frontier.size
+        nodes = walk.grow([checked for checked, _ in page])
+        for index, (checked, read) in enumerate(page, begins):
             one = checked
             if one.signed is None and one.at is not None:
                 one = self._again(one, read, known)
-            nodes, principal = walk.step(one)
-            expected += [(one.place, level, value) for level, _, value in nodes[1:]]
+            principal = walk.step(one, index)
             if one.trust is not None and walk.trust is not None:
                 known.update(walk.trust.verification_keys)
             self._index(one, counted=workers)
@@ -272,6 +269,7 @@ class _Verification:
                     self.note(term, one.place, one.hashed)
             if collect and principal is not None and read is not None:
                 self.attestations.append(attestation(one.place, read, principal))
+        expected = [(((position + 1) << level) - 1, level, value) for level, position, value in nodes if level]
         if list(self.ledger.stored_nodes(begins, walk.frontier.size)) != expected:
             self.nodes_differ = True
         if self.progress is not None:
@@ -283,7 +281,7 @@ class _Verification:
             return one
         if read is None:
             stored = next(self.ledger.entries(one.place, one.place + 1), None)
-            return one if stored is None else check(stored, known)[0]
+            return one if stored is None else check((stored,), known)[0][0]
         from ml_governance.evidence.check import signed_by
 
         return one._replace(signed=signed_by(read, known))

@@ -14,19 +14,11 @@ from ml_governance.evidence import authorship, merkle, subject_index
 from ml_governance.evidence.attestation import Void
 from ml_governance.evidence.check import said
 from ml_governance.evidence.envelope import Envelope
-from ml_governance.evidence.predicates import (
-    Approval,
-    BreakGlass,
-    Delegation,
-    Erasure,
-    Revocation,
-    TrustUpdate,
-    WriterClose,
-    WriterOpen,
-)
+from ml_governance.evidence.predicates import Erasure, Revocation, TrustUpdate, WriterClose, WriterOpen
 from ml_governance.evidence.prefix import Prefix, Session
 from ml_governance.evidence.timeline import MAX_SKEW, Timeline
 from ml_governance.evidence.trust import ROOT, verify_successor
+from ml_governance.evidence.verdicts import Approval, BreakGlass, Delegation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -97,26 +89,33 @@ class Walk:
         """Note something that does not verify."""
         self.problems.append(Problem(index=index, what=what))
 
-    def step(self, one: Checked) -> tuple[tuple[tuple[int, int, bytes], ...], Principal | None]:
-        """Carry one entry into the walk.
+    def grow(self, entries: Sequence[Checked]) -> list[tuple[int, int, bytes]]:
+        """Carry entries into the tree, each of which is then to be carried into the walk by :meth:`step`.
 
         Returns
         -------
-        nodes : tuple of (level, position, hash)
-            The subtrees that the entry completed.
-        principal : Principal or None
+        list of (level, position, hash)
+            The subtrees that they completed.
+        """
+        self.frontier, nodes = self.frontier.append(*(one.hashed for one in entries))
+        return nodes
+
+    def step(self, one: Checked, index: int) -> Principal | None:
+        """Carry one entry into the walk, at its index in the tree.
+
+        Returns
+        -------
+        Principal or None
             Who signed it, if nothing is wrong with it.
         """
-        index = self.frontier.size
         behind, self._behind = self._behind, None
         if one.place != index:
             missing = f"#{index}" if one.place == index + 1 else f"#{index} to #{one.place - 1}"
             self.problem(index, f"the entries {missing} are missing: #{one.place} follows #{index - 1}")
-        self.frontier, completed = self.frontier.append(one.hashed)
         leaf = one.leaf
         if leaf is None:
             self.problem(one.place, "; ".join(one.faults))
-            return completed, None
+            return None
         self.kinds[leaf.kind] = self.kinds.get(leaf.kind, subject_index.Value()).extended(index, one.hashed)
         faults = list(one.faults)
         if one.gone:
@@ -130,8 +129,8 @@ class Walk:
             principal = self._statement(leaf, one, one.at, faults, behind)
         if faults:
             self.problem(one.place, f"{one.name}: {'; '.join(faults)}")
-            return completed, None
-        return completed, principal
+            return None
+        return principal
 
     def _statement(
         self, leaf: Leaf, one: Checked, at: datetime, faults: list[str], behind: tuple[str, Problem] | None

@@ -253,7 +253,9 @@ def agreed_at(cosigned: Mapping[str, datetime], policy: WitnessPolicy) -> dateti
     Parameters
     ----------
     cosigned : mapping of str to datetime
-        What :func:`require_quorum` returned for the same policy; not empty.
+        What :func:`require_quorum` returned; not empty.
+    policy : WitnessPolicy
+        The same one: whose cosignatures make the quorum.
     """
     times = sorted(cosigned.values())
     return next(at for at in times if policy.met(frozenset(name for name, when in cosigned.items() if when <= at)))

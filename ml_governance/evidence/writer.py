@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Self
 from ml_governance.errors import UsageError, VerificationError
 from ml_governance.evidence import entry
 from ml_governance.evidence.canonical import sha256_hex
-from ml_governance.evidence.predicates import Chain, Content, WriterClose, WriterOpen
+from ml_governance.evidence.predicates import WriterClose, WriterOpen
 from ml_governance.evidence.statement import Subject
 from ml_governance.evidence.timeline import MAX_SKEW
+from ml_governance.evidence.wire import Chain, Content
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ml_governance.evidence.head import Receipt
     from ml_governance.evidence.keys import Signer
     from ml_governance.evidence.ledger import Ledger
+    from ml_governance.evidence.statement import Statement
 
 
 def log_subject(origin: str) -> Subject:
@@ -116,14 +118,15 @@ class Writer:
             return ()
         if self._seq == 0:
             todo.insert(0, (WriterOpen(software=self._software), (log_subject(self._ledger.origin),)))
-        batch: list[entry.Entry] = []
-        for content, subjects in todo:
-            prev, at = (batch[-1].leaf.payload, batch[-1].chain.recorded_at) if batch else (self._prev, self._at)
-            batch.append(self._signed(content, subjects, self._seq + len(batch), prev, at))
-        # Signed before the log is locked.
+        drafts: list[tuple[Chain, Content, Statement]] = []
+        prev, at = self._prev, self._at
+        for seq, (content, subjects) in enumerate(todo, self._seq):
+            chain = self._link(seq, prev, at)
+            drafts.append((chain, content, entry.statement(chain, content, subjects)))
+            prev, at = drafts[-1][2].payload_digest, chain.recorded_at
+        batch = entry.sign_all(drafts, self._signer)  # before the log is locked
         receipts = self._ledger.append_own(batch, guard=guard, erases=erases)
-        self._seq, self._prev = self._seq + len(batch), batch[-1].leaf.payload
-        self._at = batch[-1].chain.recorded_at
+        self._seq, self._prev, self._at = self._seq + len(batch), prev, at
         return receipts[-len(records) :]
 
     def close(self) -> None:
@@ -149,9 +152,7 @@ class Writer:
         if threading.get_ident() != self._thread:
             raise UsageError("this writer belongs to another thread", expected="one workspace per thread")
 
-    def _signed(
-        self, content: Content, subjects: Sequence[Subject], seq: int, prev: str | None, before: datetime | None
-    ) -> entry.Entry:
+    def _link(self, seq: int, prev: str | None, before: datetime | None) -> Chain:
         now = self._clock()
         if before is not None and before - now > MAX_SKEW:
             raise VerificationError(
@@ -161,7 +162,7 @@ class Writer:
             )
         if before is not None and timedelta(0) < before - now <= MAX_SKEW:
             now = before  # a clock was set right by a little; a session's times never fall
-        chain = Chain(
+        return Chain(
             log=self._ledger.origin,
             writer=self.id,
             seq=seq,
@@ -169,4 +170,3 @@ class Writer:
             nonce=secrets.token_hex(16),
             recorded_at=now,
         )
-        return entry.make(chain, content, subjects, self._signer)

@@ -8,6 +8,7 @@ the model's last file does; both are for the digest at load time.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import posixpath
 import re
@@ -22,6 +23,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from ml_governance.errors import ConfigurationError, RegistryError
 from ml_governance.evidence import fingerprint
 from ml_governance.integrations.mlflow_internals import DESTINATION, refusal
+from ml_governance.promote.registry import locked
 
 SCHEME = "write-once:"
 _OF_A_MODEL = re.compile(r"(^|/)models/m-[0-9a-f]{32}/artifacts(/|$)", re.IGNORECASE)
@@ -90,16 +92,21 @@ class WriteOnce(ArtifactRepository):  # type: ignore[misc]
             PERMISSION_DENIED, if it would change a model, or the path has two spellings.
         """
         where = _plain(posixpath.join(artifact_path or "", Path(local_file).name))
-        standing = self._standing(where) if _OF_A_MODEL.search(where) else None
-        if standing is not None:
-            unchanged = posixpath.normpath(standing.path) == where and not standing.is_dir
-            if unchanged and self._same(where, Path(local_file)):
+        if not _OF_A_MODEL.search(where):
+            self._real.log_artifact(local_file, artifact_path)
+            return
+        # Until it is written whole: an upload that began before another's would end after it, over what was promoted meanwhile.
+        with locked(_turn(f"{self.artifact_uri}/{where.casefold()}")):
+            standing = self._standing(where)
+            if standing is None:
+                self._real.log_artifact(local_file, artifact_path)
                 return
-            raise refusal(
-                f"{where} is a file of a model and is not overwritten. "
-                "Log the changed model as a new one, and register that as a new version."
-            )
-        self._real.log_artifact(local_file, artifact_path)
+            unchanged = posixpath.normpath(standing.path) == where and not standing.is_dir
+            if not (unchanged and self._same(where, Path(local_file))):
+                raise refusal(
+                    f"{where} is a file of a model and is not overwritten. "
+                    "Log the changed model as a new one, and register that as a new version."
+                )
 
     def log_artifacts(self, local_dir: str, artifact_path: str | None = None) -> None:
         """Keep each file of a folder as :meth:`log_artifact` does."""
@@ -156,6 +163,23 @@ class WriteOnce(ArtifactRepository):  # type: ignore[misc]
             kept = Path(folder) / "kept"
             self._real._download_file(where, str(kept))  # noqa: SLF001  a copy, also where the store is local
             return fingerprint.file(kept).sha256 == fingerprint.file(sent).sha256
+
+
+def _turn(place: str) -> Path:
+    """Return the file whose lock uploads to a place wait for, on this machine.
+
+    Raises
+    ------
+    MlflowException
+        PERMISSION_DENIED, if somebody else's folder stands where it would be.
+    """
+    folder = Path(tempfile.gettempdir()) / f"mlgov-write-once-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise refusal(f"{folder} is not the server's, so uploads cannot wait for each other: remove it, or set TMPDIR.")
+    return (
+        folder / hashlib.sha256(place.encode()).hexdigest()[:4]
+    )  # bounded in number; strangers may wait for each other
 
 
 def _plain(path: str) -> str:

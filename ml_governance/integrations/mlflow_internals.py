@@ -6,6 +6,7 @@ Tried with MLflow 3.17. What another version does not have raises, and the gate 
 from __future__ import annotations
 
 import os
+import sys
 import urllib.parse
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -18,9 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _JOINED: ContextVar[tuple[int, Any] | None] = ContextVar("joined", default=None)
+_AUTH = "mlflow.server.auth"
 READ_REPLICA = "_MLFLOW_SERVER_READ_REPLICA_BACKEND_STORE"
 DESTINATION = "_MLFLOW_SERVER_ARTIFACT_DESTINATION"
 ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
+CLIENTS_CODE = ("MLFLOW_SERVER_ENABLE_CUSTOM_SCORERS", "MLFLOW_ENABLE_REMOTE_ASSISTANT")
+"""What lets clients run programs on the server; MLflow has both off unless somebody turns them on."""
 
 
 def abstract_store() -> type:
@@ -70,6 +74,30 @@ def check_uri(uri: str) -> None:
             expected=f"a database: {', '.join(sorted(DATABASE_ENGINES))}",
             next_step="--registry-store-uri governed:postgresql://... or governed:sqlite:////...",
         )
+
+
+def check_runs_nobodys_code() -> None:
+    """Refuse a server that runs what its clients send: such code has the server's key, log and database.
+
+    Raises
+    ------
+    ConfigurationError
+        If a variable of MLflow turns that on, or cannot be read.
+    """
+    from mlflow import environment_variables
+
+    for name in CLIENTS_CODE:
+        known = getattr(environment_variables, name, None)
+        try:
+            on = known is not None and known.get()
+        except ValueError as error:
+            raise ConfigurationError(f"{name} cannot be read: {error}", expected="true or false") from error
+        if on:
+            raise ConfigurationError(
+                f"{name} is on, so whoever may write to an experiment runs programs as this server, with its key",
+                expected=f"a governed server that runs nobody's code: {name}=false",
+                next_step="score on a server or machine of its own that has no key and no database's password",
+            )
 
 
 def make(store: type, uri: str) -> Any:
@@ -211,7 +239,8 @@ def artifacts(uri: str, into: Path) -> Path:
 def authenticated_user() -> str | None:
     """Return whom this server authenticated for the request at hand, and nobody whom a client merely names.
 
-    An ``Authorization`` header counts only where MLflow's basic-auth app checked it before.
+    An ``Authorization`` header counts only where MLflow's basic-auth app checked just that before: a function that somebody else wrote
+    may look at a token or a cookie, and leave a header with another name unread.
     """
     import flask
 
@@ -221,7 +250,10 @@ def authenticated_user() -> str | None:
     if known is not None:
         return str(known)
     checks = flask.current_app.before_request_funcs.get(None, ())
-    if not any(getattr(check, "__module__", "") == "mlflow.server.auth" for check in checks):
+    if not any(getattr(check, "__module__", "") == _AUTH for check in checks):
+        return None
+    configured = getattr(sys.modules.get(_AUTH), "auth_config", None)
+    if getattr(configured, "authorization_function", None) != f"{_AUTH}:authenticate_request_basic_auth":
         return None
     given = flask.request.authorization
     return str(given.username) if given is not None and given.username else None

@@ -12,7 +12,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_governance.capture import serialisation
+from ml_governance.capture import serialisation, skops_file
 from ml_governance.capture.serialisation import Serialisation
 from ml_governance.errors import DataError
 from ml_governance.evidence import fingerprint
@@ -70,14 +70,8 @@ def _native(model: Any, target: Path, stack: str) -> Serialisation:
 
 def _sklearn(model: Any, target: Path) -> Serialisation:
     flavour = _module("sklearn")
-    why = "this MLflow knows no skops" if not hasattr(flavour, "SERIALIZATION_FORMAT_SKOPS") else None
-    if why is None:
-        try:
-            strange = serialisation.untrusted(model)[1]
-        except (DataError, ImportError) as error:
-            why = error.found if isinstance(error, DataError) else "skops is not installed"
-        else:
-            why = f"it holds {', '.join(sorted(strange)[:5])}, which skops does not trust" if strange else None
+    knows = hasattr(flavour, "SERIALIZATION_FORMAT_SKOPS")
+    why = skops_file.dumped(model)[1] if knows else "this MLflow knows no skops"
     if why is not None:
         flavour.save_model(
             model, str(target), pip_requirements=_requirements("sklearn"), serialization_format="cloudpickle"

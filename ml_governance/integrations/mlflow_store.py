@@ -12,7 +12,7 @@ import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ml_governance.errors import GovernanceError, VerificationError
+from ml_governance.errors import GovernanceError
 from ml_governance.evidence import fingerprint
 from ml_governance.integrations import mlflow_internals as internals
 from ml_governance.integrations.mlflow_places import AliasPlace, NamePlace
@@ -103,11 +103,12 @@ def open_store(uri: str, gate: Gate) -> Any:
     Raises
     ------
     ConfigurationError
-        If the URI names no database.
+        If the URI names no database, or the server would run its clients' code.
     """
     from mlflow.exceptions import MlflowException
 
     internals.check_uri(uri)
+    internals.check_runs_nobodys_code()
     real = internals.database_store()
     store = internals.make(governed(real, gate), uri)
     for name in gate.protection.released:
@@ -254,10 +255,7 @@ class _Facts:
 
     def digest(self, name: str, version: str) -> str:
         place = AliasPlace(self._store, self._gate.uri, lambda: None)
-        found = fingerprint.artifact(place.artifact(name, version)).sha256
-        if found is None:
-            raise VerificationError(f"the artifact of {name}/{version} has no digest")
-        return found
+        return fingerprint.artifact(place.artifact(name, version)).sha256
 
     def promotions(self, name: str, version: str | None = None) -> str | None:
         return self._gate.promotions(name, version)

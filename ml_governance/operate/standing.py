@@ -13,7 +13,7 @@ from ml_governance.decide import breakglass
 from ml_governance.decide.rules import SKEW, revoked
 from ml_governance.decide.withdrawal import withdrawn_model
 from ml_governance.errors import DeniedError, MissingEvidenceError, VerificationError
-from ml_governance.evidence.predicates import DecisionRecord
+from ml_governance.evidence.verdicts import DecisionRecord
 from ml_governance.promote import history
 
 if TYPE_CHECKING:

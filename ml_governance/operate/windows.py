@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ml_governance.errors import DataError, UnavailableError
+from ml_governance.evidence.canonical import stamp
 from ml_governance.operate.counting import Layout, Tally
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class Windows:
         UnavailableError
             If the file cannot be written; nothing of it is then.
         """
-        start, layout = _text(begins), tally.layout.digest
+        start, layout = stamp(begins), tally.layout.digest
         with self._open(write=True) as sql:
             sql.execute(
                 "INSERT OR REPLACE INTO windows VALUES (?, ?, ?, ?)",
@@ -137,7 +138,7 @@ class Windows:
             (count,) = sql.execute("SELECT count(*) FROM waiting").fetchone() if waiting else (0,)
             if count > MAX_WAITING:
                 self._give_way(sql, count - MAX_WAITING)
-            oldest = _text(begins - KEPT)
+            oldest = stamp(begins - KEPT)
             for table in ("windows", "waiting", "joined", "gone"):
                 sql.execute(f"DELETE FROM {table} WHERE begins < ?", (oldest,))  # noqa: S608  names of this module
 
@@ -175,7 +176,7 @@ class Windows:
         DataError
             If a line cannot be read, or was counted on another baseline.
         """
-        span = (_text(since), _text(until))
+        span = (stamp(since), stamp(until))
         with self._open(write=False) as sql:
             lines = sql.execute(
                 "SELECT layout, tally, line FROM windows WHERE begins >= ? AND begins < ? ORDER BY begins, line",
@@ -207,7 +208,7 @@ class Windows:
         """Return the columns that the serving processes said that they receive; None without windows."""
         with self._open(write=False) as sql:
             lines = sql.execute(
-                "SELECT tally FROM windows WHERE begins >= ? AND begins < ?", (_text(since), _text(until))
+                "SELECT tally FROM windows WHERE begins >= ? AND begins < ?", (stamp(since), stamp(until))
             ).fetchall()
         names = dict.fromkeys(str(name) for (text,) in lines for name in _json(text).get("inputs", ()))
         return tuple(names) if lines else None
@@ -258,10 +259,6 @@ def start_of(at: datetime, length: timedelta) -> datetime:
     """Return when the window that holds a time began; windows of all processes are in step."""
     seconds = int(length.total_seconds())
     return datetime.fromtimestamp(int(at.timestamp()) // seconds * seconds, tz=UTC)
-
-
-def _text(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _json(text: str) -> dict[str, Any]:

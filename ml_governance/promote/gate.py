@@ -23,7 +23,8 @@ from ml_governance.errors import (
     UsageError,
 )
 from ml_governance.evidence.door import Guard, GuardError
-from ml_governance.evidence.predicates import BreakGlass, Promotion
+from ml_governance.evidence.predicates import Promotion
+from ml_governance.evidence.verdicts import BreakGlass
 from ml_governance.promote import recovery
 from ml_governance.promote.history import GLOBAL_KINDS, pass_of, pass_of_outcome
 
@@ -34,9 +35,10 @@ if TYPE_CHECKING:
     from ml_governance.decide.breakglass import Emergency
     from ml_governance.decide.policy import Policy
     from ml_governance.evidence.attestation import EvidenceView
-    from ml_governance.evidence.predicates import Content, Registration
+    from ml_governance.evidence.predicates import Registration
     from ml_governance.evidence.statement import Subject
     from ml_governance.evidence.trust import Principal
+    from ml_governance.evidence.wire import Content
     from ml_governance.evidence.writer import Writer
     from ml_governance.promote.registry import Registry
 

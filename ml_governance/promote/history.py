@@ -12,7 +12,8 @@ from ml_governance.decide.passage import GLOBAL_KINDS, pass_of, pass_of_outcome,
 from ml_governance.decide.policy import in_force
 from ml_governance.errors import GovernanceError
 from ml_governance.evidence.past import first
-from ml_governance.evidence.predicates import Approval, DecisionRecord, Promotion, WriterOpen
+from ml_governance.evidence.predicates import Promotion, WriterOpen
+from ml_governance.evidence.verdicts import Approval, DecisionRecord
 
 if TYPE_CHECKING:
     from ml_governance.decide.passage import Passage

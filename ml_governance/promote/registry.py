@@ -195,7 +195,7 @@ class LocalRegistry:
         """Point an alias to a version: whole or not at all, on disk when this returns, and without losing another alias."""
         self.artifact(name, version)
         home = self._home(name)
-        with _trouble(home), _locked(home / ".aliases.lock"):
+        with _trouble(home), locked(home / ".aliases.lock"):
             aliases = {**self.aliases(name), alias: version}
             handle, temporary = tempfile.mkstemp(dir=home, prefix=".aliases-")
             with os.fdopen(handle, "w", encoding="utf-8") as stream:
@@ -237,7 +237,7 @@ def _write(model: Any, target: Path) -> tuple[Format, Serialisation]:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold a lock between processes; whoever dies lets go of it."""
     import fcntl
 

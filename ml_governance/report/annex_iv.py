@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from ml_governance.report.numbers import in_words
 from ml_governance.report.texts import NOT_PROVIDED
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ def _numbers(card: Card) -> Iterator[Fact]:
             if one["value"] is not None:
                 spread = "" if one["lower"] is None else f" ({one['lower']:.3f} to {one['upper']:.3f})"
                 rows = "" if one["n"] is None else f", n {one['n']:,}"
-                label = str(one["metric"]).replace("_", " ")
+                label = in_words(str(one["metric"]))
                 yield _fact(label, f"{one['value']:.3f}{spread}{rows}", card.performance["index"])
     if card.fairness is not None:
         for attribute in card.fairness["attributes"]:

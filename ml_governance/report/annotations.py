@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ml_governance.report.outcome import one_line, visible
+from ml_governance.report.outcome import WARNS, one_line, visible
 
 if TYPE_CHECKING:
     from ml_governance.report.outcome import Case, Outcome
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 LIMIT = 10
 """Annotations of one level that GitHub shows of one step; it drops the rest without a word."""
 _LEVELS = ("error", "warning", "notice")
-_WARNS = frozenset({"inconclusive", "insufficient", "pending"})
 
 
 def to_annotations(outcome: Outcome) -> str:
@@ -39,7 +38,7 @@ def to_annotations(outcome: Outcome) -> str:
 def _level(case: Case) -> str:
     if case.kind == "waived":
         return "notice"
-    return "warning" if case.status in _WARNS else "error"
+    return "warning" if case.status in WARNS else "error"
 
 
 def _command(level: str, outcome: Outcome, case: Case) -> str:

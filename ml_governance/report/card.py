@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from ml_governance.decide import breakglass
 from ml_governance.decide.rules import revoked
+from ml_governance.evidence.canonical import stamp
 from ml_governance.evidence.predicates import (
     AdverseAction,
-    Approval,
     Assessment,
     DataQuality,
-    DecisionRecord,
     Deployment,
     Explanation,
     Fairness,
@@ -30,10 +29,10 @@ from ml_governance.evidence.predicates import (
     Robustness,
     SecurityScan,
     TrainingRun,
-    Waiver,
 )
+from ml_governance.evidence.verdicts import Approval, DecisionRecord, Waiver
 from ml_governance.report import comparison, lineage, matrix, rows_of, serving, texts
-from ml_governance.report.measured import assessment, fairness, source, stamp
+from ml_governance.report.measured import assessment, fairness, source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -160,7 +159,7 @@ def _assemble(
     )
     decided = _newest(about, DecisionRecord, lambda one: one.content.stage == stage)
     registered = _newest(about, Registration)
-    decision = None if decided is None else _decision(decided)
+    decision = None if decided is None else _whole(decided)
     withdrawn = revoked(view)
     said = texts.human(about, withdrawn)
     controls = _controls(decision, catalogue.titles if catalogue is not None else {})
@@ -174,7 +173,7 @@ def _assemble(
         log={"origin": view.origin, "size": view.size, "root": view.root_hash, "trustRoot": trust_root},
         decision=decision,
         policy=_policy(view, stage),
-        registration=None if registered is None else _registration(registered),
+        registration=None if registered is None else _whole(registered),
         environment=_environment(about),
         people=_people(events, view),
         human=said,
@@ -193,7 +192,7 @@ def _assemble(
             for one in about
             if isinstance(one.content, Approval | Waiver) and one.content.stage == stage
         ),
-        promotions=tuple(_promotion(one) for one in about if isinstance(one.content, Promotion)),
+        promotions=tuple(_whole(one) for one in about if isinstance(one.content, Promotion)),
         break_glass=tuple(
             _use(one) for one in breakglass.uses(view) if one.review is None or one.entry.about(subject.sha256)
         ),
@@ -229,7 +228,7 @@ def _newest(entries: Iterable[Attestation], kind: type[Any], condition: Any = No
     return found
 
 
-def _decision(entry: Attestation) -> dict[str, Any]:
+def _whole(entry: Attestation) -> dict[str, Any]:
     return {**source(entry), **entry.content.to_wire()}
 
 
@@ -239,10 +238,6 @@ def _policy(view: EvidenceView, stage: str) -> dict[str, Any] | None:
         return None
     content = entry.content
     return {**source(entry), "name": content.name, "version": content.version, "sha256": content.sha256}
-
-
-def _registration(entry: Attestation) -> dict[str, Any]:
-    return {**source(entry), **entry.content.to_wire()}
 
 
 def _environment(about: Iterable[Attestation]) -> dict[str, Any] | None:
@@ -354,10 +349,6 @@ def _use(one: breakglass.Use) -> dict[str, Any]:
         "review": None if one.review is None else {**source(one.review), **one.review.content.to_wire()},
         "flaw": one.flaw,
     }
-
-
-def _promotion(entry: Attestation) -> dict[str, Any]:
-    return {**source(entry), **entry.content.to_wire()}
 
 
 def _controls(decision: dict[str, Any] | None, titles: Mapping[str, str]) -> tuple[dict[str, Any], ...]:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ml_governance.evidence.predicates import Promotion
+from ml_governance.report.numbers import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -202,7 +203,7 @@ def _number(cell: Mapping[str, Any], entry: int) -> _Fact:
 def _performance(card: Card) -> Iterator[tuple[str, _Fact]]:
     if card.performance is not None:
         for cell in card.performance["overall"]:
-            yield cell["metric"].replace("_", " "), _number(cell, card.performance["index"])
+            yield in_words(cell["metric"]), _number(cell, card.performance["index"])
 
 
 def _fairness(card: Card) -> Iterator[tuple[str, _Fact]]:
@@ -210,7 +211,7 @@ def _fairness(card: Card) -> Iterator[tuple[str, _Fact]]:
         for attribute in card.fairness["attributes"]:
             for cell in attribute["comparisons"]:
                 if cell["metric"] in COMPARED:
-                    what = f"{cell['metric'].replace('_', ' ')} by {attribute['by']}"
+                    what = f"{in_words(cell['metric'])} by {attribute['by']}"
                     yield what, _number(cell, card.fairness["index"])
 
 
@@ -255,7 +256,7 @@ def _in_use(card: Card) -> Iterator[tuple[str, _Fact]]:
         yield "processes that served it", _Fact(text=f"{len(card.deployments):,}", entry=last["index"])
     for window in card.monitoring[:1]:
         for cell in window["overall"]:
-            yield f"newest window, {cell['metric'].replace('_', ' ')}", _number(cell, window["index"])
+            yield f"newest window, {in_words(cell['metric'])}", _number(cell, window["index"])
 
 
 _READERS = {
@@ -273,5 +274,5 @@ def _notes(before: Card, after: Card) -> Iterator[str]:
             yield f"{name}: the two were measured on different rows, so their numbers do not differ by the model alone"
     yield (
         "Intervals that touch do not show that two numbers are alike, and those that do not touch show it only roughly where both "
-        "rest on the same rows: a rule with `champion` pairs them row by row."
+        "rest on the same rows: a rule with the option champion pairs them row by row."
     )

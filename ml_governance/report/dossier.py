@@ -5,8 +5,10 @@ The proof is ``evidence.bundle.json``: envelopes, inclusion proofs, index proofs
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
+import json
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -51,18 +53,30 @@ Everything but the bundle is a view of the bundle, made for reading. Where they 
    Exit code 0: every entry is signed by somebody whom the root names and is in the signed tree, and none about this model is missing,
    nor any trust file, policy, revocation or erasure. Exit code 4: it says which entry does not verify.
 
-3. Without our program, with jq and OpenSSL, the signature of one entry, here number 12:
+3. Without our program, with jq and OpenSSL: that the root which you were told stands behind the signature of one entry, here
+   number {entry}:
 
-       jq '.entries[] | select(.index == 12).envelope' {bundle} > e.json
-       jq -r .payload e.json | base64 -d > payload
-       type=application/vnd.in-toto+json
-       {{ printf 'DSSEv1 %d %s %d ' ${{#type}} $type $(stat -c %s payload); cat payload; }} > pae
-       jq -r '.signatures[0].sig' e.json | base64 -d > sig
-       jq -r '.entries[] | select(.index == 1).envelope.payload' {bundle} | base64 -d \\
-         | jq -r .predicate.envelope.payload | base64 -d > trust.json
-       jq -r --arg id "$(jq -r '.signatures[0].keyid' e.json)" \\
-         '.principals[].keys[].key | select(.keyid == $id).pem' trust.json > key.pem
-       openssl dgst -sha256 -verify key.pem -signature sig pae
+       entry() {{ jq ".entries[] | select(.index == $1).envelope" {bundle}; }}
+       signed() {{
+         id=$(jq -r '.signatures[0].keyid' $1)
+         jq -r --arg id "$id" '(.root, .principals[]).keys[] | (.key // .) | select(.keyid == $id).pem' trust.json > key.pem
+         jq -r '.signatures[0].sig' $1 | base64 -d > sig
+         jq -r .payload $1 | base64 -d > payload
+         type=$(jq -r .payloadType $1)
+         {{ printf 'DSSEv1 %d %s %d ' ${{#type}} $type $(stat -c %s payload); cat payload; }} > pae
+         openssl dgst -sha256 -verify key.pem -signature sig pae
+       }}
+       entry {trust} | jq -r .payload | base64 -d | jq .predicate.envelope > root.json
+       jq -r .payload root.json | base64 -d > trust.json
+       for pem in $(jq -r '.root.keys[].pem | @base64' trust.json); do
+         echo $pem | base64 -d | openssl pkey -pubin -outform DER | sha256sum | cut -c 1-64
+       done | sort | jq -R . | jq -s . > keys.json
+       jq -cj --slurpfile keys keys.json '{{keys: $keys[0], origin, threshold: .root.threshold}}' trust.json | sha256sum
+       signed root.json
+       entry {entry} > e.json && signed e.json
+
+   The digest is the one that you were told, unless the root keys were handed on since: step 2 follows that. Both signatures are
+   "Verified OK".
 
 4. That a model file which you were given is this one: its SHA-256 is the one above; of a folder, from inside it:
 
@@ -116,6 +130,7 @@ def to_dossier(card: Card, *, views: Mapping[str, str], bundle: bytes, policy: s
 
 def _readme(card: Card, files: Mapping[str, bytes]) -> str:
     width = max(map(len, ABOUT))
+    entry, trust = _sample(files[BUNDLE])
     return README.format(
         name=_one_line(card.subject["name"]),
         origin=card.log["origin"],
@@ -128,8 +143,24 @@ def _readme(card: Card, files: Mapping[str, bytes]) -> str:
         sums=SUMS,
         root=card.log["trustRoot"],
         bundle=BUNDLE,
+        entry=entry,
+        trust=trust,
         limits="\n".join(f"- {one}" for one in card.limitations),
     )
+
+
+def _sample(bundle: bytes) -> tuple[int, int]:
+    """Return the numbers of the newest entry that is not a trust file, and of the newest trust file before it."""
+    trust, entry, under = 0, 0, 0
+    for one in json.loads(bundle)["entries"]:
+        if one["envelope"] is None:
+            continue  # erased: only its digest is left
+        statement = json.loads(base64.b64decode(one["envelope"]["payload"]))
+        if statement["predicateType"].split(":")[-2] == "trust":
+            trust = one["index"]
+        else:
+            entry, under = one["index"], trust
+    return entry, under
 
 
 def _one_line(text: str) -> str:

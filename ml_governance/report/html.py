@@ -13,6 +13,7 @@ from ml_governance.assess import canvas, svg
 from ml_governance.report import lineage
 from ml_governance.report.annex_iv import TITLES
 from ml_governance.report.comparison import PARTS
+from ml_governance.report.numbers import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -173,7 +174,12 @@ def _gap(ids: svg.Ids, entry: dict[str, Any], explanation: dict[str, Any]) -> st
         for one in shown
     ]  # fmt: skip
     if left:
-        rows.append(svg.Dot(label=f"{len(left)} other columns", value=math.fsum(one["value"] for one in left)))
+        rows.append(
+            svg.Dot(
+                label="1 other column" if len(left) == 1 else f"{len(left)} other columns",
+                value=math.fsum(one["value"] for one in left),
+            )
+        )
     rows.append(svg.Dot(label="the gap itself", value=entry["gap"], lower=entry["lower"], upper=entry["upper"]))
     ends = [0.0, *(end for row in rows for end in (row.value, row.lower, row.upper) if end is not None)]
     marks = canvas.ticks(min(ends), max(ends))
@@ -289,7 +295,7 @@ def _percent(value: Any) -> str:
 
 
 def _words(text: str) -> str:
-    return text.replace("_", " ").replace("-", " ")
+    return in_words(text.replace("-", " "))
 
 
 def _cut(text: str) -> str:

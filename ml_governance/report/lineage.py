@@ -7,10 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ml_governance.evidence.predicates import (
-    Approval,
     Assessment,
-    BreakGlass,
-    DecisionRecord,
     Deployment,
     Monitoring,
     Promotion,
@@ -18,8 +15,8 @@ from ml_governance.evidence.predicates import (
     Revocation,
     SecurityScan,
     TrainingRun,
-    Waiver,
 )
+from ml_governance.evidence.verdicts import Approval, BreakGlass, DecisionRecord, Waiver
 
 if TYPE_CHECKING:
     from ml_governance.evidence.attestation import Attestation, EvidenceView

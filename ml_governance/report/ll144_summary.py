@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from ml_governance.assess.local_law_144 import UNKNOWN, BiasAudit, nyc_ll144
 from ml_governance.decide.rules import revoked
 from ml_governance.errors import MissingEvidenceError, UsageError
+from ml_governance.evidence.canonical import stamp
 from ml_governance.evidence.predicates import Deployment, Fairness, Promotion
-from ml_governance.report.measured import source, stamp
+from ml_governance.report.measured import source
 from ml_governance.report.texts import NOT_PROVIDED
 
 if TYPE_CHECKING:

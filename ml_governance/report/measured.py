@@ -6,11 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ml_governance.evidence import intervals
+from ml_governance.evidence.canonical import stamp
 from ml_governance.evidence.predicates import BASELINE, Assessment
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from ml_governance.evidence.attestation import Attestation
     from ml_governance.evidence.predicates import Measurement
 
@@ -30,11 +29,6 @@ class Cell:
     n: int | None
     status: str
     reason: str | None
-
-
-def stamp(moment: datetime) -> str:
-    """Return a time as reports write it: UTC, to the second."""
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def source(entry: Attestation) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from ml_governance.report.rows_of import OF_GROUPS
@@ -12,6 +13,12 @@ if TYPE_CHECKING:
     from ml_governance.report.card import Card
 
 ALL_ROWS = "all rows"
+_INITIALS = re.compile(r"\b(?:auc|ece|eu|f1|fpr|ks|ll144|mae|mape|pr|psi|r2|rmse|roc|tpr)\b")
+
+
+def in_words(name: str) -> str:
+    """Return the name of a metric or a text as people read it: words apart, and initials as capitals."""
+    return _INITIALS.sub(lambda found: found[0].upper(), name.replace("_", " "))
 
 
 def reports(card: Card) -> dict[str, dict[str, Any]]:

@@ -67,6 +67,10 @@ def worst(codes: Sequence[int]) -> int:
     return min(codes, key=ORDER.index)
 
 
+WARNS = frozenset({"inconclusive", "insufficient", "pending"})
+"""What says neither yes nor no: formats that know warnings have it as one."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """What happened to one rule.

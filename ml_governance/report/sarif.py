@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ml_governance import __version__
-from ml_governance.report.outcome import one_line, visible
+from ml_governance.report.outcome import WARNS, one_line, visible
 
 if TYPE_CHECKING:
     from ml_governance.report.outcome import Case, Outcome
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 FINGERPRINT = "mlgovRule/v1"
-_WARNS = frozenset({"inconclusive", "insufficient", "pending"})
 
 
 def to_sarif(outcome: Outcome) -> str:
@@ -71,7 +70,7 @@ def _result(position: int, case: Case, outcome: Outcome) -> dict[str, Any]:
     result: dict[str, Any] = {
         "ruleId": visible(case.id, 400),
         "ruleIndex": position,
-        "level": "note" if case.kind == "waived" else "warning" if case.status in _WARNS else "error",
+        "level": "note" if case.kind == "waived" else "warning" if case.status in WARNS else "error",
         "message": {"text": visible("\n".join((case.text, *case.advice)))},
         "locations": [
             {

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ml_governance.evidence.predicates import (
+from ml_governance.evidence.predicates import Promotion, Registration, Resource, Revocation
+from ml_governance.evidence.verdicts import (
     Approval,
     BreakGlass,
     BreakGlassReview,
     DecisionRecord,
     DecisionSummary,
-    Promotion,
-    Registration,
-    Resource,
-    Revocation,
     Waiver,
 )
 from ml_governance.report.card import CARD_VERSION
@@ -26,7 +23,7 @@ from ml_governance.report.lineage import LAYERS
 from ml_governance.report.rows_of import OF_GROUPS
 
 if TYPE_CHECKING:
-    from ml_governance.evidence.predicates import Wire
+    from ml_governance.evidence.wire import Wire
 
 SCHEMA_ID = f"urn:ml-governance:report-schema:v{CARD_VERSION}"
 

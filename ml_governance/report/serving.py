@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from ml_governance.decide.policy import in_force
 from ml_governance.errors import GovernanceError
+from ml_governance.evidence.canonical import stamp
 from ml_governance.evidence.predicates import Deployment, Monitoring
-from ml_governance.report.measured import cell, source, stamp
+from ml_governance.report.measured import cell, source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

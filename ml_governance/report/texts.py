@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_governance.evidence.predicates import HumanText
 from ml_governance.report.measured import source
+from ml_governance.report.numbers import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,7 +59,8 @@ def human(about: Sequence[Attestation], withdrawn: Mapping[str, Attestation]) ->
 
 
 def _text(name: str, entry: Attestation | None) -> dict[str, Any]:
-    section, _, title, asks = EXPECTED.get(name, (3, "", name.replace("-", " ").capitalize(), ""))
+    said = in_words(name.replace("-", " "))
+    section, _, title, asks = EXPECTED.get(name, (3, "", f"{said[:1].upper()}{said[1:]}", ""))
     text = {"name": name, "section": section, "title": title, "asks": asks, "text": NOT_PROVIDED, "source": None}
     if entry is None or not isinstance(entry.content, HumanText):
         return text

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 META = "registered_model_meta"
 """What MLflow adds to a model that it downloads from a registry; it names the model and is no part of it."""
+_NOTE = re.compile(rb"model_name: [^\n]{1,1024}\nmodel_version: [^\n]{1,40}\n")
+"""All that it says; under that name nothing else is left out of a digest."""
 _DIGEST = re.compile(r"(sha256:)?[0-9a-f]{64}")
 _SUPERSEDED = (
     "the bundle is about this model alone: a later promotion of another version to the same alias would not be in it"
@@ -281,8 +283,16 @@ def _digests(path: Path) -> tuple[str, ...]:
         return (fingerprint.file(path).sha256,)
     listed = fingerprint.files(path)
     own = [one for one in listed if one[0] != META]
-    also = [own] if len(own) < len(listed) and any(one[0] == "MLmodel" for one in own) else []
+    also = [own] if any(one[0] == "MLmodel" for one in own) and _is_note(path / META) else []
     return tuple(fingerprint.of_files(one).sha256 for one in (listed, *also))
+
+
+def _is_note(path: Path) -> bool:
+    """Tell whether a file is MLflow's note of a model's name and version, and no more."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return _NOTE.fullmatch(file.read(2048)) is not None
 
 
 def _named(digests: Sequence[str], view: EvidenceView, target: str) -> Subject:

@@ -126,6 +126,8 @@ class ServerSection(_Section):
 
 
 class _File(_Section):
+    # Defaults are made, not validated: each model that is validated alone has its validator built first.
+
     version: int = Field(ge=1, le=1)
     project: str = Field(min_length=1)
     ledger: LedgerSection
@@ -134,9 +136,9 @@ class _File(_Section):
     registry: RegistrySection
     stages: dict[str, StageSection] = Field(min_length=1)
     retention: dict[str, Annotated[int, Field(ge=0, le=MAX_RETENTION)]] = Field(default_factory=dict)
-    openlineage: OpenLineageSection = OpenLineageSection()
-    check: CheckSection = CheckSection()
-    server: ServerSection = ServerSection()
+    openlineage: OpenLineageSection = Field(default_factory=OpenLineageSection.model_construct)
+    check: CheckSection = Field(default_factory=CheckSection.model_construct)
+    server: ServerSection = Field(default_factory=ServerSection.model_construct)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,7 +280,7 @@ def load(root: Path) -> Config:
 
 def _distinct(path: Path, destinations: Sequence[str]) -> None:
     """Refuse two destinations that the outbox would keep as one, and so send to only one of them."""
-    from ml_governance.integrations.openlineage import shown
+    from ml_governance.integrations.openlineage_transport import shown
 
     names = [shown(one) for one in destinations]
     twice = sorted({name for name in names if names.count(name) > 1})

@@ -124,6 +124,8 @@ class Custody:
         last_good : LastGood, optional
             For a stolen key: up to where it still counts, and what shows that this is older than the theft. What it rests on goes on
             record with the new trust file.
+        draft : Path, optional
+            Where the version waits while it has too few root signatures.
         """
 
         def change(version: TrustFile, index: int) -> TrustFile:

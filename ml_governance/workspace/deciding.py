@@ -17,8 +17,9 @@ from ml_governance.errors import (
     UsageError,
 )
 from ml_governance.evidence.canonical import sha256_hex
-from ml_governance.evidence.predicates import Approval, ApprovalRequest, PolicyInForce, Waiver
+from ml_governance.evidence.predicates import PolicyInForce
 from ml_governance.evidence.statement import Subject
+from ml_governance.evidence.verdicts import Approval, ApprovalRequest, Waiver
 from ml_governance.workspace.shipped import read_policy
 
 if TYPE_CHECKING:
@@ -146,7 +147,10 @@ def waive(
     permission = rbac.may(me, "waive", policy=policy, subject=subject, evidence=view)
     made = makers(subject, view)
     if me.id in made["author"] | made["trainer"]:
-        raise NotAuthorizedError(f"{me.id} made {subject.name}, and nobody waives a rule for their own work")
+        raise NotAuthorizedError(
+            f"{me.id} made {subject.name}, and nobody waives a rule for their own work",
+            expected=f"somebody else with one of the roles {', '.join(policy.waivers.roles)}",
+        )
     role = next((one for one in policy.waivers.roles if one in me.roles), None)
     if not permission.allowed or role is None:
         raise NotAuthorizedError(permission.reason)
@@ -189,7 +193,10 @@ def waiting(ws: Workspace, person: str | None) -> tuple[Item, ...]:
             f"the trust file in force names no {person!r}", expected=f"one of {', '.join(sorted(view.principals))}"
         )
     if not {ws.config.project, "*"} & who.projects:
-        raise NotAuthorizedError(f"{who.id} is not trusted for the project {ws.config.project!r}")
+        raise NotAuthorizedError(
+            f"{who.id} is not trusted for the project {ws.config.project!r}",
+            expected=f"a person of this project, or of all: {who.id} is of {', '.join(sorted(who.projects)) or 'none'}",
+        )
     return inbox.waiting(who, evidence=view, stages=tuple(ws.config.stages), project=ws.config.project, at=ws.clock())
 
 

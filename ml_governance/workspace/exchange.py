@@ -32,9 +32,14 @@ def send(url: str, body: bytes, kind: str) -> tuple[int, bytes]:
     except urllib.error.HTTPError as error:
         return error.code, error.read(1 << 16)
     except urllib.error.URLError as error:
-        raise UnavailableError(f"{url} cannot be reached: {error.reason}") from error
+        raise UnavailableError(
+            f"{url} cannot be reached: {error.reason}", next_step="check the address and the network, and try again"
+        ) from error
     except (OSError, HTTPException) as error:
-        raise UnavailableError(f"{url} answered nonsense, or not in time: {error!r}") from error
+        raise UnavailableError(
+            f"{url} answered nonsense, or not in time: {error!r}",
+            expected=f"an answer over HTTP within {SECONDS} seconds",
+        ) from error
 
 
 def post(url: str, body: bytes) -> tuple[int, str]:

@@ -26,8 +26,9 @@ from ml_governance.errors import (
     VerificationError,
 )
 from ml_governance.evidence.canonical import canonicalise, sha256_hex
-from ml_governance.evidence.predicates import DecisionRecord, Registration, RegistryRequest
+from ml_governance.evidence.predicates import Registration, RegistryRequest
 from ml_governance.evidence.statement import Subject
+from ml_governance.evidence.verdicts import DecisionRecord
 from ml_governance.integrations.mlflow_places import name_alias
 from ml_governance.integrations.mlflow_protection import Protection
 from ml_governance.promote import gate, history, recovery
@@ -181,33 +182,52 @@ class Gatekeeper:
                 seen = [view]  # verified a moment ago: the gate's guard refuses what came since
 
                 def me(evidence: EvidenceView) -> Principal:
-                    self._server_may(ws.me(evidence), subject, asked.stage, evidence)
-                    return self._person(request.user, evidence)
+                    server = ws.me(evidence)
+                    self._server_may(server, subject, asked.stage, evidence)
+                    return self._person(request.user, server, evidence)
 
                 gate.promote(
                     subject=subject, stage=asked.stage, alias=alias, project=self.config.project, registration=registration,
                     registry=place, whole=ws.view, me=me, writer=ws.writer, clock=ws.clock, digested=True,
                     view=lambda: seen.pop() if seen else ws.concerning(subject, stage=asked.stage)[1],
-                    along=[self._entry(request, "allowed", f"{subject.name} for {asked.stage}")],
+                    along=[self._entry(request, "allowed", f"{subject.name} for {asked.stage}, asked for by {self._id(request.user)}")],
                 )  # fmt: skip
             except PromotionDeniedError as error:
                 error.next_step = _next(error.decision)
                 raise
 
-    def _person(self, user: str | None, evidence: EvidenceView) -> Principal:
-        """Return who a user is in the trust file."""
+    def _id(self, user: str | None) -> str:
+        """Return the id under which the trust file would name a user."""
+        return self.config.server.people.get(user or "", user or "")
+
+    def _person(self, user: str | None, server: Principal, evidence: EvidenceView) -> Principal:
+        """Return who a user is in the trust file; nobody is the server that asks for them."""
         if user is None:
             raise NotAuthorizedError(
                 "this server authenticated nobody for the request, so nobody promotes",
                 expected="a user whom the server knows",
                 next_step="mlflow server --app-name basic-auth, and MLFLOW_TRACKING_USERNAME and ..._PASSWORD at the client",
             )
-        person = evidence.principals.get(self.config.server.people.get(user, user))
+        people = self.config.server.people
+        owners = sorted(name for name, one in people.items() if one == user)
+        if user not in people and owners:
+            raise NotAuthorizedError(
+                f"the MLflow user {user!r} is not the person {user}: [server.people] says that {' and '.join(owners)} is",
+                expected=f"the user {' or '.join(owners)}",
+                next_step=f'if they are the same person: {user} = "{user}" under [server.people] in governance.toml, and restart',
+            )
+        person = evidence.principals.get(self._id(user))
         if person is None:
             raise NotAuthorizedError(
                 f"the MLflow user {user!r} is nobody whom the trust file names",
                 expected=f"one of {', '.join(sorted(evidence.principals))}, or a user whom [server.people] maps to one",
                 next_step="ask somebody of the role that the policy lets promote; MLflow's own permissions grant nothing here",
+            )
+        if person.id == server.id:
+            raise NotAuthorizedError(
+                f"the MLflow user {user!r} bears the id of this server, which asks for others and never for itself",
+                expected="a person",
+                next_step="name that user otherwise, or map it to a person under [server.people] in governance.toml",
             )
         return person
 

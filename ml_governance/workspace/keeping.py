@@ -148,7 +148,11 @@ class Keeping:
         """Return the DSSE envelope of an entry, or the same as a Sigstore bundle."""
         stored = next(self._ws.ledger.entries(index, index + 1), None)
         if stored is None or stored.envelope is None:
-            raise MissingEvidenceError(f"the ledger has no content at #{index}")
+            raise MissingEvidenceError(
+                f"the ledger has no content at #{index}",
+                expected=f"0 to {self._ws.ledger.size - 1}, and none that was erased",
+                next_step="mlgov log ls",
+            )
         found = Envelope.from_bytes(stored.envelope)
         return bundle.sigstore_bundle(found) if sigstore else found.to_dict()
 
@@ -175,7 +179,7 @@ class Keeping:
                 hashes = ledger.inclusion_proof(index, size)
                 proofs.append(TlogProof(index=index, leaf=one.leaf, hashes=hashes, checkpoint=note))
         if not proofs:
-            raise MissingEvidenceError(f"the ledger has no entry about {reference}")
+            raise MissingEvidenceError(f"the ledger has no entry about {reference}", next_step="mlgov log ls")
         return tuple(proofs)
 
     def _digest(self, reference: str | Subject) -> str:
@@ -345,6 +349,7 @@ class Keeping:
         """
         from ml_governance.evidence.outbox import Outbox
         from ml_governance.integrations import openlineage
+        from ml_governance.integrations.openlineage_transport import shown
 
         ws = self._ws
         if not ws.config.destinations:
@@ -354,17 +359,17 @@ class Keeping:
             )
         if retry:
             for one in ws.config.destinations:
-                Outbox(ws.ledger).retry(openlineage.shown(one))
+                Outbox(ws.ledger).retry(shown(one))
         return tuple(openlineage.deliver(ws.ledger, one, clock=ws.clock, limit=limit) for one in ws.config.destinations)
 
     def outbox(self) -> tuple[Standing, ...]:
         """Return how far each destination is; those that were never sent to count everything as waiting."""
         from ml_governance.evidence.outbox import Outbox
-        from ml_governance.integrations import openlineage
+        from ml_governance.integrations.openlineage_transport import shown
 
         box = Outbox(self._ws.ledger)
         for one in self._ws.config.destinations:
-            box.plan(openlineage.shown(one))
+            box.plan(shown(one))
         return box.standing()
 
     # --- backup -------------------------------------------------------------------------------------------

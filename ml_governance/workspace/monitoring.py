@@ -65,10 +65,11 @@ class Monitored:
     def sentence(self) -> str:
         """Tell it in a few words."""
         window, labels = self.report.window, ""
+        processes = "1 process" if window.instances == 1 else f"{window.instances:,} processes"
         if self.joined is not None:
             labels = f"; {self.joined.joined:,} labels joined, {self.joined.unknown:,} unknown"
         return (
-            f"{self.subject.name} in {self.report.stage}: {window.tally.predicted:,} predictions of {window.instances} processes from "
+            f"{self.subject.name} in {self.report.stage}: {window.tally.predicted:,} predictions of {processes} from "
             f"{window.begins.isoformat(timespec='minutes')}, {self.report.labelled:,} with a label{labels}; signed as ledger "
             f"#{self.receipt.index}"
         )

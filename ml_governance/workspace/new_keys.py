@@ -41,6 +41,8 @@ def new_key(
         Encrypt the private key with a passphrase.
     uri : str, optional
         securesystemslib URI of a key in a service; then ``public`` is its public key, and ``NAME.uri`` is written instead.
+    public : Path, optional
+        Public key in PEM form; needed with ``uri``.
 
     Raises
     ------

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from ml_governance.evidence.head import Receipt
     from ml_governance.evidence.keys import Signer
-    from ml_governance.evidence.predicates import Content
     from ml_governance.evidence.statement import Subject
+    from ml_governance.evidence.wire import Content
     from ml_governance.evidence.writer import Writer
     from ml_governance.promote.registry import Registry
     from ml_governance.workspace.config import Config

@@ -10,8 +10,9 @@ from ml_governance.decide.policy import in_force
 from ml_governance.errors import EvidenceError, MissingEvidenceError, NotAuthorizedError, UsageError
 from ml_governance.evidence import mandate
 from ml_governance.evidence.canonical import sha256_hex
-from ml_governance.evidence.predicates import Delegation, Revocation
+from ml_governance.evidence.predicates import Revocation
 from ml_governance.evidence.statement import Subject
+from ml_governance.evidence.verdicts import Delegation
 
 if TYPE_CHECKING:
     from datetime import datetime

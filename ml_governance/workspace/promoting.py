@@ -11,7 +11,8 @@ from ml_governance.decide.decision import evaluate
 from ml_governance.decide.past import policy_at
 from ml_governance.decide.policy import in_force
 from ml_governance.errors import DeniedError, MissingEvidenceError, NotAuthorizedError, UsageError
-from ml_governance.evidence.predicates import BreakGlass, BreakGlassReview, Registration, Revocation
+from ml_governance.evidence.predicates import Registration, Revocation
+from ml_governance.evidence.verdicts import BreakGlass, BreakGlassReview
 from ml_governance.promote import gate, history
 from ml_governance.workspace.deciding import said
 

@@ -58,7 +58,8 @@ class Written:
 
 def show(ws: Workspace, version: str | Subject, *, stage: str) -> str:
     """Put report, numbers and the newest verdict where MLflow's pages show them; return the id of the run that has them."""
-    from ml_governance.evidence.predicates import Assessment, DecisionRecord
+    from ml_governance.evidence.predicates import Assessment
+    from ml_governance.evidence.verdicts import DecisionRecord
     from ml_governance.integrations.mlflow import MlflowRegistry
     from ml_governance.integrations.mlflow_display import show as shown
     from ml_governance.report import formats, html

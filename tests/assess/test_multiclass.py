@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sklearn
 
 from ml_governance import MulticlassReport, assess_fairness, assess_multiclass
-from ml_governance.assess import multiclass
+from ml_governance.assess import confusion, macro_averages, multiclass
 from ml_governance.errors import DataError
 
 CLASSES = ["bird", "cat", "dog"]
@@ -193,7 +193,7 @@ TRUTH = {
 def test_intervals_of_macro_metrics_hold(matrix: Any, n: int) -> None:
     """1,000 samples: at .95 the standard error is .007. The smallest class has 30 rows: less is insufficient anyway."""
     generator = np.random.default_rng(4)
-    for name, function in multiclass.MACRO.items():
+    for name, function in macro_averages.MACRO.items():
         truth, held, given_ = TRUTH[name](matrix / matrix.sum()), 0, 0
         for _ in range(1_000):
             found = function(simulated(generator, matrix / matrix.sum(), n), (), CLASSES)
@@ -217,7 +217,7 @@ def test_intervals_of_differences_between_groups_hold(unlike: bool) -> None:
     held = dict.fromkeys(truth, 0)
     for _ in range(250):
         counts = np.array([simulated(generator, m, 300) for m in matrices])
-        cube = multiclass.ConfusionCube(attributes=("g",), levels=(("a", "b"),), classes=tuple(CLASSES), counts=counts)
+        cube = confusion.ConfusionCube(attributes=("g",), levels=(("a", "b"),), classes=tuple(CLASSES), counts=counts)
         found = {one.metric: one for one in multiclass.measure(cube, [("g",)], 0.95, 10) if not one.group}
         for name, value in truth.items():
             interval = found[name if name in AGGREGATES else f"{name}_difference"].intervals[0]

@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn import metrics as sklearn
 
 from ml_governance import RankingReport, assess_ranking
-from ml_governance.assess import ranking
+from ml_governance.assess import placing
 from ml_governance.errors import DataError
 
 SHARED = ("exposure", "exposure_per_relevance", "ndcg")
@@ -44,7 +44,7 @@ def report(frame: pd.DataFrame, **options: Any) -> RankingReport:
 @given(st.integers(0, 10_000), st.booleans())
 def test_ndcg_agrees_with_scikit_learn_query_by_query(seed: int, ties: bool) -> None:
     frame = data(15, 10, seed, ties=ties)
-    each = ranking.ndcg(frame.s.to_numpy(), frame.rel.to_numpy(float), frame.q.to_numpy(), 15)
+    each = placing.ndcg(frame.s.to_numpy(), frame.rel.to_numpy(float), frame.q.to_numpy(), 15)
     for query, rows in frame.groupby("q"):
         if rows.rel.max() > 0:
             assert each[query] == pytest.approx(sklearn.ndcg_score([rows.rel], [rows.s]), abs=1e-12)  # type: ignore[call-overload]
@@ -82,10 +82,10 @@ def test_ranks_exposure_and_selection_agree_with_those_of_pandas(seed: int, k: i
 def test_items_of_equal_score_get_the_mean_over_all_their_orders(seed: int) -> None:
     frame = data(4, 9, seed, ties=True)
     generator, score, query = np.random.default_rng(seed), frame.s.to_numpy(), frame.q.to_numpy()
-    placed = ranking.place(score, query, 4)
+    placed = placing.place(score, query, 4)
     exposure, selected = np.zeros(len(frame)), np.zeros(len(frame))
     for _ in range(800):
-        one = ranking.place(score + 1e-6 * generator.random(len(frame)), query, 4)
+        one = placing.place(score + 1e-6 * generator.random(len(frame)), query, 4)
         exposure += one.exposure / 800
         selected += one.selected / 800
     np.testing.assert_allclose(placed.exposure, exposure, atol=0.05)
@@ -96,7 +96,7 @@ def test_items_of_equal_score_get_the_mean_over_all_their_orders(seed: int) -> N
 @given(st.integers(0, 10_000))
 def test_the_error_of_exposure_is_that_of_the_jackknife_over_queries(seed: int) -> None:
     frame = data(60, 10, seed)
-    frame["e"] = ranking.place(frame.s.to_numpy(), frame.q.to_numpy(), 1).exposure
+    frame["e"] = placing.place(frame.s.to_numpy(), frame.q.to_numpy(), 1).exposure
     own = frame[frame.g == "a"]
     left_out = np.array([own.e[own.q != query].mean() for query in range(60)])
     error = np.sqrt(59 / 60 * ((left_out - left_out.mean()) ** 2).sum())
@@ -147,7 +147,7 @@ def test_every_number_is_typed_and_lies_in_its_interval(seed: int, k: int, ties:
 
 def test_items_are_conserved() -> None:
     frame = data(20, 12)
-    placed = ranking.place(frame.s.round().to_numpy(), frame.q.to_numpy(), 5)
+    placed = placing.place(frame.s.round().to_numpy(), frame.q.to_numpy(), 5)
     assert placed.selected.sum() == pytest.approx(20 * 5)
     assert placed.exposure.sum() == pytest.approx(20 * (1 / np.log2(np.arange(2, 14))).sum())
 

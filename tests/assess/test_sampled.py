@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.special import expit
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import expit, softmax
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 from ml_governance import assess_explanation
-from ml_governance.assess import sampled, tree_explanation
+from ml_governance.assess import links, sampled, tree_explanation
 from ml_governance.assess.tree_kernel import TreeKernel
 from ml_governance.errors import DataError, UnavailableError
 from tests.assess.test_explanation import brute_force
@@ -39,8 +42,8 @@ def tables() -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
 
 def control(rows: np.ndarray, background: np.ndarray) -> sampled.Control:  # type: ignore[type-arg]
     return sampled.Control(
-        play=margin, link=expit, values=np.tile(brute_force(margin, rows[0], background), (len(rows), 1)),
-        base=float(margin(background).mean()),
+        play=margin, link=expit, slopes=links.slopes,
+        values=np.tile(brute_force(margin, rows[0], background), (len(rows), 1)),
     )  # fmt: skip
 
 
@@ -102,6 +105,83 @@ def test_a_boosted_probability_is_steadied_by_its_exact_margin() -> None:
     off, told = ((found.values - exact) ** 2).mean(), (found.errors**2).mean()
     assert told / 2 < off < 2 * told
     assert found.values.sum(axis=1) + found.base == pytest.approx(play(table[:12]), abs=1e-9)
+
+
+def margins(matrix: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    return np.column_stack([margin(matrix), matrix[:, 0] - matrix[:, 3], matrix[:, 1] * matrix[:, 2]])
+
+
+def probabilities(matrix: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    return np.asarray(softmax(margins(matrix), axis=1))
+
+
+def test_walks_of_several_classes_stay_unbiased_with_known_margins_and_vary_less(tables) -> None:  # type: ignore[no-untyped-def]
+    row, background = tables
+    rows = np.repeat(row, TRIES, axis=0)
+    exact, known = (
+        np.stack([brute_force(lambda m, at=at, p=play: p(m)[:, at], row[0], background) for at in range(3)], axis=1)
+        for play in (probabilities, margins)
+    )
+    told = sampled.Control(
+        play=margins, link=links.probability, slopes=links.slopes, values=np.tile(known, (TRIES, 1, 1))
+    )
+    found = sampled.attribute(probabilities, rows, background, seed=0, control=told)
+    spread = found.phi.std(axis=0)
+    assert np.abs(found.phi.mean(axis=0) - exact) / spread * np.sqrt(TRIES) == pytest.approx(np.zeros((4, 3)), abs=4.5)
+    assert np.sqrt((found.error**2).mean(axis=0)) == pytest.approx(spread, rel=0.1)
+    assert found.phi.sum(axis=1) + found.base == pytest.approx(np.tile(probabilities(row), (TRIES, 1)), abs=1e-12)
+    plain = sampled.attribute(probabilities, rows, background, seed=0)
+    assert found.phi.var(axis=0).sum() < plain.phi.var(axis=0).sum() * 0.8
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 5))
+def test_slopes_times_the_way_are_what_the_probability_moves_by(seed: int, classes: int) -> None:
+    random = np.random.default_rng(seed)
+    rows, background = random.normal(size=(3, classes)), random.normal(size=(1, classes))
+    rows, background = (one[:, 0] if classes == 1 else one for one in (rows, background))
+    moved = links.probability(rows) - links.probability(background)
+    way = (rows - background).reshape(3, -1)
+    found = np.einsum("nok,nk->no", links.slopes(rows, background), way)
+    assert found == pytest.approx(moved.reshape(3, -1), abs=5e-3)
+
+
+@pytest.mark.parametrize("library", ["sklearn", "xgboost", "lightgbm", "catboost"])
+def test_the_probability_of_each_class_of_a_booster_is_steadied(irises: pd.DataFrame, library: str) -> None:
+    kinds = {
+        "sklearn": lambda: GradientBoostingClassifier(n_estimators=8),
+        "xgboost": lambda: importlib.import_module("xgboost").XGBClassifier(n_estimators=8, n_jobs=1),
+        "lightgbm": lambda: importlib.import_module("lightgbm").LGBMClassifier(n_estimators=8, n_jobs=1, verbose=-1),
+        "catboost": lambda: importlib.import_module("catboost").CatBoostClassifier(
+            8, thread_count=1, verbose=0, allow_writing_files=False
+        ),
+    }
+    columns = ["a", "b", "c"]
+    model = kinds[library]().fit(irises[columns], irises.grade.astype(int))
+    background = irises[columns][100:120]
+    found = assess_explanation(model, rows=irises[columns][:16], background=background)
+    assert "steadied" in found.details["why"] and found.values is not None and found.errors is not None
+    assert found.table is not None
+    assert found.values.sum(axis=1) + found.base == pytest.approx(model.predict_proba(found.table), abs=1e-6)
+
+    def play(matrix: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+        return np.asarray(model.predict_proba(pd.DataFrame(matrix, columns=columns)), dtype=np.float64)
+
+    off = [
+        found.values[at, :, place] - brute_force(lambda m, p=place: play(m)[:, p], row, background.to_numpy())
+        for at, row in enumerate(found.table.to_numpy())
+        for place in range(3)
+    ]
+    assert np.sqrt(np.square(off).mean()) < 0.02
+
+
+def test_classes_that_are_told_apart_one_by_one_have_no_known_margin_behind_them(irises: pd.DataFrame) -> None:
+    lightgbm = importlib.import_module("lightgbm")
+    columns = ["a", "b", "c"]
+    model = lightgbm.LGBMClassifier(n_estimators=5, objective="multiclassova", verbose=-1)
+    model.fit(irises[columns], irises.grade.astype(int))
+    found = assess_explanation(model, rows=irises[columns][:5], background=irises[columns][100:120])
+    assert "steadied" not in found.details["why"]
 
 
 # --- several classes ----------------------------------------------------------------------------------

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import json
+import tempfile
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -54,7 +57,11 @@ def fitted(library: str, kind: str, X: np.ndarray, y: np.ndarray):
         )
     options = {"iterations": 15, "depth": 5, "verbose": 0, "thread_count": 1, "allow_writing_files": False}
     model = (module.CatBoostRegressor if regresses else module.CatBoostClassifier)(**options).fit(X, y)
-    return model, lambda rows: model.predict(rows, prediction_type="RawFormulaVal"), None
+    return (
+        model,
+        lambda rows: model.predict(rows, prediction_type="RawFormulaVal"),
+        lambda rows: model.get_feature_importance(module.Pool(rows), type="ShapValues"),
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -83,12 +90,12 @@ def test_attributions_are_the_shapley_values_of_the_librarys_own_margin(library:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("library", ["xgboost", "lightgbm"])
+@pytest.mark.parametrize("library", ["xgboost", "lightgbm", "catboost"])
 def test_by_covers_attributions_are_the_librarys_own(library: str, kind: str) -> None:
     X, y = table(kind)
     model, margin, own = fitted(library, kind, X, y)
     ensemble = tree_boosters.read(model, "margin")
-    assert any(tree.members for tree in ensemble.trees)
+    assert any((tree.cover == 0).any() if library == "catboost" else tree.members for tree in ensemble.trees)
     theirs = np.asarray(own(X)).reshape(len(X), -1, 7)[:, :, :6].transpose(0, 2, 1)
     tolerance = (SINGLE if library == "xgboost" else 1e-9) * np.ptp(margin(X))
     assert np.abs(TreeKernel.of(ensemble).values(X) - theirs).max() < tolerance
@@ -109,6 +116,21 @@ def test_the_margin_of_a_booster_is_explained_by_tables_and_its_probability_is_n
     assert found.details["check"].startswith("equal to shap")
     with pytest.raises(TreesRefusedError, match="no sum over its leaves"):
         tree_boosters.read(model, "probability")
+
+
+def test_catboost_of_several_classes_is_not_given_to_shap_which_reads_past_its_leaves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    X, y = table("three classes")
+    model, margin, _ = fitted("catboost", "three classes", X, y)
+    given = []
+    monkeypatch.setattr(tree_explanation, "_shap", lambda *_: given.append(1) or (np.zeros((3, 6, 3)), "0"))
+    frame = pd.DataFrame(X, columns=list("abcdef"))
+    found = assess_explanation(model, rows=frame[:30], background=frame[100:130], output="margin")
+    assert not given
+    assert found.details["check"].startswith("not compared with shap")
+    assert found.values is not None and found.table is not None
+    assert found.values.sum(axis=1) + found.base == pytest.approx(margin(found.table.to_numpy()), abs=1e-9)
 
 
 def test_trees_of_a_form_that_is_not_read_are_refused() -> None:
@@ -133,6 +155,25 @@ def test_trees_of_a_form_that_is_not_read_are_refused() -> None:
     for model, output, said in refused:
         with pytest.raises(TreesRefusedError, match=said):
             tree_boosters.read(model, output)  # type: ignore[arg-type]
+
+
+def test_a_catboost_model_saved_without_the_weights_of_its_leaves_is_refused_by_covers_alone() -> None:
+    X, y = table("two classes")
+    model, margin, _ = fitted("catboost", "two classes", X, y)
+    document = catboost_document(model)
+    for tree in document["oblivious_trees"]:
+        del tree["leaf_weights"]
+    ensemble = tree_boosters.from_catboost(document)
+    with pytest.raises(TreesRefusedError, match="cover 0"):
+        TreeKernel.of(ensemble)
+    kernel = TreeKernel.of(ensemble, background=X[:20])
+    assert kernel.values(X).sum(axis=1)[:, 0] + kernel.base == pytest.approx(margin(X), abs=1e-9)
+
+
+def catboost_document(model) -> dict:
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_model(f"{folder}/model.json", format="json")
+        return json.loads(Path(folder, "model.json").read_text(encoding="utf-8"))
 
 
 def test_rounds_that_early_stopping_discards_are_not_read() -> None:

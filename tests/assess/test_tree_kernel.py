@@ -127,6 +127,8 @@ def by_cover(ensemble: Ensemble, row: np.ndarray, players: list[int], coalition:
         left, right = tree.left[node], tree.right[node]
         if left < 0:
             return float(tree.value[node])
+        if tree.cover[node] == 0:
+            return 0.0  # the leaves below hold 0, whatever the shares
         if players[tree.feature[node]] in coalition:
             return below(tree, left if goes_left(ensemble, tree, node, row[tree.feature[node]]) else right)
         return (tree.cover[left] * below(tree, left) + tree.cover[right] * below(tree, right)) / tree.cover[node]
@@ -151,8 +153,44 @@ def games(draw) -> tuple[Ensemble, np.ndarray, np.ndarray, list[int]]:
     return ensemble, rows, background, players
 
 
-@settings(max_examples=60, deadline=None)
-@given(games())
+def oblivious(random: np.random.Generator, columns: int, depth: int, empty: float, output: int = 0) -> Tree:
+    """A tree that asks one question a level, perhaps twice, with some leaves that no training row reached."""
+    inner = (1 << depth) - 1
+    level = np.repeat(np.arange(depth + 1), 1 << np.arange(depth + 1))
+    at = np.where(level < depth, level, 0)
+    asked = [(random.integers(columns), random.integers(-1, 2), random.integers(3)) for _ in range(depth)] or [
+        (0, 0, 0)
+    ]
+    cover, value = np.zeros(len(level)), np.zeros(len(level))
+    cover[inner:] = random.integers(1, 9, inner + 1) * (random.random(inner + 1) >= empty)
+    cover[inner] += 1
+    value[inner:] = np.where(cover[inner:] > 0, random.normal(size=inner + 1), 0.0)
+    for node in reversed(range(inner)):
+        cover[node] = cover[2 * node + 1] + cover[2 * node + 2]
+    child = np.where(level < depth, 2 * np.arange(len(level)) + 1, -1).astype(np.int32)
+    feature, threshold, missing = np.array(asked).T
+    return Tree(
+        left=child, right=np.where(child < 0, -1, child + 1).astype(np.int32), feature=feature[at].astype(np.int32),
+        threshold=threshold[at].astype(np.float64), missing=missing[at].astype(np.uint8), value=value, cover=cover,
+        output=output,
+    )  # fmt: skip
+
+
+@st.composite
+def oblivious_games(draw) -> tuple[Ensemble, np.ndarray, np.ndarray, list[int]]:
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    columns, depth, empty = draw(st.integers(1, 5)), draw(st.integers(0, 6)), draw(st.sampled_from([0.0, 0.4]))
+    ensemble = Ensemble(
+        trees=tuple(oblivious(random, columns, depth, empty) for _ in range(draw(st.integers(1, 3)))),
+        base=np.array([random.normal()]), columns=columns, strict=draw(st.booleans()), single=draw(st.booleans()),
+    )  # fmt: skip
+    pool = np.array([-2.0, -1.0, 0.0, 1.0, 2.0, np.nan, np.inf, -np.inf])
+    rows, background = random.choice(pool, (4, columns)), random.choice(pool, (draw(st.integers(1, 9)), columns))
+    return ensemble, rows, background, list(range(columns))
+
+
+@settings(max_examples=100, deadline=None)
+@given(games() | oblivious_games())
 def test_of_any_trees_the_values_are_the_shapley_values_of_both_games(game) -> None:
     ensemble, rows, background, players = game
     count = max(players) + 1
@@ -181,6 +219,33 @@ def test_rows_give_the_same_bits_in_any_order_and_with_any_number_of_threads(gam
     expected = one.values(many, threads=1)
     assert np.array_equal(expected, other.values(many, threads=threads))
     assert np.array_equal(expected[::-1], one.values(many[::-1], threads=threads))
+
+
+@pytest.mark.parametrize("levels", [6, tree_layout.LEVELS, tree_layout.LEVELS + 2])
+def test_a_tree_that_asks_one_question_a_level_is_one_table_up_to_eight_levels(levels: int) -> None:
+    random = np.random.default_rng(levels)
+    tree = oblivious(random, 12, levels, 0.2)
+    ensemble = Ensemble(trees=(tree,), base=np.zeros(1), columns=12, strict=False, single=False)
+    kernel = TreeKernel.of(ensemble, background=random.normal(size=(50, 12)))
+    assert len(kernel.layout.group_bits) == 1 << max(levels - tree_layout.LEVELS, 0)
+    assert kernel.layout.group_bits.max() <= levels
+    rows = random.normal(size=(300, 12))
+    added = kernel.values(rows)[:, :, 0].sum(axis=1) + kernel.base[0]
+    assert added == pytest.approx([walk(ensemble, row) for row in rows], abs=1e-12)
+
+
+def test_batches_of_many_groups_and_outputs_add_to_the_right_place() -> None:
+    random = np.random.default_rng(0)
+    trees = tuple(
+        oblivious(random, 4, 3, 0.0, output=int(random.integers(3))) for _ in range(3 * tree_layout.BATCH + 5)
+    )
+    many = Ensemble(trees=trees, base=np.zeros(3), columns=4, strict=False, single=False)
+    rows, background = random.normal(size=(77, 4)), random.normal(size=(30, 4))
+    expected = np.zeros((77, 4, 3))
+    for tree in trees:
+        alone = Ensemble(trees=(tree,), base=np.zeros(3), columns=4, strict=False, single=False)
+        expected += TreeKernel.of(alone, background=background).values(rows)
+    assert TreeKernel.of(many, background=background).values(rows) == pytest.approx(expected, abs=1e-12)
 
 
 def chain(players: list[int], missing: int = LEFT) -> Ensemble:
@@ -241,6 +306,15 @@ def test_a_cover_of_zero_is_refused_by_covers_and_of_no_matter_with_a_background
     rows = np.array([[0.0, 1.0], [0.3, 0.1]])
     kernel = TreeKernel.of(ensemble, background=rows)
     assert kernel.values(rows).sum(axis=1)[:, 0] + kernel.base == pytest.approx([walk(ensemble, row) for row in rows])
+
+
+def test_a_cover_of_zero_is_of_no_matter_where_the_leaves_below_hold_zero() -> None:
+    tree = oblivious(np.random.default_rng(0), 3, 4, 0.6)
+    assert (tree.cover[tree.left >= 0] == 0).any()
+    ensemble = Ensemble(trees=(tree,), base=np.zeros(1), columns=3, strict=False, single=False)
+    row = np.array([0.5, -2.0, 1.5])
+    expected = shapley(lambda coalition: by_cover(ensemble, row, [0, 1, 2], coalition), 3)
+    assert TreeKernel.of(ensemble).values(row[None])[0, :, 0] == pytest.approx(expected, abs=1e-12)
 
 
 def test_bad_arrays_are_named() -> None:

@@ -17,7 +17,8 @@ from ml_governance.decide.advice import APPROVALS, multiplicity
 from ml_governance.decide.decision import Decision
 from ml_governance.decide.finding import OPEN, Finding
 from ml_governance.decide.policy import parse_policy
-from ml_governance.evidence.predicates import Approval, Resource
+from ml_governance.evidence.predicates import Resource
+from ml_governance.evidence.verdicts import Approval
 from tests.decide.test_decision import ALLOWED, POLICY, READ, TEXT, TEXTS, decide, view_of, with_entry
 
 
@@ -164,8 +165,10 @@ def test_both_forms_of_a_decision_are_read_and_neither_passes_for_the_other(tmp_
     from ml_governance.evidence import entry
     from ml_governance.evidence.envelope import sign
     from ml_governance.evidence.keys import generate
-    from ml_governance.evidence.predicates import Chain, DecisionRecord, DecisionSummary, predicate_type
+    from ml_governance.evidence.predicates import predicate_type
     from ml_governance.evidence.statement import Statement, Subject
+    from ml_governance.evidence.verdicts import DecisionRecord, DecisionSummary
+    from ml_governance.evidence.wire import Chain
 
     signer = generate(tmp_path / "key.pem")
     chain = Chain(

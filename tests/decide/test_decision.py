@@ -18,8 +18,10 @@ from ml_governance.decide.rbac import compile_roles, may
 from ml_governance.errors import EvidenceError, MissingEvidenceError, PolicyError
 from ml_governance.evidence.attestation import Attestation, EvidenceView, Void
 from ml_governance.evidence.canonical import canonicalise, sha256_hex
-from ml_governance.evidence.predicates import Approval, Content, PolicyInForce, Revocation, Waiver
+from ml_governance.evidence.predicates import PolicyInForce, Revocation
 from ml_governance.evidence.statement import Subject
+from ml_governance.evidence.verdicts import Approval, Waiver
+from ml_governance.evidence.wire import Content
 from ml_governance.workspace import packs
 
 FOLDER = packs()["credit-scoring"]

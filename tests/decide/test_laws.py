@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from ml_governance.decide.cases import AT, SUBJECT
 from ml_governance.decide.policy import Policy
 from ml_governance.evidence.attestation import Attestation, EvidenceView
-from ml_governance.evidence.predicates import Approval, Assessment, Revocation
+from ml_governance.evidence.predicates import Assessment, Revocation
 from ml_governance.evidence.statement import Subject
+from ml_governance.evidence.verdicts import Approval
 from tests.decide.worlds import (
     ACTS,
     AUTHORITY,

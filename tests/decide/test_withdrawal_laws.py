@@ -10,16 +10,8 @@ from hypothesis import strategies as st
 
 from ml_governance.decide import approval
 from ml_governance.decide.cases import AT, PEOPLE
-from ml_governance.evidence.predicates import (
-    Approval,
-    ApprovalRequest,
-    BreakGlass,
-    BreakGlassReview,
-    Registration,
-    Revocation,
-    TrainingRun,
-    Waiver,
-)
+from ml_governance.evidence.predicates import Registration, Revocation, TrainingRun
+from ml_governance.evidence.verdicts import Approval, ApprovalRequest, BreakGlass, BreakGlassReview, Waiver
 from tests.decide.test_decision import RANK, TEXTS, decide, view_of, with_entry
 
 names = st.sampled_from(sorted(TEXTS))

@@ -28,21 +28,12 @@ from ml_governance.evidence.canonical import canonicalise, sha256_hex
 from ml_governance.evidence.charter import Charter
 from ml_governance.evidence.envelope import Envelope, Signature
 from ml_governance.evidence.holders import LogKey
-from ml_governance.evidence.predicates import (
-    Approval,
-    ApprovalRequest,
-    BreakGlass,
-    Content,
-    Delegation,
-    Promotion,
-    Registration,
-    Revocation,
-    TrustUpdate,
-    Waiver,
-)
+from ml_governance.evidence.predicates import Promotion, Registration, Revocation, TrustUpdate
 from ml_governance.evidence.statement import Subject
 from ml_governance.evidence.trust import ROOT, Principal, TrustedKey, TrustFile
+from ml_governance.evidence.verdicts import Approval, ApprovalRequest, BreakGlass, Delegation, Waiver
 from ml_governance.evidence.walk import NEVER_ERASED, STANDS
+from ml_governance.evidence.wire import Content
 
 PROJECT, STAGE = "credit", "production"
 OTHER = Subject(name="credit-other/1", sha256=sha256_hex(b"another model"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -29,17 +31,63 @@ def test_the_data_are_those_that_were_shipped(monkeypatch: pytest.MonkeyPatch) -
         dataset.load()
 
 
+TELLING = """
+import json, sys
+from ml_governance.cli.run import run
+from ml_governance.demo import story
+
+tell = story.tell
+
+def kept(*words, **options):
+    told = tell(*words, **options)
+    with open(sys.argv[1], "w") as file:
+        json.dump(told.to_dict(), file)
+    return told
+
+story.tell = kept
+sys.exit(run(["demo"]))
+"""
+"""``mlgov demo``, which besides keeps what happened as data."""
+
+
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], str]:
     """Run it as a user does: in an empty folder, with an empty home."""
     folder, home = tmp_path_factory.mktemp("demo"), tmp_path_factory.mktemp("demo-home")
     environment = {**os.environ, "HOME": str(home), "XDG_STATE_HOME": str(home / "state")}
-    program = [sys.executable, "-m", "ml_governance.cli"]
+    program, kept = [sys.executable, "-c", TELLING], home / "told.json"
     done = subprocess.run(
-        [*program, "demo", "--json"], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        [*program, str(kept)], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    return folder, json.loads(done.stdout)
+    return folder, json.loads(kept.read_text()), done.stdout
+
+
+@pytest.fixture(scope="module")
+def told(run: tuple[Path, dict[str, Any], str]) -> tuple[Path, dict[str, Any]]:
+    return run[0], run[1]
+
+
+def unlike(shown: list[str], printed: list[str]) -> list[str]:
+    """Return the shown lines that were not printed, in this order; three dots stand for anything."""
+    rest, missing = iter(printed), []
+    for line in shown:
+        form = re.compile(".*".join(map(re.escape, line.split("..."))))
+        if not any(form.fullmatch(one) for one in rest):
+            missing.append(line)
+            rest = iter(printed)
+    return missing
+
+
+@pytest.mark.slow
+def test_the_readme_shows_what_it_prints(run: tuple[Path, dict[str, Any], str]) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    block = readme.split("prints, among other things:\n\n")[1].split("\n\nand ")[0]
+    shown = [line[4:] for line in block.splitlines() if line.strip() != "..."]
+    printed = run[2].splitlines()
+    assert len(shown) > 12 and unlike(shown, printed) == []
+    other = next(line for line in shown if "Roc auc" in line)
+    assert unlike([*shown[:2], other.replace("0.921", "0.922")], printed)
 
 
 def statuses(decision: dict[str, Any]) -> dict[str, str]:
@@ -96,6 +144,31 @@ def test_the_reports_are_there_and_the_workspace_goes_on(told: tuple[Path, dict[
     command = [sys.executable, "-m", "ml_governance.cli", "decide", "credit-risk/1", "--as", "max"]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1 and done.stdout.startswith("DENY")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["annex-iv", "compare-versions", "ll144-summary", "dossier"])
+def test_the_commands_of_a_page_about_reports_run_in_its_workspace(
+    told: tuple[Path, dict[str, Any]], page: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ml_governance.cli.run import run as mlgov
+
+    monkeypatch.chdir(told[0])
+    text = (Path(__file__).parents[2] / "docs" / "how-to" / f"{page}.md").read_text(encoding="utf-8")
+    commands = [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    assert commands
+    for command in commands:
+        program, *words = shlex.split(command)
+        assert program == "mlgov"
+        for word in words:
+            if word.endswith(".md"):
+                Path(word.partition("=")[2]).write_text("What a person says.\n", encoding="utf-8")
+        assert mlgov(words) == 0, capsys.readouterr().err
+    for named in re.findall(r"`(reports/credit-risk-2/[^`]+)`", text):
+        assert Path(named).stat().st_size > 1000
+    if page == "compare-versions":
+        written = Path("reports/credit-risk-2/compare.html").read_text(encoding="utf-8")
+        assert re.search(r"^    (identity .*); \.\.\.$", text, re.MULTILINE)[1] in written  # type: ignore[index]
 
 
 def test_a_folder_that_is_not_empty_is_left_alone(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from ml_governance.evidence import entry, merkle
 from ml_governance.evidence.checkpoint import Checkpoint, LogSigner
 from ml_governance.evidence.envelope import Envelope, sign
 from ml_governance.evidence.ledger import Ledger
-from ml_governance.evidence.predicates import Chain
+from ml_governance.evidence.wire import Chain
 from ml_governance.testing import START
 from tests.evidence.conftest import MODEL, ORIGIN, Log, make_log, note
 

@@ -4,6 +4,7 @@ import json
 import math
 import struct
 import time
+from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_governance.errors import CanonicalisationError, VerificationError
-from ml_governance.evidence.canonical import MAX_DEPTH, MAX_VALUES, _bare, canonicalise, parse
+from ml_governance.evidence.canonical import MAX_DEPTH, MAX_VALUES, _bare, canonicalise, parse, stamp
 
 # RFC 8785 appendix B: IEEE 754 bits and their serialisation; those of 2**53 and above are refused here.
 NUMBERS = {
@@ -242,3 +243,12 @@ def test_every_character_has_the_one_spelling_of_the_standard() -> None:
     for code in (*range(0x100), 0x2028, 0xFFFF, 0x1F600):
         value = {"k": chr(code), "n": [1, -5, 123456789012345], chr(code): None}
         assert parse(rfc8785.dumps(value)) == value == parse(canonicalise(value))
+
+
+@given(
+    st.datetimes(datetime(1970, 1, 2), datetime(2200, 1, 1)),
+    st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes))),
+)
+def test_one_moment_is_written_in_one_way_whatever_its_zone(moment: datetime, zone: timezone) -> None:
+    here = moment.replace(tzinfo=UTC)
+    assert stamp(here.astimezone(zone)) == stamp(here) == f"{moment:%Y-%m-%dT%H:%M:%S}Z"

@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from ml_governance.errors import VerificationError
 from ml_governance.evidence import entry, keys
 from ml_governance.evidence.canonical import sha256_hex
-from ml_governance.evidence.predicates import Chain, HumanText
+from ml_governance.evidence.predicates import HumanText
 from ml_governance.evidence.statement import Subject
+from ml_governance.evidence.wire import Chain
 
 CHAIN = Chain(log="l", writer="w", seq=1, prev="0" * 64, nonce="0" * 32, recorded_at=datetime(2026, 1, 1, tzinfo=UTC))
 MODEL = [Subject(name="m/1", sha256="a" * 64)]

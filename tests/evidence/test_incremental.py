@@ -61,7 +61,8 @@ def resign(log: Log) -> None:
         kinds[leaf.kind] = kinds.get(leaf.kind, subject_index.Value()).extended(stored.index, hashed)
         by_kind.append((leaf.kind, stored.index, kinds[leaf.kind].count, kinds[leaf.kind].head))
         for key in entry.read(stored.envelope or b"").digests():
-            value = subjects[key] = trie.extend(key, stored.index, hashed)
+            (value,) = trie.extend(key, (stored.index, hashed))
+            subjects[key] = value
             by_key.append((key, stored.index, value.count, value.head))
     top, changed = trie.commit()
     packed = subject_index.pack_kinds(kinds)
@@ -262,11 +263,11 @@ def test_an_older_entry_that_left_the_index_is_named(log: Log) -> None:
     top, _ = trie.commit()
     nodes: dict[str, bytes] = {}
     clean = subject_index.Trie(nodes.get, subject_index.EMPTY_TRIE)
-    for one in {other for other, _, _ in log.ledger.keyed_subjects(log.ledger.size)} - {key}:
+    for one in {other for other, *_ in log.ledger.keyed_subjects(log.ledger.size)} - {key}:
         clean.restore(one, log.ledger.history("entries_by_key", one)[-1][1])
     assert clean.commit()[0] == top
     rebuilt = subject_index.Trie(dict[str, bytes]().get, subject_index.EMPTY_TRIE)
-    for one in {other for other, _, _ in log.ledger.keyed_subjects(log.ledger.size)} - {key}:
+    for one in {other for other, *_ in log.ledger.keyed_subjects(log.ledger.size)} - {key}:
         rebuilt.restore(one, log.ledger.history("entries_by_key", one)[-1][1])
     changed = rebuilt.commit()[1]
     head = log.ledger.head()

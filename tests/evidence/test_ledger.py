@@ -19,15 +19,16 @@ from ml_governance.evidence.checkpoint import LogSigner, read_note
 from ml_governance.evidence.door import ChainConflictError, Guard, GuardError
 from ml_governance.evidence.envelope import Envelope, sign
 from ml_governance.evidence.ledger import Ledger
-from ml_governance.evidence.predicates import Chain, TrustUpdate, WriterClose
+from ml_governance.evidence.predicates import TrustUpdate, WriterClose
 from ml_governance.evidence.trust import sign_trust
+from ml_governance.evidence.wire import Chain
 from tests.evidence.conftest import MODEL, ORIGIN, SOFTWARE, Log, make_log, make_trust, note
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ml_governance.evidence.keys import KeySigner
-    from ml_governance.evidence.predicates import Content
+    from ml_governance.evidence.wire import Content
 
 
 def envelopes(log: Log) -> list[Envelope]:
@@ -106,6 +107,21 @@ def test_an_entry_of_another_log_is_refused(log: Log, tmp_path: Path) -> None:
     moved = Ledger.open(other.url, log_signer=other.log_signer)
     with pytest.raises(VerificationError, match="signed for the log"):
         moved.append([envelopes(log)[3]])
+
+
+def test_what_a_process_knows_of_a_session_ends_where_another_goes_on_with_it(any_log: Log) -> None:
+    log = any_log
+    writer = log.writer()
+    writer.record(note("here"), [MODEL])
+    with Ledger.open(log.url, log_signer=log.log_signer, clock=log.clock) as other:
+        writer._ledger = other
+        writer.record(note("there"), [MODEL])
+    stale = envelopes(log)[-1]
+    writer._ledger = log.ledger
+    with pytest.raises(ChainConflictError, match="does not continue its chain"):
+        log.ledger.append([stale])
+    writer.record(note("here again"), [MODEL])
+    assert not log.verify().problems
 
 
 def test_a_writer_cannot_skip_or_fork_its_chain(any_log: Log) -> None:

@@ -110,6 +110,17 @@ def test_the_frontier_survives_storage_and_is_small(size: int) -> None:
     assert merkle.Frontier.from_bytes(size, frontier.to_bytes()).root == TREE.roots[size]
 
 
+@given(st.integers(0, SIZE), st.integers(0, SIZE))
+def test_leaves_that_come_together_give_the_tree_that_they_give_one_by_one(first: int, second: int) -> None:
+    alone, nodes = merkle.Frontier(), []
+    for leaf in TREE.leaves[: first + second]:
+        alone, made = alone.append(leaf)
+        nodes += made
+    begun, one = merkle.Frontier().append(*TREE.leaves[:first])
+    together, other = begun.append(*TREE.leaves[first : first + second])
+    assert (together, one + other) == (alone, nodes)
+
+
 @pytest.mark.parametrize(("index", "size"), [(-1, 4), (4, 4), (0, 0)])
 def test_places_outside_the_tree_are_refused(index: int, size: int) -> None:
     with pytest.raises(VerificationError):

@@ -393,7 +393,7 @@ def test_very_many_subjects_are_held_against_the_entries_in_time(tmp_path: Path)
         proofs=found.proofs | dict.fromkeys(absent, proof),
     )
     checkout = offline._Partial(many, log.trust.root_digest, ())
-    checked = [check(one.entry, log.trust.verification_keys)[0] for one in many.entries]
+    checked = [one for one, _ in check([one.entry for one in many.entries], log.trust.verification_keys)]
     signed = read_note(many.checkpoint, log.trust.log_keys, origin=ORIGIN)
     begin = time.process_time()
     checkout._complete(signed, checked)

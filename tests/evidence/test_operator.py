@@ -15,8 +15,9 @@ from ml_governance.evidence.checkpoint import read_note
 from ml_governance.evidence.door import ChainConflictError
 from ml_governance.evidence.envelope import Envelope, verify
 from ml_governance.evidence.ledger import Ledger
-from ml_governance.evidence.predicates import Chain, TrustUpdate, WriterOpen
+from ml_governance.evidence.predicates import TrustUpdate, WriterOpen
 from ml_governance.evidence.trust import sign_trust
+from ml_governance.evidence.wire import Chain
 from ml_governance.testing import START
 from tests.evidence.conftest import MODEL, ORIGIN, SOFTWARE, Log, note
 from tests.evidence.test_attacks import stored
@@ -26,7 +27,7 @@ from tests.evidence.test_witness import COSIGNERS, HonestWitness
 
 if TYPE_CHECKING:
     from ml_governance.evidence.checkpoint import Checkpoint
-    from ml_governance.evidence.predicates import Content
+    from ml_governance.evidence.wire import Content
 
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 """Of the curve P-256 (SEC 2, section 2.4.2)."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ml_governance.errors import VerificationError
 from ml_governance.evidence import subject_index as index
+from ml_governance.evidence.index_build import build
 
 KEYS = st.lists(st.integers(0, 40), max_size=60)
 KINDS = index.pack_kinds({"fairness": index.chain([(3, bytes(32))]), "approval": index.Value()})
@@ -33,7 +34,7 @@ class Stored:
         for position, number in enumerate(numbers, start):
             leaf = hashlib.sha256(bytes([position % 256])).digest()
             self.leaves.setdefault(key(number), []).append((position, leaf))
-            assert trie.extend(key(number), position, leaf) == index.chain(self.leaves[key(number)])
+            assert trie.extend(key(number), (position, leaf)) == [index.chain(self.leaves[key(number)])]
         self.top, changed = trie.commit()
         self.nodes.update(changed)
         return self
@@ -57,13 +58,25 @@ def test_every_key_is_proven_with_all_its_leaves(numbers: list[int], group: int)
         assert stored.value(absent).count == 0
 
 
+@given(KEYS)
+def test_leaves_that_come_together_give_the_index_that_they_give_one_by_one(numbers: list[int]) -> None:
+    alone = Stored().add(0, numbers)
+    together, nodes = index.Trie(), dict[str, bytes]()
+    for one, leaves in alone.leaves.items():
+        values = together.extend(one, *leaves)
+        assert values == [index.chain(leaves[: count + 1]) for count in range(len(leaves))]
+    top, changed = together.commit()
+    nodes.update(changed)
+    assert (top, nodes) == (alone.top, alone.nodes)
+
+
 @given(KEYS, st.integers(1, 60))
 def test_the_shape_depends_on_the_keys_alone(numbers: list[int], group: int) -> None:
     one, other = Stored().add(0, numbers), Stored()
     for start in range(0, len(numbers), group):
         other.add(start, numbers[start : start + group])
     assert (one.top, one.nodes) == (other.top, other.nodes)
-    assert index.build(sorted((k, index.chain(v)) for k, v in one.leaves.items())) == one.top
+    assert build(sorted((k, index.chain(v)) for k, v in one.leaves.items())) == one.top
 
 
 @given(KEYS, KEYS)
@@ -129,7 +142,7 @@ def test_kinds_are_proven_beside_the_trie() -> None:
 
 def test_keys_out_of_order_build_nothing() -> None:
     with pytest.raises(VerificationError):
-        index.build([(b"b" * 32, index.Value(1)), (b"a" * 32, index.Value(1))])
+        build([(b"b" * 32, index.Value(1)), (b"a" * 32, index.Value(1))])
 
 
 def test_an_append_touches_few_nodes() -> None:
@@ -138,7 +151,7 @@ def test_an_append_touches_few_nodes() -> None:
     top = index.EMPTY_TRIE
     for position in range(3000):
         trie = index.Trie(nodes.get, top)
-        trie.extend(generator.randbytes(32), position, bytes(32))
+        trie.extend(generator.randbytes(32), (position, bytes(32)))
         top, changed = trie.commit()
         nodes.update(changed)
         assert len(changed) <= 7
@@ -150,4 +163,4 @@ def test_a_node_that_does_not_hang_from_the_root_is_refused() -> None:
     stored.nodes[prefix] = stored.nodes[""]
     with pytest.raises(VerificationError, match="root commits to"):
         for number in range(40):
-            index.Trie(stored.nodes.get, stored.top).extend(key(number), 50, bytes(32))
+            index.Trie(stored.nodes.get, stored.top).extend(key(number), (50, bytes(32)))

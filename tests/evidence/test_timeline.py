@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from ml_governance.errors import VerificationError
 from ml_governance.evidence import bundle, entry, keys, offline, succession, tiles, trust
-from ml_governance.evidence.predicates import Approval, Chain, TrustUpdate, WriterOpen
+from ml_governance.evidence.predicates import TrustUpdate, WriterOpen
 from ml_governance.evidence.timeline import CEREMONY, MAX_SKEW, Timeline
 from ml_governance.evidence.trust import Resumption, sign_trust
+from ml_governance.evidence.verdicts import Approval
 from ml_governance.evidence.verify import verify
+from ml_governance.evidence.wire import Chain
 from ml_governance.testing import START
 from tests.evidence.conftest import MODEL, ORIGIN, Log, note
 

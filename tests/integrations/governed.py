@@ -33,13 +33,14 @@ if TYPE_CHECKING:
 STAFF = (
     *PEOPLE,
     Person(id="server", name="MLflow server", roles=("release_manager",)),
+    Person(id="mia", name="Mia, whose MLflow user has another name", roles=("release_manager",)),
     Person(id="idle", name="A server that may not promote", roles=("author",)),
 )
 SECTION = """
 [server]
-models = ["credit*", "text*"]
+models = ["credit*", "text*", "mlflow-demo*"]
 released = { "credit-prod" = "production" }
-people = { "max@bank.example" = "max" }
+people = { "mia@bank.example" = "mia" }
 """
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = [pytest.mark.slow, pytest.mark.server, pytest.mark.filterwarnings("ignore")]
-USERS = ("max", "ada", "vera", "nobody")
+USERS = ("max", "ada", "vera", "nobody", "mia", "mia@bank.example", "server")
 ALIAS = "/api/2.0/mlflow/registered-models/alias"
 
 
@@ -108,6 +108,22 @@ def test_nobody_is_let_in_without_a_password(site: Site) -> None:
         "POST", ALIAS, {"name": "credit", "alias": "production", "version": "1"}, user=None, headers=forged
     )
     assert answer.status == 401 and site.alias() is None
+
+
+@pytest.mark.parametrize(
+    ("user", "version", "told"),
+    [
+        ("mia", "1", "says that mia@bank.example is"),
+        ("server", "1", "bears the id of this server"),
+        ("mia@bank.example", "2", "waiting for: an approval"),
+    ],
+)
+def test_a_user_who_was_named_like_somebody_in_the_trust_file_is_not_that_person(
+    site: Site, user: str, version: str, told: str
+) -> None:
+    answer = site.promote(version, user=user)
+    assert answer.status == 403 and told in answer.json["message"], answer
+    assert site.alias() is None and site.house.asked()[-1].user == user
 
 
 @pytest.mark.parametrize(
@@ -233,6 +249,30 @@ def test_our_own_promote_passes_the_server_that_checks_it_again(site: Site) -> N
     )
     with site.house.as_(None) as ws:
         assert not ws.reconcile() and ws.doctor().exit_code in (0, 3)
+
+
+def test_no_job_of_mlflows_and_no_demo_goes_round_the_gate(site: Site) -> None:
+    """What the server's own code does in the registry, on its own behalf: prompts with the alias of a stage."""
+    site.server.call("POST", "/ajax-api/3.0/mlflow/demo/generate", {}, user="nobody")
+    prompts = "/api/2.0/mlflow/registered-models/search?filter=tags.%60mlflow.prompt.is_prompt%60%20%3D%20%27true%27"
+    found = site.server.call("GET", prompts, user=ADMIN).json["registered_models"]
+    names = [one["name"] for one in found if one["name"].startswith("mlflow-demo")]
+    assert names
+    assert [site.alias(name) for name in names] == [None] * len(names)
+
+
+@pytest.mark.full
+def test_a_server_on_which_any_user_could_read_its_key_does_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_SERVER_ENABLE_CUSTOM_SCORERS", "true")
+    port = mlflow_server.free_port()
+    root = build(tmp_path, f"mlflow+http://127.0.0.1:{port}", clock=utc_now)
+    with (
+        pytest.raises(AssertionError, match="whoever may write to an experiment runs programs as this server"),
+        mlflow_server.running(tmp_path, port, workspace=root, users=()) as server,
+    ):
+        raise RuntimeError(f"{server.url} runs a custom scorer of any user's with the server's key")
 
 
 def test_no_request_of_all_these_was_answered_with_a_servers_error(site: Site) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import unicodedata
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
@@ -87,12 +88,13 @@ def weights(house: Governed, version: str) -> Path:
 # --- promotion -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("who", ["max", "max@bank.example"])
-def test_an_approved_version_is_promoted_and_the_log_says_for_whom(house: Governed, who: str) -> None:
+@pytest.mark.parametrize(("who", "person"), [("max", "max"), ("mia@bank.example", "mia")])
+def test_an_approved_version_is_promoted_and_the_log_says_for_whom(house: Governed, who: str, person: str) -> None:
     with user(who):
         house.store.set_registered_model_alias("credit", "production", "1")
     assert house.stands() == 1
     (asked,) = house.asked()
+    assert asked.detail == f"credit/1 for production, asked for by {person}"
     assert (asked.user, asked.outcome, asked.name, asked.version, asked.alias, asked.stage) == (
         who, "allowed", "credit", "1", "production", "production",
     )  # fmt: skip
@@ -118,6 +120,8 @@ def test_a_version_that_nobody_approved_is_refused_with_what_would_make_it_pass(
         (None, "authenticated nobody"),
         ("root", "nobody whom the trust file names"),
         ("MAX", "nobody whom the trust file names"),
+        ("mia", "says that mia@bank.example is"),
+        ("server", "bears the id of this server"),
         ("vera", "vera has the role validator; to promote credit/1 takes release_manager"),
         ("ada", "ada is author and trainer of credit/1"),
         ("nobody", "to promote credit/1 takes release_manager"),
@@ -156,13 +160,23 @@ def test_a_header_that_nothing_checked_names_nobody(house: Governed) -> None:
         with pytest.raises(MlflowException, match="authenticated nobody"):
             house.store.set_registered_model_alias("credit", "production", "1")
 
-    def check() -> None:
-        """What MLflow's app does before each request."""
 
-    check.__module__ = "mlflow.server.auth"
-    app.before_request(check)
-    with app.test_request_context(headers=forged):
+def test_a_header_counts_where_mlflows_own_function_checked_it_and_not_where_anothers_did(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from mlflow.server import auth
+
+    app = flask.Flask("mlflow")
+    app.before_request(auth._before_request)
+    with app.test_request_context(headers={"Authorization": "Basic bWF4OnBhc3N3b3Jk"}):
         assert internals.authenticated_user() == "max"
+        elsewhere = auth.auth_config._replace(authorization_function="our.company:authenticate_by_cookie")
+        monkeypatch.setattr(auth, "auth_config", elsewhere)
+        assert internals.authenticated_user() is None
+        flask.g.mlflow_authenticated_user = "vera"  # whom that function found, where MLflow tells
+        assert internals.authenticated_user() == "vera"
     assert internals.authenticated_user() is None
 
 
@@ -867,6 +881,18 @@ def test_a_server_without_a_gate_does_not_start(house: Governed, monkeypatch: py
             governed(uri)
     store = governed(f"governed:{house.database}", "sqlite:///elsewhere")
     assert isinstance(store, SqlAlchemyStore) and type(store).__name__ == "GovernedSqlAlchemyStore"
+
+
+@pytest.mark.parametrize("variable", internals.CLIENTS_CODE)
+@pytest.mark.parametrize("said", ["true", "1", "maybe"])
+def test_a_server_that_runs_its_clients_code_has_no_gate_and_does_not_start(
+    house: Governed, monkeypatch: pytest.MonkeyPatch, variable: str, said: str
+) -> None:
+    monkeypatch.setenv(variable, said)
+    with pytest.raises(ConfigurationError, match=variable):
+        house.opened()
+    monkeypatch.setenv(variable, "false")
+    house.opened()
 
 
 def test_a_released_name_is_for_a_stage_that_there_is(house: Governed) -> None:

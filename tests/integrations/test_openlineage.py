@@ -25,6 +25,7 @@ from ml_governance.evidence import outbox
 from ml_governance.evidence.predicates import TrainingRun
 from ml_governance.evidence.statement import Subject
 from ml_governance.integrations import openlineage as ol
+from ml_governance.integrations import openlineage_transport as transport
 from ml_governance.testing import workspace
 from tests.evidence.conftest import ORIGIN, Log, any_log, make_log, note, postgres
 
@@ -139,7 +140,7 @@ def test_every_event_arrives_as_it_was_signed(any_log: Log, receiver: Receiver) 
 def test_a_receiver_in_trouble_delays_and_loses_nothing(
     log: Log, receiver: Receiver, trouble: int | str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ol, "TIMEOUT_SECONDS", 0.4)
+    monkeypatch.setattr(transport, "TIMEOUT_SECONDS", 0.4)
     events = write_events(log, 3)
     url = receiver.url
     receiver.answers = [201] if trouble == "down" else [201, trouble]
@@ -169,7 +170,7 @@ def test_an_event_that_the_receiver_refuses_holds_up_no_other(log: Log, receiver
     assert run_ids(receiver.taken) == [run_ids(events)[0], run_ids(events)[2]]
     (standing,) = outbox.Outbox(log.ledger).standing()
     assert "400" in str(standing.last_error)
-    assert outbox.Outbox(log.ledger).retry(ol.shown(receiver.url)) == 1
+    assert outbox.Outbox(log.ledger).retry(transport.shown(receiver.url)) == 1
     assert send(log, receiver.url).sent == 1
 
 
@@ -191,7 +192,7 @@ def test_the_delays_grow_and_end(log: Log, receiver: Receiver) -> None:
 def test_two_senders_share_the_work(any_log: Log, receiver: Receiver) -> None:
     """While one holds an event, another neither sends it nor overtakes it; when it dies, the event comes back."""
     write_events(any_log, 2)
-    box, name = outbox.Outbox(any_log.ledger), ol.shown(receiver.url)
+    box, name = outbox.Outbox(any_log.ledger), transport.shown(receiver.url)
     box.plan(name)
     held = box.claim(name, at=any_log.clock(), lease=ol.LEASE)
     assert held is not None
@@ -281,17 +282,17 @@ def test_files_and_console(log: Log, tmp_path: Path, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize("url", ["ftp://x/y", "kafka://broker", "lineage.example", "http:///x", ""])
 def test_unknown_destinations_are_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="no destination"):
-        ol.open_transport(url)
+        transport.open_transport(url)
 
 
 def test_kafka_counts_only_what_was_acknowledged(log: Log) -> None:
     """Against librdkafka's own mock cluster, which speaks the real protocol."""
     pytest.importorskip("confluent_kafka")
     write_events(log, 3)
-    good = ol.KafkaTransport("ignored:9092", "lineage", {"test.mock.num.brokers": 1, "log_level": 0})
+    good = transport.KafkaTransport("ignored:9092", "lineage", {"test.mock.num.brokers": 1, "log_level": 0})
     assert send(log, "kafka://ignored:9092/lineage", transport=good, limit=2).sent == 2
     good.close()
-    dead = ol.KafkaTransport("127.0.0.1:9", "lineage", {"message.timeout.ms": 300, "log_level": 0})
+    dead = transport.KafkaTransport("127.0.0.1:9", "lineage", {"message.timeout.ms": 300, "log_level": 0})
     done = send(log, "kafka://ignored:9092/lineage", transport=dead)
     assert done.sent == 0
     assert "Kafka" in str(done.stopped)

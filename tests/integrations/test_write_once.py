@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import posixpath
+import tempfile
+import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +35,6 @@ def store(tmp_path: Path) -> Any:
 
 def put(store: Any, folder: str, text: str, name: str = "MLmodel") -> None:
     """Send a file as the server's handler does."""
-    import tempfile
-
     with tempfile.TemporaryDirectory() as sent:
         (Path(sent) / name).write_text(text)
         store.log_artifact(str(Path(sent) / name), folder)
@@ -50,6 +51,49 @@ def test_a_models_file_is_written_once_and_taken_again_only_with_the_same_bytes(
         put(store, MODEL, "other")
     assert raised.value.get_http_status_code() == 403
     assert kept(tmp_path, f"{MODEL}/MLmodel") == "first"
+
+
+def test_an_upload_that_takes_long_does_not_end_over_what_came_meanwhile(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bucket shows an upload when it is whole: two that both found nothing there would end one over the other."""
+    begun, end, whole = threading.Event(), threading.Event(), store._real.log_artifact
+
+    def slow(local_file: str, artifact_path: str | None = None) -> None:
+        if Path(local_file).read_text() == "of long ago":
+            begun.set()
+            assert end.wait(30)
+        whole(local_file, artifact_path)
+
+    monkeypatch.setattr(store._real, "log_artifact", slow)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(put, store, MODEL, "of long ago")
+        assert begun.wait(30)
+        second = pool.submit(put, opened_again(store, slow), MODEL, "judged")
+        wait([second], timeout=0.5)
+        overtook = second.done() and second.exception() is None
+        end.set()
+        assert first.exception() is None
+        assert isinstance(second.exception(), MlflowException)
+    assert not overtook and kept(tmp_path, f"{MODEL}/MLmodel") == "of long ago"
+
+
+def opened_again(store: Any, slow: Any) -> Any:
+    """Return the repository as another request opens it."""
+    again = opened(f"write-once:{store.artifact_uri}")
+    again._real.log_artifact = slow
+    return again
+
+
+def test_a_folder_of_somebody_elses_orders_no_uploads(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp" / f"mlgov-write-once-{os.getuid()}").symlink_to(tmp_path)
+    with pytest.raises(MlflowException, match="is not the server's") as raised:
+        put(store, MODEL, "first")
+    assert raised.value.get_http_status_code() == 403
 
 
 @pytest.mark.parametrize(

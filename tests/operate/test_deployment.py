@@ -23,7 +23,8 @@ from ml_governance.errors import (
     VerificationError,
 )
 from ml_governance.evidence.attestation import Void
-from ml_governance.evidence.predicates import Approval, DecisionRecord, Deployment, Fairness, Promotion
+from ml_governance.evidence.predicates import Deployment, Fairness, Promotion
+from ml_governance.evidence.verdicts import Approval, DecisionRecord
 from ml_governance.operate.standing import standing_of
 from ml_governance.workspace import deploying
 from ml_governance.workspace.session import Workspace

@@ -137,6 +137,18 @@ def test_labels_may_come_after_the_window_of_another_process_and_through_the_han
         assert ws.monitor(MODEL).report.labelled == 200
 
 
+def test_labels_of_a_file_join_once_ahead_of_the_monitoring_that_counts_them(house: House) -> None:
+    table = rows(300, seed=13)
+    served(house, table, ids=list(range(300)))
+    file = house.root / "labels.parquet"
+    pd.DataFrame({"id": range(100, 400), "label": [*table.label[100:], *[0] * 100]}).to_parquet(file)
+    with house.as_("vera") as ws:
+        first, again = ws.join_labels(MODEL, file), ws.join_labels(MODEL, file)
+        assert (first.joined, first.unknown) == (200, 100)
+        assert (again.joined, again.unknown) == (0, 300)
+        assert ws.monitor(MODEL).report.labelled == 200
+
+
 def test_without_labels_no_rate_that_needs_one_is_measured(house: House) -> None:
     served(house, rows(300, seed=12))
     report = house.monitor(MODEL).report
@@ -239,7 +251,7 @@ def test_the_command_prints_what_it_found_and_exits_as_the_rules_would(
     command = ["monitor", MODEL, "--as", "vera", "--workspace", str(house.root)]
     assert run([*command, "--labels", str(file)]) == 0
     told = capsys.readouterr().out
-    assert "400 predictions of 1 processes" in told and "400 labels joined, 0 unknown" in told
+    assert "400 predictions of 1 process " in told and "400 labels joined, 0 unknown" in told
     assert "income" in told and "pass: SRV-02/column" in told
     served(house, rows(900, seed=8, shift=3.0))
     assert run([*command, "--json"]) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -174,13 +175,39 @@ def test_an_old_bundle_is_refused_where_its_age_is_limited(house: House) -> None
         )
 
 
-def test_what_mlflow_adds_to_a_download_is_left_out_and_nothing_else_is(tmp_path: Path) -> None:
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "MLmodel").write_text("flavors: {}")
-    for added, found in (("registered_model_meta", 2), ("registered_model_meta2", 1)):
-        (tmp_path / "model" / added).write_text("model_name: credit")
-        assert len(admission._digests(tmp_path / "model")) == found
-        (tmp_path / "model" / added).unlink()
+NOTE = "model_name: credit\nmodel_version: '2'\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "found"),
+    [
+        ("registered_model_meta", NOTE, 2),
+        ("registered_model_meta", "model_name: null\nmodel_version: null\n", 2),
+        ("registered_model_meta2", NOTE, 1),
+        ("registered_model_meta", NOTE + "import os\n", 1),
+        ("registered_model_meta", NOTE * 40, 1),
+        ("registered_model_meta", "import os\n", 1),
+        ("registered_model_meta", "", 1),
+        ("registered_model_meta/x", NOTE, 1),
+    ],
+    ids=[
+        "of a version",
+        "of a logged model",
+        "another name",
+        "code behind it",
+        "too much",
+        "code under its name",
+        "empty",
+        "a folder",
+    ],
+)
+def test_what_mlflow_adds_to_a_download_is_left_out_and_nothing_else_is(
+    tmp_path: Path, name: str, text: str, found: int
+) -> None:
+    (tmp_path / "MLmodel").write_text("flavors: {}")
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(text)
+    assert len(admission._digests(tmp_path)) == found
 
 
 def test_neither_pandas_nor_mlflow_is_loaded_to_verify(house: House) -> None:
@@ -198,34 +225,53 @@ def test_neither_pandas_nor_mlflow_is_loaded_to_verify(house: House) -> None:
 # --- the manifests that ship -------------------------------------------------------------------------------
 
 
-def run_as_shipped(command: list[str], house: House, bundle: Path, root: str) -> subprocess.CompletedProcess[str]:
-    paths = {"/models/credit-risk": str(folder(house)), "/evidence/credit-risk.bundle.json": str(bundle)}
-    assert command[0] == "mlgov"
-    environment = {**os.environ, "MLGOV_ROOT": root, "MLGOV_BUNDLE": str(bundle)}
-    own = [paths.get(part, part) for part in command[1:]]
+def run_as_shipped(init: dict[str, Any], home: Path, root: str) -> subprocess.CompletedProcess[str]:
+    """Run an init container's command with its volumes in a folder."""
+    (home / "bin").mkdir(exist_ok=True)
+    shim = home / "bin" / "mlgov"
+    shim.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m ml_governance.cli "$@"\n')
+    shim.chmod(0o755)
+
+    def placed(text: str) -> str:
+        for mount in init["volumeMounts"]:
+            text = text.replace(f"{mount['mountPath']}/", f"{home}{mount['mountPath']}/")
+        return text
+
+    environment = {**os.environ, "MLGOV_ROOT": root, "PATH": f"{home / 'bin'}:{os.environ['PATH']}"}
     return subprocess.run(
-        [sys.executable, "-m", "ml_governance.cli", *own],
-        env=environment,
-        cwd="/",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+        [placed(part) for part in (*init["command"], *init["args"])], env=environment, cwd="/", capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
 
 
-def test_the_init_container_lets_through_what_may_be_served_and_nothing_else(house: House) -> None:
+def test_the_init_container_lets_through_what_may_be_served_and_nothing_else(house: House, tmp_path: Path) -> None:
     pod = yaml.safe_load((EXAMPLES / "init-container.yaml").read_text())
-    (first,) = pod["spec"]["initContainers"]
-    assert {one["name"] for one in first["env"]} == {"MLGOV_ROOT"}
-    assert pod["spec"]["containers"][0]["volumeMounts"] == first["volumeMounts"]
-    assert all(mount["readOnly"] for mount in first["volumeMounts"])
+    (init,) = pod["spec"]["initContainers"]
+    assert {one["name"] for one in init["env"]} == {"MLGOV_ROOT"}
+    for name in ("models", "evidence", "served"):
+        (tmp_path / name).mkdir()
     bundle, root = exported(house)
-    command = [*first["command"], *first["args"]]
-    done = run_as_shipped(command, house, bundle, root)
+    shutil.copy(bundle, tmp_path / "evidence" / "credit-risk.bundle.json")
+    shutil.copytree(folder(house), tmp_path / "models" / "credit-risk")
+    done = run_as_shipped(init, tmp_path, root)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert run_as_shipped(command, house, bundle, "sha256:" + "0" * 64).returncode == 4
-    (folder(house) / "extra.py").write_text("print()")
-    assert run_as_shipped(command, house, bundle, root).returncode == 4
+    assert (tmp_path / "served" / "credit-risk" / "weights.txt").read_text() == "2"
+    assert run_as_shipped(init, tmp_path, "sha256:" + "0" * 64).returncode == 4
+    (tmp_path / "models" / "credit-risk" / "extra.py").write_text("print()")
+    assert run_as_shipped(init, tmp_path, root).returncode == 4
+    (tmp_path / "models" / "credit-risk" / "extra.py").unlink()
+    assert run_as_shipped(init, tmp_path, root).returncode == 0, "what was refused is not in the next copy"
+
+
+def test_the_server_of_the_pod_reads_what_was_verified_where_nobody_writes() -> None:
+    pod = yaml.safe_load((EXAMPLES / "init-container.yaml").read_text())["spec"]
+    (init,), (server,) = pod["initContainers"], pod["containers"]
+    looked_at = init["args"][1]
+    assert server["command"][server["command"].index("--model-uri") + 1] == looked_at
+    mounted = {one["mountPath"]: one for one in server["volumeMounts"]}
+    place = mounted[str(Path(looked_at).parent)]
+    assert place["readOnly"] and {"name": place["name"], "emptyDir": {}} in pod["volumes"]
+    assert "/models" not in mounted
 
 
 def test_the_entry_point_of_the_image_serves_only_after_verifying(house: House, tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 import ml_governance as gov
-from ml_governance.evidence.predicates import Content
 from ml_governance.evidence.statement import Subject
+from ml_governance.evidence.wire import Content
 from ml_governance.testing import FrozenClock, workspace
 from ml_governance.workspace import Person, Workspace
 

@@ -23,7 +23,8 @@ from ml_governance.errors import (
 )
 from ml_governance.evidence.attestation import Void
 from ml_governance.evidence.door import Guard, GuardError
-from ml_governance.evidence.predicates import BreakGlass, DecisionRecord, Promotion, VerifierId
+from ml_governance.evidence.predicates import Promotion
+from ml_governance.evidence.verdicts import BreakGlass, DecisionRecord, VerifierId
 from ml_governance.promote import gate, history, recovery
 from tests.promote.killed import POINTS
 

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from ml_governance.cli.options import read_end
 from ml_governance.errors import MissingEvidenceError, NotAuthorizedError, UsageError, VerificationError
-from ml_governance.evidence.predicates import Approval, ApprovalRequest, Registration, Waiver
+from ml_governance.evidence.predicates import Registration
+from ml_governance.evidence.verdicts import Approval, ApprovalRequest, Waiver
 from ml_governance.testing import START
 from tests.promote.house import POLICY
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ml_governance.report import annex_iv, comparison, html
+from ml_governance.report import adverse_action, annex_iv, comparison, html
+from ml_governance.report.notices import Frame, Notice
 from ml_governance.workspace import catalogue
+from tests.fixtures.make_ledger import adverse_action as stated
 from tests.integrations import browser
 from tests.report import test_kinds
-from tests.report.test_report import SUBJECT, full
+from tests.report.test_report import SUBJECT, build, full, view
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +24,9 @@ pytestmark = [
     pytest.mark.interop,
     pytest.mark.skipif(browser.CHROMIUM is None, reason="no Chromium is installed"),
 ]
+
+
+NAMES = ("audit", "annex-iv", "compare", "ll144-summary", "unverified", "adverse-action", "notice")
 
 
 def axe() -> str:
@@ -39,12 +44,17 @@ def pages() -> dict[str, str]:
     pack = card.build(
         view=full(), subject=SUBJECT, stage="production", project="credit", trust_root="sha256:0", catalogue=catalogue()
     )
+    reasons = view(("vera", stated()))
+    frame = Frame(model="a" * 64, log="log", day="2026-01-15", baseline="at_cutoff")
+    told = frame.files(Notice(reference="b" * 64, place=3, reasons=("Income insufficient",)))
     return {
         "audit": html.render(pack),
         "annex-iv": html.technical_file(annex_iv.build(pack)),
         "compare": html.compared(comparison.compare(pack, pack)),
         "ll144-summary": html.summary(test_kinds.summary(test_kinds.evidence())),
         "unverified": test_kinds.pages()["unverified"],
+        "adverse-action": html.stated(adverse_action.build(build(reasons), reasons, SUBJECT)),
+        "notice": next(text for name, text in told.items() if name.endswith(".html")),
     }
 
 
@@ -81,7 +91,7 @@ def show(page: browser.Page, file: Path, *, theme: str = "light", width: int = 1
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["audit", "annex-iv", "compare", "ll144-summary", "unverified"])
+@pytest.mark.parametrize("name", NAMES)
 def test_axe_finds_nothing_in_either_theme(opened: tuple[browser.Page, dict[str, Path]], name: str, theme: str) -> None:
     page, files = opened
     show(page, files[name], theme=theme)
@@ -89,7 +99,7 @@ def test_axe_finds_nothing_in_either_theme(opened: tuple[browser.Page, dict[str,
     assert page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") is (theme == "dark")
 
 
-@pytest.mark.parametrize("name", ["audit", "annex-iv", "compare", "ll144-summary", "unverified"])
+@pytest.mark.parametrize("name", NAMES)
 def test_nothing_is_wider_than_a_phone_and_nothing_is_asked_for(
     opened: tuple[browser.Page, dict[str, Path]], name: str
 ) -> None:
@@ -97,6 +107,28 @@ def test_nothing_is_wider_than_a_phone_and_nothing_is_asked_for(
     show(page, files[name], width=390)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert page.evaluate("performance.getEntriesByType('resource').length") == 0
+
+
+WIDE = """
+JSON.stringify([...document.querySelectorAll("caption")].filter(one => one.getBoundingClientRect().width > 0)
+  .map(one => Math.round(one.getBoundingClientRect().right)))
+"""
+NARROW = """
+Math.min(9999, ...[...document.querySelectorAll("table.stack tbody th, table.stack.two td")]
+  .filter(one => one.checkVisibility()).map(one => one.getBoundingClientRect().width))
+"""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_on_a_phone_a_caption_is_read_without_scrolling_and_a_stacked_cell_has_the_whole_width(
+    opened: tuple[browser.Page, dict[str, Path]], name: str
+) -> None:
+    page, files = opened
+    show(page, files[name], width=390)
+    ends = json.loads(page.evaluate(WIDE))
+    assert max(ends, default=0) <= 390
+    assert ends or name in {"unverified", "notice", "ll144-summary"}
+    assert page.evaluate(NARROW) > 300
 
 
 def test_axe_finds_what_is_wrong_with_a_page_that_is_not_ours(

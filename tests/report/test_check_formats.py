@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_governance.errors import DataError, GovernanceError, NotAuthorizedError, VerificationError
-from ml_governance.evidence.predicates import Waiver
+from ml_governance.evidence.verdicts import Waiver
 from ml_governance.report.annotations import quoted, to_annotations
 from ml_governance.report.code_quality import to_code_quality
 from ml_governance.report.junit import to_junit

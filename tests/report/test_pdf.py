@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import shutil
 import socket
@@ -76,6 +77,22 @@ def test_it_is_tagged_and_titled_and_the_scorecard_stands_on_its_first_page(made
     assert "Tagged:          yes" in said and f"Title:           Audit report: {SUBJECT.name}" in said
     first = made.say("pdftotext", "-l", "1", str(made.plain), "-")
     assert "1. Summary" in first and "To verify" in first and "2. Identity" not in first
+
+
+@pytest.mark.interop
+def test_its_page_numbers_are_in_the_letters_of_the_text(made: Made) -> None:
+    said = made.say("pdffonts", str(made.plain))
+    assert "Sans" in said and "Serif" not in said
+
+
+def test_garbage_is_looked_for_again_when_it_is_made_or_has_failed() -> None:
+    pytest.importorskip("weasyprint")
+    assert gc.isenabled()
+    pdf.to_pdf('<html lang="en"><title>t</title><body>x</body></html>')
+    assert gc.isenabled()
+    with pytest.raises(DataError):
+        pdf.to_pdf('<html lang="en"><title>t</title><body><img alt="x" src="http://127.0.0.1:9/x.png"></body></html>')
+    assert gc.isenabled()
 
 
 @pytest.mark.interop

@@ -17,9 +17,11 @@ from ml_governance.decide.decision import evaluate
 from ml_governance.decide.policy import parse_policy
 from ml_governance.evidence.attestation import Attestation, EvidenceView
 from ml_governance.evidence.canonical import sha256_hex
-from ml_governance.evidence.predicates import Approval, Content, PolicyInForce, Registration, Resource, TrainingRun
+from ml_governance.evidence.predicates import PolicyInForce, Registration, Resource, TrainingRun
 from ml_governance.evidence.statement import Subject
 from ml_governance.evidence.trust import Principal
+from ml_governance.evidence.verdicts import Approval
+from ml_governance.evidence.wire import Content
 from ml_governance.report import card, formats, html, lineage
 from ml_governance.testing import START
 from ml_governance.workspace import packs

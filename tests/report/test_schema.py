@@ -87,7 +87,8 @@ def test_the_published_file_is_what_the_code_gives() -> None:
 def test_a_withdrawn_waiver_and_a_reviewed_break_glass_have_a_place(validator: Any) -> None:
     from datetime import timedelta
 
-    from ml_governance.evidence.predicates import BreakGlass, BreakGlassReview, Revocation, Waiver
+    from ml_governance.evidence.predicates import Revocation
+    from ml_governance.evidence.verdicts import BreakGlass, BreakGlassReview, Waiver
     from ml_governance.testing import START
 
     waiver = Waiver(

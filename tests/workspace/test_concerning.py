@@ -17,8 +17,6 @@ from ml_governance.errors import GovernanceError, MissingEvidenceError, Verifica
 from ml_governance.evidence.attestation import Void
 from ml_governance.evidence.concerned import CONCERNED
 from ml_governance.evidence.predicates import (
-    Approval,
-    BreakGlass,
     Interval,
     Measurement,
     Performance,
@@ -29,6 +27,7 @@ from ml_governance.evidence.predicates import (
     TrainingRun,
 )
 from ml_governance.evidence.statement import Subject
+from ml_governance.evidence.verdicts import Approval, BreakGlass
 from ml_governance.evidence.verified import EVERY
 from ml_governance.workspace import deciding, memory
 from tests.evidence.test_concerned import TABLES, TRIGGERS

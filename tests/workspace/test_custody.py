@@ -17,8 +17,9 @@ from ml_governance.errors import (
     VerificationError,
 )
 from ml_governance.evidence import keys
-from ml_governance.evidence.predicates import Approval, Erasure, Revocation
+from ml_governance.evidence.predicates import Erasure, Revocation
 from ml_governance.evidence.statement import Subject
+from ml_governance.evidence.verdicts import Approval
 from ml_governance.evidence.walk import ERASER
 from ml_governance.testing import FrozenClock, workspace
 from ml_governance.workspace import new_keys

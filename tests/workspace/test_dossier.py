@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import shutil
 import subprocess
 import zipfile
 from pathlib import Path
@@ -64,6 +66,52 @@ def test_a_stranger_verifies_the_evidence_offline_and_sees_what_was_changed(
     bundle["entries"].remove(about[-1])
     Path("evidence.bundle.json").write_text(json.dumps(bundle, separators=(",", ":"), sort_keys=True))
     assert run([*verify, trust_root(given)]) == 4
+
+
+def word_for_word(folder: Path) -> tuple[str, list[str]]:
+    """Do what the README says can be done without our program, in an empty home; return the digest of the root and the verdicts."""
+    if missing := [tool for tool in ("jq", "openssl") if shutil.which(tool) is None]:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    readme = (folder / "README.md").read_text()
+    step = readme.split("3. Without our program")[1].split("4. That a model")[0]
+    lines = "\n".join(line[7:] for line in step.splitlines() if line.startswith(" " * 7))
+    home = folder.parent / "empty"
+    home.mkdir(exist_ok=True)
+    done = subprocess.run(
+        ["sh", "-c", lines], cwd=folder, env={"PATH": "/usr/bin:/bin", "HOME": str(home)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    digest, *verdicts = done.stdout.splitlines()
+    assert not list(home.iterdir())
+    return "sha256:" + digest.split()[0], verdicts
+
+
+@pytest.mark.interop
+def test_who_has_only_jq_and_openssl_gets_from_the_root_to_the_newest_entry(given: Path) -> None:
+    assert word_for_word(given) == (trust_root(given), ["Verified OK", "Verified OK"])
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize("spoilt", ["the entry", "the trust file"])
+def test_they_see_what_was_changed_too(given: Path, spoilt: str) -> None:
+    bundle = json.loads((given / "evidence.bundle.json").read_text())
+    place = -1 if spoilt == "the entry" else 0
+    outer = bundle["entries"][place]["envelope"]
+    said = json.loads(base64.b64decode(outer["payload"]))
+    if spoilt == "the entry":
+        said["predicate"]["recordedAt"] = "2020-01-01T00:00:00Z"
+    else:
+        inner = said["predicate"]["envelope"]
+        trust = json.loads(base64.b64decode(inner["payload"]))
+        trust["root"]["threshold"] = 0
+        inner["payload"] = base64.b64encode(json.dumps(trust).encode()).decode()
+    outer["payload"] = base64.b64encode(json.dumps(said).encode()).decode()
+    (given / "evidence.bundle.json").write_text(json.dumps(bundle))
+    digest, verdicts = word_for_word(given)
+    if spoilt == "the entry":
+        assert digest == trust_root(given) and verdicts == ["Verified OK", "Verification failure"]
+    else:
+        assert digest != trust_root(given) and verdicts[0] == "Verification failure"
 
 
 @pytest.mark.full

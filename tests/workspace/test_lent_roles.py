@@ -11,8 +11,9 @@ import pytest
 from ml_governance.decide import breakglass
 from ml_governance.decide.policy import in_force
 from ml_governance.errors import NotAuthorizedError
-from ml_governance.evidence.predicates import Approval, HumanText, Revocation
+from ml_governance.evidence.predicates import HumanText, Revocation
 from ml_governance.evidence.statement import Subject
+from ml_governance.evidence.verdicts import Approval
 from ml_governance.workspace import Person
 from tests.workspace.house import PEOPLE, POLICY, House
 

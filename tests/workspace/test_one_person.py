@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from ml_governance.errors import GovernanceError
-from ml_governance.evidence.predicates import Approval, Delegation, Promotion, Registration, Waiver
+from ml_governance.evidence.predicates import Promotion, Registration
 from ml_governance.evidence.statement import Subject
+from ml_governance.evidence.verdicts import Approval, Delegation, Waiver
 from ml_governance.workspace import Person, new_keys, people
 from ml_governance.workspace.deciding import judge
 from tests.workspace.house import PEOPLE, POLICY, House
@@ -28,7 +29,7 @@ from tests.workspace.house import PEOPLE, POLICY, House
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ml_governance.evidence.predicates import Content
+    from ml_governance.evidence.wire import Content
 
 EVERYTHING = ("author", "validator", "risk_officer", "release_manager", "policy_owner", "data_protection_officer")
 KEYS = st.sampled_from(["solo", "second"])

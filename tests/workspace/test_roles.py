@@ -16,7 +16,7 @@ from ml_governance.errors import (
     VerificationError,
 )
 from ml_governance.evidence import door, mandate
-from ml_governance.evidence.predicates import Approval, Delegation
+from ml_governance.evidence.verdicts import Approval, Delegation
 from ml_governance.workspace import Person, new_keys, people
 from ml_governance.workspace.last_good import LastGood
 from tests.workspace.house import PEOPLE, POLICY, House
@@ -24,7 +24,7 @@ from tests.workspace.house import PEOPLE, POLICY, House
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ml_governance.evidence.predicates import Content
+    from ml_governance.evidence.wire import Content
 
 
 @pytest.fixture
