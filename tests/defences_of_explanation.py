@@ -18,7 +18,7 @@ EXPLANATION_LINES = (TREES, FORM, REASONS, RANKING, GAP, FLIP, SAMPLED, ELSEWHER
 
 T, K, B = "assess/test_tree_explanation.py::", "assess/test_tree_kernel.py::", "assess/test_tree_boosters.py::"
 A, R, C = "assess/test_additive.py::", "assess/test_reason_codes.py::", "assess/test_counterfactuals.py::"
-W = "assess/test_sampled.py::"
+W, V = "assess/test_sampled.py::", "assess/test_tree_walks.py::"
 S, G = "assess/test_column_ranking.py::", "assess/test_gaps.py::"
 NO_SUM = f"{A}test_what_is_no_sum_over_columns_gets_no_closed_form"
 BASIS = f"{R}test_a_prohibited_basis_that_was_scored_is_refused_under_any_name"
@@ -33,7 +33,7 @@ EXPLANATION = (
     defence(
         TREES,
         "the sum of every row's attributions held against the model",
-        change("assess/tree_explanation", "if not gap <= allowed:", "if False:"),
+        change("assess/tree_explanation", "if not gap <= allowed(ensemble):", "if False:"),
         f"{T}test_trees_read_wrongly_are_refused_loudly[base]",
         f"{S}test_what_cannot_be_bounded_is_refused_and_what_does_not_add_up_is_loud",
     ),
@@ -48,6 +48,18 @@ EXPLANATION = (
         "comparing in the precision of the library",
         change("assess/tree_kernel", "    if layout.single:\n", "    if False:\n"),
         f"{K}test_a_value_beside_a_threshold_in_single_precision_goes_where_the_forest_sends_it",
+    ),
+    defence(
+        TREES,
+        "the states of a few walks held against the model",
+        change("assess/tree_walks", "if not gap <= allowed:", "if False:"),
+        f"{V}test_trees_that_are_read_wrongly_are_found_out_on_a_few_walks",
+    ),
+    defence(
+        TREES,
+        "walking in the precision of the library",
+        change("assess/tree_walks", "    if ensemble.single:\n", "    if False:\n"),
+        f"{V}test_a_walk_compares_in_the_precision_of_the_library",
     ),
     defence(
         TREES,

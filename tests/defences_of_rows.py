@@ -9,11 +9,12 @@ FLATTERED = "privacy: an attack that is weaker than it looks, or noise that look
 ALIKE = "data: a leak that ranks do not see, or folds that are what they judge"
 SILENT = "data: options and rows that measure nothing"
 FEW = "rules: a number of all rows that rests on too few"
+DRAWN = "audits: rows that were drawn in silence, or a model that was not asked"
 
-ROWS_LINES = (HIDDEN, FLATTERED, ALIKE, SILENT, FEW)
+ROWS_LINES = (HIDDEN, FLATTERED, ALIKE, SILENT, FEW, DRAWN)
 
 Q, P, W = "assess/test_data_quality.py::", "assess/test_privacy.py::", "workspace/test_rows.py::"
-H = "assess/test_hostile_rows.py::"
+H, A = "assess/test_hostile_rows.py::", "assess/test_audit.py::"
 REFUSED = f"{H}test_what_measures_nothing_is_refused_by_name"
 
 ROWS = (
@@ -112,8 +113,32 @@ ROWS = (
     defence(
         FLATTERED,
         "leaving out test rows that are training rows",
-        change("assess/audit", "np.flatnonzero(~trained.known)", "np.arange(len(given.rows))"),
+        change("assess/kinds", "np.flatnonzero(~trained.known)", "np.arange(len(given.rows))"),
         f"{W}test_rows_that_the_model_was_not_trained_on_do_not_pass_for_training_rows",
+    ),
+    defence(
+        DRAWN,
+        "saying from how many rows an explanation drew",
+        change("assess/explanation", "if len(pick) < len(rows):", "if False:"),
+        f"{A}test_whatever_was_drawn_says_from_how_many_rows_and_all_can_be_had",
+    ),
+    defence(
+        DRAWN,
+        "saying from how many rows the attacked ones were drawn",
+        change("assess/kinds", '({} if every == used else {"drawn_from": every})', "{}"),
+        f"{A}test_whatever_was_drawn_says_from_how_many_rows_and_all_can_be_had",
+    ),
+    defence(
+        DRAWN,
+        "asking a pipeline that answers in a way of its own",
+        change("assess/predicting", "if not plain or len(model.steps) < 2 or", "if len(model.steps) < 2 or"),
+        f"{A}test_a_pipeline_that_answers_in_its_own_way_is_asked_itself",
+    ),
+    defence(
+        DRAWN,
+        "asking a pipeline whose answer was replaced",
+        change("assess/predicting", ' or {"predict", "predict_proba"} & vars(model).keys()', ""),
+        f"{A}test_a_pipeline_that_answers_in_its_own_way_is_asked_itself",
     ),
     defence(
         FEW,

@@ -1,6 +1,6 @@
 """Every assessment of one model in one call: the rows are read, digested and predicted once, and each kind measures what is left.
 
-One function measures each kind from shared material (:mod:`ml_governance.assess.material`); a workspace, which recomputes predictions
+One function measures each kind from shared material (:mod:`ml_governance.assess.kinds`); a workspace, which recomputes predictions
 in a process without keys, uses the same ones.
 """
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ml_governance.assess import kinds as of
 from ml_governance.assess import material as shared
 from ml_governance.assess.audit_report import AuditReport, Unmeasured
 from ml_governance.assess.contrasts import check_levels
@@ -24,12 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
-    from numpy.typing import NDArray
 
     from ml_governance.assess.costs import Costs
-    from ml_governance.assess.data_quality import DataQualityReport
-    from ml_governance.assess.performance import PerformanceReport, Task
-    from ml_governance.assess.privacy import PrivacyReport
+    from ml_governance.assess.performance import Task
     from ml_governance.assess.report import Report
     from ml_governance.evidence.predicates import Resource
 
@@ -37,129 +35,6 @@ KINDS = ("performance", "fairness", "explanation", "robustness", "data-quality",
 """Every kind, in the order in which they are measured."""
 PREDICTED = ("performance", "fairness", "explanation", "robustness", "privacy")
 """Kinds that are about what the model says of the rows."""
-
-
-# --- one kind from shared material ----------------------------------------------------------------------
-
-
-def performance(given: Material) -> PerformanceReport:
-    """Measure how well the model predicts, by group, and where it errs most."""
-    from ml_governance.assess.performance import assess_performance
-
-    told = given.predicted
-    return assess_performance(
-        y_true=given.labels, y_pred=told.y_pred, y_score=told.y_score, task=given.task, classes=told.classes,
-        sensitive_features=given.sensitive, slice_by=given.features, costs=given.costs,
-        pos_label=given.pos_label if given.task == "binary" else None, seed=given.seed, **given.levels,
-    )  # fmt: skip
-
-
-def fairness(given: Material) -> Report:
-    """Measure how groups fare, by what the model does.
-
-    Raises
-    ------
-    DataError
-        If there is no sensitive column.
-    """
-    from ml_governance.assess.fairness import assess_fairness
-    from ml_governance.assess.multiclass import assess_multiclass
-    from ml_governance.assess.regression import assess_regression
-
-    if given.sensitive is None:
-        raise DataError("there are no groups to compare", expected="sensitive_features")
-    told = given.predicted
-    common = {
-        "y_true": given.labels, "y_pred": told.y_pred, "sensitive_features": given.sensitive, **given.levels,
-    }  # fmt: skip
-    if given.task == "multiclass":
-        return assess_multiclass(**common)
-    if given.task == "regression":
-        return assess_regression(**common)
-    return assess_fairness(**common, y_score=told.y_score, pos_label=given.pos_label)
-
-
-def quality(
-    rows: pd.DataFrame,
-    *,
-    y_true: str | None,
-    sensitive_features: Sequence[str],
-    trained: pd.DataFrame | None,
-    **options: Any,
-) -> DataQualityReport:
-    """Measure the quality of the rows, which takes no predictions; options as :func:`ml_governance.assess_data` takes them."""
-    from ml_governance.assess.data_quality import assess_data
-
-    return assess_data(rows, y_true=y_true, sensitive_features=list(sensitive_features), training=trained, **options)
-
-
-def privacy(given: Material, **options: Any) -> PrivacyReport:
-    """Attack the model with its losses on training rows and on others; options as :func:`ml_governance.assess_privacy` takes them.
-
-    Rows that equal a training row are left out. Without training rows the numbers are ``undefined``, and say so.
-
-    Raises
-    ------
-    DataError
-        If every row is a training row.
-    """
-    import pandas as pd
-
-    from ml_governance.assess.privacy import assess_privacy
-
-    trained = given.training
-    strangers = np.arange(len(given.rows)) if trained is None else np.flatnonzero(~trained.known)
-    if not len(strangers):
-        raise DataError("every row is a training row", expected="rows that the model was not trained on")
-    if len(strangers) > shared.MAX_ATTACKED:
-        generator = np.random.default_rng(given.seed + 1)
-        strangers = np.sort(generator.choice(strangers, size=shared.MAX_ATTACKED, replace=False))
-    outside = given.rows.iloc[strangers]
-    parts = [(outside, _of_rows(given.predicted, strangers))]
-    if trained is not None and given.inside is not None:
-        parts.insert(0, (trained.drawn, given.inside))
-    losses = [_losses(rows[given.y_true], told, given.task, given.pos_label) for rows, told in parts]
-    member = np.repeat(np.arange(len(parts))[::-1], [len(rows) for rows, _ in parts])
-    names = list(given.sensitive_features)
-    groups = pd.concat([rows[names] for rows, _ in parts], ignore_index=True) if names else None
-    report = assess_privacy(
-        member=member, loss=np.concatenate([loss for loss, _ in losses]), sensitive_features=groups,
-        **{"seed": given.seed, **given.levels, **options},
-    )  # fmt: skip
-    report.details["membership"] = {
-        "loss": losses[0][1], "training_rows": int(member.sum()), "other_rows": len(outside),
-        "left_out": 0 if trained is None else int(trained.known.sum()),
-    }  # fmt: skip
-    return report
-
-
-def _of_rows(told: Predicted, rows: NDArray[np.intp]) -> Predicted:
-    score = None if told.y_score is None else told.y_score[rows]
-    return Predicted(y_pred=told.y_pred[rows], y_score=score, classes=told.classes)
-
-
-def _losses(labels: pd.Series, told: Predicted, task: Task, pos_label: Any) -> tuple[NDArray[np.float64], str]:
-    """Return the loss of each row, and what it is."""
-    from ml_governance.assess import membership
-    from ml_governance.assess.labels import binary, finite
-
-    if task == "regression":
-        return np.abs(finite(labels, "y_true") - finite(told.y_pred, "y_pred")), "absolute error"
-    if told.y_score is None:
-        same = labels.astype(str).to_numpy() == told.y_pred.astype(str)
-        return (~same).astype(np.float64), "0 if right, 1 if wrong"
-    if told.classes is None:
-        true, _ = binary(labels, "y_true", pos_label)
-        return membership.log_losses(true, told.y_score), "log loss"
-    place = {name: at for at, name in enumerate(told.classes)}
-    unknown = sorted(set(labels.astype(str)) - set(place))
-    if unknown:
-        raise DataError(f"the label {unknown[0]!r} is no class of the model", expected=f"one of {', '.join(place)}")
-    own = told.y_score[np.arange(len(labels)), labels.astype(str).map(place).to_numpy(dtype=np.intp)]
-    return membership.log_losses(np.ones(len(own), dtype=np.uint8), own), "log loss"
-
-
-# --- a model at hand ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,7 +119,8 @@ def audit(
         Rows that the explanation compares with; default is a sample of ``train``, or without of ``rows``.
     explanation, robustness, data_quality, privacy, security_scan : mapping, optional
         Further options of :func:`assess_explanation`, :func:`assess_robustness`, :func:`assess_data`, :func:`assess_privacy` and
-        :func:`scan_artifact`. At most 150 rows are explained, and 20,000 changed, unless ``max_rows`` says otherwise.
+        :func:`scan_artifact`. At most 150 rows are explained, 20,000 changed and 20,000 of either kind attacked, unless ``max_rows``
+        says otherwise; None is all but for the explanation. What was drawn from stands in the details, as ``drawn_from``.
     population : mapping of attribute to mapping of level to float, optional
         Shares of groups where the model is to be used.
     artifact : path, optional
@@ -280,6 +156,8 @@ def audit(
     if train is not None:
         _require(train, (label, *names), "the training rows")
 
+    attacked = (privacy or {}).get("max_rows", shared.MAX_ATTACKED)
+
     @cache
     def source() -> Resource:
         from ml_governance.evidence import fingerprint
@@ -293,7 +171,7 @@ def audit(
         if set(wanted) & set(PREDICTED):
             trained = None
             if train is not None and "privacy" in wanted:
-                trained = run.timed("overlap", partial(shared.training, table, train, seed=seed))
+                trained = run.timed("overlap", partial(shared.training, table, train, seed=seed, size=attacked))
             asked = partial(_asked, model, task=task, pos_label=pos_label, exclude=(label,))
             told, inside = run.timed(
                 "predictions", lambda: (asked(table), None if trained is None else asked(trained.drawn))
@@ -304,13 +182,13 @@ def audit(
             )  # fmt: skip
         levels = {"confidence": confidence, "min_group_size": min_group_size, "seed": seed}
         of_model: dict[str, Callable[[Material], Report]] = {
-            "performance": performance,
-            "fairness": fairness,
+            "performance": of.performance,
+            "fairness": of.fairness,
             "explanation": lambda one: _explanation(
                 model, one, train if background is None else background, explanation or {}
             ),
             "robustness": lambda one: _robustness(model, one, robustness or {}),
-            "privacy": lambda one: _privacy(one, privacy or {}),
+            "privacy": lambda one: of.privacy(one, **(privacy or {})),
         }
         for kind in wanted:
             if kind in of_model:
@@ -320,7 +198,7 @@ def audit(
                 options = {"population": population, **levels, **(data_quality or {})}
                 run.measure(
                     kind,
-                    partial(quality, table, y_true=label, sensitive_features=names, trained=train, **options),
+                    partial(of.quality, table, y_true=label, sensitive_features=names, trained=train, **options),
                 )
             else:
                 run.measure(kind, partial(_scan, artifact, security_scan or {}))
@@ -376,12 +254,16 @@ def _asked(model: Any, rows: pd.DataFrame, *, task: Task, pos_label: Any, exclud
 def _explanation(model: Any, given: Material, background: pd.DataFrame | None, options: Mapping[str, Any]) -> Report:
     from ml_governance.assess.explanation import assess_explanation
 
-    compared = shared.drawn(given.rows if background is None else background, shared.MAX_BACKGROUND, given.seed)
+    every = given.rows if background is None else background
+    compared = shared.drawn(every, shared.MAX_BACKGROUND, given.seed)
     table = inputs(model, given.rows, (given.y_true,))
-    return assess_explanation(
+    report = assess_explanation(
         model, rows=table, background=compared, sensitive_features=given.sensitive,
         **{"seed": given.seed, **given.levels, **options},
     )  # fmt: skip
+    if len(compared) < len(every):
+        report.details["background_drawn_from"] = len(every)
+    return report
 
 
 def _robustness(model: Any, given: Material, options: Mapping[str, Any]) -> Report:
@@ -391,10 +273,6 @@ def _robustness(model: Any, given: Material, options: Mapping[str, Any]) -> Repo
         model, rows=given.features, y_true=given.labels, sensitive_features=given.sensitive, pos_label=given.pos_label,
         **{"max_rows": shared.MAX_PERTURBED, "seed": given.seed, **given.levels, **options},
     )  # fmt: skip
-
-
-def _privacy(given: Material, options: Mapping[str, Any]) -> Report:
-    return privacy(given, **options)
 
 
 def _scan(artifact: Any, options: Mapping[str, Any]) -> Report:

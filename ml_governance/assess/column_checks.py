@@ -230,12 +230,13 @@ def _implausible(column: Column, counts: Codes, asked: Asked) -> Measurement:
 def _told(column: Column, asked: Asked) -> tuple[list[Bounded], list[Measurement]]:
     """Return what a column says by itself of the label, and of each sensitive attribute."""
     own, others = [], []
+    placed = separability.Placed.of(column, asked.folds)
     if asked.label is not None:
-        own.append(_separated("single_feature_auc", (COLUMN,), (column.name,), column, asked.label, asked))
+        own.append(_separated("single_feature_auc", (COLUMN,), (column.name,), placed, asked.label, asked))
     if column.name not in {one.name for one in asked.groups}:
         for group in asked.groups:
             where = ((COLUMN, ATTRIBUTE), (column.name, group.name))
-            others.append(_separated("single_proxy_auc", *where, column, group, asked)[0])
+            others.append(_separated("single_proxy_auc", *where, placed, group, asked)[0])
     return own, others
 
 
@@ -243,12 +244,12 @@ def _separated(
     metric: str,
     by: tuple[str, ...],
     group: tuple[str, ...],
-    column: Column,
+    placed: separability.Placed,
     of: Groups,
     asked: Asked,
 ) -> Bounded:
     common: dict[str, Any] = {"metric": metric, "by": by, "group": group, "n": asked.rows}
-    found = separability.separate(column, of.codes, len(of.levels), asked.folds)
+    found = separability.separate(placed, of.codes, len(of.levels))
     best = separability.strongest(found[1:] if len(found) == 2 else found)
     if best is None:
         return Measurement(**common, status="undefined", reason=f"{of.name} is the same in every row"), None

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 MIXED = "mixed"
 """Type of a column whose values are of more than one kind, which are compared as text."""
+_FIRST = 4096
+"""Rows that tell whether a column has many distinct numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,7 +284,6 @@ def _kind_of(kind: Any, name: str) -> Kind:
 
 
 def _numbers(parts: Sequence[pa.ChunkedArray], kind: Kind) -> tuple[Any, Codes]:
-    import pandas as pd
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -310,16 +311,31 @@ def _numbers(parts: Sequence[pa.ChunkedArray], kind: Kind) -> tuple[Any, Codes]:
     if not whole:
         values[gone] = np.nan
         values += 0.0  # one zero, not two
-    codes, distinct = pd.factorize(values)
-    order = np.argsort(distinct, kind="stable")
-    place = np.empty(len(order) + 1, dtype=np.int64)
-    place[order], place[-1] = np.arange(len(order)), -1  # the code -1 finds the last place
-    codes = place[codes]
-    distinct = distinct[order]
+    distinct, codes = _placed(values)
     if whole and gone.any():
         codes[gone] = -1
         return _closed(distinct, codes)
     return distinct, codes
+
+
+def _placed(values: NDArray[Any]) -> tuple[Any, Codes]:
+    """Return the distinct numbers, sorted, and the place of each among them; -1 for NaN."""
+    import pandas as pd
+
+    if len(np.unique(values[:_FIRST])) > _FIRST // 2:  # as many values as rows: sorted sooner than looked up
+        order = np.argsort(values)
+        ranked = values[order]
+        known = len(values) - int(np.count_nonzero(np.isnan(values)))  # NaN comes last
+        new = np.ones(known, dtype=bool)
+        np.not_equal(ranked[1:known], ranked[: known - 1], out=new[1:])
+        codes = np.full(len(values), -1, dtype=np.int64)
+        codes[order[:known]] = np.cumsum(new) - 1
+        return ranked[:known][new], codes
+    found, distinct = pd.factorize(values)
+    order = np.argsort(distinct, kind="stable")
+    place = np.empty(len(order) + 1, dtype=np.int64)
+    place[order], place[-1] = np.arange(len(order)), -1  # the code -1 finds the last place
+    return distinct[order], place[found]
 
 
 def _closed(values: Any, codes: Codes) -> tuple[Any, Codes]:

@@ -135,6 +135,8 @@ def assess_data(
         *(one for own in asked.groups for one in _shares(own, asked, (population or {}).get(own.name))),
     ]
     details: dict[str, Any] = {"rows": table.rows, "columns": found.columns, "identifiers": found.identifiers}
+    if asked.groups and len(asked.pick) < table.rows:
+        details["proxy_rows"] = {"rows": len(asked.pick), "drawn_from": table.rows}
     if other is not None or schema is not None:
         differences = _schema(other, schema, found, exclude)
         details["schema"] = differences

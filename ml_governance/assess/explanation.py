@@ -208,6 +208,8 @@ def assess_explanation(
             )
         ]  # fmt: skip
     report.details.update(by_group=by_group, gaps=split)
+    if len(pick) < len(rows):
+        report.details["drawn_from"] = len(rows)
     if top:
         found = column_ranking.rank_columns(
             model, rows=rows, background=background, output=output, top=top, confidence=confidence, seed=seed

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ml_governance.assess import additive, links, logistic, sampled, tree_boosters, tree_explanation
+from ml_governance.assess import additive, links, logistic, sampled, tree_boosters, tree_explanation, tree_walks
 from ml_governance.assess.prepared import parents
 from ml_governance.assess.tree_explanation import Trees
 from ml_governance.assess.trees import TreesRefusedError
@@ -357,7 +357,10 @@ def _by_walks(game: Game, seed: int, why: str) -> Answer:
     control = _control(game)
     if control is not None:
         why += "; steadied by the exact attributions of the margin"
-    found = sampled.attribute(game.play, game.rows, game.background, seed=seed, control=control)
+    ways = None
+    if control is not None and game.trees is not None:
+        ways = tree_walks.ways(game.trees, control.play, game.rows, game.background)
+    found = sampled.attribute(game.play, game.rows, game.background, seed=seed, control=control, ways=ways)
     return Answer(phi=found.phi, base=found.base, engine=sampled.ENGINE, why=why, exact=False, error=found.error)
 
 

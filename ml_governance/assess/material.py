@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ml_governance.errors import DataError
+
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
@@ -31,7 +33,7 @@ class Training:
     rows : DataFrame
         All of them, with the label.
     drawn : DataFrame
-        At most :data:`MAX_ATTACKED` of them.
+        Those whose losses are compared.
     known : array of bool, shape (rows that are assessed,)
         Which of the assessed rows stand among the training rows.
     """
@@ -107,13 +109,26 @@ class Material:
         return {"confidence": self.confidence, "min_group_size": self.min_group_size}
 
 
-def drawn(frame: pd.DataFrame, size: int, seed: int) -> pd.DataFrame:
-    """Return at most so many rows, drawn at random."""
-    return frame if len(frame) <= size else frame.sample(n=size, random_state=seed)
+def drawn(frame: pd.DataFrame, size: int | None, seed: int) -> pd.DataFrame:
+    """Return at most so many rows, drawn at random; None is all.
+
+    Raises
+    ------
+    DataError
+        If ``size`` is below 1.
+    """
+    if size is not None and size < 1:
+        raise DataError(f"max_rows is {size}", expected="1 or more, or None for all")
+    return frame if size is None or len(frame) <= size else frame.sample(n=size, random_state=seed)
 
 
 def training(
-    rows: pd.DataFrame, trained: pd.DataFrame, known: NDArray[np.bool_] | None = None, *, seed: int
+    rows: pd.DataFrame,
+    trained: pd.DataFrame,
+    known: NDArray[np.bool_] | None = None,
+    *,
+    seed: int,
+    size: int | None = MAX_ATTACKED,
 ) -> Training:
     """Return training rows beside those that are assessed.
 
@@ -125,13 +140,15 @@ def training(
         Which rows stand among the training rows, where that is known.
     seed : int
         Of the draw.
+    size : int or None
+        At most so many are drawn; None is all.
 
     Raises
     ------
     DataError
-        If the tables have no column in common.
+        If the tables have no column in common, or ``size`` is below 1.
     """
     from ml_governance.assess.overlap import shared
 
     found = shared(rows, trained) if known is None else known
-    return Training(rows=trained, drawn=drawn(trained, MAX_ATTACKED, seed), known=found)
+    return Training(rows=trained, drawn=drawn(trained, size, seed), known=found)

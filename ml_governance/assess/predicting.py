@@ -109,6 +109,7 @@ def predict(model: Any, table: pd.DataFrame, *, task: Task, pos_label: Any = Non
     DataError
         If it knows another number of classes, or another positive one.
     """
+    model, table = _prepared(model, table)
     predicted = np.asarray(model.predict(table))
     if predicted.ndim == 2 and predicted.shape[1] == 1:
         predicted = predicted[:, 0]
@@ -129,3 +130,15 @@ def predict(model: Any, table: pd.DataFrame, *, task: Task, pos_label: Any = Non
             expected="0 and 1, or pos_label to say which one is positive",
         )
     return Predicted(y_pred=predicted, y_score=probabilities[:, classes.index(positive)])
+
+
+def _prepared(model: Any, table: Any) -> tuple[Any, Any]:
+    """Return the last step of scikit-learn's own pipeline with what the others make of the rows, so that they make it once.
+
+    A pipeline that answers in a way of its own, as a subclass or by an attribute, is asked itself.
+    """
+    kind = type(model)
+    plain = (kind.__module__, kind.__name__) == ("sklearn.pipeline", "Pipeline")
+    if not plain or len(model.steps) < 2 or {"predict", "predict_proba"} & vars(model).keys():
+        return model, table
+    return model[-1], model[:-1].transform(table)

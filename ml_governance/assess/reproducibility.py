@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ml_governance.assess.by_slice import Maker, slices_of
 from ml_governance.assess.contrasts import check_levels
 from ml_governance.assess.deciding import Decider, columns_taken, scores_of
 from ml_governance.assess.report import digest_of
-from ml_governance.assess.robustness import Maker, RobustnessReport, slices_of
+from ml_governance.assess.robustness import RobustnessReport
 from ml_governance.errors import DataError
 from ml_governance.evidence.predicates import Measurement
 

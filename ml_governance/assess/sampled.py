@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     Matrix = NDArray[np.float64]
     Play = Callable[[Matrix], Matrix]
+    Ways = Callable[[slice, NDArray[np.int64], NDArray[np.int64]], Matrix]
+    """Of some rows, the background rows that walks to each begin from, and ranks of the columns: what is to be had of all states."""
 
 VERSION = "2"
 """Of the numbers: it grows when the same model, rows and seed give others."""
@@ -82,7 +84,9 @@ class Sampled:
     base: Matrix
 
 
-def attribute(play: Play, rows: Matrix, background: Matrix, *, seed: int, control: Control | None = None) -> Sampled:
+def attribute(
+    play: Play, rows: Matrix, background: Matrix, *, seed: int, control: Control | None = None, ways: Ways | None = None
+) -> Sampled:
     """Attribute the output of each row to the columns.
 
     Parameters
@@ -92,6 +96,9 @@ def attribute(play: Play, rows: Matrix, background: Matrix, *, seed: int, contro
     rows, background : array of float64, shape (n, columns)
     seed : int
     control : Control, optional
+    ways : callable, optional
+        The related outputs of a control at every state of walks, shape (walks * states,) or (walks * states, related), without the states
+        being built: of a slice of the rows, places in the background, and ranks. Of no effect without a control.
 
     Returns
     -------
@@ -109,7 +116,10 @@ def attribute(play: Play, rows: Matrix, background: Matrix, *, seed: int, contro
         part = rows[start : start + at_once]
         again = np.argsort(generator.random((len(part), len(background))), axis=1)[:, :more]
         others = np.concatenate([np.tile(np.arange(len(background)), (len(part), 1)), again], axis=1)
-        moves = walk(played, np.repeat(part, others.shape[1], axis=0), background[others.ravel()], generator)
+        asked = (
+            None if ways is None or control is None else _linked(control, ways, slice(start, start + len(part)), others)
+        )
+        moves = walk(played, np.repeat(part, others.shape[1], axis=0), background[others.ravel()], generator, asked)
         moves = moves.reshape(*others.shape, *moves.shape[1:])
         if control is not None and related is not None:
             known = control.values[start : start + len(part)]
@@ -123,8 +133,16 @@ def attribute(play: Play, rows: Matrix, background: Matrix, *, seed: int, contro
     return Sampled(phi=np.concatenate(phi), error=np.concatenate(error), base=base)
 
 
-def walk(play: Play, x: Matrix, z: Matrix, generator: np.random.Generator) -> Matrix:
+def walk(
+    play: Play,
+    x: Matrix,
+    z: Matrix,
+    generator: np.random.Generator,
+    asked: Callable[[NDArray[np.int64]], Matrix] | None = None,
+) -> Matrix:
     """Walk from each row of ``z`` to the same row of ``x`` in a random order, and in the opposite one.
+
+    With ``asked``, the states of given ranks are not built and played, but asked for.
 
     Returns
     -------
@@ -134,11 +152,8 @@ def walk(play: Play, x: Matrix, z: Matrix, generator: np.random.Generator) -> Ma
     n, columns = x.shape
     order = generator.permuted(np.tile(np.arange(columns), (n, 1)), axis=1)
     rank = np.argsort(order, axis=1)
-    # State s of the way there has the first s columns of the order from x; of the way back, the last s.
-    there = rank[:, None, :] < np.arange(columns + 1)[None, :, None]
-    states = np.concatenate([there, ~there[:, 1:-1]], axis=1)
-    made = np.asarray(play(np.where(states, x[:, None, :], z[:, None, :]).reshape(-1, columns)), dtype=np.float64)
-    made = made.reshape(n, states.shape[1], *made.shape[1:])
+    made = np.asarray(play(states(x, z, rank)) if asked is None else asked(rank), dtype=np.float64)
+    made = made.reshape(n, 2 * columns, *made.shape[1:])
     forth = np.diff(made[:, : columns + 1], axis=1)
     back = np.concatenate([made[:, columns : columns + 1], made[:, columns + 1 :], made[:, :1]], axis=1)
     both = (forth - np.diff(back, axis=1)) / 2
@@ -147,12 +162,29 @@ def walk(play: Play, x: Matrix, z: Matrix, generator: np.random.Generator) -> Ma
     return found
 
 
-def _both(control: Control) -> Play:
-    def play(matrix: Matrix) -> Matrix:
-        related = control.play(matrix)
-        return np.column_stack([control.link(related), related])
+def states(x: Matrix, z: Matrix, rank: NDArray[np.int64]) -> Matrix:
+    """Return every row that walks visit, shape (n * 2 * columns, columns).
 
-    return play
+    State s of the way there, from 0 to all, has the first s columns of the order from x; of the way back, from 1, those behind the first s.
+    """
+    columns = x.shape[1]
+    there = rank[:, None, :] < np.arange(columns + 1)[None, :, None]
+    which = np.concatenate([there, ~there[:, 1:-1]], axis=1)
+    return np.where(which, x[:, None, :], z[:, None, :]).reshape(-1, columns)
+
+
+def _both(control: Control) -> Play:
+    return lambda matrix: _beside(control, control.play(matrix))
+
+
+def _beside(control: Control, related: Matrix) -> Matrix:
+    return np.column_stack([control.link(related), related])
+
+
+def _linked(
+    control: Control, ways: Ways, part: slice, others: NDArray[np.int64]
+) -> Callable[[NDArray[np.int64]], Matrix]:
+    return lambda rank: _beside(control, ways(part, others, rank))
 
 
 def _less(moves: Matrix, known: Matrix, slopes: Matrix) -> Matrix:

@@ -88,39 +88,75 @@ def folds_of(rows: int, seed: int) -> Codes:
     return draws(seed).integers(0, FOLDS, rows)
 
 
-def separate(column: Column, groups: Codes, levels: int, folds: Codes) -> list[Separation]:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Placed:
+    """What every group is told apart by: the values of a column, counted once.
+
+    Parameters
+    ----------
+    code : array of int64, shape (n,)
+        Place of each row's value plus 1; 0 where it is missing, which is below all.
+    size : int
+        How many places there are.
+    folds : array of int64, shape (n,)
+        As :func:`folds_of` gives them; for categories.
+    shape : array of int64, shape (n,), or None
+        Of a number of many values: its bin of as many rows each.
+    middle, bins : array, shape (n,), or None
+        Of one of very many: how many rows are before its value and half of those level with it, and the bin of the variance.
+    """
+
+    code: Codes
+    size: int
+    folds: Codes
+    shape: Codes | None = None
+    middle: Floats | None = None
+    bins: Codes | None = None
+
+    @classmethod
+    def of(cls, column: Column, folds: Codes) -> Placed:
+        """Place the rows of a column's first table."""
+        code, size = column.of(0) + 1, len(column.values) + 1
+        if column.kind == "text" or size <= FEW_VALUES + 1:
+            return cls(code=code, size=size, folds=folds)
+        if size <= BINS:
+            return cls(code=code, size=size, folds=folds, shape=_binned(code, size))
+        every = np.bincount(code, minlength=size)
+        upto = np.cumsum(every)
+        return cls(
+            code=code, size=size, folds=folds, shape=_binned(code, size), middle=(upto - every / 2)[code],
+            bins=((upto - every) * BINS // len(code))[code],
+        )  # fmt: skip
+
+
+def separate(placed: Placed, groups: Codes, levels: int) -> list[Separation]:
     """Return how well a column tells each level from all others.
 
     Parameters
     ----------
-    column : Column
-        Of whose first table the rows are looked at.
+    placed : Placed
+        Its rows.
     groups : array of int64, shape (n,)
-        Level of each row; -1 leaves a row out.
+        Level of each row.
     levels : int
         How many there are.
-    folds : array of int64, shape (n,)
-        As :func:`folds_of` gives them; for categories.
     """
-    kept = groups >= 0
-    # A missing value has the place below all.
-    own, code, size = groups[kept], column.of(0)[kept] + 1, len(column.values) + 1
-    rows = np.bincount(own, minlength=levels)
+    rows = np.bincount(groups, minlength=levels)
 
     def told(found: tuple[Floats, Floats], *, turned: bool) -> list[Separation]:
         return [
-            Separation(value=float(v), variance=float(s), rows=int(n), others=len(own) - int(n), turned=turned)
+            Separation(value=float(v), variance=float(s), rows=int(n), others=len(groups) - int(n), turned=turned)
             for v, s, n in zip(*found, rows, strict=True)
         ]
 
     def by_value(code: Codes, size: int) -> list[Separation]:
-        flat = np.bincount((folds[kept] * size + code) * levels + own, minlength=FOLDS * size * levels)
+        flat = np.bincount((placed.folds * size + code) * levels + groups, minlength=FOLDS * size * levels)
         return told(_crossed(flat.reshape(FOLDS, size, levels).astype(np.float64)), turned=False)
 
-    if column.kind == "text" or size <= FEW_VALUES + 1:
-        return by_value(code, size)
-    ranked = told(_ranked(own, code, size, levels), turned=True)
-    shaped = by_value(_binned(code, size), SHAPE + 1)
+    if placed.shape is None:
+        return by_value(placed.code, placed.size)
+    ranked = told(_ranked(placed, groups, rows), turned=True)
+    shaped = by_value(placed.shape, SHAPE + 1)
     return [two if _surely(two) > one.strength else one for one, two in zip(ranked, shaped, strict=True)]
 
 
@@ -139,24 +175,21 @@ def _surely(one: Separation) -> float:
     return one.bounds(0.999, "two-sided")[0] if math.isfinite(one.value) and math.isfinite(one.variance) else 0.0
 
 
-def _ranked(own: Codes, code: Codes, size: int, levels: int) -> tuple[Floats, Floats]:
+def _ranked(placed: Placed, groups: Codes, rows: Codes) -> tuple[Floats, Floats]:
     """Return AUC and variance of ranked values: by counts, or, of very many values, by exact ranks and counts of bins.
 
     The bins hold as many rows each and only serve the variance.
     """
-    if size <= BINS:
-        return ordered(
-            np.bincount(code * levels + own, minlength=size * levels).reshape(size, levels).astype(np.float64)
-        )
-    every = np.bincount(code, minlength=size)
-    upto = np.cumsum(every)
-    middle = upto - every / 2  # of rows before a value and half of those level with it
-    m = np.bincount(own, minlength=levels).astype(np.float64)
-    n = len(own) - m
+    levels = len(rows)
+    if placed.middle is None or placed.bins is None:
+        size = placed.size
+        counts = np.bincount(placed.code * levels + groups, minlength=size * levels)
+        return ordered(counts.reshape(size, levels).astype(np.float64))
+    m = rows.astype(np.float64)
+    n = len(groups) - m
     with np.errstate(invalid="ignore", divide="ignore"):
-        value = (np.bincount(own, weights=middle[code], minlength=levels) / m - m / 2) / n
-    place = ((upto - every) * BINS // len(own))[code]
-    counts = np.bincount(place * levels + own, minlength=BINS * levels).reshape(BINS, levels)
+        value = (np.bincount(groups, weights=placed.middle, minlength=levels) / m - m / 2) / n
+    counts = np.bincount(placed.bins * levels + groups, minlength=BINS * levels).reshape(BINS, levels)
     return value, ordered(counts.astype(np.float64))[1]
 
 

@@ -129,14 +129,18 @@ def attributed(ensemble: Ensemble, kernel: TreeKernel, rows: Matrix, made: Matri
             f"the trees have {values.shape[2]} outputs, and the model {made.shape[1]}", expected="the same number"
         )
     gap = float(np.abs(values.sum(axis=1) + base - made).max())
-    allowed = (SINGLE_TOLERANCE if ensemble.single_sum else TOLERANCE) * max(ensemble.scale, 1e-300)
-    if not gap <= allowed:
+    if not gap <= allowed(ensemble):
         raise UnavailableError(
             f"the attributions of the trees miss the model's output by {gap:.3g}",
-            expected=f"at most {allowed:.3g}",
+            expected=f"at most {allowed(ensemble):.3g}",
             next_step="report this model: its trees were read wrongly, and nothing was recorded",
         )
     return values[:, :, 0] if values.shape[2] == 1 else values
+
+
+def allowed(ensemble: Ensemble) -> float:
+    """Return how far the sum of leaves may be from what the library itself makes of a row."""
+    return (SINGLE_TOLERANCE if ensemble.single_sum else TOLERANCE) * max(ensemble.scale, 1e-300)
 
 
 def knows(estimator: Any) -> bool:

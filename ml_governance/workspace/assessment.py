@@ -138,7 +138,7 @@ class Assessed:
 
 def assess(ws: Workspace, version: str | Subject, data: Any, asked: Asked) -> Assessed:
     """Recompute predictions on digested rows, measure, and sign what was measured: every kind, or none."""
-    from ml_governance.assess import audit
+    from ml_governance.assess import kinds as of
     from ml_governance.workspace import scanning
     from ml_governance.workspace.overlap import with_training
 
@@ -165,7 +165,7 @@ def assess(ws: Workspace, version: str | Subject, data: Any, asked: Asked) -> As
             of_kind = dict.fromkeys(("performance", "fairness"), known)
         if "data-quality" in asked.kinds:
             ws.narrate(f"measuring the quality of {len(frame):,} rows")
-            reports["data-quality"] = audit.quality(
+            reports["data-quality"] = of.quality(
                 frame, y_true=asked.y_true, sensitive_features=asked.sensitive_features,
                 trained=None if trained is None else trained.rows,
                 **{"seed": asked.seed, **asked.levels, **asked.of("data-quality")},
@@ -204,7 +204,7 @@ def _predicted(
     asked: Asked,
 ) -> tuple[dict[str, Report], dict[str, Any], dict[str, Any]]:
     """Return the reports about what the model says, what all of them are signed with, and what performance and fairness are besides."""
-    from ml_governance.assess import audit
+    from ml_governance.assess import kinds as of
     from ml_governance.assess.baseline import baseline
     from ml_governance.assess.explanation import ExplanationReport
     from ml_governance.assess.robustness import RobustnessReport
@@ -221,7 +221,7 @@ def _predicted(
     pos_label = label_like(asked.pos_label, frame[y_true])
     given, outcome = _asked_once(ws, view, subject, frame, trained, asked, pos_label)
     reports: dict[str, Report] = {}
-    for kind, measure in {"performance": audit.performance, "fairness": audit.fairness}.items():
+    for kind, measure in {"performance": of.performance, "fairness": of.fairness}.items():
         if kind in kinds:
             ws.narrate(f"measuring {kind}")
             reports[kind] = measure(given)
@@ -231,7 +231,7 @@ def _predicted(
         reports["robustness"] = RobustnessReport.from_dict(outcome.robustness)
     if "privacy" in kinds:
         ws.narrate("measuring privacy")
-        reports["privacy"] = audit.privacy(given, **asked.of("privacy"))
+        reports["privacy"] = of.privacy(given, **asked.of("privacy"))
     others = partial(
         measuring.asked, ws, view, frame=frame, y_true=y_true, sensitive_features=names, pos_label=pos_label,
         task=asked.task,
@@ -268,7 +268,7 @@ def _asked_once(
     pos_label: Any,
 ) -> tuple[Material, Recomputed]:
     """Ask the model, in a process without keys: about the rows and some training rows; and explain and perturb there."""
-    from ml_governance.assess.material import MAX_PERTURBED, Material
+    from ml_governance.assess.material import MAX_BACKGROUND, MAX_PERTURBED, Material, drawn
     from ml_governance.assess.recompute import recompute
 
     assert asked.y_true is not None  # noqa: S101  checked with the kinds
@@ -277,6 +277,7 @@ def _asked_once(
     common = {"seed": asked.seed, **asked.levels}
     explain = {**common, **asked.of("explanation")} if "explanation" in asked.kinds else None
     perturb = {"max_rows": MAX_PERTURBED, **common, **asked.of("robustness")} if "robustness" in asked.kinds else None
+    compared = None if explain is None else _background(asked.background, frame)
     more = [what for what, wanted in (("explaining", explain), ("perturbing", perturb)) if wanted is not None]
     also = f", and {' and '.join(more)}," if more else ""
     ws.narrate(f"predicting{also} {len(frame):,} rows with {subject.name} in a process without keys")
@@ -289,11 +290,13 @@ def _asked_once(
         sensitive_features=asked.sensitive_features,
         pos_label=pos_label,
         task=asked.task,
-        background=None if explain is None else _background(asked.background, frame, asked.seed),
+        background=None if compared is None else drawn(compared, MAX_BACKGROUND, asked.seed),
         explain=explain,
         perturb=perturb,
         more=trained.drawn if trained is not None and "privacy" in asked.kinds else None,
     )
+    if compared is not None and outcome.explanation is not None and len(compared) > MAX_BACKGROUND:
+        outcome.explanation["details"]["background_drawn_from"] = len(compared)
     given = Material(
         rows=frame, y_true=asked.y_true, sensitive_features=asked.sensitive_features, predicted=outcome, training=trained,
         inside=outcome.more, task=asked.task, pos_label=pos_label, costs=asked.costs, seed=asked.seed, **asked.levels,
@@ -325,8 +328,5 @@ def attest(
     )
 
 
-def _background(background: Any, frame: pd.DataFrame, seed: int) -> pd.DataFrame:
-    from ml_governance.assess.material import MAX_BACKGROUND, drawn
-
-    table = frame if background is None else read(background).frame
-    return drawn(table, MAX_BACKGROUND, seed)
+def _background(background: Any, frame: pd.DataFrame) -> pd.DataFrame:
+    return frame if background is None else read(background).frame

@@ -70,8 +70,8 @@ def with_second_training(
     tolerance: float | None,
 ) -> Report:
     """Return a robustness report that also says how far a second training of the model is apart."""
+    from ml_governance.assess.by_slice import Maker, slices_of
     from ml_governance.assess.reproducibility import Trained, compared
-    from ml_governance.assess.robustness import Maker, slices_of
 
     slices, _ = slices_of(sensitive if len(sensitive.columns) else None, len(sensitive))
     made = Maker(slices=slices, confidence=report.confidence, min_group_size=report.min_group_size)

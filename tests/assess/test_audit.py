@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import ml_governance as gov
-from ml_governance.assess import overlap
+from ml_governance.assess import overlap, predicting, proxies
 from ml_governance.assess.audit import KINDS
 from ml_governance.errors import DataError, UsageError
 from ml_governance.evidence import fingerprint
@@ -218,3 +221,100 @@ def test_robustness_of_some_rows_is_that_of_rows_drawn_from_all() -> None:
     assert "drawn_from" not in gov.assess_robustness(MODEL, rows=features, max_rows=600).details
     with pytest.raises(DataError, match="max_rows is 0"):
         gov.assess_robustness(MODEL, rows=features, max_rows=0)
+
+
+class Scaler(StandardScaler):
+    """A preparation that counts how many rows it was given."""
+
+    def transform(self, X: Any, copy: bool | None = None) -> Any:
+        prepared.append(len(X))
+        return super().transform(X, copy)
+
+
+prepared: list[int] = []
+PREPARED = make_pipeline(Scaler(), HistGradientBoostingClassifier(max_iter=5, random_state=0)).fit(
+    TRAIN[FEATURES], TRAIN["repaid"]
+)
+
+
+def test_a_pipeline_prepares_the_rows_once_and_says_what_it_would_say_by_itself() -> None:
+    prepared.clear()
+    found = predicting.predict(PREPARED, TEST[FEATURES], task="binary")
+    assert prepared == [600]
+    assert np.array_equal(found.y_pred, PREPARED.predict(TEST[FEATURES]))
+    assert np.array_equal(found.y_score, PREPARED.predict_proba(TEST[FEATURES])[:, 1])
+    prepared.clear()
+    gov.audit(
+        PREPARED, TEST, "repaid", sensitive_features="sex", train=TRAIN,
+        kinds=("performance", "fairness", "data-quality", "privacy"),
+    )  # fmt: skip
+    assert prepared == [600, 500]
+
+
+def test_a_pipeline_that_answers_in_its_own_way_is_asked_itself() -> None:
+    class Strict(Pipeline):
+        def predict(self, X: Any, **params: Any) -> Any:
+            return (self.predict_proba(X)[:, 1] > 0.9).astype(int)
+
+    model = Strict(PREPARED.steps)
+    assert np.array_equal(
+        predicting.predict(model, TEST[FEATURES], task="binary").y_pred, model.predict(TEST[FEATURES])
+    )
+    changed = Pipeline(PREPARED.steps)
+    changed.predict = lambda table: np.zeros(len(table), dtype=int)
+    assert not predicting.predict(changed, TEST[FEATURES], task="binary").y_pred.any()
+
+
+def test_an_explanation_is_the_one_of_its_own_call_on_the_same_rows_and_seed() -> None:
+    found = gov.audit(
+        PREPARED, TEST, "repaid", sensitive_features="sex", train=TRAIN, kinds=("explanation", "robustness"), seed=7
+    )
+    single = gov.assess_explanation(
+        PREPARED, rows=TEST[FEATURES], background=TRAIN.sample(n=100, random_state=7), sensitive_features=TEST[["sex"]], seed=7
+    )  # fmt: skip
+    assert numbers(found.explanation) == numbers(single)
+    assert found.explanation.details["importance"] == single.details["importance"]
+    ranked = gov.audit(
+        PREPARED, TEST, "repaid", train=TRAIN, kinds=("explanation",), explanation={"top": 2, "output": "margin"}
+    ).explanation.details["ranking"]
+    assert (ranked["rows"], ranked["complete"], ranked["top_settled"]) == (600, True, True)
+    alone = gov.assess_robustness(
+        PREPARED, rows=TEST.drop(columns="repaid"), y_true=TEST.repaid, sensitive_features=TEST[["sex"]], seed=7
+    )
+    assert numbers(found.robustness) == numbers(alone)
+
+
+def test_whatever_was_drawn_says_from_how_many_rows_and_all_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proxies, "MAX_ROWS", 250)
+    some: dict[str, Any] = {"max_rows": 200}
+    found = audit(kinds=KINDS, explanation={"max_rows": 40}, robustness=some, privacy=some, seed=11)
+    assert {report.seed for kind, report in found.reports.items() if kind != "fairness"} == {11}
+    told = found.explanation.details
+    assert (told["rows"], told["drawn_from"]) == (40, 600)
+    assert (told["background"], told["background_drawn_from"]) == (100, 500)
+    assert {one.n for one in found.explanation.measurements} == {40}
+    assert (found.robustness.details["rows"], found.robustness.details["drawn_from"]) == (200, 600)
+    membership = found.privacy.details["membership"]
+    assert (membership["training_rows"], membership["other_rows"]) == (200, 200)
+    assert membership["drawn_from"] == {"training_rows": 500, "other_rows": 600}
+    assert found.data_quality.details["proxy_rows"] == {"rows": 250, "drawn_from": 600}
+    assert found.data_quality.get("proxy_auc", by=("sex",), group=("Male",)).n == 250
+    monkeypatch.undo()
+    every: dict[str, Any] = {"max_rows": None}
+    full = audit(kinds=KINDS, explanation={"max_rows": 600}, robustness=every, privacy=every, background=TRAIN[:50])
+    assert not {"drawn_from", "background_drawn_from"} & set(full.explanation.details)
+    assert "drawn_from" not in full.robustness.details
+    assert "drawn_from" not in full.privacy.details["membership"]
+    assert "proxy_rows" not in full.data_quality.details
+    with pytest.raises(DataError, match="max_rows is 0"):
+        audit(privacy={"max_rows": 0})
+    assert audit(privacy={"max_rows": 0}, train=None).unmeasured["privacy"].reason == "max_rows is 0"
+
+
+def test_more_rows_give_closer_bounds_of_robustness_and_the_drawn_ones_stay_within() -> None:
+    some, every = (
+        audit(kinds=("robustness",), robustness={"max_rows": most}).robustness.get("noise_unstable_rate") for most in (150, None)
+    )  # fmt: skip
+    (few,), (all_,) = ([one for one in found.intervals if one.sides == "two-sided"] for found in (some, every))
+    assert few.upper - few.lower > 1.5 * (all_.upper - all_.lower)
+    assert few.lower <= every.value <= few.upper

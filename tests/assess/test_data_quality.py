@@ -17,8 +17,8 @@ from sklearn.metrics import roc_auc_score
 from statsmodels.stats.proportion import multinomial_proportions_confint, proportion_confint
 
 import ml_governance as gov
+from ml_governance.assess import columns, separability, splits
 from ml_governance.assess import profile as profiles
-from ml_governance.assess import separability, splits
 from ml_governance.assess.columns import coded, opened
 from ml_governance.assess.overlap import shared_rows
 from ml_governance.assess.row_keys import RowKeys
@@ -236,12 +236,38 @@ def test_the_auc_of_very_many_values_is_exact_and_its_variance_close(monkeypatch
     x = random.normal(size=3000) + y / 2
     column = coded("x", [opened(pd.DataFrame({"x": x}))])
     folds = separability.folds_of(3000, 0)
-    exact = separability.separate(column, y, 3, folds)
+    exact = separability.separate(separability.Placed.of(column, folds), y, 3)
     monkeypatch.setattr(separability, "BINS", 256)
-    for level, (one, two) in enumerate(zip(exact, separability.separate(column, y, 3, folds), strict=True)):
+    binned = separability.separate(separability.Placed.of(column, folds), y, 3)
+    for level, (one, two) in enumerate(zip(exact, binned, strict=True)):
         assert one.value == pytest.approx(two.value, abs=1e-12)
         assert one.value == pytest.approx(roc_auc_score(y == level, x), abs=1e-12)
         assert two.variance == pytest.approx(one.variance, rel=0.02)
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+@pytest.mark.parametrize("whole", [False, True])
+def test_numbers_have_the_same_places_whether_they_are_sorted_or_looked_up(
+    gaps: bool, whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(5)
+    x = (
+        random.integers(-4000, 4000, 9000)
+        if whole
+        else random.normal(size=9000).round(3) * random.choice([-1.0, 0.0, 1.0], 9000)
+    )
+    series = pd.Series(x, dtype="Int64" if whole else "float64")
+    if gaps:
+        series[::7] = pd.NA if whole else np.nan
+    tables = [opened(pd.DataFrame({"x": part})) for part in (series[:5000], series[5000:])]
+    sorted_ = coded("x", tables)
+    monkeypatch.setattr(columns, "_FIRST", 10**9)  # never as many values as that: they are looked up
+    looked_up = coded("x", tables)
+    assert np.array_equal(sorted_.values, looked_up.values)
+    assert np.array_equal(sorted_.codes, looked_up.codes)
+    expected = np.unique(series.dropna().to_numpy(dtype=np.float64) + 0.0)
+    assert np.array_equal(sorted_.values, expected)
+    assert (sorted_.codes < 0).sum() == series.isna().sum()
 
 
 def test_a_leaking_column_is_told_whether_number_text_or_gap() -> None:
@@ -270,7 +296,7 @@ def test_the_interval_of_a_useless_category_holds_one_half_in_nineteen_of_twenty
         random = np.random.default_rng(seed)
         column = coded("c", [opened(pd.DataFrame({"c": random.choice(list("abcdef"), 400)}))])
         y = random.integers(0, 2, 400)
-        one = separability.separate(column, y, 2, separability.folds_of(400, seed))[1]
+        one = separability.separate(separability.Placed.of(column, separability.folds_of(400, seed)), y, 2)[1]
         lower, upper = one.bounds(0.95, "two-sided")
         held += lower <= 0.5 <= upper
     assert held >= 180

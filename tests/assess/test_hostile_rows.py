@@ -99,7 +99,7 @@ def test_a_number_that_says_nothing_does_not_look_like_a_leak_for_its_shape(rows
         y = (random.random(rows) < share).astype(int)
         y[:2] = 1
         column = coded("x", [opened(pd.DataFrame({"x": random.normal(size=rows)}))])
-        one = separability.separate(column, y, 2, separability.folds_of(rows, seed))[1]
+        one = separability.separate(separability.Placed.of(column, separability.folds_of(rows, seed)), y, 2)[1]
         lower, upper = one.bounds(0.95, "two-sided")
         held += lower <= 0.5 <= upper
     assert held >= 275
@@ -144,7 +144,8 @@ def test_the_folds_of_a_category_do_not_make_a_leak_of_chance() -> None:
     for seed in range(400):
         random = np.random.default_rng((7, seed))
         column = coded("c", [opened(pd.DataFrame({"c": random.choice(list("abcdef"), 400)}))])
-        one = separability.separate(column, random.integers(0, 2, 400), 2, separability.folds_of(400, seed))[1]
+        placed = separability.Placed.of(column, separability.folds_of(400, seed))
+        one = separability.separate(placed, random.integers(0, 2, 400), 2)[1]
         above += one.bounds(0.95, "two-sided")[0] > 0.5
     assert above <= 16
 

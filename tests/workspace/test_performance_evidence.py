@@ -93,3 +93,6 @@ def test_each_of_several_classes_is_explained_and_signed(tmp_path: Path) -> None
     assert np.shape(found.explanation.base) == (len(classes),)
     assert sorted(found.explanation.gaps["class"].unique()) == classes
     assert found.explanation.get("additivity_error").value < 1e-9
+    told = entry.content.details
+    assert (told["rows"], told["drawn_from"]) == (150, len(data))
+    assert (told["background"], told["background_drawn_from"]) == (100, len(data))
