@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from ml_governance.evidence.predicates import Measurement
 
 REFERENCE_SHARE = 0.02
-"""A group with fewer rows than this share, or than half of an equal one where groups are many, is never what others are compared with: its own
-rate is mostly chance."""
+"""A group with fewer rows than this share, or than half of an equal one where groups are many, is never what others are compared
+with: its own rate is mostly chance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
