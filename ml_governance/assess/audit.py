@@ -271,7 +271,7 @@ def _robustness(model: Any, given: Material, options: Mapping[str, Any]) -> Repo
 
     return assess_robustness(
         model, rows=given.features, y_true=given.labels, sensitive_features=given.sensitive, pos_label=given.pos_label,
-        **{"max_rows": shared.MAX_PERTURBED, "seed": given.seed, **given.levels, **options},
+        **{"max_rows": shared.MAX_PERTURBED, "batch": shared.MAX_PERTURBED, "seed": given.seed, **given.levels, **options},
     )  # fmt: skip
 
 

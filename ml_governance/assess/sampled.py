@@ -106,7 +106,7 @@ def attribute(
     """
     generator = np.random.default_rng(seed)
     played = play if control is None else _both(control)
-    related = None if control is None else control.play(background)
+    related, own = (None, None) if control is None else (control.play(background), control.play(rows))
     made = play(background) if control is None or related is None else control.link(related)
     base = np.asarray(made.mean(axis=0))
     more = -(-len(background) // AGAIN)
@@ -121,9 +121,9 @@ def attribute(
         )
         moves = walk(played, np.repeat(part, others.shape[1], axis=0), background[others.ravel()], generator, asked)
         moves = moves.reshape(*others.shape, *moves.shape[1:])
-        if control is not None and related is not None:
+        if control is not None and related is not None and own is not None:
             known = control.values[start : start + len(part)]
-            slopes = control.slopes(control.play(part), related)
+            slopes = control.slopes(own[start : start + len(part)], related)
             moves = _less(moves, known.reshape(*known.shape[:2], -1), slopes)
             moves = moves if base.ndim else moves[..., 0]
         once, twice = moves[:, : len(background)], moves[:, len(background) :]
