@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from ml_governance.evidence.predicates import Measurement
 
 REFERENCE_SHARE = 0.02
-"""A group with fewer rows than this share is never what others are compared with: its own rate is mostly chance."""
+"""A group with fewer rows than this share, or than half of an equal one where groups are many, is never what others are compared
+with: its own rate is mostly chance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,14 +116,14 @@ def fairness(entry: Attestation | None, decision: dict[str, Any] | None) -> dict
 
 def _impact(group: tuple[str, ...], selection: dict[tuple[str, ...], Measurement], confidence: float) -> dict[str, Any]:
     """Return a group's selection rate over the highest one of any group that is large enough, with its interval."""
-    smallest = REFERENCE_SHARE * sum(one.n for one in selection.values())
+    smallest = min(REFERENCE_SHARE, 1 / (2 * max(len(selection), 1))) * sum(one.n for one in selection.values())
     solid = {
         g: one for g, one in selection.items() if one.status == "ok" and one.value is not None and one.n >= smallest
     }
     one = selection.get(group)
     withheld = any(other.withheld for other in selection.values())  # who has the highest rate is not known then
     if one is None or one.value is None or not solid or withheld:
-        status = "withheld" if withheld else one.status if one else "undefined"
+        status = "withheld" if withheld else one.status if one and one.value is None else "undefined"
         return {"value": None, "lower": None, "upper": None, "reference": "", "status": status}
     reference = max(solid, key=lambda g: (solid[g].value or 0.0, g))
     top = solid[reference]

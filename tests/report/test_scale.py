@@ -60,6 +60,7 @@ def test_every_group_stands_in_the_table_and_the_lowest_in_the_drawing(pack: Any
     impact = {row["group"]: row["impact"]["value"] for row in pack.fairness["attributes"][0]["rows"]}
     lowest = sorted(impact, key=lambda group: (impact[group] is None, impact[group] or 0.0, group))[: html.MOST_DOTS]
     assert drawn == set(lowest)
+    assert None not in impact.values() and max(impact.values()) == 1 and drawing.count("<circle") == html.MOST_DOTS
     assert f"Drawn are the {html.MOST_DOTS} lowest of {GROUPS}" in page
 
 
