@@ -140,14 +140,11 @@ def append_unchecked(house: House, content: Any) -> None:
         subject = ws.resolve("credit/1")
     with house.as_("rita") as ws:
         ws.request(subject, stage="production", comment="opens the session")
-        made = ws.writer._signed
-
-        def raw(*arguments: Any) -> Any:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return made(*arguments)
-
-        signed = raw(content, [subject], ws.writer._seq, ws.writer._prev, ws.writer._at)
+        writer = ws.writer
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            chain = writer._link(writer._seq, writer._prev, writer._at)
+            signed = entry.make(chain, content, [subject], writer._signer)
         entry.read(signed.data)
         ws.ledger.append([Envelope.from_bytes(signed.data)])
 
