@@ -81,9 +81,9 @@ def test_rows_and_losses_are_measured_signed_and_judged(made: tuple[House, Any, 
     text = page.files["html"].read_text()
     for said in (
         "Quality of data",
-        "largest single feature auc",
+        "largest single feature AUC",
         "Groups of sex",
-        "membership auc",
+        "membership AUC",
         "50 rows that equal",
     ):
         assert said in text, said
@@ -132,12 +132,12 @@ def test_all_kinds_are_measured_from_one_question_to_the_model_and_signed_togeth
 def test_an_assessment_that_is_interrupted_signs_nothing_and_says_what_was_measured(
     made: tuple[House, Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ml_governance.assess import audit
+    from ml_governance.assess import kinds
 
     def stop(*_: Any, **__: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(audit, "quality", stop)
+    monkeypatch.setattr(kinds, "quality", stop)
     house, plain, _ = made
     with house.acting("vera") as ws:
         size = ws.ledger.size
