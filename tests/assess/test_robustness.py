@@ -128,7 +128,7 @@ def test_missing_numbers_stay_missing_under_noise_and_no_number_is_made_of_nothi
     assert made.isna().equals(rows.isna())
 
 
-@pytest.mark.parametrize("batch", [1, 7, 599, 600, 10_000])
+@pytest.mark.parametrize("batch", [pytest.param(1, marks=pytest.mark.full), 7, 599, 600, 10_000])
 def test_results_do_not_hang_on_the_batch_which_is_never_exceeded(batch: int) -> None:
     def model() -> Rule:
         return Rule(

@@ -75,7 +75,7 @@ def governed(folder: Path, pack: str, train: pd.DataFrame) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pack", ["eu-ai-act-high-risk", "model-risk"])
+@pytest.mark.parametrize("pack", ["eu-ai-act-high-risk", pytest.param("model-risk", marks=pytest.mark.full)])
 def test_one_check_measures_all_that_a_pack_asks_for_and_people_do_the_rest(
     pack: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
