@@ -243,6 +243,12 @@ SERVER = (
     ),
     defence(
         WHO,
+        "the question whether anybody checked it on that path",
+        change(INTERNALS, "if unchecked is None or unchecked(flask.request.path):", "if False:"),
+        f"{S}test_a_header_names_nobody_on_a_path_that_mlflow_lets_everybody_ask",
+    ),
+    defence(
+        WHO,
         "an id that is somebody else's",
         change(SERVING, "if user not in people and owners:", "if False:"),
         f"{S}test_nobody_promotes_whom_the_policy_does_not_let[mia-says that mia@bank.example is]",
