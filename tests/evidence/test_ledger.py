@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -15,6 +17,7 @@ import pytest
 from ml_governance.errors import ConfigurationError, LedgerError, UsageError, VerificationError
 from ml_governance.evidence import entry, merkle, subject_index
 from ml_governance.evidence.canonical import canonicalise, sha256_hex
+from ml_governance.evidence.check import collecting_rarely
 from ml_governance.evidence.checkpoint import LogSigner, read_note
 from ml_governance.evidence.door import ChainConflictError, Guard, GuardError
 from ml_governance.evidence.envelope import Envelope, sign
@@ -122,6 +125,29 @@ def test_what_a_process_knows_of_a_session_ends_where_another_goes_on_with_it(an
         log.ledger.append([stale])
     writer.record(note("here again"), [MODEL])
     assert not log.verify().problems
+
+
+@pytest.mark.parametrize("allocations", [0, 700, 200_000])
+def test_verifications_at_once_leave_the_collector_of_cycles_as_it_was(log: Log, allocations: int) -> None:
+    was, seen = gc.get_threshold(), []
+
+    def failing(done: int, of: int) -> None:
+        seen.append(gc.get_threshold()[0])
+        raise UsageError("enough")
+
+    try:
+        gc.set_threshold(allocations, 11, 12)
+        with ExitStack() as first, ExitStack() as second:
+            first.enter_context(collecting_rarely())
+            second.enter_context(collecting_rarely())
+            first.close()
+            assert gc.get_threshold()[0] == (allocations and max(allocations, 100_000))  # for the second, still
+            with pytest.raises(UsageError, match="enough"):
+                log.verify(progress=failing)
+        assert seen == [allocations and max(allocations, 100_000)]
+        assert gc.get_threshold() == (allocations, 11, 12)
+    finally:
+        gc.set_threshold(*was)
 
 
 def test_a_writer_cannot_skip_or_fork_its_chain(any_log: Log) -> None:
