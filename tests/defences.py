@@ -495,6 +495,12 @@ DEFENCES = (
         "workspace/test_custody.py::test_a_backup_restores_what_was_there_and_no_less",
     ),
     defence(
+        "every refusal names the reason",
+        "the form of keys in the look-up table",
+        change("evidence/index_build", "        path_of(key)  # refuses what is no key", "        pass"),
+        *named("shorten_lookup", "empty_lookup"),
+    ),
+    defence(
         "leaves reordered",
         "the writers' chains",
         (REPEATS, FOLLOWS),

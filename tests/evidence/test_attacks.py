@@ -125,6 +125,14 @@ def invent_lookup(log: Log) -> None:
     attack(log, ("UPDATE entries_by_key SET key = ? WHERE idx = 5", (bytes(32),)))
 
 
+def shorten_lookup(log: Log) -> None:
+    attack(log, ("UPDATE entries_by_key SET key = substr(key, 1, 3) WHERE idx = 5", ()))
+
+
+def empty_lookup(log: Log) -> None:
+    attack(log, ("UPDATE entries_by_key SET key = x'' WHERE idx = 5", ()))
+
+
 def announce_lookup(log: Log) -> None:
     attack(log, ("INSERT INTO entries_by_key SELECT key, 99, count, head FROM entries_by_key WHERE idx = 5", ()))
 
@@ -179,6 +187,8 @@ ATTACKS: list[tuple[Callable[[Log], None], str]] = [
     (drop_blob, "5: revocation: its content is missing"),
     (drop_lookup, "look-up table by subject"),
     (invent_lookup, "look-up table by subject"),
+    (shorten_lookup, "look-up table by subject"),
+    (empty_lookup, "look-up table by subject"),
     (announce_lookup, "look-up table by subject"),
     (drop_kind, "look-up table by kind"),
     (edit_node, "tree nodes"),
