@@ -281,10 +281,11 @@ SERVER = (
         "whose folder orders the uploads",
         change(
             "integrations/mlflow_artifacts",
-            "if folder.is_symlink() or folder.stat().st_uid != os.getuid():",
+            "if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.getuid():",
             "if False:",
         ),
-        f"{W}test_a_folder_of_somebody_elses_orders_no_uploads",
+        f"{W}test_what_is_no_folder_of_the_server_orders_no_uploads[a link to a folder]",
+        f"{W}test_what_is_no_folder_of_the_server_orders_no_uploads[a file]",
     ),
     defence(
         BYTES,
