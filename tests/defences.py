@@ -496,6 +496,12 @@ DEFENCES = (
     ),
     defence(
         "every refusal names the reason",
+        "what is said of a process that was killed while it verified",
+        change("evidence/parallel", "except BrokenProcessPool as error:", "except ZeroDivisionError as error:"),
+        "evidence/test_attacks.py::test_a_process_that_is_killed_while_it_verifies_leaves_the_log_unverified_and_says_so",
+    ),
+    defence(
+        "every refusal names the reason",
         "the form of keys in the look-up table",
         change("evidence/index_build", "        path_of(key)  # refuses what is no key", "        pass"),
         *named("shorten_lookup", "empty_lookup"),
