@@ -139,7 +139,7 @@ VALID_AT = change(
     "return True",
 )
 DATED = change("evidence/walk", "if not self.time.behind(at):", "if True:")
-CHAINED = change("evidence/ledger", "door.continue_chains(sql, entries, self._tails)", "")
+CHAINED = change("evidence/ledger", "door.continue_chains(sql, entries, tails)", "")
 
 R = "workspace/test_roles.py::"
 P = "workspace/test_protected.py::"
@@ -484,9 +484,27 @@ DEFENCES = (
     ),
     defence(
         "old database restored",
+        "what a process knows of the trust file, forgotten where it is not the last that appended",
+        change("evidence/ledger", "        self._trust = None  # where", "        # where"),
+        "evidence/test_ledger.py::test_whoever_a_restored_database_does_not_trust_is_refused_by_a_process_that_knew_them",
+    ),
+    defence(
+        "old database restored",
         "the verification of what is restored",
         change("evidence/copying", "if verified.problems:", "if False:"),
         "workspace/test_custody.py::test_a_backup_restores_what_was_there_and_no_less",
+    ),
+    defence(
+        "every refusal names the reason",
+        "what is said of a process that was killed while it verified",
+        change("evidence/parallel", "except BrokenProcessPool as error:", "except ZeroDivisionError as error:"),
+        "evidence/test_attacks.py::test_a_process_that_is_killed_while_it_verifies_leaves_the_log_unverified_and_says_so",
+    ),
+    defence(
+        "every refusal names the reason",
+        "the form of keys in the look-up table",
+        change("evidence/index_build", "        path_of(key)  # refuses what is no key", "        pass"),
+        *named("shorten_lookup", "empty_lookup"),
     ),
     defence(
         "leaves reordered",
@@ -497,7 +515,7 @@ DEFENCES = (
     defence(
         "envelope replayed",
         "what a process knows of a session, forgotten once another has appended",
-        change("evidence/ledger", "        self._tails = {}\n        size, frontier", "        size, frontier"),
+        change("evidence/ledger", "        return head, {}", "        return head, {} if mine is None else mine[2]"),
         "evidence/test_ledger.py::test_what_a_process_knows_of_a_session_ends_where_another_goes_on_with_it[sqlite]",
     ),
     defence(

@@ -243,6 +243,12 @@ SERVER = (
     ),
     defence(
         WHO,
+        "the question whether anybody checked it on that path",
+        change(INTERNALS, "if unchecked is None or unchecked(flask.request.path):", "if False:"),
+        f"{S}test_a_header_names_nobody_on_a_path_that_mlflow_lets_everybody_ask",
+    ),
+    defence(
+        WHO,
         "an id that is somebody else's",
         change(SERVING, "if user not in people and owners:", "if False:"),
         f"{S}test_nobody_promotes_whom_the_policy_does_not_let[mia-says that mia@bank.example is]",
@@ -275,15 +281,20 @@ SERVER = (
         "whose folder orders the uploads",
         change(
             "integrations/mlflow_artifacts",
-            "if folder.is_symlink() or folder.stat().st_uid != os.getuid():",
+            "if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.getuid():",
             "if False:",
         ),
-        f"{W}test_a_folder_of_somebody_elses_orders_no_uploads",
+        f"{W}test_what_is_no_folder_of_the_server_orders_no_uploads[a link to a folder]",
+        f"{W}test_what_is_no_folder_of_the_server_orders_no_uploads[a file]",
     ),
     defence(
         BYTES,
         "all that MLflow's note may say",
-        change("workspace/admission", "return _NOTE.fullmatch(file.read(2048)) is not None", "return True"),
+        change(
+            "workspace/admission",
+            "return len(text) <= _LONGEST_NOTE and _NOTE.fullmatch(text) is not None",
+            "return True",
+        ),
         "operate/test_verify_deployment.py::test_what_mlflow_adds_to_a_download_is_left_out_and_nothing_else_is[code under its name]",
     ),
     defence(

@@ -10,6 +10,7 @@ import gc
 import hashlib
 from contextlib import contextmanager
 from functools import cache
+from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 from ml_governance.errors import VerificationError
@@ -30,14 +31,27 @@ if TYPE_CHECKING:
 
 @contextmanager
 def collecting_rarely() -> Iterator[None]:
-    """Have the collector of cycles look less often: pages are many small objects without any, and it would look at them all the time."""
-    before = gc.get_threshold()
-    if before[0]:  # otherwise whoever calls has switched it off
-        gc.set_threshold(max(before[0], 100_000), *before[1:])
+    """Have the collector of cycles look less often: pages are many small objects without any, and it would look at them all the time.
+
+    The setting is the whole process's: whoever comes first finds what was set, and whoever leaves last sets it again.
+    """
+    with _SETTING:
+        before = _FOUND[0] if _FOUND else gc.get_threshold()
+        _FOUND.append(before)
+        if before[0]:  # otherwise whoever calls has switched it off
+            gc.set_threshold(max(before[0], 100_000), *before[1:])
     try:
         yield
     finally:
-        gc.set_threshold(*before)
+        with _SETTING:
+            _FOUND.pop()
+            if not _FOUND:
+                gc.set_threshold(*before)
+
+
+_SETTING = Lock()
+_FOUND: list[tuple[int, int, int]] = []
+"""What the collector's setting was before, once for each that has it look less often."""
 
 
 class Checked(NamedTuple):

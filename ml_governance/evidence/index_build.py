@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ml_governance.errors import VerificationError
-from ml_governance.evidence.subject_index import EMPTY_TRIE, bitmaps, node_hash
+from ml_governance.evidence.subject_index import EMPTY_TRIE, bitmaps, node_hash, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +19,7 @@ def build(entries: Iterable[tuple[bytes, Value]]) -> bytes:
     Raises
     ------
     VerificationError
-        If a key comes twice or out of order.
+        If a key comes twice or out of order, or is no key: a digest.
     """
     open_nodes: list[list[bytes]] = []  # for each depth on the current path: its bitmaps as numbers, and its slots
     maps: list[list[int]] = []
@@ -37,6 +37,7 @@ def build(entries: Iterable[tuple[bytes, Value]]) -> bytes:
     previous, shared_before = None, 0
     pending: tuple[bytes, Value] | None = None
     for key, value in entries:
+        path_of(key)  # refuses what is no key
         if pending is not None:
             if key <= pending[0]:
                 raise VerificationError("the keys of the subject index are out of order")

@@ -72,8 +72,9 @@ class Ledger(LogReader):
         self._clock = clock
         self._trust: tuple[int, TrustFile] | None = None
         self._signed: tuple[str, Checkpoint] | None = None  # a note whose signature is known to verify
-        self._edge: tuple[tuple[object, ...], Head] | None = None  # the row that this process wrote last
-        self._tails: dict[str, entry.Leaf] = {}  # the last leaf of each writer there
+        # The row that this process wrote last, what it says, and the last leaf of each writer in that append: one value, so that
+        # a thread never meets one half of it with another's.
+        self._edge: tuple[tuple[object, ...], Head, dict[str, entry.Leaf]] | None = None
         self._trie: subject_index.Trie | None = None  # the index as this process left it
 
     # --- making and opening ---------------------------------------------------------------------------
@@ -213,10 +214,10 @@ class Ledger(LogReader):
         with self._locked() as sql:
             if erases is not None:
                 sql.overwrite_deleted()
-            head = self._load_head(sql)
+            head, tails = self._load_head(sql)
             first = head.frontier.size
             door.hold_guard(sql, guard, first)
-            door.continue_chains(sql, entries, self._tails)
+            door.continue_chains(sql, entries, tails)
             current = self._trust_in_force(sql, head.trust)
             coming = door.know_signers(current, first, entries, author)
             head.latest = door.keep_time(sql, current, head.latest, first, entries, now=self._clock())
@@ -287,17 +288,20 @@ class Ledger(LogReader):
     def _remember(self, head: Head, added: _Added) -> None:
         """Keep what was committed, so that the next append need not read it again; a row of another process tells."""
         self._signed = (added.receipts[0].checkpoint, added.promise)
-        self._trie, self._edge, self._tails = added.trie, (added.row, head), added.tails
+        self._trie, self._edge = added.trie, (added.row, head, added.tails)
 
-    def _load_head(self, sql: Runner) -> Head:
-        """Read the right edge under the lock, and refuse to go on if it is not what was last signed."""
+    def _load_head(self, sql: Runner) -> tuple[Head, dict[str, entry.Leaf]]:
+        """Read the right edge under the lock, and refuse to go on if it is not what was last signed.
+
+        With it come the last leaves of writers that need not be read: none, unless this process was the last to append.
+        """
         row = sql.one("lock_head")
         if row is None:
             raise VerificationError("the ledger has lost its head", next_step="mlgov log verify")
         mine, self._edge = self._edge, None  # what follows changes it, and may fail
         if mine is not None and mine[0] == tuple(row):
-            return mine[1]
-        self._tails = {}
+            return mine[1:]
+        self._trust = None  # where another process appended, or a backup was restored, another may be in its place
         size, frontier, trie, kinds, note, latest, trust = row
         try:
             head = Head(
@@ -324,7 +328,7 @@ class Ledger(LogReader):
                 expected="an edge that reproduces the signed root",
                 next_step="mlgov log verify",
             )
-        return head
+        return head, {}
 
     @contextmanager
     def _locked(self) -> Iterator[Runner]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import cache
 from multiprocessing import get_all_start_methods, get_context
 from typing import TYPE_CHECKING
 
+from ml_governance.errors import LedgerError
 from ml_governance.evidence import index_check
 from ml_governance.evidence.check import Checked, Tally, check, collecting_rarely
 from ml_governance.evidence.keys import PublicKey
@@ -42,7 +44,32 @@ def checked_pages(
 
     This process checks pages as well, whenever the next one is not there yet. The others read the database themselves. Each holds one
     page, and only a few pages wait, so memory is bounded.
+
+    Raises
+    ------
+    LedgerError
+        If one of the other processes ends before its work, as a machine that runs out of memory may have it.
     """
+    try:
+        yield from _pages(ledger, start, stop, keys, tally, workers=workers, tables=tables)
+    except BrokenProcessPool as error:
+        raise LedgerError(
+            "a process that verified pages of the log ended before its work, so the log is not verified",
+            expected=f"{workers} processes that live to the end",
+            next_step="free memory, and verify again",
+        ) from error
+
+
+def _pages(
+    ledger: LogReader,
+    start: int,
+    stop: int,
+    keys: Mapping[str, PublicKey],
+    tally: Tally,
+    *,
+    workers: int,
+    tables: bool,
+) -> Iterator[Page | Tables]:
     others = workers - 1
     method = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
     pems = {keyid: key.pem for keyid, key in keys.items()}

@@ -14,6 +14,7 @@ import posixpath
 import re
 import tempfile
 import urllib.parse
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -171,11 +172,12 @@ def _turn(place: str) -> Path:
     Raises
     ------
     MlflowException
-        PERMISSION_DENIED, if somebody else's folder stands where it would be.
+        PERMISSION_DENIED, if somebody else's folder, or no folder, stands where it would be.
     """
     folder = Path(tempfile.gettempdir()) / f"mlgov-write-once-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.getuid():
         raise refusal(f"{folder} is not the server's, so uploads cannot wait for each other: remove it, or set TMPDIR.")
     return (
         folder / hashlib.sha256(place.encode()).hexdigest()[:4]

@@ -240,7 +240,8 @@ def authenticated_user() -> str | None:
     """Return whom this server authenticated for the request at hand, and nobody whom a client merely names.
 
     An ``Authorization`` header counts only where MLflow's basic-auth app checked just that before: a function that somebody else wrote
-    may look at a token or a cookie, and leave a header with another name unread.
+    may look at a token or a cookie, and leave a header with another name unread; and some paths MLflow lets everybody ask, such as all
+    that begin with ``/static``, also where that is the prefix of the whole server.
     """
     import flask
 
@@ -252,8 +253,11 @@ def authenticated_user() -> str | None:
     checks = flask.current_app.before_request_funcs.get(None, ())
     if not any(getattr(check, "__module__", "") == _AUTH for check in checks):
         return None
-    configured = getattr(sys.modules.get(_AUTH), "auth_config", None)
+    app = sys.modules.get(_AUTH)
+    configured, unchecked = getattr(app, "auth_config", None), getattr(app, "is_unprotected_route", None)
     if getattr(configured, "authorization_function", None) != f"{_AUTH}:authenticate_request_basic_auth":
+        return None
+    if unchecked is None or unchecked(flask.request.path):
         return None
     given = flask.request.authorization
     return str(given.username) if given is not None and given.username else None

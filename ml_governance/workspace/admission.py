@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 META = "registered_model_meta"
 """What MLflow adds to a model that it downloads from a registry; it names the model and is no part of it."""
-_NOTE = re.compile(rb"model_name: [^\n]{1,1024}\nmodel_version: [^\n]{1,40}\n")
-"""All that it says; under that name nothing else is left out of a digest."""
+_NOTE = re.compile(rb"model_name: [^\n]+(\n  [^\n]+)*\nmodel_version: [^\n]{1,40}\n")
+"""All that it says, a long name on several lines; under that name nothing else is left out of a digest."""
+_LONGEST_NOTE = 2048
 _DIGEST = re.compile(r"(sha256:)?[0-9a-f]{64}")
 _SUPERSEDED = (
     "the bundle is about this model alone: a later promotion of another version to the same alias would not be in it"
@@ -292,7 +293,8 @@ def _is_note(path: Path) -> bool:
     if path.is_symlink() or not path.is_file():
         return False
     with path.open("rb") as file:
-        return _NOTE.fullmatch(file.read(2048)) is not None
+        text = file.read(_LONGEST_NOTE + 1)
+    return len(text) <= _LONGEST_NOTE and _NOTE.fullmatch(text) is not None
 
 
 def _named(digests: Sequence[str], view: EvidenceView, target: str) -> Subject:

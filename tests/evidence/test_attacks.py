@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import shutil
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ml_governance.errors import VerificationError
+from ml_governance.errors import LedgerError, VerificationError
 from ml_governance.evidence import entry, merkle
 from ml_governance.evidence.checkpoint import Checkpoint, LogSigner
 from ml_governance.evidence.envelope import Envelope, sign
@@ -125,6 +128,14 @@ def invent_lookup(log: Log) -> None:
     attack(log, ("UPDATE entries_by_key SET key = ? WHERE idx = 5", (bytes(32),)))
 
 
+def shorten_lookup(log: Log) -> None:
+    attack(log, ("UPDATE entries_by_key SET key = substr(key, 1, 3) WHERE idx = 5", ()))
+
+
+def empty_lookup(log: Log) -> None:
+    attack(log, ("UPDATE entries_by_key SET key = x'' WHERE idx = 5", ()))
+
+
 def announce_lookup(log: Log) -> None:
     attack(log, ("INSERT INTO entries_by_key SELECT key, 99, count, head FROM entries_by_key WHERE idx = 5", ()))
 
@@ -179,6 +190,8 @@ ATTACKS: list[tuple[Callable[[Log], None], str]] = [
     (drop_blob, "5: revocation: its content is missing"),
     (drop_lookup, "look-up table by subject"),
     (invent_lookup, "look-up table by subject"),
+    (shorten_lookup, "look-up table by subject"),
+    (empty_lookup, "look-up table by subject"),
     (announce_lookup, "look-up table by subject"),
     (drop_kind, "look-up table by kind"),
     (edit_node, "tree nodes"),
@@ -385,6 +398,27 @@ def test_a_view_that_could_omit_something_is_none(log: Log) -> None:
         assert not partly.problems
         with pytest.raises(VerificationError, match="not every entry was collected"):
             partly.view()
+
+
+def test_a_process_that_is_killed_while_it_verifies_leaves_the_log_unverified_and_says_so(log: Log) -> None:
+    over, killed = threading.Event(), set[int | None]()
+
+    def kill() -> None:
+        while not over.wait(0.002):
+            for one in multiprocessing.active_children():
+                if one.pid not in killed:
+                    killed.add(one.pid)
+                    one.kill()
+
+    with ThreadPoolExecutor(1) as other:
+        watch = other.submit(kill)
+        try:
+            with pytest.raises(LedgerError, match="ended before its work, so the log is not verified"):
+                log.verify(workers=2)
+        finally:
+            over.set()
+        watch.result()
+    assert killed
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -15,6 +18,7 @@ import pytest
 from ml_governance.errors import ConfigurationError, LedgerError, UsageError, VerificationError
 from ml_governance.evidence import entry, merkle, subject_index
 from ml_governance.evidence.canonical import canonicalise, sha256_hex
+from ml_governance.evidence.check import collecting_rarely
 from ml_governance.evidence.checkpoint import LogSigner, read_note
 from ml_governance.evidence.door import ChainConflictError, Guard, GuardError
 from ml_governance.evidence.envelope import Envelope, sign
@@ -22,6 +26,7 @@ from ml_governance.evidence.ledger import Ledger
 from ml_governance.evidence.predicates import TrustUpdate, WriterClose
 from ml_governance.evidence.trust import sign_trust
 from ml_governance.evidence.wire import Chain
+from ml_governance.evidence.writer import Writer, log_subject
 from tests.evidence.conftest import MODEL, ORIGIN, SOFTWARE, Log, make_log, make_trust, note
 
 if TYPE_CHECKING:
@@ -122,6 +127,53 @@ def test_what_a_process_knows_of_a_session_ends_where_another_goes_on_with_it(an
         log.ledger.append([stale])
     writer.record(note("here again"), [MODEL])
     assert not log.verify().problems
+
+
+def test_whoever_a_restored_database_does_not_trust_is_refused_by_a_process_that_knew_them(log: Log) -> None:
+    backup = log.path / "backup.sqlite"
+    with closing(sqlite3.connect(log.path / "log.sqlite")) as database, closing(sqlite3.connect(backup)) as copy:
+        database.backup(copy)
+    people = make_trust(log.root, log.log_signer, {"ada": log.ada, "eve": log.eve}).principals
+    succeeded(log, log.ledger, principals=people)
+    with log.writer(log.eve) as writer:
+        writer.record(note("while she is trusted"), [MODEL])
+    with closing(sqlite3.connect(backup)) as copy, closing(sqlite3.connect(log.path / "log.sqlite")) as database:
+        copy.backup(database)
+    with Ledger.open(log.url, log_signer=log.log_signer, clock=log.clock) as other:
+        succeeded(log, other, remark="another version 2, at the same index")
+    with pytest.raises(VerificationError, match="belongs to nobody in version 2"):
+        log.writer(log.eve).record(note("she is not"), [MODEL])
+    assert not log.verify().problems
+
+
+def succeeded(log: Log, ledger: Ledger, **changes: object) -> None:
+    """Put a second version of the trust file in force."""
+    update = sign_trust(replace(log.trust, version=2, previous=log.trust.digest, **changes), [log.root])  # type: ignore[arg-type]
+    with Writer(ledger, log.root, clock=log.clock, software=SOFTWARE) as writer:
+        writer.record(TrustUpdate(version=2, envelope=update.to_dict()), [log_subject(ORIGIN)])
+
+
+@pytest.mark.parametrize("allocations", [0, 700, 200_000])
+def test_verifications_at_once_leave_the_collector_of_cycles_as_it_was(log: Log, allocations: int) -> None:
+    was, seen = gc.get_threshold(), []
+
+    def failing(done: int, of: int) -> None:
+        seen.append(gc.get_threshold()[0])
+        raise UsageError("enough")
+
+    try:
+        gc.set_threshold(allocations, 11, 12)
+        with ExitStack() as first, ExitStack() as second:
+            first.enter_context(collecting_rarely())
+            second.enter_context(collecting_rarely())
+            first.close()
+            assert gc.get_threshold()[0] == (allocations and max(allocations, 100_000))  # for the second, still
+            with pytest.raises(UsageError, match="enough"):
+                log.verify(progress=failing)
+        assert seen == [allocations and max(allocations, 100_000)]
+        assert gc.get_threshold() == (allocations, 11, 12)
+    finally:
+        gc.set_threshold(*was)
 
 
 def test_a_writer_cannot_skip_or_fork_its_chain(any_log: Log) -> None:

@@ -180,6 +180,20 @@ def test_a_header_counts_where_mlflows_own_function_checked_it_and_not_where_ano
     assert internals.authenticated_user() is None
 
 
+def test_a_header_names_nobody_on_a_path_that_mlflow_lets_everybody_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from mlflow.server import auth
+
+    monkeypatch.setenv("_MLFLOW_STATIC_PREFIX", "/static")  # mlflow server --static-prefix /static
+    place = "/static/api/2.0/mlflow/registered-models/alias"
+    app = flask.Flask("mlflow")
+    app.before_request(auth._before_request)
+    app.add_url_rule(place, view_func=lambda: str(internals.authenticated_user()), methods=["POST"])
+    answer = app.test_client().post(place, auth=("max", "no password of max"))
+    assert (answer.status_code, answer.text) == (200, "None")
+
+
 def test_evidence_that_has_expired_promotes_nothing(house: Governed) -> None:
     house.later(days=8)
     assert "stale" in refused(house, "set_registered_model_alias", "credit", "production", "1")

@@ -85,12 +85,17 @@ def opened_again(store: Any, slow: Any) -> Any:
     return again
 
 
-def test_a_folder_of_somebody_elses_orders_no_uploads(
-    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("put_there", ["a link to a folder", "a link to nothing", "a file"])
+def test_what_is_no_folder_of_the_server_orders_no_uploads(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, put_there: str
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()
-    (tmp_path / "tmp" / f"mlgov-write-once-{os.getuid()}").symlink_to(tmp_path)
+    place = tmp_path / "tmp" / f"mlgov-write-once-{os.getuid()}"
+    if put_there == "a file":
+        place.write_text("")
+    else:
+        place.symlink_to(tmp_path if put_there == "a link to a folder" else tmp_path / "nothing")
     with pytest.raises(MlflowException, match="is not the server's") as raised:
         put(store, MODEL, "first")
     assert raised.value.get_http_status_code() == 403
