@@ -114,7 +114,7 @@ ROWS = (
         FLATTERED,
         "leaving out test rows that are training rows",
         change("assess/kinds", "np.flatnonzero(~trained.known)", "np.arange(len(given.rows))"),
-        f"{W}test_rows_that_the_model_was_not_trained_on_do_not_pass_for_training_rows",
+        f"{W}test_rows_and_losses_are_measured_signed_and_judged",
     ),
     defence(
         DRAWN,
