@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -249,6 +250,31 @@ def test_a_pipeline_prepares_the_rows_once_and_says_what_it_would_say_by_itself(
         kinds=("performance", "fairness", "data-quality", "privacy"),
     )  # fmt: skip
     assert prepared == [600, 500]
+
+
+class Doubled(TransformerMixin, BaseEstimator):
+    """A step that learns nothing, so that nothing shows whether it is fitted."""
+
+    def fit(self, X: Any, y: Any = None) -> Doubled:
+        return self
+
+    def transform(self, X: Any) -> Any:
+        return np.asarray(X) * 2
+
+    def get_feature_names_out(self, names: Any = None) -> Any:
+        return np.array(FEATURES)
+
+
+@pytest.mark.parametrize("steps", [("passthrough", Doubled()), (Doubled(), "passthrough"), ("passthrough",), (None,)])
+def test_steps_that_learn_nothing_prepare_rows_as_they_do_in_their_pipeline(steps: tuple[Any, ...]) -> None:
+    last = GradientBoostingClassifier(n_estimators=5, random_state=0)
+    model = make_pipeline(*steps, last).fit(TRAIN[FEATURES].to_numpy(), TRAIN["repaid"])
+    found = predicting.predict(model, TEST[FEATURES].to_numpy(), task="binary")
+    assert np.array_equal(found.y_score, model.predict_proba(TEST[FEATURES].to_numpy())[:, 1])
+    told = gov.assess_explanation(
+        make_pipeline(Doubled(), last), rows=TEST[FEATURES], background=TRAIN[FEATURES][:20], output="margin"
+    )
+    assert "tree tables" in told.details["engine"]
 
 
 def test_a_pipeline_that_answers_in_its_own_way_is_asked_itself() -> None:
