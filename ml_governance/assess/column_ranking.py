@@ -7,10 +7,11 @@ every attribution, so :math:`D` has a known range :math:`R`, and the empirical B
 .. math:: |\bar D - E D| \le \sqrt{2 V \ln(3 / \delta) / n} + 7 R \ln(3 / \delta) / (3 (n - 1))
 
 holds for any distribution, rare and heavy columns included: theirs is of one side and has 2 for 3, as it can fail in two ways, by the
-mean and by the variance, and one of both sides in three. How many looks there can be follows from the number of rows, and each spends the same part of the error, shared by all pairs and all means, so that everything that is said at any look holds together with
-the stated confidence, whenever the looking stops. It stops when every pair with a column of the top is told apart or tied: its
-difference is within a stated share of the larger importance. If that would need as many draws as there are rows, all rows are used
-instead, and the ranking is exact.
+mean and by the variance, and one of both sides in three. How many looks there can be follows from the number of rows, and each spends
+the same part of the error, shared by all pairs and all means, so that everything that is said at any look holds together with the
+stated confidence, whenever the looking stops. It stops when every pair with a column of the top is told apart or tied: its difference is
+within a stated share of the larger importance. If that would need as many draws as there are rows, all rows are used instead, and the
+ranking is exact.
 """
 
 from __future__ import annotations

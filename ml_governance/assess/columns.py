@@ -294,7 +294,8 @@ def _numbers(parts: Sequence[pa.ChunkedArray], kind: Kind) -> tuple[Any, Codes]:
     arrays = []
     decoded = [_decoded(part) for part in parts]  # a dictionary may hold a null that its places do not show
     gone = np.concatenate([pc.is_null(own).to_numpy() for own in decoded])
-    for own in decoded:
+    for part in decoded:
+        own = part
         if kind == "time" and not pa.types.is_null(own.type):
             if pa.types.is_date(own.type) or pa.types.is_timestamp(own.type):
                 own = own.cast(pa.timestamp("us", tz=getattr(own.type, "tz", None)), safe=False)
