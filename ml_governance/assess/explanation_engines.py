@@ -130,12 +130,13 @@ def game_of(model: Any, rows: pd.DataFrame, background: pd.DataFrame, output: Ou
         last = steps[-1][1]
         order = [_bare(name) for name in model[:-1].get_feature_names_out()]
         table, compared = _numbers(prepared(model, rows)), _numbers(prepared(model, background))
+        margin = _margin(last, output)
         return Game(
             columns=tuple(order),
             rows=table,
             background=compared,
-            play=_player(last, output, every=every),
-            margin=_margin(last, output),
+            play=_named(last, _player(last, output, every=every)),
+            margin=None if margin is None else _named(last, margin),
             why="each original column is one column of the prepared table, so the last step is explained on that",
             estimator=last,
             trees=_trees(last, table, compared, range(len(order))),
@@ -227,6 +228,16 @@ def _trees(estimator: Any, rows: Matrix, background: Matrix, players: Sequence[i
     if not tree_explanation.knows(estimator):
         return None
     return Trees(estimator=estimator, rows=rows, background=background, players=tuple(players))
+
+
+def _named(last: Any, play: Callable[[Any], Matrix]) -> Callable[[Matrix], Matrix]:
+    """Return what plays rows with the names that the last step of a pipeline knows its columns by, if it does."""
+    names = getattr(last, "feature_names_in_", None)
+    if names is None:
+        return play
+    import pandas as pd
+
+    return lambda matrix: play(pd.DataFrame(matrix, columns=names))
 
 
 def _framed(matrix: Matrix, like: pd.DataFrame) -> pd.DataFrame:

@@ -28,7 +28,8 @@ def prepared(model: Any, table: Any) -> Any:
     table : DataFrame or array of shape (n, columns)
     """
     for _, step in model.steps[:-1]:
-        if not (step is None or isinstance(step, str)):  # "passthrough"
+        # "passthrough" does nothing, and what draws rows anew does so only when it is fitted.
+        if not (step is None or isinstance(step, str) or hasattr(step, "fit_resample")):
             table = step.transform(table)
     return table
 

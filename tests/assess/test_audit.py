@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 import ml_governance as gov
 from ml_governance.assess import overlap, predicting, proxies
 from ml_governance.assess.audit import KINDS
+from ml_governance.assess.prepared import prepared as steps_before
 from ml_governance.errors import DataError, UsageError
 from ml_governance.evidence import fingerprint
 
@@ -275,6 +276,23 @@ def test_steps_that_learn_nothing_prepare_rows_as_they_do_in_their_pipeline(step
         make_pipeline(Doubled(), last), rows=TEST[FEATURES], background=TRAIN[FEATURES][:20], output="margin"
     )
     assert "tree tables" in told.details["engine"]
+
+
+def test_what_draws_rows_anew_when_it_is_fitted_leaves_them_alone_afterwards() -> None:
+    class Drawing(BaseEstimator):
+        def fit_resample(self, X: Any, y: Any) -> Any:
+            return X[::2], y[::2]
+
+    model = Pipeline([("doubled", Doubled()), ("drawing", Drawing()), ("last", "passthrough")])
+    assert np.array_equal(steps_before(model, TEST[FEATURES]), TEST[FEATURES].to_numpy() * 2)
+
+
+@pytest.mark.parametrize("output", ["margin", "probability"])
+def test_a_last_step_that_knows_its_columns_by_name_is_asked_by_name(output: Any) -> None:
+    model = make_pipeline(StandardScaler(), HistGradientBoostingClassifier(max_iter=5)).set_output(transform="pandas")
+    model.fit(TRAIN[FEATURES], TRAIN["repaid"])  # asked without names it warns, and warnings are errors
+    report = gov.assess_explanation(model, rows=TEST[FEATURES][:50], background=TRAIN[FEATURES][:20], output=output)
+    assert set(report.importance.index) == set(FEATURES)
 
 
 def test_a_pipeline_that_answers_in_its_own_way_is_asked_itself() -> None:
