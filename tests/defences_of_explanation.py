@@ -224,8 +224,8 @@ EXPLANATION = (
         "the share of the error for each look, pair and mean",
         change(
             "assess/column_ranking",
-            "log = math.log(2 * (columns * (columns - 1) / 2 + columns) / error)",
-            "log = math.log(2 / 0.9)",
+            "log = math.log(3 * (columns * (columns - 1) / 2 + columns) / error)",
+            "log = math.log(3 / 0.9)",
         ),
         f"{S}test_everything_said_at_any_look_holds_with_the_confidence",
     ),

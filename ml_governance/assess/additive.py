@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ml_governance.assess.prepared import parents
+from ml_governance.assess.prepared import parents, prepared
 from ml_governance.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def read(
         if found is None:
             return None
         players = found
-        tables = [model[:-1].transform(table) for table in tables]
+        tables = [prepared(model, table) for table in tables]
     weights, constants, single = form
     weights = weights if every else weights[-1:]
     if any(table.shape[1] != len(players) for table in tables) or weights.shape[1] != len(players):

@@ -4,13 +4,14 @@ The importance of a column is its mean absolute attribution over the given rows.
 size, and every pair of columns is compared by the mean of :math:`D = |\varphi_i| - |\varphi_j|`. The tables of trees bound
 every attribution, so :math:`D` has a known range :math:`R`, and the empirical Bernstein bound (Maurer and Pontil, COLT 2009, theorem 4)
 
-.. math:: |\bar D - E D| \le \sqrt{2 V \ln(2 / \delta) / n} + 7 R \ln(2 / \delta) / (3 (n - 1))
+.. math:: |\bar D - E D| \le \sqrt{2 V \ln(3 / \delta) / n} + 7 R \ln(3 / \delta) / (3 (n - 1))
 
-holds for any distribution, rare and heavy columns included. How many looks there can be follows from the number of rows, and each
-spends the same part of the error, shared by all pairs and all means, so that everything that is said at any look holds together with
-the stated confidence, whenever the looking stops. It stops when every pair with a column of the top is told apart or tied: its
-difference is within a stated share of the larger importance. If that would need as many draws as there are rows, all rows are used
-instead, and the ranking is exact.
+holds for any distribution, rare and heavy columns included: theirs is of one side and has 2 for 3, as it can fail in two ways, by the
+mean and by the variance, and one of both sides in three. How many looks there can be follows from the number of rows, and each spends
+the same part of the error, shared by all pairs and all means, so that everything that is said at any look holds together with the
+stated confidence, whenever the looking stops. It stops when every pair with a column of the top is told apart or tied: its difference is
+within a stated share of the larger importance. If that would need as many draws as there are rows, all rows are used instead, and the
+ranking is exact.
 """
 
 from __future__ import annotations
@@ -247,7 +248,7 @@ class Seen:
     def judged(self, reach: Matrix, error: float, tie: float) -> tuple[Matrix, Matrix, NDArray[np.str_]]:
         """Return means, half widths, and the relation of each pair, which hold together but for ``error``."""
         mean, columns = self.mean, len(self.first)
-        log = math.log(2 * (columns * (columns - 1) / 2 + columns) / error)
+        log = math.log(3 * (columns * (columns - 1) / 2 + columns) / error)
         covariance = (self.second - self.n * np.outer(mean, mean)) / (self.n - 1)
         own = np.maximum(np.diag(covariance), 0)
         spread = np.maximum(own[:, None] + own[None, :] - 2 * covariance, 0)
@@ -268,7 +269,7 @@ def half_width(variance: Matrix, reach: Matrix, log: float, n: int) -> Matrix:
     variance, reach : array of float64
         Of the drawn values, and the length of the range of all.
     log : float
-        ln(2 / delta).
+        ln(3 / delta): the mean may be too low, or too high, or the variance too small.
     n : int
         Draws, 2 or more.
     """

@@ -292,9 +292,10 @@ def _numbers(parts: Sequence[pa.ChunkedArray], kind: Kind) -> tuple[Any, Codes]:
         for part in parts
     )
     arrays = []
-    gone = np.concatenate([pc.is_null(part).to_numpy() for part in parts])
-    for part in parts:
-        own = _decoded(part)
+    decoded = [_decoded(part) for part in parts]  # a dictionary may hold a null that its places do not show
+    gone = np.concatenate([pc.is_null(own).to_numpy() for own in decoded])
+    for part in decoded:
+        own = part
         if kind == "time" and not pa.types.is_null(own.type):
             if pa.types.is_date(own.type) or pa.types.is_timestamp(own.type):
                 own = own.cast(pa.timestamp("us", tz=getattr(own.type, "tz", None)), safe=False)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ml_governance.assess import additive, links, logistic, sampled, tree_boosters, tree_explanation, tree_walks
-from ml_governance.assess.prepared import parents
+from ml_governance.assess.prepared import parents, prepared
 from ml_governance.assess.tree_explanation import Trees
 from ml_governance.assess.trees import TreesRefusedError
 from ml_governance.errors import DataError, UnavailableError
@@ -127,15 +127,16 @@ def game_of(model: Any, rows: pd.DataFrame, background: pd.DataFrame, output: Ou
             return replace(original_game(model, rows, background, output), linked=linked)
     steps = getattr(model, "steps", None)
     if steps and len(steps) > 1 and _one_to_one(model[:-1], columns):
-        prepare, last = model[:-1], steps[-1][1]
-        order = [_bare(name) for name in prepare.get_feature_names_out()]
-        table, compared = _numbers(prepare.transform(rows)), _numbers(prepare.transform(background))
+        last = steps[-1][1]
+        order = [_bare(name) for name in model[:-1].get_feature_names_out()]
+        table, compared = _numbers(prepared(model, rows)), _numbers(prepared(model, background))
+        margin = _margin(last, output)
         return Game(
             columns=tuple(order),
             rows=table,
             background=compared,
-            play=_player(last, output, every=every),
-            margin=_margin(last, output),
+            play=_named(last, _player(last, output, every=every)),
+            margin=None if margin is None else _named(last, margin),
             why="each original column is one column of the prepared table, so the last step is explained on that",
             estimator=last,
             trees=_trees(last, table, compared, range(len(order))),
@@ -215,12 +216,11 @@ def _grouped(model: Any, rows: pd.DataFrame, background: pd.DataFrame) -> Trees 
     steps = getattr(model, "steps", None)
     if not steps or len(steps) < 2 or not tree_explanation.knows(steps[-1][1]):
         return None
-    prepare = model[:-1]
-    players = parents(prepare, [str(name) for name in rows.columns])
+    players = parents(model[:-1], [str(name) for name in rows.columns])
     if players is None:
         return None
     named = getattr(model, "feature_names_in_", None) is not None
-    table, compared = (_numbers(prepare.transform(one if named else one.to_numpy())) for one in (rows, background))
+    table, compared = (_numbers(prepared(model, one if named else one.to_numpy())) for one in (rows, background))
     return _trees(steps[-1][1], table, compared, players) if table.shape[1] == len(players) else None
 
 
@@ -228,6 +228,16 @@ def _trees(estimator: Any, rows: Matrix, background: Matrix, players: Sequence[i
     if not tree_explanation.knows(estimator):
         return None
     return Trees(estimator=estimator, rows=rows, background=background, players=tuple(players))
+
+
+def _named(last: Any, play: Callable[[Any], Matrix]) -> Callable[[Matrix], Matrix]:
+    """Return what plays rows with the names that the last step of a pipeline knows its columns by, if it does."""
+    names = getattr(last, "feature_names_in_", None)
+    if names is None:
+        return play
+    import pandas as pd
+
+    return lambda matrix: play(pd.DataFrame(matrix, columns=names))
 
 
 def _framed(matrix: Matrix, like: pd.DataFrame) -> pd.DataFrame:
@@ -272,8 +282,7 @@ def _player(model: Any, output: Output, *, every: bool = False) -> Callable[[Any
 def _asked(model: Any, output: Output) -> Callable[[Any], Any]:
     last = getattr(model, "steps", [("", model)])[-1][1]
     if output == "margin" and tree_boosters.knows(last):
-        prepare = model[:-1] if last is not model else None
-        return lambda table: tree_boosters.margin(last, table if prepare is None else prepare.transform(table))
+        return lambda table: tree_boosters.margin(last, table if last is model else prepared(model, table))
     if output == "margin" and hasattr(model, "decision_function"):
         asked: Callable[[Any], Any] = model.decision_function
         return asked

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ml_governance.assess.prepared import prepared
 from ml_governance.errors import DataError
 
 if TYPE_CHECKING:
@@ -141,4 +142,4 @@ def _prepared(model: Any, table: Any) -> tuple[Any, Any]:
     plain = (kind.__module__, kind.__name__) == ("sklearn.pipeline", "Pipeline")
     if not plain or len(model.steps) < 2 or {"predict", "predict_proba"} & vars(model).keys():
         return model, table
-    return model[-1], model[:-1].transform(table)
+    return model[-1], prepared(model, table)

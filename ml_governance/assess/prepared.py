@@ -1,4 +1,4 @@
-"""Which original column each column of a prepared table is made of: so that its parts are one player."""
+"""What the steps before a model's last make of rows, and which original column each column of that is made of: its parts are one player."""
 
 from __future__ import annotations
 
@@ -14,6 +14,24 @@ _COLUMNWISE = (
     "StandardScaler", "TargetEncoder",
 )  # fmt: skip
 """Steps of scikit-learn whose output has the same columns in the same order, each made of its own alone."""
+
+
+def prepared(model: Any, table: Any) -> Any:
+    """Return what all steps of a pipeline but the last make of rows, as the pipeline itself makes it.
+
+    A part of a pipeline would ask whether it is fitted, which a step that learns nothing cannot show; the pipeline asks its last step only.
+
+    Parameters
+    ----------
+    model : Pipeline
+        Fitted.
+    table : DataFrame or array of shape (n, columns)
+    """
+    for _, step in model.steps[:-1]:
+        # "passthrough" does nothing, and what draws rows anew does so only when it is fitted.
+        if not (step is None or isinstance(step, str) or hasattr(step, "fit_resample")):
+            table = step.transform(table)
+    return table
 
 
 def parents(prepare: Any, columns: Sequence[str]) -> tuple[int, ...] | None:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -16,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 import ml_governance as gov
 from ml_governance.assess import overlap, predicting, proxies
 from ml_governance.assess.audit import KINDS
+from ml_governance.assess.prepared import prepared as steps_before
 from ml_governance.errors import DataError, UsageError
 from ml_governance.evidence import fingerprint
 
@@ -249,6 +251,48 @@ def test_a_pipeline_prepares_the_rows_once_and_says_what_it_would_say_by_itself(
         kinds=("performance", "fairness", "data-quality", "privacy"),
     )  # fmt: skip
     assert prepared == [600, 500]
+
+
+class Doubled(TransformerMixin, BaseEstimator):
+    """A step that learns nothing, so that nothing shows whether it is fitted."""
+
+    def fit(self, X: Any, y: Any = None) -> Doubled:
+        return self
+
+    def transform(self, X: Any) -> Any:
+        return np.asarray(X) * 2
+
+    def get_feature_names_out(self, names: Any = None) -> Any:
+        return np.array(FEATURES)
+
+
+@pytest.mark.parametrize("steps", [("passthrough", Doubled()), (Doubled(), "passthrough"), ("passthrough",), (None,)])
+def test_steps_that_learn_nothing_prepare_rows_as_they_do_in_their_pipeline(steps: tuple[Any, ...]) -> None:
+    last = GradientBoostingClassifier(n_estimators=5, random_state=0)
+    model = make_pipeline(*steps, last).fit(TRAIN[FEATURES].to_numpy(), TRAIN["repaid"])
+    found = predicting.predict(model, TEST[FEATURES].to_numpy(), task="binary")
+    assert np.array_equal(found.y_score, model.predict_proba(TEST[FEATURES].to_numpy())[:, 1])
+    told = gov.assess_explanation(
+        make_pipeline(Doubled(), last), rows=TEST[FEATURES], background=TRAIN[FEATURES][:20], output="margin"
+    )
+    assert "tree tables" in told.details["engine"]
+
+
+def test_what_draws_rows_anew_when_it_is_fitted_leaves_them_alone_afterwards() -> None:
+    class Drawing(BaseEstimator):
+        def fit_resample(self, X: Any, y: Any) -> Any:
+            return X[::2], y[::2]
+
+    model = Pipeline([("doubled", Doubled()), ("drawing", Drawing()), ("last", "passthrough")])
+    assert np.array_equal(steps_before(model, TEST[FEATURES]), TEST[FEATURES].to_numpy() * 2)
+
+
+@pytest.mark.parametrize("output", ["margin", "probability"])
+def test_a_last_step_that_knows_its_columns_by_name_is_asked_by_name(output: Any) -> None:
+    model = make_pipeline(StandardScaler(), HistGradientBoostingClassifier(max_iter=5)).set_output(transform="pandas")
+    model.fit(TRAIN[FEATURES], TRAIN["repaid"])  # asked without names it warns, and warnings are errors
+    report = gov.assess_explanation(model, rows=TEST[FEATURES][:50], background=TRAIN[FEATURES][:20], output=output)
+    assert set(report.importance.index) == set(FEATURES)
 
 
 def test_a_pipeline_that_answers_in_its_own_way_is_asked_itself() -> None:

@@ -139,6 +139,18 @@ def test_a_rare_column_that_matters_most_is_never_ranked_last_with_confidence() 
     assert wrong == 0
 
 
+def test_the_error_is_enough_for_a_mean_too_low_one_too_high_and_a_spread_too_small() -> None:
+    # Bennett's inequality on either side and Maurer and Pontil's for the spread (theorem 10), each with its own part of the error,
+    # of values from 0 to 1 that are drawn alike: the spread that they can have, and what it makes of the mean.
+    n, columns, error = 10**6, 3, 0.04
+    seen = Seen.none(columns).after(np.full((n, columns), 0.5))
+    half = seen.judged(np.ones(columns), error, 0.05)[1]
+    statements = columns + columns * (columns - 1) / 2
+    log = np.log(1 / (error / statements / 3))
+    spread = np.sqrt(2 * log / (n - 1))
+    assert (half >= spread * np.sqrt(2 * log / n) + log / (3 * n)).all()
+
+
 def test_everything_said_at_any_look_holds_with_the_confidence() -> None:
     random = np.random.default_rng(2)
     population = np.abs(random.normal(size=(20_000, 5)) * np.array([1.0, 0.97, 0.9, 0.5, 0.48]))

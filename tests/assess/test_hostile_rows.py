@@ -162,3 +162,14 @@ def test_folds_and_halves_have_nothing_to_do_with_rows_of_the_same_seed(seed: in
     split = np.zeros(4000, dtype=bool)
     split[np.random.default_rng(seed).permutation(4000)[:2000]] = True
     assert abs(split[halves(4000, seed)].mean() - 0.5) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("values", "known"), [([7, None, 9], [7, 9]), ([0.5, None, 0.25], [0.25, 0.5]), (["x", None, "y"], ["x", "y"])]
+)
+def test_a_null_among_the_values_of_a_dictionary_is_missing_and_no_zero(values: list[Any], known: list[Any]) -> None:
+    places = pa.array([0, 1, None, 1, 2], pa.int32())
+    table = pa.table({"a": pa.DictionaryArray.from_arrays(places, pa.array(values))})
+    found = coded("a", [opened(table)])
+    assert list(found.values) == known
+    assert [None if at < 0 else found.values[at] for at in found.codes] == [values[0], None, None, None, values[2]]
