@@ -7,6 +7,7 @@ import io
 import shutil
 import socket
 import subprocess
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,26 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 def test_the_same_page_gives_the_same_bytes(made: Made) -> None:
     assert made.plain.read_bytes() == made.again
+
+
+def checked(path: Path) -> subprocess.CompletedProcess[str]:
+    """Ask a checker of PDF/UA: 0 where it finds nothing, 3 for an error."""
+    return subprocess.run(
+        [sys.executable, "-m", "pdfua", "check", str(path)], capture_output=True, text=True, check=False
+    )
+
+
+def test_a_checker_of_pdf_ua_finds_nothing_until_the_tags_are_gone(made: Made, tmp_path: Path) -> None:
+    """It knows 16 of the 106 rules of PDF/UA-1; what a headline holds it cannot evaluate in these files, and says so."""
+    pikepdf = pytest.importorskip("pikepdf")
+    for path in (made.plain, made.signed):
+        done = checked(path)
+        assert done.returncode == 0 and "PASS (no findings)" in done.stdout, done.stdout
+    for part in ("StructTreeRoot", "Lang", "MarkInfo"):
+        with pikepdf.open(made.plain) as whole:
+            del whole.Root[f"/{part}"]
+            whole.save(tmp_path / f"{part}.pdf")
+        assert checked(tmp_path / f"{part}.pdf").returncode == 3, part
 
 
 @pytest.mark.interop
