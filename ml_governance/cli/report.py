@@ -27,8 +27,8 @@ def report(
         typer.Option(
             "--kind",
             "-k",
-            help="audit (all that is known), ll144-summary (what 6 RCNY 5-303 has published), annex-iv (technical file), compare, or "
-            "adverse-action (reasons of declines).",
+            help="audit (all that is known), ll144-summary (what 6 RCNY 5-303 has published), annex-iv (technical file), compare, "
+            "adverse-action (reasons of declines), model-card, or dossier (all of it, to be checked offline).",
         ),
     ] = "audit",
     form: Annotated[
@@ -71,14 +71,13 @@ def report(
     mlgov report credit-risk/2 --kind ll144-summary; mlgov report credit-risk/2 --kind compare --against credit-risk/1;
     mlgov report credit-risk/2 --kind adverse-action --data applicants.parquet --method reasons.yaml --as risk-officer
     """
-    forms = tuple(form or ("html", "json"))
     notices = method_of(kind, data, method, compared)
-    with opened(workspace, signer if notices or "signed-pdf" in forms else None) as ws:
+    with opened(workspace, signer if notices or "signed-pdf" in (form or ()) else None) as ws:
         folder = output or ws.root / "reports" / model.replace("/", "-").replace(":", "-")
         if notices:
             ws.state_reasons(model, data, folder, compared=compared, **notices)
         written = ws.report(
-            model, folder, stage=stage, forms=forms, kind=kind, against=against, sex=sex, race_ethnicity=race
+            model, folder, stage=stage, forms=form or None, kind=kind, against=against, sex=sex, race_ethnicity=race
         )  # fmt: skip
         if json:
             render.out_json({name: str(path) for name, path in written.files.items()})

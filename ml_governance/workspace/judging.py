@@ -244,7 +244,7 @@ class Judging:
         folder: str | Path,
         *,
         stage: str = "production",
-        forms: Sequence[str] = ("html", "json"),
+        forms: Sequence[str] | None = None,
         kind: str = "audit",
         against: str | Subject | None = None,
         sex: str | None = None,
@@ -260,13 +260,14 @@ class Judging:
             Where to write.
         stage : str, default "production"
             For which stage it is, or was, to be judged.
-        forms : sequence of str
-            ``html``, ``json``, ``pdf`` and ``signed-pdf`` (with the key of whoever acts; its digest is recorded) of every kind; of an audit
-            also ``model-card`` (Hugging Face), ``ml-bom`` (CycloneDX 1.6), ``oscal`` (assessment results), and ``dossier``: an archive of
-            these with the signed evidence, which can be checked offline.
-        kind : {'audit', 'll144-summary', 'annex-iv', 'compare', 'adverse-action'}
+        forms : sequence of str, optional
+            ``html`` and ``json``, or others: ``pdf`` and ``signed-pdf`` (with the key of whoever acts; its digest is recorded) of every
+            kind; of an audit also ``model-card`` (Hugging Face), ``ml-bom`` (CycloneDX 1.6), ``oscal`` (assessment results), and
+            ``dossier``: an archive of these with the signed evidence, which can be checked offline.
+        kind : {'audit', 'll144-summary', 'annex-iv', 'compare', 'adverse-action', 'model-card', 'dossier'}
             All that is known; the summary of a bias audit that 6 RCNY 5-303 has published; a technical file in the order of Annex IV of
-            the EU AI Act; two versions side by side; how reasons for declines were stated, see :meth:`state_reasons`.
+            the EU AI Act; two versions side by side; how reasons for declines were stated, see :meth:`state_reasons`; or an audit in
+            one of two forms.
         against : str or Subject, optional
             The earlier version, of ``compare``.
         sex, race_ethnicity : str, optional
@@ -284,7 +285,7 @@ class Judging:
         from ml_governance.workspace import reporting
 
         wanted = reporting.Wanted(
-            kind=kind, stage=stage, forms=tuple(forms), against=against, columns=(sex, race_ethnicity)
+            **reporting.asked_for(kind, forms), stage=stage, against=against, columns=(sex, race_ethnicity)
         )
         return reporting.write(here(self), version, Path(folder), wanted)
 

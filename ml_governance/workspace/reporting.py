@@ -32,6 +32,8 @@ PAGES = ("html", "json", "pdf", "signed-pdf")
 KINDS = ("audit", "ll144-summary", "annex-iv", "compare", "adverse-action")
 """Kinds of reports: all that is known of a version; what New York City has published of its audit; a technical file in the order of
 Annex IV of the EU AI Act; two versions side by side; how reasons for declines were stated."""
+ALONE = ("model-card", "dossier")
+"""Forms of an audit that go by the name of a kind as well."""
 USUAL = ("html", "json")
 SIGNED = "signed-report"
 """Name of the text that records the digest of a signed PDF."""
@@ -93,6 +95,23 @@ def show(ws: Workspace, version: str | Subject, *, stage: str) -> str:
     )
 
 
+def asked_for(kind: str, forms: Sequence[str] | None) -> dict[str, Any]:
+    """Return the kind and the forms that somebody means: a model card and a dossier are an audit in that one form.
+
+    Raises
+    ------
+    UsageError
+        If one of these is asked for in another form.
+    """
+    if kind not in ALONE:
+        return {"kind": kind, "forms": USUAL if forms is None else tuple(forms)}
+    if forms is not None and set(forms) != {kind}:
+        raise UsageError(
+            f"a report of the kind {kind} is one file, and has no other form", expected=f"no form, or --form {kind}"
+        )
+    return {"kind": "audit", "forms": (kind,)}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """What is to be written.
@@ -124,7 +143,9 @@ class Wanted:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise UsageError(f"there is no kind of report {self.kind!r}", expected=f"one of {', '.join(KINDS)}")
+            raise UsageError(
+                f"there is no kind of report {self.kind!r}", expected=f"one of {', '.join((*KINDS, *ALONE))}"
+            )
         known = tuple(FILES) if self.kind == "audit" else PAGES
         strange = [form for form in self.forms if form not in known]
         if strange or not self.forms:

@@ -50,6 +50,17 @@ def test_a_log_that_does_not_verify_gives_a_page_that_says_so_and_nothing_of_wha
     assert value["verified"] is False and "#4" in value["found"]
 
 
+@pytest.mark.parametrize("kind", ["model-card", "dossier"])
+def test_a_model_card_and_a_dossier_go_by_the_name_of_a_kind_as_well(
+    kind: str, root: Path, clock: FrozenClock, ready: Subject, tmp_path: Path  # noqa: F811
+) -> None:  # fmt: skip
+    with acting(root, clock, None) as ws:
+        named = ws.report(ready, tmp_path / "kind", kind=kind)
+        formed = ws.report(ready, tmp_path / "form", forms=[kind])
+    assert list(named.files) == [kind] == list(formed.files)
+    assert named.files[kind].read_bytes() == formed.files[kind].read_bytes()
+
+
 @pytest.mark.parametrize("kind", ["ll144-summary", "annex-iv"])
 def test_no_kind_of_report_passes_over_a_log_that_does_not_verify(
     kind: str, root: Path, clock: FrozenClock, ready: Subject, tmp_path: Path  # noqa: F811
@@ -64,6 +75,7 @@ def test_no_kind_of_report_passes_over_a_log_that_does_not_verify(
     ("options", "says"),
     [
         ({"kind": "essay"}, "no kind of report 'essay'"),
+        ({"kind": "dossier", "forms": ["html"]}, "is one file"),
         ({"kind": "compare"}, "names one version"),
         ({"against": MODEL}, "has no other version"),
         ({"kind": "annex-iv", "forms": ["oscal"]}, "no form 'oscal'"),
