@@ -35,7 +35,8 @@ sys.path[:] = [one for one in sys.path if Path(one).resolve() != Path(__file__).
 
 from ml_governance import counterfactuals, rank_columns, reason_codes  # noqa: E402
 from ml_governance.assess import additive, links, sampled, tree_boosters, tree_explanation  # noqa: E402
-from ml_governance.assess.explanation_engines import attribute, game_of  # noqa: E402
+from ml_governance.assess.explanation_engines import attribute  # noqa: E402
+from ml_governance.assess.explanation_game import game_of  # noqa: E402
 from ml_governance.assess.tree_kernel import TreeKernel  # noqa: E402
 from ml_governance.assess.trees import TreesRefusedError  # noqa: E402
 

@@ -173,7 +173,7 @@ EXPLANATION = (
     defence(
         SAMPLED,
         "an output for each class",
-        change("assess/explanation_engines", "if every and made.shape != (len(made), classes):", "if False:"),
+        change("assess/explanation_game", "if every and made.shape != (len(made), classes):", "if False:"),
         f"{W}test_outputs_that_are_not_one_for_each_class_are_refused",
     ),
     defence(

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ml_governance.assess import tree_explanation
-from ml_governance.assess.explanation_engines import Game, Output, attribute, game_of
+from ml_governance.assess.explanation_engines import attribute
+from ml_governance.assess.explanation_game import Game, Output, game_of
 from ml_governance.errors import DataError
 
 if TYPE_CHECKING:

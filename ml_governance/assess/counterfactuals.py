@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ml_governance.assess.explanation_engines import Game, Output, original_game
+from ml_governance.assess.explanation_game import Game, Output, original_game
 from ml_governance.errors import DataError, UnavailableError
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from ml_governance.assess import column_ranking, explanation_parts, gaps, sensitive
-from ml_governance.assess.explanation_engines import Answer, Game, Output, attribute, classes_of, game_of
+from ml_governance.assess.explanation_engines import Answer, attribute
+from ml_governance.assess.explanation_game import Game, Output, classes_of, game_of
 from ml_governance.assess.report import Report, digest_of
 from ml_governance.errors import DataError
 from ml_governance.evidence import intervals

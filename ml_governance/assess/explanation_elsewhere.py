@@ -9,7 +9,8 @@ import numpy as np
 
 from ml_governance.assess import explanation_parts, gaps, sensitive
 from ml_governance.assess.explanation import REPLICATES, TOP, ExplanationReport
-from ml_governance.assess.explanation_engines import attribute, classes_of, game_of
+from ml_governance.assess.explanation_engines import attribute
+from ml_governance.assess.explanation_game import classes_of, game_of
 from ml_governance.assess.explanation_parts import Moments, Part
 from ml_governance.errors import DataError
 from ml_governance.evidence import intervals
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from ml_governance.assess.explanation_engines import Output
+    from ml_governance.assess.explanation_game import Output
 
     Matrix = NDArray[np.float64]
 

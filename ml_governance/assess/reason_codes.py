@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ml_governance.assess.explanation_engines import Output, attribute, game_of
+from ml_governance.assess.explanation_engines import attribute
+from ml_governance.assess.explanation_game import Output, game_of
 from ml_governance.assess.prohibited import refuse_prohibited
 from ml_governance.errors import DataError, UnavailableError
 

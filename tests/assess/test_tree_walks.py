@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from ml_governance import assess_explanation
-from ml_governance.assess import explanation_engines, sampled, tree_explanation, tree_walks
+from ml_governance.assess import explanation_game, sampled, tree_explanation, tree_walks
 from ml_governance.assess.trees import Ensemble, Tree
 from ml_governance.errors import UnavailableError
 from tests.assess.test_tree_kernel import games, walk
@@ -87,7 +87,7 @@ def test_trees_that_are_read_wrongly_are_found_out_on_a_few_walks(
     credit: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = fitted(credit)
-    game = explanation_engines.game_of(model, credit[:5], credit[5:15], "probability")
+    game = explanation_game.game_of(model, credit[:5], credit[5:15], "probability")
     assert game.trees is not None and game.margin is not None
     assert tree_walks.ways(game.trees, game.margin, game.rows, game.background) is not None
     swapped = replace(game.trees, players=game.trees.players[::-1])
