@@ -50,47 +50,34 @@ def checked_pages(
     LedgerError
         If one of the other processes ends before its work, as a machine that runs out of memory may have it.
     """
+    others = workers - 1
+    method = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
+    pems = {keyid: key.pem for keyid, key in keys.items()}
     try:
-        yield from _pages(ledger, start, stop, keys, tally, workers=workers, tables=tables)
+        with ProcessPoolExecutor(
+            others, mp_context=get_context(method), initializer=_begin, initargs=(ledger.url, pems, tally.secret)
+        ) as pool:
+            looked_up = pool.submit(_read_tables, stop) if tables else None
+            waiting: deque[Future[Page]] = deque()
+            for first in range(start, stop, PAGE):
+                last = min(first + PAGE, stop)
+                if sum(not page.done() for page in waiting) < 2 * others:
+                    waiting.append(pool.submit(_check_page, first, last))
+                else:
+                    waiting.append(Future())
+                    waiting[-1].set_result(_checked(ledger, keys, tally.fresh(), first, last))
+                while waiting and (waiting[0].done() or len(waiting) > AHEAD + 2 * workers):
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+            if looked_up is not None:
+                yield looked_up.result()
     except BrokenProcessPool as error:
         raise LedgerError(
             "a process that verified pages of the log ended before its work, so the log is not verified",
             expected=f"{workers} processes that live to the end",
             next_step="free memory, and verify again",
         ) from error
-
-
-def _pages(
-    ledger: LogReader,
-    start: int,
-    stop: int,
-    keys: Mapping[str, PublicKey],
-    tally: Tally,
-    *,
-    workers: int,
-    tables: bool,
-) -> Iterator[Page | Tables]:
-    others = workers - 1
-    method = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
-    pems = {keyid: key.pem for keyid, key in keys.items()}
-    with ProcessPoolExecutor(
-        others, mp_context=get_context(method), initializer=_begin, initargs=(ledger.url, pems, tally.secret)
-    ) as pool:
-        looked_up = pool.submit(_read_tables, stop) if tables else None
-        waiting: deque[Future[Page]] = deque()
-        for first in range(start, stop, PAGE):
-            last = min(first + PAGE, stop)
-            if sum(not page.done() for page in waiting) < 2 * others:
-                waiting.append(pool.submit(_check_page, first, last))
-            else:
-                waiting.append(Future())
-                waiting[-1].set_result(_checked(ledger, keys, tally.fresh(), first, last))
-            while waiting and (waiting[0].done() or len(waiting) > AHEAD + 2 * workers):
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-        if looked_up is not None:
-            yield looked_up.result()
 
 
 _ARGUMENTS: list[tuple[str, dict[str, str], bytes]] = []
