@@ -36,21 +36,21 @@ def collecting_rarely() -> Iterator[None]:
     The setting is the whole process's: whoever comes first finds what was set, and whoever leaves last sets it again.
     """
     with _SETTING:
-        before = _FOUND[0] if _FOUND else gc.get_threshold()
-        _FOUND.append(before)
+        before = _BEFORE[0] if _BEFORE else gc.get_threshold()
+        _BEFORE.append(before)
         if before[0]:  # otherwise whoever calls has switched it off
             gc.set_threshold(max(before[0], 100_000), *before[1:])
     try:
         yield
     finally:
         with _SETTING:
-            _FOUND.pop()
-            if not _FOUND:
+            _BEFORE.pop()
+            if not _BEFORE:
                 gc.set_threshold(*before)
 
 
 _SETTING = Lock()
-_FOUND: list[tuple[int, int, int]] = []
+_BEFORE: list[tuple[int, int, int]] = []
 """What the collector's setting was before, once for each that has it look less often."""
 
 
@@ -96,9 +96,9 @@ def check(rows: Sequence[StoredEntry], keys: Mapping[str, PublicKey]) -> list[tu
     reads = [_read(stored) for stored in rows]
     signed = [None if isinstance(read, str) else signed_by(read, keys) for read in reads]
     return [
-        (_checked(stored, None, read, signs), None)
+        (_checked(stored, None, read, signed=signs), None)
         if isinstance(read, str)
-        else (_checked(stored, read, "", signs), read)
+        else (_checked(stored, read, "", signed=signs), read)
         for stored, read, signs in zip(rows, reads, signed, strict=True)
     ]
 
@@ -113,7 +113,7 @@ def _read(stored: StoredEntry) -> entry.Entry | str:
         return said(error)
 
 
-def _checked(stored: StoredEntry, read: entry.Entry | None, unread: str, signed: bool | None) -> Checked:  # noqa: FBT001
+def _checked(stored: StoredEntry, read: entry.Entry | None, unread: str, *, signed: bool | None) -> Checked:
     hashed = merkle.leaf_hash(stored.leaf)
     faults: list[str] = []
     if hashed != stored.leaf_hash:
