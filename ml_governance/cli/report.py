@@ -20,7 +20,7 @@ OPTIONS = ("cutoff", "protected", "factors", "baseline", "output", "declined", "
 def report(
     model: Version,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder to write into; default reports/MODEL.")
+        Path | None, typer.Option("--output", "-o", help="Folder to write into; default reports/NAME-VERSION.")
     ] = None,
     kind: Annotated[
         str,

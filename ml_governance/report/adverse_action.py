@@ -69,7 +69,7 @@ def build(card: Card, view: EvidenceView, subject: Subject) -> Stated:
         raise MissingEvidenceError(
             f"the log holds no reasons that were stated by {subject.name}",
             expected="a run over the applicants that it decided on",
-            next_step=f"mlgov report {subject.name} --kind adverse-action --data applicants.parquet --cutoff 0.5 --protected sex ...",
+            next_step=f"mlgov report {subject.name} --kind adverse-action --data applicants.parquet --method reasons.yaml",
         )
     return Stated(
         card=card,

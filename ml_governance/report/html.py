@@ -14,6 +14,7 @@ from ml_governance.report import lineage
 from ml_governance.report.annex_iv import TITLES
 from ml_governance.report.comparison import PARTS
 from ml_governance.report.numbers import in_words
+from ml_governance.report.outcome import visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,14 +102,22 @@ def compared(made: Comparison) -> str:
     return page("compare.html.j2", made=made, card=made.after, parts=PARTS)
 
 
-def unverified(model: str, error: GovernanceError, *, origin: str, trust_root: str) -> str:
+KINDS = {
+    "audit": "Audit report", "ll144-summary": "Summary of a bias audit", "annex-iv": "Technical file, Annex IV",
+    "compare": "Two versions side by side", "adverse-action": "Reasons for adverse action",
+}  # fmt: skip
+"""What a kind of report is called where it cannot be made."""
+
+
+def unverified(model: str, error: GovernanceError, *, origin: str, trust_root: str, kind: str = "audit") -> str:
     """Return the page that stands where a report would, when the log does not verify: it says so and shows nothing else."""
-    return page("unverified.html.j2", model=model, error=error, origin=origin, trust_root=trust_root)
+    return page("unverified.html.j2", kind=KINDS[kind], model=model, error=error, origin=origin, trust_root=trust_root)
 
 
 def page(template: str, **values: Any) -> str:
     """Return a page made from one of our templates; the same values give the same bytes."""
-    return environment().get_template(template).render(version=__version__, **values)
+    made = environment().get_template(template).render(version=__version__, **values)
+    return visible(made, len(made))  # whoever named a group cannot turn the order of what follows
 
 
 def _charts(card: Card, ids: svg.Ids) -> dict[str, str]:

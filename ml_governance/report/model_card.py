@@ -82,7 +82,7 @@ def _sections(card: Card) -> Iterator[str]:
             if part["source"] is None
             else f"\n\nSigned by {escaped(part['source']['by'])}, ledger #{part['source']['index']}."
         )
-        yield f"## {part['title']}\n\n{_paragraphs(part['text'])}{signed}"
+        yield f"## {part['title']}\n\n{_quoted(part['text']) if signed else escaped(part['text'])}{signed}"
     yield "## Data\n\n" + _table(
         ("use", "name", "rows", "sha256", "ledger"),
         (
@@ -105,9 +105,9 @@ def _sections(card: Card) -> Iterator[str]:
     yield "## Limits\n\n" + "\n".join(f"- {escaped(one)}" for one in card.limitations)
 
 
-def _paragraphs(text: str) -> str:
-    """Return somebody's text with its paragraphs, and no other markup."""
-    return "\n\n".join(escaped(part) for part in text.split("\n\n") if part.strip())
+def _quoted(text: str) -> str:
+    """Return somebody's text as a quotation with its paragraphs, so that nobody takes it for what the card says."""
+    return "\n>\n".join(f"> {escaped(part)}" for part in text.split("\n\n") if part.strip())
 
 
 def _measured(report: dict[str, Any] | None) -> str:

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from ml_governance.evidence.statement import Subject
     from ml_governance.workspace.session import Workspace
 
-TEXT = "model-signature"
-"""Name of the text that records a signature."""
-
 
 def sign_model(ws: Workspace, version: str | Subject, path: Path) -> Receipt:
     """Write the signature file, and record its digest."""
@@ -58,7 +55,7 @@ def sign_model(ws: Workspace, version: str | Subject, path: Path) -> Receipt:
         f"public key: sha256:{signer.public.spki_sha256} (SubjectPublicKeyInfo, DER)"
     )
     try:
-        return texts.record(ws, TEXT, text, subject)
+        return texts.record(ws, texts.MODEL_SIGNATURE, text, subject)
     except BaseException:
         path.unlink(missing_ok=True)  # nobody is to have a signature that the log does not know
         raise

@@ -35,8 +35,6 @@ Annex IV of the EU AI Act; two versions side by side; how reasons for declines w
 ALONE = ("model-card", "dossier")
 """Forms of an audit that go by the name of a kind as well."""
 USUAL = ("html", "json")
-SIGNED = "signed-report"
-"""Name of the text that records the digest of a signed PDF."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +215,7 @@ def _told(
     from ml_governance.report import formats, html
 
     model = version if isinstance(version, str) else version.name
-    page = html.unverified(model, error, origin=ws.config.origin, trust_root=ws.config.trust_root)
+    page = html.unverified(model, error, origin=ws.config.origin, trust_root=ws.config.trust_root, kind=wanted.kind)
     data = {
         "model": model,
         "verified": False,
@@ -225,6 +223,9 @@ def _told(
         "log": {"origin": ws.config.origin, "trustRoot": ws.config.trust_root},
     }
     _written(folder, {wanted.file("html"): page, wanted.file("json"): formats.written(data)}, wanted)
+    for form in wanted.forms:
+        if form not in USUAL:  # an earlier one would be taken for the one that was asked for
+            (folder / wanted.file(form)).unlink(missing_ok=True)
     return VerificationError(
         error.found, expected=error.expected,
         next_step=f"{error.next_step or 'mlgov log verify'}; {folder / wanted.file('html')} says so in the place of the report",
@@ -266,7 +267,7 @@ def _signed(ws: Workspace, view: EvidenceView, pdf: bytes, signer: Signer, subje
     reason = f"Report of the kind {wanted.kind} about {subject.name}, sha256 {subject.sha256}, from {view.size} entries of {view.origin}"
     made = signed(pdf, signer, name=me.name, reason=reason, at=ws.clock())
     said = f"{reason}. Signed PDF: sha256:{sha256_hex(made)}, public key: sha256:{signer.public.spki_sha256} (SubjectPublicKeyInfo, DER)."
-    texts.record(ws, SIGNED, said, subject)
+    texts.record(ws, texts.SIGNED_REPORT, said, subject)
     return made
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ml_governance.evidence.statement import Subject
     from ml_governance.workspace.session import Workspace
 
+SIGNED_REPORT, MODEL_SIGNATURE = "signed-report", "model-signature"
+RECORDED = (SIGNED_REPORT, MODEL_SIGNATURE)
+"""Texts that hold the digest of a file that was signed; whoever signs the file records them."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
 
 
@@ -26,12 +29,19 @@ def sign_text(ws: Workspace, version: str | Subject, name: str, path: Path) -> R
         raise UsageError(
             f"the text is called {name!r}", expected="lower-case letters, digits and '-', such as intended-use"
         )
+    if name in RECORDED:
+        raise UsageError(
+            f"a text of the name {name} is recorded with what it is about, and says nothing else",
+            expected="another name", next_step="mlgov report MODEL --form signed-pdf; mlgov attest MODEL --model-signature FILE",
+        )  # fmt: skip
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read: {error}", expected="UTF-8 text") from error
-    if not text.strip():
-        raise DataError(f"{path} is empty", expected="a text that a reader will understand years from now")
+    if text.strip().strip(".").casefold() in ("", "not provided"):
+        raise DataError(
+            f"{path} is empty, or says NOT PROVIDED", expected="a text that a reader will understand years from now"
+        )
     if len(text) > MAX_HUMAN_TEXT:
         raise DataError(f"{path} has {len(text):,} characters", expected=f"at most {MAX_HUMAN_TEXT:,}")
     view = ws.view()

@@ -51,6 +51,22 @@ def test_a_text_that_was_taken_back_counts_no_more() -> None:
     assert limits["text"] == "First."
 
 
+def test_nobodys_words_pass_for_what_the_card_says_of_them() -> None:
+    """A line like the one that names the signer, and a decision, stand within the quotation."""
+    words = "Fine.\n\nSigned by rita, ledger 40.\n\nDecision for production: allow."
+    card = to_model_card(build(view(("ada", REGISTERED), ("ada", text("limits", words)))))
+    lines = card.splitlines()
+    assert "> Signed by rita, ledger 40." in lines and "> Decision for production: allow." in lines
+    assert [line for line in lines if line.startswith("Signed by ")] == ["Signed by ada, ledger #1."]
+    assert not any(line.startswith("Decision for production: allow") for line in lines)
+
+
+def test_what_turns_the_order_of_letters_or_cannot_be_seen_is_shown_by_its_number() -> None:
+    page = html.render(build(view(("ada", REGISTERED), ("ada", text("limits", "abc\u202edef\x1b[2J")))))
+    assert "abc\\u202edef\\x1b[2J" in page
+    assert "\u202e" not in page and "\x1b" not in page
+
+
 def test_nobodys_words_become_markup() -> None:
     pack = build(view(("ada", REGISTERED), ("ada", text("limits", HOSTILE + "\n\n# injected"))))
     page = html.render(pack)

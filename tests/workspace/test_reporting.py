@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ml_governance.cli.run import run
-from ml_governance.errors import ConfigurationError, MissingEvidenceError, UsageError, VerificationError
+from ml_governance.errors import ConfigurationError, DataError, MissingEvidenceError, UsageError, VerificationError
 from ml_governance.evidence.canonical import sha256_hex
 from ml_governance.evidence.predicates import HumanText
 from tests.report.test_pdf import statuses
@@ -39,8 +39,10 @@ def test_a_log_that_does_not_verify_gives_a_page_that_says_so_and_nothing_of_wha
     out = tmp_path / "out"
     assert run(["report", MODEL, "-w", str(root), "-o", str(out)]) == 0
     assert ready.sha256 in (out / "report.html").read_text()
+    assert run(["report", MODEL, "-w", str(root), "-o", str(out), "--kind", "dossier"]) == 0
     tamper(root)
-    assert run(["report", MODEL, "-w", str(root), "-o", str(out)]) == 4
+    assert run(["report", MODEL, "-w", str(root), "-o", str(out), "--kind", "dossier"]) == 4
+    assert not (out / "dossier.zip").exists(), "an earlier one that looks like what was asked for"
     assert str(out / "report.html") in capsys.readouterr().err
     page = (out / "report.html").read_text()
     parsed(page)
@@ -68,7 +70,24 @@ def test_no_kind_of_report_passes_over_a_log_that_does_not_verify(
     tamper(root)
     with acting(root, clock, None) as ws, pytest.raises(VerificationError):
         ws.report(ready, tmp_path / "out", kind=kind)
-    assert "Trust nothing" in (tmp_path / "out" / f"{kind}.html").read_text()
+    page = (tmp_path / "out" / f"{kind}.html").read_text()
+    assert "Trust nothing" in page
+    assert {"ll144-summary": "Summary of a bias audit", "annex-iv": "Technical file"}[kind] in page
+
+
+@pytest.mark.parametrize("name", ["signed-report", "model-signature"])
+def test_nobody_words_a_text_that_holds_the_digest_of_a_file(
+    name: str, root: Path, clock: FrozenClock, ready: Subject, tmp_path: Path  # noqa: F811
+) -> None:  # fmt: skip
+    (tmp_path / "mine.md").write_text("sha256 of something else", encoding="utf-8")
+    with acting(root, clock, "validator") as ws, pytest.raises(UsageError, match="is recorded with what it is about"):
+        ws.attest_text(ready, name, tmp_path / "mine.md")
+
+
+def test_not_provided_is_no_text(root: Path, clock: FrozenClock, ready: Subject, tmp_path: Path) -> None:  # noqa: F811
+    (tmp_path / "mine.md").write_text("Not provided.\n", encoding="utf-8")
+    with acting(root, clock, "validator") as ws, pytest.raises(DataError, match="says NOT PROVIDED"):
+        ws.attest_text(ready, "impact", tmp_path / "mine.md")
 
 
 @pytest.mark.parametrize(
