@@ -222,14 +222,17 @@ def _told(
         "found": error.found,
         "log": {"origin": ws.config.origin, "trustRoot": ws.config.trust_root},
     }
-    _written(folder, {wanted.file("html"): page, wanted.file("json"): formats.written(data)}, wanted)
-    for form in wanted.forms:
-        if form not in USUAL:  # an earlier one would be taken for the one that was asked for
-            (folder / wanted.file(form)).unlink(missing_ok=True)
+    try:
+        for form in wanted.forms:
+            if form not in USUAL:  # an earlier one would be taken for the one that was asked for
+                (folder / wanted.file(form)).unlink(missing_ok=True)
+        _written(folder, {wanted.file("html"): page, wanted.file("json"): formats.written(data)}, wanted)
+        told = f"{folder / wanted.file('html')} says so in the place of the report"
+    except (ConfigurationError, OSError) as unwritten:
+        told = f"no page says so, because {unwritten.found if isinstance(unwritten, ConfigurationError) else unwritten}"
     return VerificationError(
-        error.found, expected=error.expected,
-        next_step=f"{error.next_step or 'mlgov log verify'}; {folder / wanted.file('html')} says so in the place of the report",
-    )  # fmt: skip
+        error.found, expected=error.expected, next_step=f"{error.next_step or 'mlgov log verify'}; {told}"
+    )
 
 
 def _document(

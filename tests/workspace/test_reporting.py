@@ -75,6 +75,17 @@ def test_no_kind_of_report_passes_over_a_log_that_does_not_verify(
     assert {"ll144-summary": "Summary of a bias audit", "annex-iv": "Technical file"}[kind] in page
 
 
+def test_a_folder_that_cannot_be_written_hides_no_log_that_does_not_verify(
+    root: Path, ready: Subject, tmp_path: Path, capsys: pytest.CaptureFixture[str]  # noqa: F811
+) -> None:  # fmt: skip
+    (tmp_path / "file").touch()
+    tamper(root)
+    for form in ("html", "dossier"):
+        assert run(["report", ready.name, "-w", str(root), "-o", str(tmp_path / "file"), "-f", form]) == 4
+        told = capsys.readouterr().err
+        assert "#4" in told and "no page says so" in told
+
+
 @pytest.mark.parametrize("name", ["signed-report", "model-signature"])
 def test_nobody_words_a_text_that_holds_the_digest_of_a_file(
     name: str, root: Path, clock: FrozenClock, ready: Subject, tmp_path: Path  # noqa: F811
