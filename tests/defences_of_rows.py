@@ -141,6 +141,12 @@ ROWS = (
         f"{A}test_a_pipeline_that_answers_in_its_own_way_is_asked_itself",
     ),
     defence(
+        SILENT,
+        "labels that the model never says",
+        change("assess/robustness", "if strange and (", "if False and ("),
+        "assess/test_robustness.py::test_what_cannot_be_used_is_refused_in_words[wrong16-the model never says '1']",
+    ),
+    defence(
         FEW,
         "what the assessment calls insufficient",
         change("decide/selecting", 'if one.status == "insufficient" and not one.by:', "if False:"),

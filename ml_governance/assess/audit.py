@@ -148,7 +148,7 @@ def audit(
     """
     from ml_governance.assess.progress import steps
 
-    wanted = check_kinds(kinds)
+    wanted = check_kinds((kinds,) if isinstance(kinds, str) else kinds)
     check_levels(confidence, min_group_size)
     names = (sensitive_features,) if isinstance(sensitive_features, str) else tuple(sensitive_features)
     table, label = _table(rows, y_true)

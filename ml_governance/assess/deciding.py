@@ -128,10 +128,14 @@ def columns_taken(model: Any, rows: pd.DataFrame) -> tuple[str, ...]:
     Raises
     ------
     DataError
-        If one is not there, or twice, or the rows are no data frame of pandas.
+        If one is not there, or twice, or the rows are no data frame of pandas, or the model is none.
     """
     import pandas as pd
 
+    if not callable(getattr(model, "predict", model)):
+        raise DataError(
+            f"the model is a {type(model).__name__}", expected="an object with predict, or a function of rows"
+        )
     if not isinstance(rows, pd.DataFrame):
         raise DataError(f"the rows are a {type(rows).__name__}", expected="a pandas data frame, as models are given")
     if not rows.columns.is_unique:

@@ -108,8 +108,10 @@ def predict(model: Any, table: pd.DataFrame, *, task: Task, pos_label: Any = Non
     Raises
     ------
     DataError
-        If it knows another number of classes, or another positive one.
+        If it is no model, or knows another number of classes, or another positive one.
     """
+    if not hasattr(model, "predict"):
+        raise DataError(f"the model is a {type(model).__name__}", expected="an object with predict")
     model, table = _prepared(model, table)
     predicted = np.asarray(model.predict(table))
     if predicted.ndim == 2 and predicted.shape[1] == 1:

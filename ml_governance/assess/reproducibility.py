@@ -84,6 +84,10 @@ def assess_reproducibility(
     check_levels(confidence, min_group_size)
     if not len(rows):
         raise DataError("there are no rows", expected="rows that both models decide about")
+    if not callable(train) and not isinstance(train, tuple | list):
+        raise DataError(
+            f"train is a {type(train).__name__}", expected="a function that trains a model, or a pair of trained models"
+        )
     models = (train(), train()) if callable(train) else tuple(train)
     if len(models) != 2:
         raise DataError(f"there are {len(models)} models", expected="two, or a function that trains one")

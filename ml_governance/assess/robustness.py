@@ -154,7 +154,7 @@ def assess_robustness(
                 {"column": columns[at].name, "cells": int(seen.touched[at]), "flips": int(seen.flipped[at])}
                 for at in np.flatnonzero(seen.touched)
             ]
-    correct = None if y_true is None else _correct(y_true, base, tolerance)
+    correct = None if y_true is None else _correct(model, y_true, base, tolerance)
     measurements += _shifts(made, details, correct, everything, table, columns, shift or {}, worst_share, seed)
     measurements += _directions(made, details, decider, table, directions, pos_label)
     return RobustnessReport(
@@ -247,7 +247,7 @@ def _measured(made: Maker, name: str, seen: _Flips | Refusal | str) -> list[Meas
 # --- shifts and directions ------------------------------------------------------------------------------
 
 
-def _correct(y_true: Any, base: NDArray[Any], tolerance: float | None) -> Flags | None:
+def _correct(model: Any, y_true: Any, base: NDArray[Any], tolerance: float | None) -> Flags | None:
     """Return which rows are decided right; None for a model that predicts numbers, which is never quite right."""
     labels = np.asarray(y_true)
     if labels.shape != base.shape:
@@ -258,11 +258,14 @@ def _correct(y_true: Any, base: NDArray[Any], tolerance: float | None) -> Flags 
 
     if pd.isna(labels).any():
         raise DataError(f"{int(pd.isna(labels).sum())} labels are missing", expected="a label for every row")
-    kinds = (labels.dtype.kind, base.dtype.kind)
-    if (kinds[0] in "iufb") != (kinds[1] in "iufb") and "O" not in kinds:
+    named = getattr(getattr(model, "steps", [("", model)])[-1][1], "classes_", None)
+    said, true = np.asarray(pd.unique(base) if named is None else named).tolist(), pd.unique(labels).tolist()
+    strange = [one for one in true if one not in said]
+    # A class that was not trained on is a mistake of a model of several; of two classes, a third is another coding of the labels.
+    if strange and (len(strange) == len(true) or len(said) == 2 >= len(true)):
         raise DataError(
-            f"labels are {labels.dtype} and decisions {base.dtype}",
-            expected="labels that the model's decisions can equal",
+            f"the model never says {', '.join(f'{one!r:.40}' for one in strange[:3])}, which the labels hold",
+            expected=f"labels as it says them, such as {', '.join(f'{one!r:.40}' for one in said[:3])}",
         )
     return np.asarray(labels == base, dtype=bool)
 

@@ -5,6 +5,7 @@ The scanner is skops for its own format and our own reading of opcodes for pickl
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -71,6 +72,8 @@ def scan_artifact(
         If there is nothing there, it holds links or special files, a file that was named cannot be read, or something dangerous is
         to be trusted.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise DataError(f"the artifact is a {type(path).__name__}", expected="the path of the model's file or folder")
     place = Path(path)
     worse = [name for name in trusted if known_imports.dangerous(*name.rpartition(".")[::2])]
     if worse:

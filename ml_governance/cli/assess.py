@@ -18,6 +18,7 @@ from ml_governance.cli.rows import measure_rows, read_population, signed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+KINDS = ("performance", "fairness", "explanation", "robustness", "data", "privacy", "artifact")
 EVIDENCE = {"data": "data-quality", "artifact": "security-scan"}
 """What kinds are called as evidence, where their short names differ."""
 
@@ -153,6 +154,8 @@ def assess(
 
         listed(kind or (), json=json)
         return
+    if strange := [one for one in kind or () if one not in (*KINDS, *EVIDENCE.values())]:
+        raise typer.BadParameter(f"there is no kind {strange[0]!r}; there are {', '.join(KINDS)}")
     of_rows = set(kind or ()) & {"data", "data-quality", "privacy"}
     hidden = {"released": released, "quasi_identifiers": quasi_identifier, "confidential": confidential}
     if model is None and (of_rows or population is not None or any(hidden.values())):

@@ -216,13 +216,58 @@ def test_numbers_are_no_decisions_without_a_tolerance() -> None:
         ({"monotone": {"job": "+"}}, "expected: numbers"), ({"y_true": [1, 2]}, "y_true"), ({"shift": {"region": {"a": 1}}}, "no column"),
         ({"shift": {"job": {"a": 0.5}}}, "sum to 1"), ({"rows": people().iloc[:0]}, "no rows"),
         ({"sensitive_features": pd.Series(["x"] * 600, name="column")}, "another name"),
-        ({"y_true": [None] * 600}, "600 labels are missing"), ({"y_true": np.array(["1"] * 600)}, "labels are"),
+        ({"y_true": [None] * 600}, "600 labels are missing"), ({"y_true": np.array(["1"] * 600)}, "the model never says '1'"),
+        ({"model": "model.pkl"}, "the model is a str"), ({"model": {}}, "the model is a dict"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_used_is_refused_in_words(wrong: dict[str, Any], words: str) -> None:
     with pytest.raises(DataError) as caught:
-        assess_robustness(RICH, **{"rows": people(), **wrong})
+        assess_robustness(**{"model": RICH, "rows": people(), **wrong})
     assert words in str(caught.value)
+
+
+CODINGS = [
+    lambda y: np.where(y == 1, "yes", "no"), lambda y: np.where(y == 1, "yes", "no").astype(object), lambda y: y.astype(str),
+    lambda y: pd.Series(y).astype(str), lambda y: pd.Series(np.where(y == 1, "1", "0"), dtype=object), lambda y: y + 1,
+    lambda y: pd.Categorical.from_codes(y, ["no", "yes"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("coded", CODINGS)
+@pytest.mark.parametrize("known", [True, False])
+def test_labels_in_another_coding_than_the_models_are_refused_and_never_all_wrong(coded: Any, known: bool) -> None:
+    rows = people()[["income"]]
+    y = (np.random.default_rng(0).random(600) < 0.5).astype(int)
+    model = LogisticRegression().fit(rows, y)
+    model.coef_, model.intercept_ = np.array([[1.0]]), np.array([-float(rows.income.median())])
+    given = model if known else model.predict
+    with pytest.raises(DataError, match="the model never says"):
+        assess_robustness(given, rows=rows, y_true=coded(y))
+    right = assess_robustness(given, rows=rows, y_true=y.astype(bool)).details["accuracy"]
+    assert right == pytest.approx(accuracy_score(y, model.predict(rows)), abs=1e-9)
+
+
+def test_a_class_that_a_model_of_several_was_not_trained_on_is_a_mistake_of_it() -> None:
+    rows = people()[["income"]]
+    y = np.arange(600) % 3
+    model = LogisticRegression().fit(rows, y)
+    report = assess_robustness(model, rows=rows, y_true=np.where(np.arange(600) < 20, 7, y))
+    assert report.details["accuracy"] <= accuracy_score(y, model.predict(rows))
+
+
+def test_what_is_no_model_and_no_path_is_refused_in_words() -> None:
+    from ml_governance import audit
+    from ml_governance.assess.scan import scan_artifact
+
+    rows = people()
+    with pytest.raises(DataError, match="train is a Rule"):
+        assess_reproducibility(Rule(lambda table: table.owns), rows=rows)
+    with pytest.raises(DataError, match="the model is a NoneType"):
+        assess_reproducibility(lambda: None, rows=rows)
+    with pytest.raises(DataError, match="the artifact is a Rule"):
+        scan_artifact(RICH)
+    with pytest.raises(DataError, match="the model is a str"):
+        audit("model.pkl", rows, "owns", kinds=("performance",))
 
 
 def test_a_report_survives_json_and_is_evidence_of_its_kind() -> None:
